@@ -1,0 +1,35 @@
+"""Imports of optional dependencies, with a message that says how to get them."""
+
+import importlib
+from types import ModuleType
+
+
+def import_optional(module: str, *, extra: str, needed_by: str) -> ModuleType:
+    """Import `module`, or say which extra brings it.
+
+    Parameters
+    ----------
+    module : str
+        The module's dotted name.
+    extra : str
+        The extra of this package that installs it.
+    needed_by : str
+        What the user asked for, named in the message.
+
+    Returns
+    -------
+    ModuleType
+
+    Raises
+    ------
+    ImportError
+        If the module is not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        package = module.partition(".")[0]
+        raise ImportError(
+            f"{needed_by} needs the package {package!r}, which is not installed. "
+            f'Install it with: pip install "dfl-sklearn[{extra}]"'
+        ) from error

@@ -1,0 +1,347 @@
+"""Glue for Pipelines: predictions and decisions as transformers."""
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils import Tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from ._utils.rows import as_rows
+from ._utils.sklearn_private import HasMethods, Interval, _check_feature_names_in, _fit_context
+from .estimators._wrapping import WrappingMixin
+from .metrics import d2_regret_score
+from .problems.base import DecisionProblem
+from .problems.closed_form import SquaredErrorProblem
+from .problems.provisioning import ProvisioningProblem
+
+__all__ = ["DecisionTransformer", "PredictionTransformer", "ProvisioningOptimizer"]
+
+
+class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
+    """Turn a regressor into a transformer whose output is its predictions.
+
+    Put before a :class:`DecisionTransformer`, it makes a Pipeline that goes from features
+    to decisions.
+
+    Parameters
+    ----------
+    estimator : regressor
+        Any scikit-learn regressor. One that predicts a single output is fitted once per
+        column of a 2-d `y`.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The fitted regressor.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has string column names.
+
+    Notes
+    -----
+    ``fit_transform`` predicts the rows it was fitted on. A step after this one that *learns*
+    from the predictions (a DecisionTransformer does not) would see them too good; use
+    :func:`sklearn.model_selection.cross_val_predict` then.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> X, y = make_newsvendor(random_state=0)
+    >>> pipe = make_pipeline(
+    ...     PredictionTransformer(LinearRegression()),
+    ...     DecisionTransformer(NewsvendorProblem(9, 1)),
+    ... )
+    >>> pipe.fit(X, y).transform(X[:3]).shape
+    (3, 1)
+    """
+
+    _parameter_constraints: dict = {"estimator": [HasMethods(["fit", "predict"])]}
+
+    def __init__(self, estimator: BaseEstimator) -> None:
+        self.estimator = estimator
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, **fit_params: Any
+    ) -> "PredictionTransformer":
+        """Fit the regressor.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        y : array-like of shape (n,) or (n, d)
+        sample_weight : array-like of shape (n,), default=None
+            Handed to the regressor, which must take it.
+        **fit_params : dict
+            Handed to the regressor's `fit`, by metadata routing where enabled.
+
+        Returns
+        -------
+        self : PredictionTransformer
+        """
+        target = self._validate_target(y)
+        self._fit_wrapped(X, target, sample_weight, fit_params)
+        width = 1 if target.ndim == 1 else target.shape[1]
+        self._output_names = _target_names(y) or _numbered("prediction", width)
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Predict.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+        """
+        check_is_fitted(self)
+        return as_rows(self.estimator_.predict(X), "prediction")
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return the names of the predicted columns: those of `y`, or ``prediction0`` and so on.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Checked against the names seen during fit, otherwise not used.
+
+        Returns
+        -------
+        ndarray of str of shape (d,)
+        """
+        check_is_fitted(self)
+        _check_feature_names_in(self, input_features, generate_names=False)
+        return np.asarray(self._output_names, dtype=object)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        return tags
+
+
+def _target_fits(transformer: "DecisionTransformer") -> bool:
+    """Return whether a score exists: not if `fit` saw a target of another width than X."""
+    width = getattr(transformer, "_target_width", None)
+    if width is not None and width != transformer.n_features_in_:
+        raise AttributeError(
+            f"{type(transformer).__name__} has no score: it was fitted on "
+            f"{transformer.n_features_in_} predicted parameters and a target of {width} columns."
+        )
+    return True
+
+
+class DecisionTransformer(TransformerMixin, BaseEstimator):
+    """Turn predicted parameters into decisions.
+
+    Parameters
+    ----------
+    problem : DecisionProblem, default=None
+        What is decided. None is the squared-error problem, which passes predictions on.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of predicted parameters.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X has string column names.
+
+    See Also
+    --------
+    ProvisioningOptimizer : The same for capacity, with the constants as parameters.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.compose import DecisionTransformer
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> DecisionTransformer(NewsvendorProblem(9, 1)).fit_transform([[3.0], [-1.0]])
+    array([[3.],
+           [0.]])
+    """
+
+    _parameter_constraints: dict = {"problem": [DecisionProblem, None]}
+
+    def __init__(self, problem: DecisionProblem | None = None) -> None:
+        self.problem = problem
+
+    def _resolve_problem(self) -> DecisionProblem:
+        return SquaredErrorProblem() if self.problem is None else self.problem
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "DecisionTransformer":
+        """Check the predicted parameters; nothing is learnt.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Predicted parameters.
+        y : array-like or None, default=None
+            Only its width is looked at: `score` exists if it is that of X.
+
+        Returns
+        -------
+        self : DecisionTransformer
+        """
+        parameters = validate_data(self, X, dtype=[np.float64, np.float32])
+        # One solve tells how many decisions a row has, and whether the widths fit.
+        first = self._resolve_problem().solve(parameters[:1])
+        self._n_decisions = first.shape[1]
+        self._target_width = None if y is None else np.atleast_2d(np.asarray(y).T).shape[0]
+        return self
+
+    def transform(self, X: ArrayLike) -> np.ndarray:
+        """Decide.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Predicted parameters.
+
+        Returns
+        -------
+        ndarray of shape (n, k)
+            One decision per row.
+        """
+        check_is_fitted(self)
+        parameters = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return self._resolve_problem().solve(parameters)
+
+    @available_if(_target_fits)
+    def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """Return the D2 regret score of deciding from X when `y` comes true.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Predicted parameters.
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters.
+        sample_weight : array-like of shape (n,), default=None
+            Sample weights.
+
+        Returns
+        -------
+        float
+            See :func:`dfl_sklearn.metrics.d2_regret_score`.
+        """
+        check_is_fitted(self)
+        parameters = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        problem = self._resolve_problem()
+        return d2_regret_score(
+            as_rows(y, "y"), parameters, problem=problem, sample_weight=sample_weight
+        )
+
+    def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
+        """Return the names of the decisions.
+
+        ``decision_NAME`` for the parameter called NAME where there is one decision per
+        parameter, else ``decision0`` and so on.
+
+        Parameters
+        ----------
+        input_features : array-like of str or None, default=None
+            Names of the parameters, if they were not seen during fit.
+
+        Returns
+        -------
+        ndarray of str of shape (k,)
+        """
+        check_is_fitted(self)
+        names = _check_feature_names_in(self, input_features)
+        if len(names) == self._n_decisions:
+            return np.asarray([f"decision_{name}" for name in names], dtype=object)
+        return np.asarray(_numbered("decision", self._n_decisions), dtype=object)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_n_decisions")
+
+
+class ProvisioningOptimizer(DecisionTransformer):
+    """Predicted demand in, capacity out.
+
+    :class:`DecisionTransformer` for
+    :class:`~dfl_sklearn.problems.ProvisioningProblem`, with the constants of the cost as its
+    own parameters, so that they can be set and searched in a Pipeline. Its `score` makes
+    ``GridSearchCV`` around such a Pipeline rank forecasts by what their capacity costs.
+
+    Parameters
+    ----------
+    c_min, c_max : float, default=200, 400_000
+        Smallest and largest capacity, in the unit of the demand.
+    eta : float, default=0.7
+        Weight of service against energy, in (0, 1).
+    a : float, default=20
+        How fast service saturates.
+    b : float, default=1.5
+        Scale of the service term.
+    e_active, e_idle : float, default=1.4, 0.5
+        Energy of a unit of capacity in use, and idle.
+
+    Attributes
+    ----------
+    n_features_in_ : int
+        Number of services.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, where X has string column names.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from dfl_sklearn.compose import PredictionTransformer, ProvisioningOptimizer
+    >>> from dfl_sklearn.datasets import make_lagged, make_llm_trace
+    >>> trace = make_llm_trace(300, random_state=0)
+    >>> X, y = make_lagged(trace["context_tokens"], n_lags=7)
+    >>> pipe = make_pipeline(PredictionTransformer(LinearRegression()), ProvisioningOptimizer())
+    >>> pipe.set_output(transform="pandas").fit(X, y).transform(X).columns.tolist()
+    ['decision_context_tokens']
+    """
+
+    _parameter_constraints: dict = {
+        name: [Interval(Real, None, None, closed="neither")]
+        for name in ("c_min", "c_max", "eta", "a", "b", "e_active", "e_idle")
+    }
+
+    def __init__(
+        self,
+        c_min: float = 200.0,
+        c_max: float = 400_000.0,
+        *,
+        eta: float = 0.7,
+        a: float = 20.0,
+        b: float = 1.5,
+        e_active: float = 1.4,
+        e_idle: float = 0.5,
+    ) -> None:
+        self.c_min = c_min
+        self.c_max = c_max
+        self.eta = eta
+        self.a = a
+        self.b = b
+        self.e_active = e_active
+        self.e_idle = e_idle
+
+    def _resolve_problem(self) -> DecisionProblem:
+        return ProvisioningProblem(**self.get_params())
+
+
+def _target_names(y: Any) -> list[str] | None:
+    """Return the column names of a pandas target, or None."""
+    if getattr(y, "name", None) is not None:
+        return [str(y.name)]
+    columns = getattr(y, "columns", None)
+    return None if columns is None else [str(each) for each in columns]
+
+
+def _numbered(stem: str, count: int) -> list[str]:
+    return [f"{stem}{i}" for i in range(count)]

@@ -1,0 +1,17 @@
+"""Data for decision-focused learning: real traces, generators with shifts, and lagged windows."""
+
+from dfl_sklearn.datasets._azure_llm import fetch_azure_llm_trace
+from dfl_sklearn.datasets._download import get_data_home
+from dfl_sklearn.datasets._lags import make_lagged
+from dfl_sklearn.datasets._llm_trace import make_llm_trace
+from dfl_sklearn.datasets._newsvendor import make_newsvendor
+from dfl_sklearn.datasets._read_llm_trace import read_llm_trace
+
+__all__ = [
+    "fetch_azure_llm_trace",
+    "get_data_home",
+    "make_lagged",
+    "make_llm_trace",
+    "make_newsvendor",
+    "read_llm_trace",
+]

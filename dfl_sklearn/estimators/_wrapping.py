@@ -1,0 +1,71 @@
+"""What meta-estimators share: fitting any regressor as scikit-learn would."""
+
+from typing import Any
+
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.multioutput import MultiOutputRegressor
+from sklearn.utils import Tags, get_tags
+from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
+from sklearn.utils.validation import (
+    check_is_fitted,
+    has_fit_parameter,
+    validate_data,
+)
+
+from .._utils.sklearn_private import _routing_enabled
+
+
+class WrappingMixin(MetaEstimatorMixin):
+    """A meta-estimator over one regressor called `estimator`, fitted as `estimator_`."""
+
+    estimator: BaseEstimator
+
+    def _fit_wrapped(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None, fit_params: dict[str, Any]
+    ) -> None:
+        """Fit a clone of the wrapped regressor; one per output where it predicts only one."""
+        if sample_weight is not None:
+            fit_params = {**fit_params, "sample_weight": sample_weight}
+        if _routing_enabled():
+            fit_params = process_routing(self, "fit", **fit_params).estimator.fit
+        elif sample_weight is not None and not has_fit_parameter(self.estimator, "sample_weight"):
+            raise ValueError(
+                f"sample_weight was given, but {type(self.estimator).__name__}.fit does not "
+                "take it. (Weights for a step of a Pipeline are routed with "
+                "sklearn.set_config(enable_metadata_routing=True).)"
+            )
+        estimator = clone(self.estimator)
+        if y.ndim == 2 and not get_tags(estimator).target_tags.multi_output:
+            estimator = MultiOutputRegressor(estimator)
+        self.estimator_ = estimator.fit(X, y, **fit_params)
+        if hasattr(self.estimator_, "feature_names_in_"):
+            self.feature_names_in_ = self.estimator_.feature_names_in_
+
+    def _validate_target(self, y: Any) -> Any:
+        return validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of features seen during fit."""
+        try:
+            check_is_fitted(self)
+        except ValueError as error:
+            raise AttributeError(f"{type(self).__name__} is not fitted.") from error
+        return self.estimator_.n_features_in_
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return the routing of `fit` metadata to the wrapped estimator."""
+        return MetadataRouter(owner=self).add(
+            estimator=self.estimator,
+            method_mapping=MethodMapping().add(caller="fit", callee="fit"),
+        )
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        inner = get_tags(self.estimator)
+        tags.input_tags = inner.input_tags
+        tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = inner.target_tags.positive_only
+        tags.non_deterministic = inner.non_deterministic
+        return tags

@@ -1,0 +1,377 @@
+"""Decision-focused learning: a net trained for the cost of the decision."""
+
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+from skorch import NeuralNet
+from torch import nn
+
+from .._utils.canonical import CanonicalRows, canonical_rows
+from .._utils.rows import as_rows
+from .._utils.seeds import named_rng, root_seed
+from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
+from ..losses.base import DecisionLoss
+from ..nets.construct import n_threads, on_cpu, pinned_threads
+from ..nets.factories import NetFactory
+from ..nets.trainer import Training, forward
+from ..problems.base import DecisionProblem
+from ._holdout import hold_out
+from ._mixin import DecisionRegressorMixin
+from ._net_fit import NetFit
+from ._scaling import Scale
+
+
+class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
+    """Train a predictor for the cost of the decision that follows from its prediction.
+
+    A neural net (linear if so asked) predicts the parameters of a decision problem; its
+    predictions go through a differentiable decision layer, and training pushes down a
+    decision loss, by default the regret. `predict` returns the predicted parameters,
+    `decide` the decisions. Features and targets are standardised inside, and undone in
+    what is returned.
+
+    Parameters
+    ----------
+    problem : DecisionProblem, default=None
+        The problem in which the predictions are used. None is the squared-error problem,
+        with which this is a least-squares net.
+    loss : DecisionLoss, default=None
+        The loss of a row. None is :class:`~dfl_sklearn.losses.RegretLoss`.
+    predictor : None, callable, NetFactory or skorch.NeuralNet, default=None
+        The net. None is a multilayer perceptron with `hidden_layer_sizes`. A callable
+        ``(n_in, n_out) -> torch.nn.Module`` builds any other, for example
+        ``torch.nn.Linear``; an :class:`~dfl_sklearn.nets.LSTMPredictor` reads windows. An
+        uninitialised skorch net brings its own optimiser, learning rate, batch size and
+        callbacks (``predictor__lr`` is searchable); the loss is replaced. The net sees
+        standardised features and its output is taken as standardised parameters.
+    hidden_layer_sizes : sequence of int, default=(32, 32)
+        Widths of the hidden layers where `predictor` is None; ``()`` is a linear model.
+    activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
+        Activation of the hidden layers where `predictor` is None.
+    alpha : float, default=1e-4
+        Strength of the L2 penalty on all weights.
+    batch_size : int or "auto", default="auto"
+        Rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
+    learning_rate : {"constant", "adaptive"}, default="adaptive"
+        With "adaptive", when the watched regret stops improving, the best weights are put
+        back and the learning rate is divided by 5, three times before training stops. The
+        kinks of decision losses keep a constant rate from settling.
+    learning_rate_init : float, default=0.01
+        Initial learning rate of Adam.
+    max_iter : int, default=200
+        Largest number of epochs.
+    tol : float, default=1e-4
+        Improvement that counts, as a share of the regret of the best constant decision.
+    n_iter_no_change : int, default=10
+        Epochs without such an improvement before the learning rate falls or training stops.
+    early_stopping : bool, default=False
+        Whether to hold out `validation_fraction` of the distinct rows and watch the regret
+        there rather than on the training rows. Rows that overlap in time leak into a random
+        hold-out: give `X_val` and `y_val` to `fit` instead.
+    validation_fraction : float, default=0.1
+        Share of the distinct rows to hold out, in (0, 1).
+    standardize : bool, default=True
+        Whether features and targets are standardised for the net. False suits a net with
+        units of its own.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights (and the standardisation) of the last fit.
+    device : str or torch.device, default="cpu"
+        Where to train. A fitted model pickles as a CPU model and loads anywhere.
+    n_jobs : int, default=None
+        Threads of torch during `fit` and `predict`; None is 1, -1 all cores. The same seed
+        gives the same bits for the same number of threads.
+    callbacks : list of skorch.callbacks.Callback, default=None
+        Notified as in skorch's own training loop; ``net.history`` holds the columns of
+        `history_`.
+    random_state : int, RandomState or None, default=None
+        Seed of the initial weights, the batches and the hold-out.
+    verbose : bool or int, default=False
+        Print a line per epoch, or every `verbose` epochs.
+
+    Attributes
+    ----------
+    predictor_ : skorch.NeuralNet
+        The trained net, in standardised units.
+    history_ : pandas.DataFrame
+        One row per epoch: ``train_loss`` (mean decision loss of the batches), the exact
+        mean regret on the watched rows, ``valid_regret`` or, without held-out rows,
+        ``train_regret``, in the problem's unit; ``learning_rate``; ``duration`` in seconds.
+    n_iter_ : int
+        Number of epochs run.
+    best_epoch_ : int
+        The epoch whose weights were kept: that of the lowest watched regret.
+    x_scale_, y_scale_ : Scale
+        Means and standard deviations used for the net, each of one entry per column.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has string column names.
+
+    See Also
+    --------
+    TwoStageRegressor : Fit any regressor for prediction, then decide.
+
+    Notes
+    -----
+    Sample weights are exact: a row of weight 2 and the same row given twice lead to the same
+    model for the same `random_state`, mini-batches and hold-out included. Training works on
+    the distinct rows in sorted order, so that the order of the rows does not matter either.
+
+    Interrupting `fit` (Ctrl-C) keeps the best weights so far, with a warning.
+
+    Unpickling runs code, as with any scikit-learn model: load only files you trust.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.estimators import DFLRegressor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> X, y = make_newsvendor(random_state=0)
+    >>> model = DFLRegressor(NewsvendorProblem(9, 1), hidden_layer_sizes=(), random_state=0)
+    >>> orders = model.fit(X, y).decide(X)
+    >>> bool(0.85 < (y <= orders).mean() < 0.95)  # the 90 % quantile
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "problem": [DecisionProblem, None],
+        "loss": [DecisionLoss, None],
+        "predictor": [None, callable, NeuralNet],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({"identity", "logistic", "relu", "tanh"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "standardize": ["boolean"],
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "n_jobs": [Integral, None],
+        "callbacks": [list, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    predictor_: NeuralNet
+    history_: pd.DataFrame
+    x_scale_: Scale
+    y_scale_: Scale
+
+    def __init__(
+        self,
+        problem: DecisionProblem | None = None,
+        *,
+        loss: DecisionLoss | None = None,
+        predictor: Callable[[int, int], nn.Module] | NetFactory | NeuralNet | None = None,
+        hidden_layer_sizes: Sequence[int] = (32, 32),
+        activation: str = "relu",
+        alpha: float = 1e-4,
+        batch_size: int | str = "auto",
+        learning_rate: str = "adaptive",
+        learning_rate_init: float = 0.01,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool = False,
+        validation_fraction: float = 0.1,
+        standardize: bool = True,
+        warm_start: bool = False,
+        device: str | torch.device = "cpu",
+        n_jobs: int | None = None,
+        callbacks: Iterable[Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool | int = False,
+    ) -> None:
+        self.problem = problem
+        self.loss = loss
+        self.predictor = predictor
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.standardize = standardize
+        self.warm_start = warm_start
+        self.device = device
+        self.n_jobs = n_jobs
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> "DFLRegressor":
+        """Train the predictor.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Features; float32 stays float32 (and trains a float32 net).
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters of the problem.
+        sample_weight : array-like of shape (n,), default=None
+            Non-negative weights of the rows.
+        X_val, y_val : array-like, default=None
+            Held-out rows on which to watch the regret, for example later in time.
+        sample_weight_val : array-like, default=None
+            Non-negative weights of the held-out rows.
+
+        Returns
+        -------
+        self : DFLRegressor
+
+        Raises
+        ------
+        ValueError
+            If the data are not finite, cannot be parameters of the problem (the message
+            names the row), or if the predictor's width does not fit the problem.
+        FloatingPointError
+            If the loss becomes NaN or infinite; the message names the row.
+        """
+        goes_on = self.warm_start and hasattr(self, "predictor_")
+        problem = self._resolve_problem()
+        rows = self._check_rows(X, y, sample_weight, reset=not goes_on)
+        if goes_on and rows.y.shape[1] != len(self.y_scale_.mean):
+            raise ValueError(
+                f"y has {rows.y.shape[1]} columns, but the model that warm_start goes on from "
+                f"was fitted on {len(self.y_scale_.mean)}."
+            )
+        problem.check_parameters(rows.y)
+        seed = root_seed(self.random_state)
+        train, valid = self._split(rows, X_val, y_val, sample_weight_val, seed)
+        if not goes_on:
+            self.x_scale_, self.y_scale_ = self._scales(train)
+        fit = NetFit(self, problem, train, valid, seed)
+        self.predictor_, training = fit.run(self.predictor_.module_ if goes_on else None)
+        self._record(training, goes_on)
+        return self
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict the parameters of the problem.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, d)
+            In the problem's units; 1-d if `y` was in `fit`.
+        """
+        check_is_fitted(self)
+        features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        inputs = torch.as_tensor(self.x_scale_.apply(features))
+        parameter = next(self.predictor_.module_.parameters(), None)
+        if parameter is not None:
+            inputs = inputs.to(parameter.dtype)
+        with pinned_threads(n_threads(self.n_jobs)):
+            output = forward(self.predictor_, inputs).cpu().numpy()
+        y_hat = (output * self.y_scale_.scale + self.y_scale_.mean).astype(output.dtype)
+        return y_hat[:, 0] if self._target_ndim == 1 else y_hat
+
+    # -- the steps of fit --------------------------------------------------------------
+
+    def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> CanonicalRows:
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            dtype=[np.float64, np.float32],
+            multi_output=True,
+            y_numeric=True,
+            reset=reset,
+        )
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        if reset:
+            self._target_ndim = y.ndim
+        return CanonicalRows(X, as_rows(y, "y"), weight)
+
+    def _split(
+        self, rows: CanonicalRows, X_val: Any, y_val: Any, sample_weight_val: Any, seed: int
+    ) -> tuple[CanonicalRows, CanonicalRows | None]:
+        """Return canonical training rows and, if any, the held-out rows."""
+        train = canonical_rows(*rows)
+        if (X_val is None) != (y_val is None):
+            raise ValueError("Give both X_val and y_val, or neither.")
+        if X_val is None and sample_weight_val is not None:
+            raise ValueError("sample_weight_val was given without X_val and y_val.")
+        if X_val is not None:
+            valid = self._check_rows(X_val, y_val, sample_weight_val, reset=False)
+            if valid.y.shape[1] != rows.y.shape[1]:
+                raise ValueError(
+                    f"y_val has {valid.y.shape[1]} columns and y has {rows.y.shape[1]}."
+                )
+            return train, canonical_rows(*valid)
+        if not self.early_stopping:
+            return train, None
+        return hold_out(train, self.validation_fraction, named_rng(seed, "hold-out"))
+
+    def _scales(self, train: CanonicalRows) -> tuple[Scale, Scale]:
+        if self.standardize:
+            return Scale.of(train.X, train.weight), Scale.of(train.y, train.weight)
+        return Scale.identity(train.X.shape[1]), Scale.identity(train.y.shape[1])
+
+    def _record(self, training: Training, goes_on: bool) -> None:
+        history = pd.DataFrame(training.history)
+        before = len(self.history_) if goes_on else 0
+        if goes_on:
+            history["epoch"] += before
+            history = pd.concat([self.history_, history], ignore_index=True)
+        self.history_ = history
+        self.n_iter_ = len(history)
+        self.best_epoch_ = before + training.best_epoch
+        if training.outcome == "interrupted":
+            warnings.warn(
+                f"Training was interrupted in epoch {self.n_iter_ + 1}; the weights of epoch "
+                f"{self.best_epoch_} are kept.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+        elif training.outcome == "max_iter":
+            warnings.warn(
+                f"Training stopped at max_iter={self.max_iter} epochs before the regret had "
+                "settled. Increase max_iter or tol.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
+
+    # -- scikit-learn ------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if "predictor_" in state:
+            state["predictor_"] = on_cpu(state["predictor_"])
+        return state
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

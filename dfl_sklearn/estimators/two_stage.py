@@ -1,0 +1,107 @@
+"""Predict first, then decide: the classical baseline."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.sklearn_private import HasMethods, _fit_context
+from ..problems.base import DecisionProblem
+from ._mixin import DecisionRegressorMixin
+from ._wrapping import WrappingMixin
+
+
+class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
+    """Fit any regressor for prediction, then decide from its predictions.
+
+    The baseline that decision-focused learning has to beat. The wrapped regressor knows
+    nothing of the decision; this class adds `decide` and a score in terms of regret.
+
+    Parameters
+    ----------
+    estimator : regressor
+        Any scikit-learn regressor, a Pipeline included. One that predicts a single output
+        is fitted once per column of a 2-d `y`.
+    problem : DecisionProblem, default=None
+        The problem in which the predictions are used; None is the squared-error problem.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The fitted regressor.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features, where X has string column names.
+
+    See Also
+    --------
+    DFLRegressor : Train the predictor for the cost of the decision.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.estimators import TwoStageRegressor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> X, y = make_newsvendor(random_state=0)
+    >>> model = TwoStageRegressor(LinearRegression(), NewsvendorProblem(9, 1)).fit(X, y)
+    >>> model.decide(X[:3]).shape
+    (3,)
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "problem": [DecisionProblem, None],
+    }
+
+    def __init__(self, estimator: BaseEstimator, problem: DecisionProblem | None = None) -> None:
+        self.estimator = estimator
+        self.problem = problem
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, **fit_params: Any
+    ) -> "TwoStageRegressor":
+        """Fit the regressor on observed parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Whatever the wrapped regressor takes.
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters of the problem.
+        sample_weight : array-like of shape (n,), default=None
+            Handed to the wrapped regressor, which must take it.
+        **fit_params : dict
+            Handed to the wrapped regressor's `fit`, by metadata routing where enabled.
+
+        Returns
+        -------
+        self : TwoStageRegressor
+
+        Raises
+        ------
+        ValueError
+            If `y` cannot be parameters of the problem; the message names the row.
+        """
+        y = self._validate_target(y)
+        self._resolve_problem().check_parameters(y)
+        self._fit_wrapped(X, y, sample_weight, fit_params)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the parameters of the problem.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, d)
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X)

@@ -1,0 +1,1 @@
+"""Displays: pictures of decisions and what they cost."""

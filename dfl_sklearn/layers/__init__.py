@@ -1,0 +1,10 @@
+"""Decision layers: how a decision changes when the prediction changes.
+
+Reached through ``problem.decision_layer(smoothing)``; the classes here are the parts from
+which a new problem builds its own.
+"""
+
+from .box import AffineBoxLayer
+from .numeric import SolveLayer, differentiate_rows
+
+__all__ = ["AffineBoxLayer", "SolveLayer", "differentiate_rows"]

@@ -1,0 +1,53 @@
+"""An affine map of the prediction, kept inside a box: the layer of the closed forms."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn.functional import softplus
+
+
+class AffineBoxLayer(nn.Module):
+    r"""``clip(slope * y + offset, lower, upper)``, with corners that can be rounded.
+
+    Parameters
+    ----------
+    slope, offset : float
+    lower, upper : float
+        The box; infinite bounds are absent.
+    smoothing : float, default=0
+        Width, in units of the decision, over which a corner is rounded:
+        :math:`l + s\,\mathrm{softplus}((u - l)/s) - s\,\mathrm{softplus}((u - h)/s)`
+        for the box [l, h], which stays strictly inside it and has a positive slope
+        everywhere. With 0 the clip is exact and its gradient outside the box is 0.
+    """
+
+    def __init__(
+        self,
+        slope: float = 1.0,
+        offset: float = 0.0,
+        lower: float = -math.inf,
+        upper: float = math.inf,
+        smoothing: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not smoothing >= 0 or math.isinf(smoothing):
+            raise ValueError(f"smoothing must be a finite number >= 0, got {smoothing!r}.")
+        self.slope, self.offset = slope, offset
+        self.lower, self.upper = lower, upper
+        self.smoothing = float(smoothing)
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        """Map predicted parameters (B, d) to decisions (B, d)."""
+        z = y if self.slope == 1.0 and self.offset == 0.0 else self.slope * y + self.offset
+        if self.smoothing == 0.0:
+            if math.isinf(self.lower) and math.isinf(self.upper):
+                return z
+            return z.clamp(self.lower, self.upper)
+        s, rounded = self.smoothing, z
+        if math.isfinite(self.lower):
+            rounded = self.lower + s * softplus((z - self.lower) / s)
+        if math.isfinite(self.upper):
+            rounded = rounded - s * softplus((z - self.upper) / s)
+        # Rounding error, of the order of the last bit, must not leave the box.
+        return rounded.clamp(self.lower, self.upper)

@@ -1,0 +1,126 @@
+"""Differentiation by central differences, for decisions and costs that only NumPy knows."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..problems.base import DecisionProblem
+
+RowFunction = Callable[..., np.ndarray]
+"""Maps arrays of n rows to (n, k); a row of the result depends on that row alone."""
+
+
+class SolveLayer(nn.Module):
+    """A problem's own ``solve`` as a layer, for problems with a few parameters per row.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+    smoothing : float or None
+        Half-width, in units of y, of the central difference. None: a thousandth of the
+        mean absolute value of the batch, column by column.
+    """
+
+    def __init__(self, problem: DecisionProblem, smoothing: float | None) -> None:
+        super().__init__()
+        if smoothing is not None and not (np.isfinite(smoothing) and smoothing > 0):
+            raise ValueError(
+                f"{type(problem).__name__} is differentiated by differences, "
+                f"so smoothing must be a finite number > 0 or None, got {smoothing!r}."
+            )
+        self.problem = problem
+        self.smoothing = smoothing
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        """Map predicted parameters (B, d) to decisions (B, k)."""
+        if self.smoothing is None:
+            size = y.detach().abs().mean(dim=0).cpu().numpy().astype(np.float64)
+            steps = 1e-3 * np.where(size > 0, size, 1.0)
+        else:
+            steps = np.full(y.shape[1], self.smoothing)
+        return differentiate_rows(self.problem.solve, [y], steps=[steps])
+
+
+def differentiate_rows(
+    function: RowFunction,
+    inputs: Sequence[torch.Tensor],
+    *,
+    steps: Sequence[np.ndarray | None],
+    bounds: Sequence[tuple[np.ndarray, np.ndarray] | None] = (),
+) -> torch.Tensor:
+    """Evaluate a row-wise NumPy function with a gradient by central differences.
+
+    Parameters
+    ----------
+    function : callable
+        Takes one float64 array per input and returns (n, k).
+    inputs : sequence of torch.Tensor of shape (n, d_i)
+    steps : sequence of ndarray of shape (d_i,)
+        Half-widths of the difference in each column. Inputs beyond the length of `steps`
+        take ``6e-6 * max(1, |value|)``.
+    bounds : sequence of (lower, upper) or None, optional
+        A box that the differences must not leave; at its edge they become one-sided.
+
+    Returns
+    -------
+    torch.Tensor of shape (n, k)
+    """
+    return _CentralDifference.apply(function, list(steps), list(bounds), *inputs)
+
+
+class _CentralDifference(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, function: Any, steps: Any, bounds: Any, *inputs: torch.Tensor) -> Any:
+        ctx.function, ctx.steps, ctx.bounds = function, steps, bounds
+        ctx.save_for_backward(*inputs)
+        return inputs[0].new_tensor(function(*(_array(each) for each in inputs)))
+
+    @staticmethod
+    def backward(ctx: Any, *grad_outputs: Any) -> Any:
+        inputs = ctx.saved_tensors
+        arrays = [_array(each) for each in inputs]
+        upstream = _array(grad_outputs[0])
+        gradients: list[torch.Tensor | None] = []
+        for i, each in enumerate(inputs):
+            if not ctx.needs_input_grad[3 + i]:
+                gradients.append(None)
+                continue
+            step = ctx.steps[i] if i < len(ctx.steps) else None
+            box = ctx.bounds[i] if i < len(ctx.bounds) else None
+            gradients.append(
+                each.new_tensor(_gradient(ctx.function, arrays, i, step, box, upstream))
+            )
+        return (None, None, None, *gradients)
+
+
+def _gradient(
+    function: RowFunction,
+    arrays: list[np.ndarray],
+    which: int,
+    step: np.ndarray | None,
+    box: tuple[np.ndarray, np.ndarray] | None,
+    upstream: np.ndarray,
+) -> np.ndarray:
+    """Return upstream @ Jacobian of the rows with respect to input `which`, shape (n, d)."""
+    base = arrays[which]
+    gradient = np.zeros_like(base)
+    for j in range(base.shape[1]):
+        width = 6e-6 * np.maximum(1.0, np.abs(base[:, j])) if step is None else step[j]
+        ends = []
+        for sign in (1.0, -1.0):
+            moved = base.copy()
+            moved[:, j] += sign * width
+            if box is not None:
+                moved[:, j] = np.clip(moved[:, j], box[0][j], box[1][j])
+            value = function(*arrays[:which], moved, *arrays[which + 1 :])
+            ends.append((moved[:, j], value))
+        (right, f_right), (left, f_left) = ends
+        gradient[:, j] = ((f_right - f_left) * upstream).sum(axis=1) / (right - left)
+    return gradient
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy().astype(np.float64)

@@ -1,0 +1,33 @@
+"""Regret through the decision layer."""
+
+import torch
+
+from ..problems.base import DecisionProblem
+from .base import DecisionLoss, Optimum, RowLoss
+
+
+class RegretLoss(DecisionLoss):
+    r"""Cost of the relaxed decision less the cost of the best one.
+
+    .. math:: f(\tilde z(\hat y), y) - f(z^*(y), y)
+
+    with :math:`\tilde z` the problem's decision layer. With an exact layer this is the
+    regret itself.
+
+    Parameters
+    ----------
+    smoothing : float or None, default=None
+        Handed to ``problem.decision_layer``; None takes the problem's default.
+    """
+
+    def __init__(self, smoothing: float | None = None) -> None:
+        self.smoothing = smoothing
+
+    def bind(self, problem: DecisionProblem) -> RowLoss:
+        """Return the regret as a function of (y_hat, y, optimum)."""
+        layer = problem.decision_layer(self.smoothing)
+
+        def regret(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
+            return problem.cost(layer(y_hat), y) - optimum.cost
+
+        return regret

@@ -1,0 +1,99 @@
+"""Parameter objects that build the package's own networks."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+
+from .modules import MLP, WindowLSTM
+
+_ACTIVATIONS: dict[str, type[nn.Module]] = {
+    "identity": nn.Identity,
+    "logistic": nn.Sigmoid,
+    "relu": nn.ReLU,
+    "tanh": nn.Tanh,
+}
+
+
+class NetFactory(BaseEstimator, ABC):
+    """Base class of recipes for a network that are parameters of an estimator.
+
+    Unlike a bare function ``(n_in, n_out) -> nn.Module`` it initialises weights from an
+    explicit generator, and its own parameters can be searched
+    (``predictor__hidden_size``).
+    """
+
+    @abstractmethod
+    def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
+        """Return a network (B, n_in) -> (B, n_out) with weights drawn from `generator`."""
+
+    def __call__(self, n_in: int, n_out: int) -> nn.Module:
+        """Return a network with fresh random weights."""
+        generator = torch.Generator()
+        generator.seed()
+        return self.build(n_in, n_out, generator)
+
+
+class MLPPredictor(NetFactory):
+    """A multilayer perceptron; linear when it has no hidden layer.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(32, 32)
+        Widths of the hidden layers; ``()`` is a linear model.
+    activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
+        Activation of the hidden layers.
+    """
+
+    def __init__(
+        self, hidden_layer_sizes: Sequence[int] = (32, 32), activation: str = "relu"
+    ) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+
+    def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
+        """Return the perceptron."""
+        if self.activation not in _ACTIVATIONS:
+            raise ValueError(
+                f"activation must be one of {sorted(_ACTIVATIONS)}, got {self.activation!r}."
+            )
+        sizes = (
+            [self.hidden_layer_sizes]
+            if isinstance(self.hidden_layer_sizes, int)
+            else (list(self.hidden_layer_sizes))
+        )
+        if any(int(size) < 1 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be positive, got {sizes}.")
+        return MLP([n_in, *map(int, sizes), n_out], _ACTIVATIONS[self.activation], generator)
+
+
+class LSTMPredictor(NetFactory):
+    """An LSTM over the window of lags in each row.
+
+    A row of X holds a window, oldest step first, as :func:`dfl_sklearn.datasets.make_lagged`
+    makes it; with several channels, the channels of a step stand together.
+
+    Parameters
+    ----------
+    hidden_size : int, default=32
+        Width of the hidden state.
+    num_layers : int, default=1
+        Number of stacked layers.
+    n_channels : int, default=1
+        Numbers per time step; the number of features must be a multiple of it.
+    """
+
+    def __init__(self, hidden_size: int = 32, num_layers: int = 1, n_channels: int = 1) -> None:
+        self.hidden_size = hidden_size
+        self.num_layers = num_layers
+        self.n_channels = n_channels
+
+    def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
+        """Return the LSTM."""
+        if n_in % self.n_channels:
+            raise ValueError(
+                f"X has {n_in} features, which is not a multiple of n_channels={self.n_channels}."
+            )
+        return WindowLSTM(self.n_channels, self.hidden_size, self.num_layers, n_out, generator)

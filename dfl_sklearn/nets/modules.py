@@ -1,0 +1,58 @@
+"""The networks themselves. Weights come from an explicit generator, never a global one."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from torch import nn
+
+
+def seeded_linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
+    """Return a linear layer with torch's usual law of initial weights."""
+    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    _fill_uniform(layer, 1.0 / math.sqrt(max(n_in, 1)), generator)
+    return layer
+
+
+class MLP(nn.Sequential):
+    """A multilayer perceptron with the given layer sizes, input and output included."""
+
+    def __init__(
+        self, sizes: Sequence[int], activation: type[nn.Module], generator: torch.Generator
+    ) -> None:
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise(sizes):
+            layers += [seeded_linear(n_in, n_out, generator), activation()]
+        super().__init__(*layers[:-1])
+
+
+class WindowLSTM(nn.Module):
+    """An LSTM read at the last step of a flattened window, followed by a linear layer."""
+
+    def __init__(
+        self,
+        n_channels: int,
+        hidden_size: int,
+        num_layers: int,
+        n_out: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.n_channels = n_channels
+        self.lstm = nn.utils.skip_init(
+            nn.LSTM, n_channels, hidden_size, num_layers=num_layers, batch_first=True
+        )
+        _fill_uniform(self.lstm, 1.0 / math.sqrt(hidden_size), generator)
+        self.readout = seeded_linear(hidden_size, n_out, generator)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map windows (B, n_steps * n_channels) to outputs (B, n_out)."""
+        states, _ = self.lstm(x.reshape(len(x), -1, self.n_channels))
+        return self.readout(states[:, -1])
+
+
+def _fill_uniform(module: nn.Module, bound: float, generator: torch.Generator) -> None:
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.uniform_(-bound, bound, generator=generator)

@@ -1,0 +1,157 @@
+"""The one training loop: skorch's verbs, mini-batches by slicing, stopping by regret."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import torch
+from skorch import NeuralNet
+from torch import nn
+
+from .rows import Batches
+
+BatchLoss = Callable[[torch.Tensor, Any], torch.Tensor]
+Outcome = Literal["converged", "max_iter", "interrupted"]
+
+
+class NonFiniteLossError(FloatingPointError):
+    """The mean loss of an epoch was NaN or infinite."""
+
+    def __init__(self, epoch: int, loss: float) -> None:
+        super().__init__(f"The training loss was {loss} in epoch {epoch}.")
+
+
+class PredictorNet(NeuralNet):
+    """A skorch net without the default callbacks: the training loop reports by itself."""
+
+    @property
+    def _default_callbacks(self) -> list[Any]:
+        return []
+
+
+class BatchCriterion(nn.Module):
+    """A function of (output of the net, rows of the batch) in the shape of a torch criterion."""
+
+    def __init__(self, function: BatchLoss) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, output: torch.Tensor, rows: Any) -> torch.Tensor:
+        """Return the loss of the batch."""
+        return self.function(output, rows)
+
+
+@dataclass
+class Stopping:
+    """When to stop, and when to lower the learning rate.
+
+    The number called `monitored` must fall by more than `tol` within `patience` epochs. If it does
+    not, the best weights so far are put back and the learning rate is divided by 5 (after
+    `n_cuts` such cuts, or without any, training stops).
+    """
+
+    monitored: str
+    max_epochs: int
+    tol: float
+    patience: int
+    n_cuts: int
+
+
+@dataclass
+class Training:
+    """What happened: one record per epoch, the best of them, and how it ended."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    best_epoch: int = 0
+    outcome: Outcome = "max_iter"
+
+
+def train(
+    net: NeuralNet,
+    batches: Batches,
+    monitor: Callable[[], float],
+    stopping: Stopping,
+    report: Callable[[dict[str, float]], None],
+) -> Training:
+    """Train an initialised net in place and leave it with its best weights.
+
+    Parameters
+    ----------
+    net : NeuralNet
+        Initialised; its callbacks are notified as in skorch's own loop.
+    batches : Batches
+    monitor : callable
+        Called after each epoch; returns the number that stopping watches.
+    stopping : Stopping
+    report : callable
+        Called with the record of each epoch.
+
+    Returns
+    -------
+    Training
+        Complete also if training was interrupted (Ctrl-C, or a skorch callback that stops).
+    """
+    training = Training()
+    best, best_state, waited, cuts = float("inf"), _state(net.module_), 0, 0
+    net.notify("on_train_begin", X=batches.rows.X, y=None)
+    try:
+        for epoch in range(1, stopping.max_epochs + 1):
+            start = time.perf_counter()
+            net.notify("on_epoch_begin", dataset_train=batches.rows, dataset_valid=None)
+            net.run_single_epoch(batches, training=True, prefix="train", step_fn=net.train_step)
+            loss = _mean_loss(net)
+            if not math.isfinite(loss):
+                raise NonFiniteLossError(epoch, loss)
+            watched = monitor()
+            record = {
+                "epoch": epoch,
+                "train_loss": loss,
+                stopping.monitored: watched,
+                "learning_rate": net.optimizer_.param_groups[0]["lr"],
+                "duration": time.perf_counter() - start,
+            }
+            for column in list(record)[1:]:  # skorch counts epochs by itself
+                net.history.record(column, record[column])
+            training.history.append(record)
+            # The best weights are those of the lowest value, by however little; patience
+            # asks for progress that matters.
+            progress = watched < best - stopping.tol
+            if watched < best:
+                best, best_state, training.best_epoch = watched, _state(net.module_), epoch
+            waited = 0 if progress else waited + 1
+            report(record)
+            net.notify("on_epoch_end", dataset_train=batches.rows, dataset_valid=None)
+            if waited >= stopping.patience:
+                if cuts >= stopping.n_cuts:
+                    training.outcome = "converged"
+                    break
+                net.module_.load_state_dict(best_state)
+                for group in net.optimizer_.param_groups:
+                    group["lr"] /= 5.0
+                waited, cuts = 0, cuts + 1
+    except KeyboardInterrupt:
+        training.outcome = "interrupted"
+    net.notify("on_train_end", X=batches.rows.X, y=None)
+    net.module_.load_state_dict(best_state)
+    return training
+
+
+def forward(net: NeuralNet, X: torch.Tensor, *, chunk: int = 1 << 16) -> torch.Tensor:
+    """Return the output of a trained net for standardised features, in bounded memory."""
+    net.module_.eval()
+    with torch.no_grad():
+        return torch.cat([net.infer(part) for part in X.split(chunk)])
+
+
+def _mean_loss(net: NeuralNet) -> float:
+    batches = net.history[-1, "batches"]
+    sizes = [batch["train_batch_size"] for batch in batches]
+    total = sum(batch["train_loss"] * size for batch, size in zip(batches, sizes, strict=True))
+    batches.clear()  # one record per batch would otherwise pile up over the epochs
+    return total / sum(sizes)
+
+
+def _state(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}

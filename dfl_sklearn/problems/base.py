@@ -1,0 +1,247 @@
+"""The contract of a decision problem: what is decided, and what it costs."""
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+from array_api_compat import array_namespace, is_torch_array
+from sklearn.base import BaseEstimator
+
+from .._utils.rows import as_float, as_rows, check_finite, like_input
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+
+class OptimalSolution(NamedTuple):
+    """Optimal decisions and what they cost, solved once and reused."""
+
+    decisions: np.ndarray
+    cost: np.ndarray
+
+
+class DecisionProblem(BaseEstimator, ABC):
+    """Base class of decision problems: minimise ``cost(z, y)`` over the feasible decisions z.
+
+    The parameters `y` are what a model predicts (demand, travel times, returns), the
+    decision `z` is what is done about it (orders, routes, weights). A problem is a
+    parameter object: its constructor stores its arguments and nothing else, so that
+    ``clone``, ``pickle`` and grid search work on it.
+
+    A subclass fills in three hooks, all on 2-d arrays with one row per situation:
+    ``_solve(y, context)``, ``_cost(xp, decisions, y, context)`` and, where a model is to be
+    trained through the problem, ``decision_layer(smoothing)``.
+
+    Attributes
+    ----------
+    exact : bool
+        Whether ``solve`` finds a true minimiser. Where it is False, regret may be negative.
+    exact_scenarios : bool
+        Whether ``solve`` with several scenarios minimises their mean cost exactly. Where it
+        is False, the mean of the scenarios is solved for instead.
+    takes_context : bool
+        Whether the problem uses `context`, known data of each row such as a capacity.
+    """
+
+    exact = True
+    exact_scenarios = False
+    takes_context = False
+
+    # -- hooks -------------------------------------------------------------------------
+
+    @abstractmethod
+    def _solve(self, y: np.ndarray, context: np.ndarray | None) -> np.ndarray:
+        """Minimise the cost of each row: (n, d) -> (n, k)."""
+
+    @abstractmethod
+    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+        """Realised cost, (n, k) and (n, d) -> (n,), in the array namespace `xp`."""
+
+    def _solve_scenarios(
+        self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None
+    ) -> np.ndarray:
+        """Minimise the mean cost over scenarios: (n, S, d), (n, S) -> (n, k)."""
+        return self._solve(np.einsum("ns,nsd->nd", weight, y), context)
+
+    def _n_parameters(self) -> int | None:
+        """Return the number of parameters per row if the problem fixes it, else None."""
+        return None
+
+    def _check_constants(self) -> None:
+        """Raise a ValueError that names a constructor argument that makes no sense."""
+
+    # -- what users call ---------------------------------------------------------------
+
+    def solve(self, y: Any, *, context: Any = None, scenario_weight: Any = None) -> np.ndarray:
+        """Return the decision that is best if `y` comes true.
+
+        Parameters
+        ----------
+        y : array-like of shape (n,), (n, d) or (n, S, d)
+            Parameters, observed or predicted, one row per decision. Three dimensions are S
+            scenarios per row; the decision then minimises their mean cost. One dimension
+            means one parameter per row.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, for problems that take it.
+        scenario_weight : array-like of shape (S,) or (n, S), default=None
+            Non-negative weights of the scenarios; they are normalised to sum to 1.
+
+        Returns
+        -------
+        ndarray of shape (n, k)
+            One decision per row; of shape (n,) if `y` is 1-d and a decision is one number.
+
+        Raises
+        ------
+        ValueError
+            If `y` is not finite or has the wrong shape; the message names the cell.
+        """
+        self._check_constants()
+        values = as_float(y, "y")
+        if values.ndim == 3:
+            self._check_parameter_array(values)
+            weight = _scenario_weight(scenario_weight, values.shape[0], values.shape[1])
+            context = self._check_context(context, len(values))
+            return self._solve_scenarios(values, weight, context)
+        if scenario_weight is not None:
+            raise ValueError(
+                "scenario_weight needs scenarios: y of shape (n_rows, n_scenarios, n_parameters), "
+                f"got shape {values.shape}."
+            )
+        rows = as_rows(values, "y")
+        self._check_parameter_array(rows)
+        return like_input(self._solve(rows, self._check_context(context, len(rows))), values)
+
+    def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
+        """Return the realised cost of each row's decision, recourse and penalties included.
+
+        Parameters
+        ----------
+        decisions : array-like or torch.Tensor of shape (n,) or (n, k)
+            A single row is used for every row of `y`.
+        y : array-like or torch.Tensor of shape (n,) or (n, d)
+            The parameters that came true.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, for problems that take it.
+
+        Returns
+        -------
+        ndarray or torch.Tensor of shape (n,)
+            In the kind of array that came in; torch tensors are differentiable.
+        """
+        self._check_constants()
+        z, values = as_rows(decisions, "decisions"), as_rows(y, "y")
+        if z.shape[0] not in (1, values.shape[0]):
+            raise ValueError(
+                f"decisions have {z.shape[0]} rows and y has {values.shape[0]}: "
+                "give one decision per row of y, or a single one for all."
+            )
+        self._check_width(values.shape[1])
+        xp = array_namespace(z, values)
+        return self._cost(xp, z, values, self._check_context(context, values.shape[0], like=values))
+
+    def optimal_cost(self, y: Any, *, context: Any = None) -> np.ndarray:
+        """Return the cost of the best decision for each row of `y`, of shape (n,)."""
+        return self.optimum(y, context=context).cost
+
+    def optimum(self, y: Any, *, context: Any = None) -> OptimalSolution:
+        """Return the best decisions for the rows of `y` together with their cost."""
+        rows = as_rows(y, "y")
+        decisions = self.solve(rows, context=context)
+        return OptimalSolution(decisions, self.cost(decisions, rows, context=context))
+
+    def is_feasible(
+        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
+    ) -> np.ndarray:
+        """Return, for each row, whether the decision is allowed, to an absolute `tol`.
+
+        The base problem allows every finite decision.
+        """
+        return np.isfinite(as_rows(decisions, "decisions")).all(axis=1)
+
+    def check_parameters(self, y: Any) -> None:
+        """Raise a ValueError, naming the row, if observed `y` cannot be what it claims to be."""
+        self._check_constants()
+        self._check_parameter_array(as_rows(y, "y"))
+
+    def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
+        """Project generated `y` into the problem's domain.
+
+        Returns
+        -------
+        projected : ndarray of the shape of `y`
+        share : float
+            The share of rows that were moved. The base problem moves none.
+        """
+        return as_float(y, "y"), 0.0
+
+    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
+        """Return a torch module, (B, d) -> (B, k), through which decisions are differentiated.
+
+        Parameters
+        ----------
+        smoothing : float or None, default=None
+            How much the decision is smoothed, in the unit that the problem documents;
+            0 is the exact decision, None the problem's own default.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no decision layer, so no model can be trained through it. "
+            "Implement decision_layer(smoothing), or use TwoStageRegressor."
+        )
+
+    def linear_objective(self) -> "Callable[[Any], Any] | None":
+        """Return the map from parameters to the cost vector c, where the cost is ``c @ z``.
+
+        None, as here, where the cost is not linear in the decision.
+        """
+        return None
+
+    # -- checks ------------------------------------------------------------------------
+
+    def _check_width(self, width: int) -> None:
+        expected = self._n_parameters()
+        if expected is not None and width != expected:
+            raise ValueError(
+                f"{type(self).__name__} has {expected} parameters per row, but y has {width} "
+                f"column{'s' if width != 1 else ''}."
+            )
+
+    def _check_parameter_array(self, y: np.ndarray) -> None:
+        check_finite(y, "y")
+        self._check_width(y.shape[-1])
+
+    def _check_context(self, context: Any, n_rows: int, like: Any = None) -> Any:
+        if context is None:
+            return None
+        if not self.takes_context:
+            raise ValueError(f"{type(self).__name__} takes no context, but context was given.")
+        rows = as_rows(context, "context")
+        if rows.shape[0] != n_rows:
+            raise ValueError(f"context has {rows.shape[0]} rows, but y has {n_rows}.")
+        if not is_torch_array(rows):
+            check_finite(rows, "context")
+            if like is not None and is_torch_array(like):
+                rows = array_namespace(like).asarray(rows, dtype=like.dtype, device=like.device)
+        return rows
+
+
+def _scenario_weight(weight: Any, n_rows: int, n_scenarios: int) -> np.ndarray:
+    """Return normalised scenario weights of shape (n_rows, n_scenarios)."""
+    if n_scenarios == 0:
+        raise ValueError("y has no scenarios: its shape is (n_rows, 0, n_parameters).")
+    if weight is None:
+        return np.full((n_rows, n_scenarios), 1.0 / n_scenarios)
+    array = as_float(weight, "scenario_weight")
+    if array.shape not in ((n_scenarios,), (n_rows, n_scenarios)):
+        raise ValueError(
+            f"scenario_weight must have shape ({n_scenarios},) or ({n_rows}, {n_scenarios}), "
+            f"got {array.shape}."
+        )
+    array = np.broadcast_to(array, (n_rows, n_scenarios))
+    check_finite(array, "scenario_weight")
+    total = array.sum(axis=1, keepdims=True)
+    if (array < 0).any() or (total <= 0).any():
+        raise ValueError("scenario_weight must be non-negative, with a positive sum in every row.")
+    return array / total

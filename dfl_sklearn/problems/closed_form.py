@@ -1,0 +1,193 @@
+"""Problems whose best decision is known in closed form."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._utils.checks import positive
+from .._utils.rows import as_rows, raise_at
+from .base import DecisionProblem
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class SquaredErrorProblem(DecisionProblem):
+    """The decision is the prediction, the cost its squared error.
+
+    The default problem of every estimator: with it, decision-focused learning is least
+    squares and the D2 regret score is R2. The cost of a row is the sum over outputs of
+    ``(z_j - y_j) ** 2``.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.problems import SquaredErrorProblem
+    >>> SquaredErrorProblem().cost([1.0, 2.0], [1.0, 4.0])
+    array([0., 4.])
+    """
+
+    exact_scenarios = True
+
+    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+        return y.copy()
+
+    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+        return xp.sum((decisions - y) ** 2, axis=1)
+
+    # The mean of the scenarios, which the base solves for, is the minimiser here.
+
+    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
+        """Return the identity; `smoothing` has nothing to smooth."""
+        from ..layers.box import AffineBoxLayer
+
+        return AffineBoxLayer()
+
+
+class NewsvendorProblem(DecisionProblem):
+    r"""Order before demand is known; pay for every unit short and every unit left over.
+
+    The cost of ordering z when demand turns out to be y is, summed over products,
+
+    .. math:: c_u (y - z)_+ + c_o (z - y)_+ ,
+
+    with the underage cost :math:`c_u` and the overage cost :math:`c_o`. Knowing y, one
+    orders y; under a distribution of y, its quantile at :math:`c_u / (c_u + c_o)`
+    (Arrow, Harris and Marschak, 1951).
+
+    Parameters
+    ----------
+    underage_cost : float or array-like of shape (n_products,)
+        Cost per unit of unmet demand, positive.
+    overage_cost : float or array-like of shape (n_products,)
+        Cost per unit left over, positive.
+    nonnegative : bool, default=True
+        Whether demand and orders are non-negative. Observed negative demand is then an
+        error, and a predicted one leads to an order of 0. False suits net positions and
+        standardised targets.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> problem = NewsvendorProblem(underage_cost=9, overage_cost=1)
+    >>> problem.cost([10.0, 10.0], [12.0, 7.0])
+    array([18.,  3.])
+    >>> problem.solve([[[1.0], [2.0], [3.0], [4.0]]], scenario_weight=[0.4, 0.4, 0.1, 0.1])
+    array([[3.]])
+    """
+
+    exact_scenarios = True
+
+    def __init__(
+        self,
+        underage_cost: ArrayLike = 1.0,
+        overage_cost: ArrayLike = 1.0,
+        *,
+        nonnegative: bool = True,
+    ) -> None:
+        self.underage_cost = underage_cost
+        self.overage_cost = overage_cost
+        self.nonnegative = nonnegative
+
+    def _costs(self) -> tuple[np.ndarray, np.ndarray]:
+        under = positive(self.underage_cost, "underage_cost")
+        over = positive(self.overage_cost, "overage_cost")
+        if under.ndim and over.ndim and len(under) != len(over):
+            raise ValueError(
+                f"underage_cost has {len(under)} entries and overage_cost {len(over)}: "
+                "give one per product, or a single number."
+            )
+        return under, over
+
+    def _check_constants(self) -> None:
+        self._costs()
+
+    def _n_parameters(self) -> int | None:
+        under, over = self._costs()
+        if under.ndim == 0 and over.ndim == 0:
+            return None
+        return len(under) if under.ndim else len(over)
+
+    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+        return np.maximum(y, 0.0) if self.nonnegative else y.copy()
+
+    def _solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
+        under, over = self._costs()
+        return self._solve(weighted_quantile(y, weight, under / (under + over)), None)
+
+    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+        under, over = (_constant(xp, each, y) for each in self._costs())
+        short = y - decisions
+        zero = xp.zeros_like(short)
+        return xp.sum(under * xp.maximum(short, zero) + over * xp.maximum(-short, zero), axis=1)
+
+    def is_feasible(
+        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
+    ) -> np.ndarray:
+        """Return whether the orders of each row are finite and, if so asked, non-negative."""
+        z = as_rows(decisions, "decisions")
+        finite = super().is_feasible(z)
+        return finite & (z >= -tol).all(axis=1) if self.nonnegative else finite
+
+    def check_parameters(self, y: Any) -> None:
+        """Raise a ValueError that names the row of a negative demand."""
+        super().check_parameters(y)
+        rows = as_rows(y, "y")
+        if self.nonnegative and (rows < 0).any():
+            raise_at(
+                rows < 0,
+                rows,
+                "y",
+                "is a negative demand",
+                "Correct it, or set nonnegative=False if demand can be negative.",
+            )
+
+    def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
+        """Set negative generated demand to 0 (unless it is allowed) and report the share."""
+        values, _ = super().project_parameters(y)
+        if not self.nonnegative:
+            return values, 0.0
+        moved = as_rows(values, "y").min(axis=1) < 0
+        return np.maximum(values, 0.0), float(moved.mean())
+
+    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
+        """Return the order as a function of predicted demand.
+
+        `smoothing`, in units of demand, rounds the corner at 0 (default 0: not at all);
+        without ``nonnegative`` the layer is the identity.
+        """
+        from ..layers.box import AffineBoxLayer
+
+        if not self.nonnegative:
+            return AffineBoxLayer()
+        return AffineBoxLayer(lower=0.0, smoothing=smoothing or 0.0)
+
+
+def weighted_quantile(y: np.ndarray, weight: np.ndarray, level: np.ndarray) -> np.ndarray:
+    """Return the smallest value at which the weighted distribution function reaches `level`.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n, S, d)
+    weight : ndarray of shape (n, S)
+        Rows sum to 1.
+    level : ndarray of shape () or (d,)
+
+    Returns
+    -------
+    ndarray of shape (n, d)
+    """
+    order = np.argsort(y, axis=1, kind="stable")
+    ranked = np.take_along_axis(y, order, axis=1)
+    mass = np.cumsum(np.take_along_axis(weight[:, :, None], order, axis=1), axis=1)
+    # Rounding in the cumulative sum must not push the quantile one scenario too far.
+    reached = mass >= np.minimum(level * (1 - 1e-12), mass[:, -1:, :])
+    first = reached.argmax(axis=1)[:, None, :]
+    return np.take_along_axis(ranked, first, axis=1)[:, 0, :]
+
+
+def _constant(xp: Any, value: np.ndarray, like: Any) -> Any:
+    """Return a problem's constant as an array of the kind, dtype and device of `like`."""
+    if isinstance(like, np.ndarray):
+        return value.astype(like.dtype)
+    return xp.asarray(value, dtype=like.dtype, device=like.device)

@@ -1,0 +1,201 @@
+"""A decision problem from a plain Python cost function."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from array_api_compat import is_torch_namespace
+from numpy.typing import ArrayLike
+
+from .._utils.rows import as_float, as_rows, check_finite
+from ._direct_search import minimise_in_box
+from .base import DecisionProblem
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_CHUNK = 1 << 20  # evaluations of the cost in one call
+
+
+class FunctionProblem(DecisionProblem):
+    """Minimise your own cost function over a box, and train models through it.
+
+    The cost is plain NumPy (or plain Python): no derivatives, no torch. Decisions are found
+    by a global scan followed by a pattern search, and derivatives by central differences,
+    so kinks are welcome. It suits one to three decisions per row; with more, a cost with
+    kinks may stall short of its minimum. A problem with a closed form is solved faster and
+    exactly by its own class.
+
+    Parameters
+    ----------
+    cost_function : callable
+        ``cost_function(decisions, y)``, or ``cost_function(decisions, y, context)`` where
+        context is used, returning one cost per row. Each argument has one row per
+        situation, and is 1-d where it has a single column. A function for pickling must be
+        importable (no lambda).
+    bounds : pair or sequence of k pairs of float
+        ``(lower, upper)`` of the decision, or of each of the k decisions; finite.
+    vectorized : bool, default=True
+        Whether `cost_function` takes arrays. If False it is called row by row with numbers (or 1-d
+        arrays where there are several columns), which is slow.
+    n_starts : int, default=33
+        Points of the global scan, per decision. A cost with several valleys needs enough
+        of them for one to fall into the deepest.
+    tol : float, default=1e-9
+        Accuracy of the decision, as a share of the width of the bounds.
+
+    Attributes
+    ----------
+    exact : bool
+        False: decisions are best up to `tol` and up to valleys that the scan missed.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.problems import FunctionProblem
+    >>> def waiting_and_staff(staff, calls):
+    ...     return 20.0 * staff + 50.0 * np.maximum(calls / 12.0 - staff, 0.0) ** 2
+    >>> problem = FunctionProblem(waiting_and_staff, bounds=(0, 40))
+    >>> problem.solve([0.0, 120.0, 240.0]).round(3)
+    array([ 0. ,  9.8, 19.8])
+    """
+
+    exact = False
+    exact_scenarios = True
+    takes_context = True
+
+    def __init__(
+        self,
+        cost_function: Callable[..., Any],
+        bounds: ArrayLike,
+        *,
+        vectorized: bool = True,
+        n_starts: int = 33,
+        tol: float = 1e-9,
+    ) -> None:
+        self.cost_function = cost_function
+        self.bounds = bounds
+        self.vectorized = vectorized
+        self.n_starts = n_starts
+        self.tol = tol
+
+    def _box(self) -> tuple[np.ndarray, np.ndarray]:
+        box = as_float(self.bounds, "bounds").astype(np.float64)
+        if box.shape == (2,):
+            box = box[None, :]
+        if box.ndim != 2 or box.shape[1] != 2:
+            raise ValueError(
+                f"bounds must be (lower, upper) or a list of them, got {self.bounds!r}."
+            )
+        check_finite(box, "bounds")
+        if (box[:, 0] >= box[:, 1]).any():
+            worst = int(np.argmax(box[:, 0] >= box[:, 1]))
+            raise ValueError(
+                f"bounds[{worst}] has a lower end that is not below its upper end: {box[worst]}."
+            )
+        return box[:, 0], box[:, 1]
+
+    def _check_constants(self) -> None:
+        self._box()
+        if not callable(self.cost_function):
+            raise ValueError(f"cost_function must be callable, got {self.cost_function!r}.")
+        if not 0 < self.tol < 1:
+            raise ValueError(f"tol must lie in (0, 1), got {self.tol}.")
+        if not self.n_starts >= 3:
+            raise ValueError(f"n_starts must be at least 3, got {self.n_starts}.")
+
+    def _solve(self, y: np.ndarray, context: np.ndarray | None) -> np.ndarray:
+        return self._solve_scenarios(y[:, None, :], np.ones((len(y), 1)), context)
+
+    def _solve_scenarios(
+        self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None
+    ) -> np.ndarray:
+        lower, upper = self._box()
+        n, n_scenarios, _ = y.shape
+
+        def mean_cost(unit: np.ndarray) -> np.ndarray:
+            out = np.empty(unit.shape[:2])
+            step = max(1, _CHUNK // (n * n_scenarios))
+            for start in range(0, unit.shape[1], step):
+                part = unit[:, start : start + step]
+                shape = (n, part.shape[1], n_scenarios)
+                z = np.broadcast_to(
+                    (lower + (upper - lower) * part)[:, :, None], (*shape, lower.size)
+                )
+                rows = [z, np.broadcast_to(y[:, None], (*shape, y.shape[2]))]
+                if context is not None:
+                    rows.append(np.broadcast_to(context[:, None, None], (*shape, context.shape[1])))
+                flat = self._evaluate(*(each.reshape(-1, each.shape[-1]) for each in rows))
+                out[:, start : start + step] = np.einsum("ncs,ns->nc", flat.reshape(shape), weight)
+            return out
+
+        unit = minimise_in_box(
+            mean_cost, n, lower.size, n_starts=self.n_starts * lower.size, tol=self.tol
+        )
+        return np.clip(lower + (upper - lower) * unit, lower, upper).astype(y.dtype, copy=False)
+
+    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+        if is_torch_namespace(xp):
+            from ..layers.numeric import differentiate_rows
+
+            lower, upper = self._box()
+            inputs = [decisions, y] if context is None else [decisions, y, context]
+            return differentiate_rows(
+                lambda *rows: self._evaluate(*rows)[:, None],
+                inputs,
+                # The step balances truncation against rounding of a central difference.
+                steps=[6e-6 * (upper - lower)],
+                bounds=[(lower, upper)],
+            )[:, 0]
+        return self._evaluate(*(each for each in (decisions, y, context) if each is not None))
+
+    def _evaluate(self, decisions: np.ndarray, y: np.ndarray, *context: np.ndarray) -> np.ndarray:
+        """Call the user's function on rows and check what comes back."""
+        rows = [decisions, y, *context]
+        n = max(len(each) for each in rows)
+        rows = [np.broadcast_to(each, (n, each.shape[1])) for each in rows]
+        arguments = [each[:, 0] if each.shape[1] == 1 else each for each in rows]
+        if self.vectorized:
+            try:
+                raw = self.cost_function(*arguments)
+            except ValueError as error:
+                if "truth value" not in str(error):
+                    raise
+                raise ValueError(
+                    "cost_function branches on single numbers (if, max, min): write it with NumPy "
+                    "(np.where, np.maximum), or set vectorized=False to have it called row by row."
+                ) from error
+        else:
+            raw = [self.cost_function(*row) for row in zip(*arguments, strict=True)]
+        costs = as_float(raw, "the result of cost_function").astype(np.float64, copy=False)
+        if costs.shape != (n,):
+            raise ValueError(
+                f"cost_function must return one cost per row, shape ({n},), got {costs.shape}."
+            )
+        if not np.isfinite(costs).all():
+            worst = int(np.flatnonzero(~np.isfinite(costs))[0])
+            raise ValueError(
+                f"cost_function returned {costs[worst]} for decision {rows[0][worst]} "
+                f"and y {rows[1][worst]}: it must be finite for every decision within bounds."
+            )
+        return costs
+
+    def is_feasible(
+        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
+    ) -> np.ndarray:
+        """Return whether the decisions lie within the bounds, to `tol` of their width."""
+        z = as_rows(decisions, "decisions")
+        lower, upper = self._box()
+        slack = tol * (upper - lower)
+        return ((z >= lower - slack) & (z <= upper + slack)).all(axis=1)
+
+    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
+        """Return the numerical decision as a function of y, differentiated by differences.
+
+        `smoothing` is the half-width, in units of y, over which the decision's slope is
+        taken: its slope is that of the decision averaged over y +- smoothing. None takes a
+        thousandth of the mean size of y.
+        """
+        from ..layers.numeric import SolveLayer
+
+        return SolveLayer(self, smoothing)
