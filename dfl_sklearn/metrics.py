@@ -148,7 +148,7 @@ def normalized_regret(
     >>> from dfl_sklearn.metrics import normalized_regret
     >>> from dfl_sklearn.problems import ProvisioningProblem
     >>> round(normalized_regret([9e4, 3e4], [6e4, 4e4], problem=ProvisioningProblem()), 4)
-    0.0594
+    0.0424
     """
     y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
     excess, best = _row_regret(y_true, y_pred, problem, context)

@@ -3,14 +3,17 @@
 import math
 from collections.abc import Sequence
 from itertools import pairwise
+from typing import TypeVar
 
 import torch
 from torch import nn
 
+Module = TypeVar("Module", bound=nn.Module)
+
 
 def seeded_linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """Return a linear layer with torch's usual law of initial weights."""
-    layer = nn.utils.skip_init(nn.Linear, n_in, n_out)
+    layer = _uninitialised(nn.Linear(n_in, n_out, device="meta"))
     _fill_uniform(layer, 1.0 / math.sqrt(max(n_in, 1)), generator)
     return layer
 
@@ -40,8 +43,8 @@ class WindowLSTM(nn.Module):
     ) -> None:
         super().__init__()
         self.n_channels = n_channels
-        self.lstm = nn.utils.skip_init(
-            nn.LSTM, n_channels, hidden_size, num_layers=num_layers, batch_first=True
+        self.lstm = _uninitialised(
+            nn.LSTM(n_channels, hidden_size, num_layers, batch_first=True, device="meta")
         )
         _fill_uniform(self.lstm, 1.0 / math.sqrt(hidden_size), generator)
         self.readout = seeded_linear(hidden_size, n_out, generator)
@@ -50,6 +53,11 @@ class WindowLSTM(nn.Module):
         """Map windows (B, n_steps * n_channels) to outputs (B, n_out)."""
         states, _ = self.lstm(x.reshape(len(x), -1, self.n_channels))
         return self.readout(states[:, -1])
+
+
+def _uninitialised(module: Module) -> Module:
+    """Give a module built on the meta device memory, without touching a random generator."""
+    return module.to_empty(device="cpu")
 
 
 def _fill_uniform(module: nn.Module, bound: float, generator: torch.Generator) -> None:

@@ -66,7 +66,7 @@ class ProvisioningProblem(DecisionProblem):
     >>> from dfl_sklearn.problems import ProvisioningProblem
     >>> problem = ProvisioningProblem()
     >>> problem.solve([0.0, 10_000.0, 100_000.0]).round()
-    array([  200.,  3287., 31637.])
+    array([  200.,  3287., 31632.])
     """
 
     exact_scenarios = True
