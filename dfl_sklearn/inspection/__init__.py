@@ -1,1 +1,5 @@
-"""Displays: pictures of decisions and what they cost."""
+"""Displays: pictures of decisions and what they cost. Matplotlib is imported when drawn."""
+
+from .decision import DecisionDisplay
+
+__all__ = ["DecisionDisplay"]

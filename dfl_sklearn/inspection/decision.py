@@ -1,0 +1,208 @@
+"""A picture of decisions over a run of rows, and the regret that piles up."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._utils.optional import import_optional
+from .._utils.rows import as_rows
+from ..problems.base import DecisionProblem
+
+
+class DecisionDisplay:
+    """Decisions against what came true, above the regret they pile up.
+
+    It is recommended to use :meth:`from_estimator` or :meth:`from_predictions`; all
+    arguments are then stored as attributes. Several models are compared by drawing on the
+    same axes.
+
+    Parameters
+    ----------
+    y_true : ndarray of shape (n,)
+        Observed parameters.
+    decisions : ndarray of shape (n,)
+        Decisions made from predictions.
+    best_decisions : ndarray of shape (n,)
+        The best decision of each row.
+    regret : ndarray of shape (n,)
+        Cost of the decision less that of the best one.
+    index : ndarray of shape (n,), default=None
+        Where to draw the rows, times for example; None is their position.
+    name : str, default=None
+        What to call the model in the legend.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+    axes_ : ndarray of 2 matplotlib.axes.Axes
+        Decisions above, cumulated regret below.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from dfl_sklearn.datasets import make_lagged, make_llm_trace
+    >>> from dfl_sklearn.inspection import DecisionDisplay
+    >>> from dfl_sklearn.problems import ProvisioningProblem
+    >>> trace = make_llm_trace(300, random_state=0)
+    >>> X, y = make_lagged(trace["context_tokens"], n_lags=7)
+    >>> model = LinearRegression().fit(X[:200], y[:200])
+    >>> display = DecisionDisplay.from_estimator(
+    ...     model, X[200:], y[200:], problem=ProvisioningProblem()
+    ... )
+    >>> display.regret.shape
+    (93,)
+    """
+
+    def __init__(
+        self,
+        *,
+        y_true: np.ndarray,
+        decisions: np.ndarray,
+        best_decisions: np.ndarray,
+        regret: np.ndarray,
+        index: np.ndarray | None = None,
+        name: str | None = None,
+    ) -> None:
+        self.y_true = y_true
+        self.decisions = decisions
+        self.best_decisions = best_decisions
+        self.regret = regret
+        self.index = index
+        self.name = name
+
+    @classmethod
+    def from_estimator(
+        cls,
+        estimator: Any,
+        X: ArrayLike,
+        y: ArrayLike,
+        *,
+        problem: DecisionProblem | None = None,
+        name: str | None = None,
+        ax: Any = None,
+        **line_kw: Any,
+    ) -> "DecisionDisplay":
+        """Draw the decisions of a fitted estimator.
+
+        Parameters
+        ----------
+        estimator : regressor
+            Fitted; its predictions are turned into decisions.
+        X : array-like of shape (n, p)
+            Rows in the order in which to draw them.
+        y : array-like of shape (n,)
+            Observed parameters; a pandas index is used for the horizontal axis.
+        problem : DecisionProblem, default=None
+            What is decided; None takes ``estimator.problem``.
+        name : str, default=None
+            Name in the legend; None is the class of the estimator.
+        ax : array-like of 2 matplotlib.axes.Axes, default=None
+            Where to draw; None makes a new figure.
+        **line_kw : dict
+            Handed to matplotlib's `plot` for the model's lines.
+
+        Returns
+        -------
+        DecisionDisplay
+        """
+        problem = getattr(estimator, "problem", None) if problem is None else problem
+        if problem is None:
+            raise ValueError(f"{type(estimator).__name__} has no problem: give problem=.")
+        return cls.from_predictions(
+            y,
+            estimator.predict(X),
+            problem=problem,
+            name=type(estimator).__name__ if name is None else name,
+            ax=ax,
+            **line_kw,
+        )
+
+    @classmethod
+    def from_predictions(
+        cls,
+        y_true: ArrayLike,
+        y_pred: ArrayLike,
+        *,
+        problem: DecisionProblem,
+        name: str | None = None,
+        ax: Any = None,
+        **line_kw: Any,
+    ) -> "DecisionDisplay":
+        """Draw the decisions that follow from predictions.
+
+        Parameters
+        ----------
+        y_true : array-like of shape (n,)
+            Observed parameters; a pandas index is used for the horizontal axis.
+        y_pred : array-like of shape (n,)
+            Predicted parameters.
+        problem : DecisionProblem
+            What is decided; one number per row.
+        name : str, default=None
+            Name in the legend.
+        ax : array-like of 2 matplotlib.axes.Axes, default=None
+            Where to draw; None makes a new figure.
+        **line_kw : dict
+            Handed to matplotlib's `plot` for the model's lines.
+
+        Returns
+        -------
+        DecisionDisplay
+        """
+        index = getattr(y_true, "index", None)
+        observed, predicted = as_rows(y_true, "y_true"), as_rows(y_pred, "y_pred")
+        if observed.shape != predicted.shape or observed.shape[1] != 1:
+            raise ValueError(
+                "A DecisionDisplay shows one parameter per row: y_true and y_pred must have "
+                f"shape (n,), got {observed.shape} and {predicted.shape}."
+            )
+        problem.check_parameters(observed)
+        best = problem.optimum(observed)
+        decisions = problem.solve(predicted)
+        display = cls(
+            y_true=observed[:, 0],
+            decisions=decisions[:, 0],
+            best_decisions=best.decisions[:, 0],
+            regret=problem.cost(decisions, observed) - best.cost,
+            index=None if index is None else np.asarray(index),
+            name=name,
+        )
+        return display.plot(ax=ax, **line_kw)
+
+    def plot(self, ax: Any = None, **line_kw: Any) -> "DecisionDisplay":
+        """Draw.
+
+        Parameters
+        ----------
+        ax : array-like of 2 matplotlib.axes.Axes, default=None
+            Where to draw; None makes a new figure. What is observed is drawn only on axes
+            that are still empty.
+        **line_kw : dict
+            Handed to matplotlib's `plot` for the model's lines.
+
+        Returns
+        -------
+        DecisionDisplay
+            self, with `figure_` and `axes_`.
+        """
+        pyplot = import_optional("matplotlib.pyplot", extra="plot", needed_by="DecisionDisplay")
+        if ax is None:
+            _, ax = pyplot.subplots(
+                2, 1, sharex=True, figsize=(9, 5.5), height_ratios=(2, 1), layout="constrained"
+            )
+        top, bottom = self.axes_ = np.asarray(ax, dtype=object).ravel()
+        self.figure_ = top.figure
+        x = np.arange(len(self.y_true)) if self.index is None else self.index
+        if not top.has_data():
+            top.fill_between(x, self.y_true, color="0.88", lw=0, label="observed")
+            top.plot(x, self.best_decisions, color="0.35", lw=1.0, ls=":", label="best decision")
+            top.set(ylabel="observed and decided")
+            bottom.set(ylabel="cumulated regret", xlabel="row" if self.index is None else None)
+        style = {"lw": 1.3, **line_kw}
+        (line,) = top.plot(x, self.decisions, label=self.name or "decision", **style)
+        style.setdefault("color", line.get_color())
+        bottom.plot(x, np.cumsum(self.regret), label=self.name or "decision", **style)
+        bottom.set_ylim(bottom=min(0.0, bottom.get_ylim()[0]))
+        top.legend(loc="upper left", ncols=4, frameon=False)
+        return self

@@ -1,0 +1,177 @@
+"""One entry per problem; the contract tests of this folder run over all of them.
+
+To put a new problem under the contract, add one `ProblemCase` to `PROBLEMS`.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from dfl_sklearn.problems import (
+    DecisionProblem,
+    FunctionProblem,
+    NewsvendorProblem,
+    ProvisioningProblem,
+    SquaredErrorProblem,
+)
+
+Sampler = Callable[[np.random.Generator, int], np.ndarray]
+"""Draws n rows of parameters, (n, d)."""
+
+
+@dataclass(frozen=True)
+class ProblemCase:
+    """What the contract tests need to know of a problem.
+
+    Attributes
+    ----------
+    name : str
+        The id of the tests.
+    make : callable
+        Returns a fresh instance.
+    sample_y : callable
+        ``(rng, n) -> (n, d)``: legal observed parameters.
+    sample_decision : callable
+        ``(rng, n) -> (n, k)``: feasible decisions, spread over the feasible set.
+    other : dict
+        Constructor parameters that differ from those of `make`, for set_params.
+    tol : float
+        How far (in cost, relative to 1 + |cost|) `solve` may be from the minimum.
+    slopes : tuple of float or None
+        Values of `smoothing` at which the layer's gradient is compared with finite
+        differences; None if the problem has no layer.
+    sample_prediction : callable or None
+        Predicted parameters, away from corners of the layer; None takes `sample_y`.
+    layer_tol : float
+        Relative tolerance of that comparison.
+    zero_is_legal : bool
+        Whether y = 0 can be observed.
+    """
+
+    name: str
+    make: Callable[[], DecisionProblem]
+    sample_y: Sampler
+    sample_decision: Sampler
+    other: dict[str, Any]
+    tol: float = 1e-12
+    slopes: tuple[float | None, ...] | None = (None,)
+    sample_prediction: Sampler | None = None
+    layer_tol: float = 1e-6
+    zero_is_legal: bool = True
+
+    def predictions(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        return (self.sample_prediction or self.sample_y)(rng, n)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def uniform(low: Any, high: Any, n_columns: int = 1) -> Sampler:
+    return lambda rng, n: rng.uniform(low, high, (n, n_columns))
+
+
+def normal(scale: float, n_columns: int = 1) -> Sampler:
+    return lambda rng, n: scale * rng.standard_normal((n, n_columns))
+
+
+def staff_cost(staff: np.ndarray, calls: np.ndarray) -> np.ndarray:
+    return 2.0 * staff + 5.0 * np.maximum(calls - staff, 0.0) ** 2
+
+
+def staff_cost_of_one(staff: float, calls: float) -> float:
+    return 2.0 * staff + (5.0 * (calls - staff) ** 2 if calls > staff else 0.0)
+
+
+def two_machines_cost(power: np.ndarray, load: np.ndarray) -> np.ndarray:
+    """A strictly convex quadratic in two decisions, with a coupled optimum."""
+    first, second = power[:, 0], power[:, 1]
+    return first**2 + 2.0 * second**2 + 3.0 * (first + second - load) ** 2
+
+
+PROBLEMS = [
+    ProblemCase(
+        "squared_error",
+        SquaredErrorProblem,
+        normal(3.0, 2),
+        normal(5.0, 2),
+        other={},
+    ),
+    ProblemCase(
+        "newsvendor",
+        lambda: NewsvendorProblem(9, 1),
+        uniform(0, 10),
+        uniform(0, 15),
+        other={"underage_cost": 3.0, "overage_cost": 2.0},
+        slopes=(None, 0.0, 0.5),
+        sample_prediction=lambda rng, n: (
+            rng.choice([-1.0, 1.0], (n, 1)) * rng.uniform(1, 9, (n, 1))
+        ),
+    ),
+    ProblemCase(
+        "newsvendor_net_position",
+        lambda: NewsvendorProblem(9, 1, nonnegative=False),
+        normal(4.0),
+        normal(6.0),
+        other={"nonnegative": True},
+    ),
+    ProblemCase(
+        "newsvendor_three_products",
+        lambda: NewsvendorProblem([9, 1, 4], [1.0, 2.0, 0.5]),
+        uniform(0, 10, 3),
+        uniform(0, 15, 3),
+        other={"overage_cost": [2.0, 2.0, 2.0]},
+        slopes=(None, 0.2),
+    ),
+    ProblemCase(
+        "provisioning",
+        ProvisioningProblem,
+        uniform(0, 900_000),
+        uniform(200, 400_000),
+        other={"eta": 0.5, "a": 5.0},
+        slopes=(None, 0.0, 5_000.0),
+        sample_prediction=uniform(20_000, 1_000_000),
+        tol=1e-9,
+    ),
+    ProblemCase(
+        "provisioning_two_services",
+        lambda: ProvisioningProblem(1.0, 9.0, eta=0.8, b=1.2),
+        uniform(0, 12, 2),
+        uniform(1, 9, 2),
+        other={"c_max": 7.0},
+        slopes=(None, 0.3),
+        sample_prediction=uniform(2, 12, 2),
+        tol=1e-9,
+    ),
+    ProblemCase(
+        "function",
+        lambda: FunctionProblem(staff_cost, (0.0, 20.0)),
+        uniform(0, 15),
+        uniform(0, 20),
+        other={"bounds": (0.0, 10.0), "n_starts": 17},
+        slopes=(None, 0.05),
+        sample_prediction=uniform(1, 15),
+        tol=1e-8,
+        layer_tol=1e-4,
+    ),
+    ProblemCase(
+        "function_row_by_row",
+        lambda: FunctionProblem(staff_cost_of_one, (0.0, 20.0), vectorized=False, n_starts=9),
+        uniform(0, 15),
+        uniform(0, 20),
+        other={"tol": 1e-7},
+        sample_prediction=uniform(1, 15),
+        tol=1e-8,
+        layer_tol=1e-4,
+    ),
+    ProblemCase(
+        "function_two_decisions",
+        lambda: FunctionProblem(two_machines_cost, [(0.0, 10.0), (0.0, 10.0)], n_starts=9),
+        uniform(1, 8),
+        uniform(0, 10, 2),
+        other={"n_starts": 5},
+        tol=1e-7,
+        layer_tol=1e-3,
+    ),
+]

@@ -1,0 +1,96 @@
+"""What every decision layer has to keep."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from dfl_sklearn.losses import RegretLoss
+
+
+def predictions(case, n=15, seed=0):
+    return case.predictions(np.random.default_rng(seed), n)
+
+
+def test_shape_dtype_and_feasibility(layer_case, smoothing):
+    problem = layer_case.make()
+    layer = problem.decision_layer(smoothing)
+    y = predictions(layer_case)
+    wild = np.concatenate([y, -y, np.zeros_like(y), 100 * y])
+    for dtype in (torch.float32, torch.float64):
+        z = layer(torch.as_tensor(wild, dtype=dtype))
+        assert z.dtype == dtype
+        assert z.shape == problem.solve(wild).shape
+        assert problem.is_feasible(z.numpy()).all()
+
+
+def test_without_smoothing_it_is_solve(layer_case, smoothing):
+    problem = layer_case.make()
+    y = predictions(layer_case)
+    if smoothing not in (None, 0.0) and not type(problem).__name__.startswith("Function"):
+        # Rounded corners: close to solve where the corners are many widths away.
+        assert np.abs(
+            problem.decision_layer(smoothing)(torch.as_tensor(y)).numpy() - problem.solve(y)
+        ).max() <= smoothing * np.log(2) * (1 + 1e-9)
+        return
+    z = problem.decision_layer(smoothing)(torch.as_tensor(y))
+    assert_allclose(z.numpy(), problem.solve(y), rtol=1e-12, atol=1e-12)
+
+
+def test_gradient_agrees_with_finite_differences(layer_case, smoothing):
+    layer = layer_case.make().decision_layer(smoothing)
+    y = predictions(layer_case)
+    rng = np.random.default_rng(1)
+    tensor = torch.as_tensor(y).requires_grad_()
+    z = layer(tensor)
+    upstream = torch.as_tensor(rng.standard_normal(z.shape))
+    (gradient,) = torch.autograd.grad(z, tensor, upstream)
+    for j in range(y.shape[1]):
+        step = 1e-4 * np.abs(y).mean()
+        move = np.zeros_like(y)
+        move[:, j] = step
+        ends = [layer(torch.as_tensor(y + sign * move)) for sign in (1, -1)]
+        numeric = ((ends[0] - ends[1]) * upstream).sum(dim=1).numpy() / (2 * step)
+        scale = np.abs(numeric).max()
+        assert_allclose(gradient[:, j], numeric, rtol=layer_case.layer_tol, atol=1e-5 * scale)
+
+
+def test_finite_at_zero_and_far_out(layer_case, smoothing):
+    layer = layer_case.make().decision_layer(smoothing)
+    y = predictions(layer_case, 2)
+    for value in (0.0 * y, 1e6 * y, -1e6 * y):
+        tensor = torch.as_tensor(value).requires_grad_()
+        z = layer(tensor)
+        (gradient,) = torch.autograd.grad(z.sum(), tensor)
+        assert torch.isfinite(z).all()
+        assert torch.isfinite(gradient).all()
+
+
+def test_the_regret_through_the_layer(layer_case, smoothing):
+    problem = layer_case.make()
+    rng = np.random.default_rng(2)
+    y, y_hat = layer_case.sample_y(rng, 15), layer_case.predictions(rng, 15)
+    loss = RegretLoss(smoothing)(problem, torch.as_tensor(y_hat), torch.as_tensor(y))
+    decisions = problem.decision_layer(smoothing)(torch.as_tensor(y_hat)).numpy()
+    assert loss.shape == (15,)
+    assert_allclose(
+        loss.numpy(), problem.cost(decisions, y) - problem.optimal_cost(y), rtol=1e-9, atol=1e-9
+    )
+
+
+def test_layers_copy_and_pickle(layer_case, smoothing):
+    layer = layer_case.make().decision_layer(smoothing)
+    y = torch.as_tensor(predictions(layer_case))
+    for again in (copy.deepcopy(layer), pickle.loads(pickle.dumps(layer))):
+        assert_array_equal(again(y), layer(y))
+
+
+@pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
+def test_bad_smoothing(case, value):
+    if case.slopes is None or case.name in {"squared_error", "newsvendor_net_position"}:
+        pytest.skip("there is nothing to smooth")
+    with pytest.raises(ValueError, match="smoothing must be a finite number"):
+        case.make().decision_layer(value)
