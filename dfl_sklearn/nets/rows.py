@@ -41,8 +41,8 @@ class TrainingRows:
 class Batches:
     """Iterate over mini-batches ``(X, the rest)`` in a fresh random order each time.
 
-    A loader that fetches one row after the other costs more than a step of a small net;
-    slicing tensors does not.
+    A loader that fetches one row after the other costs more than a step of a small net.
+    Here all rows are shuffled at once, and a batch is a view of consecutive ones.
 
     Parameters
     ----------
@@ -63,5 +63,7 @@ class Batches:
             yield self.rows.take()
             return
         order = torch.randperm(n, generator=self.generator).to(self.rows.X.device)
-        for index in order.split(self.batch_size):
-            yield self.rows.take(index)
+        X, rest = self.rows.take(order)
+        for start in range(0, n, self.batch_size):
+            part = slice(start, start + self.batch_size)
+            yield X[part], {name: values[part] for name, values in rest.items()}

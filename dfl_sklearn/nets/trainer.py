@@ -24,11 +24,24 @@ class NonFiniteLossError(FloatingPointError):
 
 
 class PredictorNet(NeuralNet):
-    """A skorch net without the default callbacks: the training loop reports by itself."""
+    """A skorch net pared down for small modules, whose steps cost less than their handling.
+
+    It has none of the default callbacks (the training loop reports by itself), and its step
+    takes batches as they are: on the right device already, with the module in training mode
+    since the start of the epoch.
+    """
 
     @property
     def _default_callbacks(self) -> list[Any]:
         return []
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
+        """Forward, loss, backward."""
+        X, rows = batch
+        output = self.module_(X, **fit_params)
+        loss = self.criterion_(output, rows)
+        loss.backward()
+        return {"loss": loss, "y_pred": output}
 
 
 class BatchCriterion(nn.Module):
@@ -100,6 +113,7 @@ def train(
         for epoch in range(1, stopping.max_epochs + 1):
             start = time.perf_counter()
             net.notify("on_epoch_begin", dataset_train=batches.rows, dataset_valid=None)
+            net.module_.train()
             net.run_single_epoch(batches, training=True, prefix="train", step_fn=net.train_step)
             loss = _mean_loss(net)
             if not math.isfinite(loss):

@@ -116,10 +116,11 @@ class NewsvendorProblem(DecisionProblem):
         return self._solve(weighted_quantile(y, weight, under / (under + over)), None)
 
     def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
-        under, over = (_constant(xp, each, y) for each in self._costs())
-        short = y - decisions
-        zero = xp.zeros_like(short)
-        return xp.sum(under * xp.maximum(short, zero) + over * xp.maximum(-short, zero), axis=1)
+        under, over = (_constant(xp, each, y) for each in (self.underage_cost, self.overage_cost))
+        surplus = decisions - y
+        left_over = xp.maximum(surplus, xp.zeros_like(surplus))
+        unmet = left_over - surplus
+        return xp.sum(under * unmet + over * left_over, axis=1)
 
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
@@ -186,8 +187,10 @@ def weighted_quantile(y: np.ndarray, weight: np.ndarray, level: np.ndarray) -> n
     return np.take_along_axis(ranked, first, axis=1)[:, 0, :]
 
 
-def _constant(xp: Any, value: np.ndarray, like: Any) -> Any:
-    """Return a problem's constant as an array of the kind, dtype and device of `like`."""
+def _constant(xp: Any, value: ArrayLike, like: Any) -> Any:
+    """Return a problem's constant as a float, or an array of the kind and dtype of `like`."""
+    if isinstance(value, (int, float)):
+        return float(value)
     if isinstance(like, np.ndarray):
-        return value.astype(like.dtype)
-    return xp.asarray(value, dtype=like.dtype, device=like.device)
+        return np.asarray(value, dtype=like.dtype)
+    return xp.asarray(np.asarray(value), dtype=like.dtype, device=like.device)
