@@ -3,12 +3,18 @@
 from .contracts.registry import PROBLEMS
 
 
+def pytest_configure(config):
+    config.addinivalue_line("markers", "cases(predicate): keep the registry's entries for which")
+
+
 def pytest_generate_tests(metafunc):
     """Run a test that asks for `case` over every problem, one for `layer_case` over layers."""
+    marker = metafunc.definition.get_closest_marker("cases")
+    cases = [case for case in PROBLEMS if marker is None or marker.args[0](case)]
     if "case" in metafunc.fixturenames:
-        metafunc.parametrize("case", PROBLEMS, ids=str)
+        metafunc.parametrize("case", cases, ids=str)
     if "layer_case" in metafunc.fixturenames:
-        pairs = [(case, s) for case in PROBLEMS for s in case.slopes or ()]
+        pairs = [(case, s) for case in cases for s in case.slopes or ()]
         metafunc.parametrize(
             ("layer_case", "smoothing"), pairs, ids=[f"{case}-{s}" for case, s in pairs]
         )

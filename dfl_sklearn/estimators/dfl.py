@@ -30,6 +30,8 @@ from ._mixin import DecisionRegressorMixin
 from ._net_fit import NetFit
 from ._scaling import Scale
 
+_MIN_ROWS_TO_HOLD_OUT = 50  # with fewer, early_stopping="auto" watches the training rows
+
 
 class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
     """Train a predictor for the cost of the decision that follows from its prediction.
@@ -74,11 +76,12 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         Improvement that counts, as a share of the regret of the best constant decision.
     n_iter_no_change : int, default=10
         Epochs without such an improvement before the learning rate falls or training stops.
-    early_stopping : bool, default=False
+    early_stopping : bool or "auto", default="auto"
         Whether to hold out `validation_fraction` of the distinct rows and watch the regret
-        there rather than on the training rows. Rows that overlap in time leak into a random
-        hold-out: give `X_val` and `y_val` to `fit` instead.
-    validation_fraction : float, default=0.1
+        there rather than on the training rows. "auto" does so for nets that are not linear,
+        from 50 distinct rows on. Rows that overlap in time leak into a random hold-out: give
+        `X_val` and `y_val` to `fit` instead, which are then watched.
+    validation_fraction : float, default=0.2
         Share of the distinct rows to hold out, in (0, 1).
     standardize : bool, default=True
         Whether features and targets are standardised for the net. False suits a net with
@@ -156,7 +159,7 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
-        "early_stopping": ["boolean"],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
         "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
         "standardize": ["boolean"],
         "warm_start": ["boolean"],
@@ -187,8 +190,8 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         max_iter: int = 200,
         tol: float = 1e-4,
         n_iter_no_change: int = 10,
-        early_stopping: bool = False,
-        validation_fraction: float = 0.1,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.2,
         standardize: bool = True,
         warm_start: bool = False,
         device: str | torch.device = "cpu",
@@ -330,9 +333,15 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
                     f"y_val has {valid.y.shape[1]} columns and y has {rows.y.shape[1]}."
                 )
             return train, canonical_rows(*valid)
-        if not self.early_stopping:
+        if not self._holds_out(len(train.X)):
             return train, None
         return hold_out(train, self.validation_fraction, named_rng(seed, "hold-out"))
+
+    def _holds_out(self, n_distinct: int) -> bool:
+        if self.early_stopping != "auto":
+            return bool(self.early_stopping)
+        is_linear = self.predictor is None and np.size(self.hidden_layer_sizes) == 0
+        return not is_linear and n_distinct >= _MIN_ROWS_TO_HOLD_OUT
 
     def _scales(self, train: CanonicalRows) -> tuple[Scale, Scale]:
         if self.standardize:

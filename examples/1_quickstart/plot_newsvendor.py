@@ -135,7 +135,7 @@ for seed in range(5):
             records.append((model_name, shift_name, seed, cost))
 costs = pd.DataFrame(records, columns=["model", "test rows", "seed", "cost"])
 summary = costs.groupby(["model", "test rows"], sort=False)["cost"].agg(["mean", "std"])
-table = summary["mean"].unstack(sort=False)
+table = summary["mean"].unstack(sort=False)  # noqa: PD010 (it keeps the order)
 table.rename(columns=lambda name: name.replace("\n", " ")).round(2)
 
 # %%

@@ -3,17 +3,15 @@
 A network of your own
 =====================
 
-:class:`~dfl_sklearn.DFLRegressor` trains a multilayer perceptron unless told otherwise. Its
-parameter ``predictor`` takes anything else: a network of this package, a function that builds
-one, or a skorch net with its own optimiser.
+:class:`~dfl_sklearn.estimators.DFLRegressor` trains a multilayer perceptron unless told otherwise. Its
+parameter ``predictor`` takes anything else: a network of this package, or a function that
+builds one.
 """
 
 # %%
 # Windows of a demand trace, split in order of time.
 import matplotlib.pyplot as plt
 import pandas as pd
-import torch
-from skorch import NeuralNetRegressor
 from torch import nn
 
 from dfl_sklearn import DFLRegressor
@@ -52,21 +50,25 @@ class Correction(nn.Module):
 correction = DFLRegressor(problem, predictor=Correction, max_iter=40, random_state=0)
 
 # %%
-# A skorch net
-# ------------
-# It brings its own optimiser, learning rate and batch size, all of which a grid search can reach
-# (``predictor__lr``). Its loss is replaced by the decision loss.
-skorch_net = NeuralNetRegressor(
-    nn.Linear, module__in_features=12, module__out_features=1, optimizer=torch.optim.SGD, lr=0.05
+# Your own training parameters
+# ----------------------------
+# All that concerns training stays a parameter of the estimator: the learning rate, the size of the
+# batches, the device. Here a linear model, ``torch.nn.Linear`` itself, that takes larger steps.
+linear = DFLRegressor(
+    problem,
+    predictor=nn.Linear,
+    learning_rate_init=0.05,
+    batch_size=64,
+    max_iter=40,
+    random_state=0,
 )
-linear = DFLRegressor(problem, predictor=skorch_net, max_iter=40, random_state=0)
 
 # %%
 # Training and results
 # --------------------
 # ``history_`` is a DataFrame with one row per epoch; the epoch with the lowest regret on the
 # validation rows is kept.
-models = {"LSTM": lstm, "last value + correction": correction, "skorch, linear": linear}
+models = {"LSTM": lstm, "last value + correction": correction, "linear": linear}
 for model in models.values():
     model.fit(X_train, y_train, X_val=X_val, y_val=y_val)
 

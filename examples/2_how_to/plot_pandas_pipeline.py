@@ -4,7 +4,7 @@ A pandas table, a Pipeline, a grid search
 ==========================================
 
 Real tables mix numbers and categories. This page takes one from a DataFrame to orders with
-nothing but scikit-learn's own tools around a :class:`~dfl_sklearn.DFLRegressor`.
+nothing but scikit-learn's own tools around a :class:`~dfl_sklearn.estimators.DFLRegressor`.
 """
 
 # %%

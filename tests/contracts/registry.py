@@ -46,6 +46,8 @@ class ProblemCase:
         Predicted parameters, away from corners of the layer; None takes `sample_y`.
     layer_tol : float
         Relative tolerance of that comparison.
+    smooths : bool
+        Whether the layer has something for `smoothing` to smooth.
     zero_is_legal : bool
         Whether y = 0 can be observed.
     """
@@ -59,10 +61,17 @@ class ProblemCase:
     slopes: tuple[float | None, ...] | None = (None,)
     sample_prediction: Sampler | None = None
     layer_tol: float = 1e-6
+    smooths: bool = True
     zero_is_legal: bool = True
 
     def predictions(self, rng: np.random.Generator, n: int) -> np.ndarray:
         return (self.sample_prediction or self.sample_y)(rng, n)
+
+    @property
+    def is_one_number(self) -> bool:
+        """Whether one parameter leads to one decision, so that a fine grid is an oracle."""
+        rng = np.random.default_rng(0)
+        return self.sample_y(rng, 1).size == self.sample_decision(rng, 1).size == 1
 
     def __str__(self) -> str:
         return self.name
@@ -97,6 +106,7 @@ PROBLEMS = [
         normal(3.0, 2),
         normal(5.0, 2),
         other={},
+        smooths=False,
     ),
     ProblemCase(
         "newsvendor",
@@ -115,6 +125,7 @@ PROBLEMS = [
         normal(4.0),
         normal(6.0),
         other={"nonnegative": True},
+        smooths=False,
     ),
     ProblemCase(
         "newsvendor_three_products",
@@ -139,7 +150,7 @@ PROBLEMS = [
         lambda: ProvisioningProblem(1.0, 9.0, eta=0.8, b=1.2),
         uniform(0, 12, 2),
         uniform(1, 9, 2),
-        other={"c_max": 7.0},
+        other={"c_max": 11.0},
         slopes=(None, 0.3),
         sample_prediction=uniform(2, 12, 2),
         tol=1e-9,

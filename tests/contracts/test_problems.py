@@ -34,7 +34,7 @@ def test_shapes(case):
 
 
 def test_one_dimensional_rows_are_one_column(case):
-    problem, y, z = rows_of(case)
+    problem, y, _ = rows_of(case)
     if y.shape[1] > 1:
         y = y[:, :1]
         if problem._n_parameters() is not None:
@@ -237,7 +237,7 @@ def test_wrong_shapes_and_types(case):
         problem.solve(3.0)
     with pytest.raises(ValueError, match="y must hold numbers"):
         problem.solve([["much"]])
-    with pytest.raises(ValueError, match="decisions must .*shape"):
+    with pytest.raises(ValueError, match=r"decisions must .*shape"):
         problem.cost(z[None], y)
 
 

@@ -19,7 +19,7 @@ def mean_cost(problem, decisions, y, weight):
 
 
 def brute_force(case, problem, y, weight, n_points=20_001):
-    """The least mean cost on a grid over the range of the decisions, and its spacing's effect."""
+    """The least mean cost on a grid over the range of the decisions."""
     spread = case.sample_decision(np.random.default_rng(1), 4_000)[:, 0]
     grid = np.linspace(spread.min(), spread.max(), n_points)
     total = sum(
@@ -46,10 +46,9 @@ def test_equal_scenarios_are_a_plain_solve(case):
     assert (problem.cost(decisions, y[:, 0]) - best <= case.tol * (1 + np.abs(best))).all()
 
 
+@pytest.mark.cases(lambda case: case.make().exact_scenarios)
 def test_no_feasible_decision_beats_the_scenario_solve(case):
     problem, y, weight = scenarios_of(case, 6)
-    if not problem.exact_scenarios:
-        pytest.skip("the problem says that its scenario solve is an approximation")
     decisions = problem.solve(y, scenario_weight=weight)
     assert problem.is_feasible(decisions).all()
     best = mean_cost(problem, decisions, y, weight)
@@ -62,10 +61,9 @@ def test_no_feasible_decision_beats_the_scenario_solve(case):
             assert (paid >= best - case.tol * (1 + np.abs(best))).all()
 
 
+@pytest.mark.cases(lambda case: case.is_one_number and case.make().exact_scenarios)
 def test_agrees_with_brute_force(case):
     problem, y, weight = scenarios_of(case)
-    if y.shape[2] > 1 or problem.solve(y).shape[1] > 1:
-        pytest.skip("one decision of one parameter: a grid of several would be coarse")
     found = mean_cost(problem, problem.solve(y, scenario_weight=weight), y, weight)
     on_grid = [brute_force(case, problem, *each) for each in zip(y, weight, strict=True)]
     # The grid is never better than the minimum, and worse by less than its spacing allows.
