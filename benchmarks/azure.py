@@ -212,20 +212,18 @@ def reference_figure(prediction, y):
 
 def table(results):
     """Return the results as Markdown: mean over seeds, with the standard deviation."""
+    released = results[results["protocol"] == "published"].assign(
+        protocol="published, averaged over mini-batches as in the released code",
+        normalized_regret=lambda part: part["as_reference_code"],
+    )
     lines = ["# LLM provisioning under shift: normalised regret\n"]
-    order = list(methods())
-    for protocol, part in results.groupby("protocol", sort=False):
-        names = list(part["series"].unique())
-        lines += [f"\n## Protocol: {protocol}\n", "| method | " + " | ".join(names) + " |"]
-        lines += ["|---|" + "---|" * len(names)]
-        for method in order:
-            cells = []
-            for name in names:
-                values = part[(part["method"] == method) & (part["series"] == name)]
-                mean = values["normalized_regret"].mean()
-                spread = values["normalized_regret"].std() if len(values) > 1 else np.nan
-                cells.append(f"{mean:.4f}" + ("" if np.isnan(spread) else f" ± {spread:.4f}"))
-            lines.append(f"| {method} | " + " | ".join(cells) + " |")
+    for protocol, part in pd.concat([results, released]).groupby("protocol", sort=False):
+        cells = part.groupby(["method", "series"], sort=False)["normalized_regret"]
+        text = cells.agg(lambda v: f"{v.mean():.4f}" + f" ± {v.std():.4f}" * (len(v) > 1))
+        grid = text.unstack()[part["series"].unique()]
+        lines += [f"\n## Protocol: {protocol}\n", "| method | " + " | ".join(grid) + " |"]
+        lines += ["|---|" + "---|" * grid.shape[1]]
+        lines += [f"| {method} | " + " | ".join(row) + " |" for method, *row in grid.itertuples()]
     return "\n".join(lines) + "\n"
 
 
