@@ -39,7 +39,7 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         The fitted regressor.
     n_features_in_ : int
         Number of features seen during fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string column names.
 
     Notes
@@ -153,7 +153,7 @@ class DecisionTransformer(TransformerMixin, BaseEstimator):
     ----------
     n_features_in_ : int
         Number of predicted parameters.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X has string column names.
 
     See Also
@@ -284,14 +284,14 @@ class ProvisioningOptimizer(DecisionTransformer):
         How fast service saturates.
     b : float, default=1.5
         Scale of the service term.
-    e_active, e_idle : float, default=1.4, 0.5
+    e_active, e_idle : float, default=280/200, 100/200
         Energy of a unit of capacity in use, and idle.
 
     Attributes
     ----------
     n_features_in_ : int
         Number of services.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X has string column names.
 
     Examples

@@ -102,7 +102,8 @@ class NetFit:
 
     def _net(self, predictor: Any, seed: int) -> NeuralNet:
         params, n_in, n_out = self.params, self.rows.X.shape[1], self.rows.y.shape[1]
-        criterion = BatchCriterion(self._batch_loss)
+        # By class and argument: skorch refuses a finished module where there was a class.
+        criterion = {"criterion": BatchCriterion, "criterion__function": self._batch_loss}
         if isinstance(predictor, NeuralNet):
             net = clone(predictor)
             if net.get_params_for("criterion"):
@@ -110,11 +111,12 @@ class NetFit:
                     "The skorch net given as predictor sets criterion__ parameters, but its "
                     "criterion is replaced by the decision loss. Remove them."
                 )
-            net.set_params(criterion=criterion, train_split=None, device=str(self.device))
+            # Progress is reported by this package, not once more by the net.
+            net.set_params(**criterion, train_split=None, device=str(self.device), verbose=0)
         else:
             net = PredictorNet(
                 build_module(predictor, n_in, n_out, seed),
-                criterion=criterion,
+                **criterion,
                 optimizer=torch.optim.Adam,
                 optimizer__weight_decay=params.alpha,
                 lr=params.learning_rate_init,
@@ -148,6 +150,7 @@ class NetFit:
     def _trimmed(net: NeuralNet) -> NeuralNet:
         """Drop what only training needs: optimiser, callbacks, the bound loss, the history."""
         net.criterion = nn.Identity
+        del net.criterion__function
         net.history = type(net.history)()
         net.trim_for_prediction()
         return net

@@ -17,6 +17,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from .._utils.canonical import CanonicalRows, canonical_rows
+from .._utils.holdout import hold_out
 from .._utils.rows import as_rows
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
@@ -25,7 +26,6 @@ from ..nets.construct import n_threads, on_cpu, pinned_threads
 from ..nets.factories import NetFactory
 from ..nets.trainer import Training, forward
 from ..problems.base import DecisionProblem
-from ._holdout import hold_out
 from ._mixin import DecisionRegressorMixin
 from ._net_fit import NetFit
 from ._scaling import Scale
@@ -113,11 +113,11 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         Number of epochs run.
     best_epoch_ : int
         The epoch whose weights were kept: that of the lowest watched regret.
-    x_scale_, y_scale_ : Scale
-        Means and standard deviations used for the net, each of one entry per column.
+    x_scale_, y_scale_ : tuple (mean, scale) of ndarray
+        Means and standard deviations used for the net, one entry per column.
     n_features_in_ : int
         Number of features seen during fit.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string column names.
 
     See Also

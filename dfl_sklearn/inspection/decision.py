@@ -198,6 +198,8 @@ class DecisionDisplay:
             top.fill_between(x, self.y_true, color="0.88", lw=0, label="observed")
             top.plot(x, self.best_decisions, color="0.35", lw=1.0, ls=":", label="best decision")
             top.set(ylabel="observed and decided")
+            # Room for the legend above the highest peak.
+            top.set_ylim(min(0.0, self.y_true.min()), 1.2 * max(self.y_true.max(), 1e-12))
             bottom.set(ylabel="cumulated regret", xlabel="row" if self.index is None else None)
         style = {"lw": 1.3, **line_kw}
         (line,) = top.plot(x, self.decisions, label=self.name or "decision", **style)

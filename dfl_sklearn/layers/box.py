@@ -13,6 +13,7 @@ class AffineBoxLayer(nn.Module):
     Parameters
     ----------
     slope, offset : float
+        The affine map, the same for every column.
     lower, upper : float
         The box; infinite bounds are absent.
     smoothing : float, default=0
@@ -20,6 +21,14 @@ class AffineBoxLayer(nn.Module):
         :math:`l + s\,\mathrm{softplus}((u - l)/s) - s\,\mathrm{softplus}((u - h)/s)`
         for the box [l, h], which stays strictly inside it and has a positive slope
         everywhere. With 0 the clip is exact and its gradient outside the box is 0.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dfl_sklearn.layers import AffineBoxLayer
+    >>> AffineBoxLayer(slope=0.5, lower=0.0)(torch.tensor([[4.0], [-2.0]]))
+    tensor([[2.],
+            [0.]])
     """
 
     def __init__(

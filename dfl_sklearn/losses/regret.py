@@ -19,6 +19,15 @@ class RegretLoss(DecisionLoss):
     ----------
     smoothing : float or None, default=None
         Handed to ``problem.decision_layer``; None takes the problem's default.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dfl_sklearn.losses import RegretLoss
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> forecast, demand = torch.tensor([[8.0], [8.0]]), torch.tensor([[10.0], [5.0]])
+    >>> RegretLoss()(NewsvendorProblem(9, 1), forecast, demand)
+    tensor([18.,  3.])
     """
 
     def __init__(self, smoothing: float | None = None) -> None:

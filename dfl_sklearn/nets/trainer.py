@@ -2,15 +2,13 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
 from skorch import NeuralNet
 from torch import nn
-
-from .rows import Batches
 
 BatchLoss = Callable[[torch.Tensor, Any], torch.Tensor]
 Outcome = Literal["converged", "max_iter", "interrupted"]
@@ -83,7 +81,7 @@ class Training:
 
 def train(
     net: NeuralNet,
-    batches: Batches,
+    batches: Iterable[tuple[torch.Tensor, dict[str, torch.Tensor]]],
     monitor: Callable[[], float],
     stopping: Stopping,
     report: Callable[[dict[str, float]], None],
@@ -94,7 +92,8 @@ def train(
     ----------
     net : NeuralNet
         Initialised; its callbacks are notified as in skorch's own loop.
-    batches : Batches
+    batches : iterable
+        Gives the mini-batches of an epoch anew each time it is iterated over.
     monitor : callable
         Called after each epoch; returns the number that stopping watches.
     stopping : Stopping
@@ -108,11 +107,11 @@ def train(
     """
     training = Training()
     best, best_state, waited, cuts = float("inf"), _state(net.module_), 0, 0
-    net.notify("on_train_begin", X=batches.rows.X, y=None)
+    net.notify("on_train_begin", X=batches, y=None)
     try:
         for epoch in range(1, stopping.max_epochs + 1):
             start = time.perf_counter()
-            net.notify("on_epoch_begin", dataset_train=batches.rows, dataset_valid=None)
+            net.notify("on_epoch_begin", dataset_train=batches, dataset_valid=None)
             net.module_.train()
             net.run_single_epoch(batches, training=True, prefix="train", step_fn=net.train_step)
             loss = _mean_loss(net)
@@ -136,7 +135,7 @@ def train(
                 best, best_state, training.best_epoch = watched, _state(net.module_), epoch
             waited = 0 if progress else waited + 1
             report(record)
-            net.notify("on_epoch_end", dataset_train=batches.rows, dataset_valid=None)
+            net.notify("on_epoch_end", dataset_train=batches, dataset_valid=None)
             if waited >= stopping.patience:
                 if cuts >= stopping.n_cuts:
                     training.outcome = "converged"
@@ -147,7 +146,7 @@ def train(
                 waited, cuts = 0, cuts + 1
     except KeyboardInterrupt:
         training.outcome = "interrupted"
-    net.notify("on_train_end", X=batches.rows.X, y=None)
+    net.notify("on_train_end", X=batches, y=None)
     net.module_.load_state_dict(best_state)
     return training
 

@@ -1,5 +1,6 @@
 """A decision problem from a plain Python cost function."""
 
+import inspect
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -151,6 +152,7 @@ class FunctionProblem(DecisionProblem):
 
     def _evaluate(self, decisions: np.ndarray, y: np.ndarray, *context: np.ndarray) -> np.ndarray:
         """Call the user's function on rows and check what comes back."""
+        self._check_context_given(bool(context))
         rows = [decisions, y, *context]
         n = max(len(each) for each in rows)
         rows = [np.broadcast_to(each, (n, each.shape[1])) for each in rows]
@@ -179,6 +181,23 @@ class FunctionProblem(DecisionProblem):
                 f"and y {rows[1][worst]}: it must be finite for every decision within bounds."
             )
         return costs
+
+    def _check_context_given(self, is_given: bool) -> None:
+        """Raise a ValueError if the function wants a context and got none, or the reverse."""
+        try:
+            signature = inspect.signature(self.cost_function)
+        except (TypeError, ValueError):  # some callables written in C have no signature
+            return
+        try:
+            signature.bind(*range(3 if is_given else 2))
+        except TypeError as error:
+            name = getattr(self.cost_function, "__name__", "cost_function")
+            raise ValueError(
+                f"{name}{signature} cannot be called as {name}(decisions, y"
+                f"{', context' if is_given else ''}): "
+                + ("it takes no context." if is_given else "if it takes a context, give context=. ")
+                + ("" if is_given else "(Estimators do not pass a context on to the problem yet.)")
+            ) from error
 
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6

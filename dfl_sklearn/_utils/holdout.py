@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._utils.canonical import CanonicalRows
+from .canonical import CanonicalRows
 
 
 def hold_out(
