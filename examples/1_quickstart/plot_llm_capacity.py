@@ -1,7 +1,7 @@
 """
-=========================================
+==========================================
 From a demand trace to a capacity decision
-=========================================
+==========================================
 
 A service answers requests to a large language model. Every five seconds it decides how much
 capacity, in tokens, to keep ready for the next five. Capacity in use and idle capacity both cost
@@ -20,11 +20,12 @@ what the decisions cost, also on traces that look different from the one we trai
 import matplotlib.dates as mdates
 import matplotlib.pyplot as plt
 import pandas as pd
-from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.ensemble import GradientBoostingRegressor
 from sklearn.linear_model import LinearRegression
 
 from dfl_sklearn import DFLRegressor, TwoStageRegressor
 from dfl_sklearn.datasets import make_lagged, make_llm_trace
+from dfl_sklearn.inspection import DecisionDisplay
 from dfl_sklearn.metrics import normalized_regret
 from dfl_sklearn.problems import ProvisioningProblem
 
@@ -65,7 +66,7 @@ for demand in (0.0, 10_000.0, 100_000.0):
 two_stage = {
     "two-stage, least squares": TwoStageRegressor(LinearRegression(), problem),
     "two-stage, boosting": TwoStageRegressor(
-        HistGradientBoostingRegressor(max_iter=50, random_state=0), problem
+        GradientBoostingRegressor(n_estimators=50, random_state=0), problem
     ),
 }
 focused = {
@@ -141,7 +142,7 @@ top.step(
 top.step(time, capacity / 1e3, where="mid", color=BLUE, linewidth=2.2, label="capacity decided")
 top.set_ylabel("thousand tokens per 5 s")
 top.set_ylim(0, 1.25 * demand.max() / 1e3)
-top.margins(x=0)
+top.set_xlim(time[0], time[-1])
 top.legend(frameon=False, ncols=3, loc="upper left")
 bottom.fill_between(time, 1e3 * excess, step="mid", color=RED, linewidth=0)
 bottom.set_ylabel("regret\n(cost x 1000)")
@@ -151,4 +152,27 @@ bottom.set_xlabel("time of day (UTC)")
 for ax in (top, bottom):
     ax.spines[["top", "right"]].set_visible(False)
 fig.align_ylabels()
+plt.show()
+
+# %%
+# Comparing two models
+# --------------------
+# :class:`~dfl_sklearn.inspection.DecisionDisplay` draws such a picture in one call, with the regret
+# added up over time, and takes several models on the same axes. Here are ten minutes of the code
+# service, which neither model was trained for.
+X_code, y_code = tests["code service"]
+shown = slice(240, 360)
+display = None
+for name, colour in (("two-stage, least squares", RED), ("decision-focused, linear", BLUE)):
+    display = DecisionDisplay.from_estimator(
+        models[name],
+        X_code[shown],
+        y_code[shown],
+        name=name,
+        color=colour,
+        ax=None if display is None else display.axes_,
+    )
+display.axes_[1].xaxis.set_major_formatter(mdates.DateFormatter("%H:%M"))
+display.axes_[0].set(ylabel="tokens per 5 s", ylim=(0, 1.2 * y_code[shown].max()))
+display.axes_[1].set_xlabel("time of day (UTC)")
 plt.show()

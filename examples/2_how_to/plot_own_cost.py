@@ -72,7 +72,7 @@ X, y = sample(400)
 X_new, y_new = sample(2000)
 
 two_stage = TwoStageRegressor(LinearRegression(), problem).fit(X, y)
-focused = DFLRegressor(problem, hidden_layer_sizes=(), max_iter=60, tol=1e-3, random_state=0)
+focused = DFLRegressor(problem, hidden_layer_sizes=(), tol=1e-2, random_state=0)
 focused.fit(X, y)
 pd.Series(
     {
@@ -101,7 +101,7 @@ for campaign, ax in enumerate(axes):
     line = np.column_stack([season, np.full(50, campaign)])
     for name, model in (("two-stage", two_stage), ("decision-focused", focused)):
         ax.plot(season, model.decide(line), color=COLOURS[name], linewidth=2, label=name)
-    ax.set(title=["no campaign", "campaign"][campaign], xlabel="season")
+    ax.set(title=["no campaign", "campaign"][campaign], xlabel="season", xticks=[-1, 0, 1])
     ax.spines[["top", "right"]].set_visible(False)
 axes[0].set_ylabel("agents")
 axes[0].legend(frameon=False, loc="upper left")

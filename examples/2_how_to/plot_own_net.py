@@ -3,8 +3,8 @@
 A network of your own
 =====================
 
-:class:`~dfl_sklearn.estimators.DFLRegressor` trains a multilayer perceptron unless told otherwise. Its
-parameter ``predictor`` takes anything else: a network of this package, or a function that
+:class:`~dfl_sklearn.estimators.DFLRegressor` trains a multilayer perceptron unless told otherwise.
+Its parameter ``predictor`` takes anything else: a network of this package, or a function that
 builds one.
 """
 
@@ -30,7 +30,7 @@ X_test, y_test = X[924:], y[924:]
 # One of the package's own
 # ------------------------
 # :class:`~dfl_sklearn.nets.LSTMPredictor` reads a row as a window, the oldest value first.
-lstm = DFLRegressor(problem, predictor=LSTMPredictor(hidden_size=16), max_iter=40, random_state=0)
+lstm = DFLRegressor(problem, predictor=LSTMPredictor(hidden_size=16), max_iter=80, random_state=0)
 
 
 # %%
@@ -47,7 +47,7 @@ class Correction(nn.Module):
         return window[:, -1:] + self.change(window)
 
 
-correction = DFLRegressor(problem, predictor=Correction, max_iter=40, random_state=0)
+correction = DFLRegressor(problem, predictor=Correction, max_iter=80, random_state=0)
 
 # %%
 # Your own training parameters
@@ -59,7 +59,7 @@ linear = DFLRegressor(
     predictor=nn.Linear,
     learning_rate_init=0.05,
     batch_size=64,
-    max_iter=40,
+    max_iter=80,
     random_state=0,
 )
 
