@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import make_scorer
 
-from ._utils.rows import as_rows
+from ._utils.rows import as_rows, check_finite
 from ._utils.sklearn_private import _check_sample_weight
 from .problems.base import DecisionProblem
 
@@ -273,9 +273,15 @@ def make_decision_cost_scorer(problem: DecisionProblem) -> Any:
 def _check_rows(
     y_true: Any, y_pred: Any, problem: DecisionProblem, sample_weight: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    if not isinstance(problem, DecisionProblem):
+        raise TypeError(f"problem must be a DecisionProblem, got {problem!r}.")
     y_true, y_pred = as_rows(y_true, "y_true"), as_rows(y_pred, "y_pred")
     if y_true.shape != y_pred.shape:
         raise ValueError(f"y_true has shape {y_true.shape} and y_pred {y_pred.shape}.")
+    if len(y_true) == 0:
+        raise ValueError("y_true and y_pred have no rows.")
+    check_finite(y_true, "y_true")
+    check_finite(y_pred, "y_pred")
     problem.check_parameters(y_true)
     weight = _check_sample_weight(sample_weight, y_true, dtype=np.float64, ensure_non_negative=True)
     return y_true, y_pred, weight

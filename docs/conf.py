@@ -106,12 +106,6 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 
-def quote_shapes(app, what, name, obj, options, lines):
-    """Keep ``(n_features_in_,)`` in a type from being read as a reference."""
-    lines[:] = [line.replace("(n_features_in_,)", "(`n_features_in_`,)") for line in lines]
-
-
 def setup(app):
     """Connect the hooks of this file."""
-    app.connect("autodoc-process-docstring", quote_shapes, priority=400)  # before numpydoc
     app.connect("autodoc-skip-member", skip_foreign_members)

@@ -1,5 +1,10 @@
 """Parametrisation by the registry, for every folder of the suite."""
 
+import os
+
+# Read when SciPy is first imported: without it scikit-learn skips its check of array API input.
+os.environ.setdefault("SCIPY_ARRAY_API", "1")
+
 from .contracts.registry import PROBLEMS
 
 

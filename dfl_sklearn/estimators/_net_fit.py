@@ -1,5 +1,6 @@
 """One fit of a net on a decision loss: from canonical rows to trained weights."""
 
+import math
 from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -66,6 +67,7 @@ class NetFit:
         self.device = resolve_device(params.device)
         self.dtype = torch.as_tensor(train.X[:0]).dtype
         self.rows = self._tensors(train)
+        self.total_weight = float(train.weight.sum())
         self.watched = self.rows if valid is None else self._tensors(valid)
         self.monitored = "train_regret" if valid is None else "valid_regret"
         self.y_mean, self.y_scale = (self._tensor(each) for each in params.y_scale_)
@@ -92,7 +94,12 @@ class NetFit:
             batches = Batches(self.rows, batch_size, order)
             try:
                 training = train(
-                    net, batches, lambda: self._regret(net), self._stopping(), self._report
+                    net,
+                    batches,
+                    lambda: {self.monitored: self._regret(net)},
+                    self._stopping(),
+                    self._report,
+                    start_value=math.inf if start is None else self._regret(net),
                 )
             except NonFiniteLossError as error:
                 raise FloatingPointError(self._explain(net, error)) from error
@@ -118,7 +125,8 @@ class NetFit:
                 build_module(predictor, n_in, n_out, seed),
                 **criterion,
                 optimizer=torch.optim.Adam,
-                optimizer__weight_decay=params.alpha,
+                optimizer__weight_decay=params.alpha / self.total_weight,
+                optimizer__param_groups=[("*bias*", {"weight_decay": 0.0})],
                 lr=params.learning_rate_init,
                 batch_size=self._batch_size(),
                 train_split=None,
@@ -171,7 +179,7 @@ class NetFit:
         rows = self.watched
         y_hat = (forward(net, rows.X) * self.y_scale + self.y_mean).cpu().numpy()
         if not np.isfinite(y_hat).all():
-            raise NonFiniteLossError(0, float("nan"))
+            return math.nan
         y, best = rows.y.cpu().numpy(), rows.best_cost.cpu().numpy()
         excess = self.problem.cost(self.problem.solve(y_hat), y) - best
         return float(np.average(excess, weights=rows.weight.cpu().numpy()))
@@ -209,16 +217,15 @@ class NetFit:
             )
 
     def _explain(self, net: NeuralNet, error: NonFiniteLossError) -> str:
-        if not all(torch.isfinite(each).all() for each in net.module_.parameters()):
+        """Say whether a row or the learning rate is to blame; the net is at its best weights."""
+        _, batch = self.rows.take()
+        losses = self._row_losses(forward(net, self.rows.X), batch)
+        bad = torch.nonzero(~torch.isfinite(losses))
+        if len(bad) == 0:
             return (
                 f"{error} The weights of the net have diverged: lower learning_rate_init"
                 f"={self.params.learning_rate_init}."
             )
-        _, batch = self.rows.take()
-        losses = self._row_losses(forward(net, self.rows.X), batch)
-        bad = torch.nonzero(~torch.isfinite(losses))
-        if not len(bad):
-            return f"{error} Lower learning_rate_init={self.params.learning_rate_init}."
         i = int(bad[0])
         return (
             f"{error} {type(self.problem).__name__} gave {float(losses[i])} for the row with "

@@ -61,7 +61,9 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers where `predictor` is None.
     alpha : float, default=1e-4
-        Strength of the L2 penalty on all weights.
+        Strength of the L2 penalty on the weights (not the biases), divided by the total sample
+        weight, as in :class:`sklearn.neural_network.MLPRegressor`. The loss it is added to is
+        the mean decision loss as a share of the regret of the best constant decision.
     batch_size : int or "auto", default="auto"
         Rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
     learning_rate : {"constant", "adaptive"}, default="adaptive"
@@ -328,6 +330,7 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
             raise ValueError("sample_weight_val was given without X_val and y_val.")
         if X_val is not None:
             valid = self._check_rows(X_val, y_val, sample_weight_val, reset=False)
+            self._resolve_problem().check_parameters(valid.y)
             if valid.y.shape[1] != rows.y.shape[1]:
                 raise ValueError(
                     f"y_val has {valid.y.shape[1]} columns and y has {rows.y.shape[1]}."
@@ -356,20 +359,21 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
             history = pd.concat([self.history_, history], ignore_index=True)
         self.history_ = history
         self.n_iter_ = len(history)
-        self.best_epoch_ = before + training.best_epoch
+        if training.best_epoch or not goes_on:
+            self.best_epoch_ = before + training.best_epoch
         if training.outcome == "interrupted":
             warnings.warn(
                 f"Training was interrupted in epoch {self.n_iter_ + 1}; the weights of epoch "
                 f"{self.best_epoch_} are kept.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         elif training.outcome == "max_iter":
             warnings.warn(
                 f"Training stopped at max_iter={self.max_iter} epochs before the regret had "
                 "settled. Increase max_iter or tol.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
     # -- scikit-learn ------------------------------------------------------------------

@@ -38,6 +38,12 @@ def build_module(
     """Call a factory; the caller forks the global generator if the factory may use it."""
     if isinstance(predictor, NetFactory):
         return predictor.build(n_in, n_out, torch.Generator().manual_seed(seed))
+    if isinstance(predictor, nn.Module):
+        raise TypeError(
+            f"predictor is a finished {type(predictor).__name__}, whose weights a fit would "
+            "change. Give a class or function that is called with (n_in, n_out) and returns a "
+            "module."
+        )
     module = predictor(n_in, n_out)
     if not isinstance(module, nn.Module):
         raise TypeError(
@@ -69,6 +75,10 @@ def resolve_device(device: Any) -> torch.device:
         raise ValueError(f"device={device!r} is not a torch device: {error}") from error
     if resolved.type == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"device={device!r} was asked for, but torch sees no CUDA device here.")
+    try:
+        torch.zeros(1, device=resolved).cpu()
+    except (RuntimeError, NotImplementedError) as error:
+        raise ValueError(f"device={device!r} cannot be used here: {error}") from error
     return resolved
 
 

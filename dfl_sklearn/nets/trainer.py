@@ -15,10 +15,10 @@ Outcome = Literal["converged", "max_iter", "interrupted"]
 
 
 class NonFiniteLossError(FloatingPointError):
-    """The mean loss of an epoch was NaN or infinite."""
+    """The loss or the watched number of an epoch was NaN or infinite."""
 
     def __init__(self, epoch: int, loss: float) -> None:
-        super().__init__(f"The training loss was {loss} in epoch {epoch}.")
+        super().__init__(f"The loss became {loss} in epoch {epoch}.")
 
 
 class PredictorNet(NeuralNet):
@@ -82,9 +82,11 @@ class Training:
 def train(
     net: NeuralNet,
     batches: Iterable[tuple[torch.Tensor, dict[str, torch.Tensor]]],
-    monitor: Callable[[], float],
+    monitor: Callable[[], dict[str, float]],
     stopping: Stopping,
     report: Callable[[dict[str, float]], None],
+    *,
+    start_value: float = math.inf,
 ) -> Training:
     """Train an initialised net in place and leave it with its best weights.
 
@@ -95,10 +97,19 @@ def train(
     batches : iterable
         Gives the mini-batches of an epoch anew each time it is iterated over.
     monitor : callable
-        Called after each epoch; returns the number that stopping watches.
+        Called after each epoch; returns numbers by name, the one that stopping watches among
+        them.
     stopping : Stopping
     report : callable
         Called with the record of each epoch.
+    start_value : float, default=inf
+        The watched number before the first epoch, where the weights it belongs to are to be
+        kept if no epoch does better.
+
+    Raises
+    ------
+    NonFiniteLossError
+        With the net back at its best weights.
 
     Returns
     -------
@@ -106,7 +117,7 @@ def train(
         Complete also if training was interrupted (Ctrl-C, or a skorch callback that stops).
     """
     training = Training()
-    best, best_state, waited, cuts = float("inf"), _state(net.module_), 0, 0
+    best, best_state, waited, cuts = start_value, _state(net.module_), 0, 0
     net.notify("on_train_begin", X=batches, y=None)
     try:
         for epoch in range(1, stopping.max_epochs + 1):
@@ -115,13 +126,15 @@ def train(
             net.module_.train()
             net.run_single_epoch(batches, training=True, prefix="train", step_fn=net.train_step)
             loss = _mean_loss(net)
-            if not math.isfinite(loss):
-                raise NonFiniteLossError(epoch, loss)
-            watched = monitor()
+            numbers = monitor() if math.isfinite(loss) else {stopping.monitored: loss}
+            watched = numbers[stopping.monitored]
+            if not math.isfinite(watched):
+                net.module_.load_state_dict(best_state)
+                raise NonFiniteLossError(epoch, watched)
             record = {
                 "epoch": epoch,
                 "train_loss": loss,
-                stopping.monitored: watched,
+                **numbers,
                 "learning_rate": net.optimizer_.param_groups[0]["lr"],
                 "duration": time.perf_counter() - start,
             }

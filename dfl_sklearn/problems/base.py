@@ -32,7 +32,8 @@ class DecisionProblem(BaseEstimator, ABC):
 
     A subclass fills in three hooks, all on 2-d arrays with one row per situation:
     ``_solve(y, context)``, ``_cost(xp, decisions, y, context)`` and, where a model is to be
-    trained through the problem, ``decision_layer(smoothing)``.
+    trained through the problem, ``decision_layer(smoothing)``. The public methods check what
+    comes in and call the hooks; training calls the hooks directly, so override those.
 
     Attributes
     ----------
@@ -63,10 +64,15 @@ class DecisionProblem(BaseEstimator, ABC):
         self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None
     ) -> np.ndarray:
         """Minimise the mean cost over scenarios: (n, S, d), (n, S) -> (n, k)."""
-        return self._solve(np.einsum("ns,nsd->nd", weight, y), context)
+        mean = np.einsum("ns,nsd->nd", weight, y).astype(y.dtype, copy=False)
+        return self._solve(mean, context)
 
     def _n_parameters(self) -> int | None:
         """Return the number of parameters per row if the problem fixes it, else None."""
+        return None
+
+    def _n_decisions(self, n_parameters: int) -> int | None:
+        """Return the number of decisions per row if it is known without solving, else None."""
         return None
 
     def _check_constants(self) -> None:
@@ -139,6 +145,7 @@ class DecisionProblem(BaseEstimator, ABC):
                 "give one decision per row of y, or a single one for all."
             )
         self._check_width(values.shape[1])
+        self._check_decision_width(z, values.shape[1])
         xp = array_namespace(z, values)
         return self._cost(xp, z, values, self._check_context(context, values.shape[0], like=values))
 
@@ -206,6 +213,14 @@ class DecisionProblem(BaseEstimator, ABC):
             raise ValueError(
                 f"{type(self).__name__} has {expected} parameters per row, but y has {width} "
                 f"column{'s' if width != 1 else ''}."
+            )
+
+    def _check_decision_width(self, decisions: Any, n_parameters: int) -> None:
+        expected = self._n_decisions(n_parameters)
+        if expected is not None and decisions.shape[1] != expected:
+            raise ValueError(
+                f"decisions have {decisions.shape[1]} columns, but {type(self).__name__} decides "
+                f"{expected} number{'s' if expected != 1 else ''} per row."
             )
 
     def _check_parameter_array(self, y: np.ndarray) -> None:

@@ -29,6 +29,9 @@ class SquaredErrorProblem(DecisionProblem):
 
     exact_scenarios = True
 
+    def _n_decisions(self, n_parameters: int) -> int:
+        return n_parameters
+
     def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
         return y.copy()
 
@@ -41,7 +44,7 @@ class SquaredErrorProblem(DecisionProblem):
         """Return the identity; `smoothing` has nothing to smooth."""
         from ..layers.box import AffineBoxLayer
 
-        return AffineBoxLayer()
+        return AffineBoxLayer(smoothing=smoothing or 0.0)
 
 
 class NewsvendorProblem(DecisionProblem):
@@ -108,6 +111,9 @@ class NewsvendorProblem(DecisionProblem):
             return None
         return len(under) if under.ndim else len(over)
 
+    def _n_decisions(self, n_parameters: int) -> int:
+        return n_parameters
+
     def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
         return np.maximum(y, 0.0) if self.nonnegative else y.copy()
 
@@ -159,9 +165,8 @@ class NewsvendorProblem(DecisionProblem):
         """
         from ..layers.box import AffineBoxLayer
 
-        if not self.nonnegative:
-            return AffineBoxLayer()
-        return AffineBoxLayer(lower=0.0, smoothing=smoothing or 0.0)
+        lower = 0.0 if self.nonnegative else -np.inf
+        return AffineBoxLayer(lower=lower, smoothing=smoothing or 0.0)
 
 
 def weighted_quantile(y: np.ndarray, weight: np.ndarray, level: np.ndarray) -> np.ndarray:

@@ -105,6 +105,9 @@ class FunctionProblem(DecisionProblem):
         if not self.n_starts >= 3:
             raise ValueError(f"n_starts must be at least 3, got {self.n_starts}.")
 
+    def _n_decisions(self, n_parameters: int) -> int:
+        return len(self._box()[0])
+
     def _solve(self, y: np.ndarray, context: np.ndarray | None) -> np.ndarray:
         return self._solve_scenarios(y[:, None, :], np.ones((len(y), 1)), context)
 
@@ -113,6 +116,8 @@ class FunctionProblem(DecisionProblem):
     ) -> np.ndarray:
         lower, upper = self._box()
         n, n_scenarios, _ = y.shape
+        if n == 0:
+            return np.empty((0, lower.size), dtype=y.dtype)
 
         def mean_cost(unit: np.ndarray) -> np.ndarray:
             out = np.empty(unit.shape[:2])
@@ -204,6 +209,7 @@ class FunctionProblem(DecisionProblem):
     ) -> np.ndarray:
         """Return whether the decisions lie within the bounds, to `tol` of their width."""
         z = as_rows(decisions, "decisions")
+        self._check_decision_width(z, 0)
         lower, upper = self._box()
         slack = tol * (upper - lower)
         return ((z >= lower - slack) & (z <= upper + slack)).all(axis=1)

@@ -108,6 +108,9 @@ class ProvisioningProblem(DecisionProblem):
         ratio = self.eta / ((1 - self.eta) * self.e_active * self.b * np.log1p(self.a))
         return float(np.clip(ratio - 1 / self.a, 0.0, 1.0))
 
+    def _n_decisions(self, n_parameters: int) -> int:
+        return n_parameters
+
     def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
         above = self._slope() * (y - self.c_min)
         # Clipping the sum rather than the product keeps the result inside after rounding.

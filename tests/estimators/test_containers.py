@@ -1,0 +1,61 @@
+"""DFLRegressor: shapes, dtypes and containers of what it is given."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+
+from dfl_sklearn import DFLRegressor
+from dfl_sklearn.problems import NewsvendorProblem, ProvisioningProblem
+
+PROBLEM = NewsvendorProblem(9, 1, nonnegative=False)
+quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+
+
+@pytest.fixture
+def model():
+    return DFLRegressor(
+        PROBLEM, hidden_layer_sizes=(8,), max_iter=15, batch_size=16, random_state=0
+    )
+
+
+@pytest.fixture(scope="module")
+def data():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((120, 3))
+    return X, X @ [1.0, -1.0, 2.0] + rng.standard_normal(120)
+
+
+@quiet
+@pytest.mark.parametrize("problem", [PROBLEM, None, ProvisioningProblem(-9.0, 9.0)])
+def test_shapes_of_y(problem, data):
+    X, y = data
+    model = DFLRegressor(problem, max_iter=3, random_state=0)
+    y = np.abs(y)
+    flat, column = clone(model).fit(X, y), clone(model).fit(X, y[:, None])
+    assert flat.predict(X).shape == flat.decide(X).shape == (120,)
+    assert column.predict(X).shape == column.decide(X).shape == (120, 1)
+    assert_array_equal(column.predict(X)[:, 0], flat.predict(X))
+    several = model.fit(X, np.column_stack([y, 2 * y]))
+    assert several.predict(X).shape == several.decide(X).shape == (120, 2)
+
+
+@quiet
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_the_net_has_the_dtype_of_the_features(model, data, dtype):
+    X, y = data
+    model.fit(X.astype(dtype), y)
+    assert all(p.numpy().dtype == dtype for p in model.predictor_.module_.state_dict().values())
+    assert model.predict(X.astype(dtype)).dtype == dtype
+    other = np.float32 if dtype == np.float64 else np.float64
+    assert_allclose(model.predict(X.astype(other)), model.predict(X), rtol=1e-4, atol=1e-4)
+
+
+@quiet
+def test_pandas(model, data):
+    X, y = data
+    frame = pd.DataFrame(X, columns=["a", "b", "c"], index=np.arange(120)[::-1])
+    model.fit(frame, pd.Series(y, name="demand"))
+    assert model.feature_names_in_.tolist() == ["a", "b", "c"]
+    assert_array_equal(model.predict(frame), clone(model).fit(X, y).predict(X))
