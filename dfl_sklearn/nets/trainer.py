@@ -26,12 +26,30 @@ class PredictorNet(NeuralNet):
 
     It has none of the default callbacks (the training loop reports by itself), and its step
     takes batches as they are: on the right device already, with the module in training mode
-    since the start of the epoch.
+    since the start of the epoch. Where nobody listens, an epoch is a plain loop.
     """
 
     @property
     def _default_callbacks(self) -> list[Any]:
         return []
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        """Train on every batch; with callbacks as skorch does it, else without ceremony."""
+        if self.callbacks_:
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+            return
+        total, n = 0.0, 0
+        for batch in iterator:
+            self.optimizer_.zero_grad()
+            loss = self.train_step_single(batch, **fit_params)["loss"]
+            self.optimizer_.step()
+            total += loss.item() * len(batch[0])
+            n += len(batch[0])
+        self.history.new_batch()
+        self.history.record_batch(f"{prefix}_loss", total / n)
+        self.history.record_batch(f"{prefix}_batch_size", n)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Forward, loss, backward."""
@@ -136,17 +154,17 @@ def train(
                 "train_loss": loss,
                 **numbers,
                 "learning_rate": net.optimizer_.param_groups[0]["lr"],
-                "duration": time.perf_counter() - start,
             }
-            for column in list(record)[1:]:  # skorch counts epochs by itself
-                net.history.record(column, record[column])
-            training.history.append(record)
             # The best weights are those of the lowest value, by however little; patience
             # asks for progress that matters.
             progress = watched < best - stopping.tol
             if watched < best:
                 best, best_state, training.best_epoch = watched, _state(net.module_), epoch
             waited = 0 if progress else waited + 1
+            record["duration"] = time.perf_counter() - start
+            training.history.append(record)
+            for column in list(record)[1:]:  # skorch counts epochs by itself
+                net.history.record(column, record[column])
             report(record)
             net.notify("on_epoch_end", dataset_train=batches, dataset_valid=None)
             if waited >= stopping.patience:
