@@ -4,13 +4,25 @@ A prediction feeds a decision; this package trains the prediction for what the d
 costs.
 """
 
-from . import compose, datasets, estimators, inspection, layers, losses, metrics, nets, problems
-from .estimators import DFLRegressor, TwoStageRegressor
+from . import (
+    compose,
+    datasets,
+    estimators,
+    inspection,
+    layers,
+    losses,
+    metrics,
+    nets,
+    problems,
+    robust,
+)
+from .estimators import DFLRegressor, DiffusionDRODFLRegressor, TwoStageRegressor
 
 __version__ = "0.1.0"
 
 __all__ = [
     "DFLRegressor",
+    "DiffusionDRODFLRegressor",
     "TwoStageRegressor",
     "__version__",
     "compose",
@@ -22,4 +34,5 @@ __all__ = [
     "metrics",
     "nets",
     "problems",
+    "robust",
 ]

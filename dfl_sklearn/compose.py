@@ -332,7 +332,15 @@ class ProvisioningOptimizer(DecisionTransformer):
         self.e_idle = e_idle
 
     def _resolve_problem(self) -> DecisionProblem:
-        return ProvisioningProblem(**self.get_params())
+        return ProvisioningProblem(
+            self.c_min,
+            self.c_max,
+            eta=self.eta,
+            a=self.a,
+            b=self.b,
+            e_active=self.e_active,
+            e_idle=self.e_idle,
+        )
 
 
 def _target_names(y: Any) -> list[str] | None:

@@ -249,6 +249,7 @@ def make_regret_scorer(problem: DecisionProblem, *, normalized: bool = False) ->
     >>> bool(cross_val_score(LinearRegression(), X, y, scoring=scorer).max() < 0)
     True
     """
+    _check_problem(problem)
     metric = normalized_regret if normalized else regret
     return make_scorer(metric, greater_is_better=False, problem=problem)
 
@@ -267,14 +268,19 @@ def make_decision_cost_scorer(problem: DecisionProblem) -> Any:
         ``scorer(estimator, X, y)``: minus the mean cost, so that greater is better.
         ``sample_weight`` is used when requested.
     """
+    _check_problem(problem)
     return make_scorer(decision_cost, greater_is_better=False, problem=problem)
+
+
+def _check_problem(problem: Any) -> None:
+    if not isinstance(problem, DecisionProblem):
+        raise TypeError(f"problem must be a DecisionProblem instance, got {problem!r}.")
 
 
 def _check_rows(
     y_true: Any, y_pred: Any, problem: DecisionProblem, sample_weight: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    if not isinstance(problem, DecisionProblem):
-        raise TypeError(f"problem must be a DecisionProblem, got {problem!r}.")
+    _check_problem(problem)
     y_true, y_pred = as_rows(y_true, "y_true"), as_rows(y_pred, "y_pred")
     if y_true.shape != y_pred.shape:
         raise ValueError(f"y_true has shape {y_true.shape} and y_pred {y_pred.shape}.")
@@ -300,6 +306,9 @@ def _constant_regret(
     y_true: np.ndarray, weight: np.ndarray, best: np.ndarray, problem: DecisionProblem, context: Any
 ) -> np.ndarray:
     """Return the regret of each row under the one decision that is best for all of them."""
+    if (y_true == y_true[0]).all() and context is None:
+        # One decision is best for all; the weighted mean of equal numbers may miss them by a bit.
+        return np.zeros(len(y_true))
     if context is not None:
         mean = np.average(as_rows(context, "context"), axis=0, weights=weight)[None]
         decision = problem.solve(y_true[None], context=mean, scenario_weight=weight)

@@ -17,7 +17,12 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 
 from dfl_sklearn import DFLRegressor, TwoStageRegressor
-from dfl_sklearn.datasets import fetch_azure_llm_trace, make_lagged, make_llm_trace
+from dfl_sklearn.datasets import (
+    fetch_azure_llm_trace,
+    get_data_home,
+    make_lagged,
+    make_llm_trace,
+)
 from dfl_sklearn.inspection import DecisionDisplay
 from dfl_sklearn.metrics import normalized_regret
 from dfl_sklearn.problems import ProvisioningProblem
@@ -29,18 +34,17 @@ SHIFT = "code"
 
 def load_traces():
     """Return the traces of both services and where they come from."""
-    try:
+    if (Path(get_data_home()) / "azure_llm").is_dir():
         traces = {
             service: fetch_azure_llm_trace(service, download_if_missing=False).frame
             for service in (TRAIN, SHIFT)
         }
         return traces, "Azure LLM inference traces 2023 (from the data home)"
-    except OSError:
-        traces = {
-            TRAIN: make_llm_trace(720, service=TRAIN, random_state=0),
-            SHIFT: make_llm_trace(720, service=SHIFT, random_state=1),
-        }
-        return traces, "embedded traces (generated; the real ones are not in the data home)"
+    traces = {
+        TRAIN: make_llm_trace(720, service=TRAIN, random_state=0),
+        SHIFT: make_llm_trace(720, service=SHIFT, random_state=1),
+    }
+    return traces, "embedded traces (generated; the real ones are not in the data home)"
 
 
 def main():
@@ -76,8 +80,10 @@ def main():
             if name.startswith("MLP"):
                 # A net with hidden layers stops by its regret later in time: held-out windows
                 # drawn at random would overlap with those it learns from.
+                # The gap keeps their lags apart, too.
                 held = int(0.8 * cut)
-                model.fit(X[:held], y[:held], X_val=X[held:cut], y_val=y[held:cut])
+                later = slice(held + N_LAGS, cut)
+                model.fit(X[:held], y[:held], X_val=X[later], y_val=y[later])
             else:
                 model.fit(X[:cut], y[:cut])
         for test, (X_test, y_test) in tests.items():

@@ -23,8 +23,8 @@ MAX_TOKENS = 2**53
 
 def read_llm_trace(
     path: str | os.PathLike[str],
-    *,
     freq: str | datetime.timedelta = "5s",
+    *,
     chunksize: int = 100_000,
 ) -> pd.DataFrame:
     r"""Read a trace of requests to an LLM service as sums over bins of time.

@@ -1,6 +1,7 @@
 """Estimators: the scikit-learn face of decision-focused learning."""
 
 from .dfl import DFLRegressor
+from .diffusion_dro import DiffusionDRODFLRegressor
 from .two_stage import TwoStageRegressor
 
-__all__ = ["DFLRegressor", "TwoStageRegressor"]
+__all__ = ["DFLRegressor", "DiffusionDRODFLRegressor", "TwoStageRegressor"]

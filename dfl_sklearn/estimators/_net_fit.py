@@ -2,15 +2,18 @@
 
 import math
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from joblib import Memory
 from sklearn.base import clone
 from skorch import NeuralNet
+from skorch.callbacks.scoring import ScoringBase
 from torch import nn
 
 from .._utils.canonical import CanonicalRows
+from .._utils.once import compute_once, digest
 from .._utils.seeds import named_seed
 from ..losses.base import Optimum
 from ..losses.regret import RegretLoss
@@ -35,11 +38,30 @@ from ..nets.trainer import (
     train,
 )
 from ..problems.base import DecisionProblem
+from ..robust.base import AmbiguitySet
+from ._robust_fit import WorstCaseBatches
+from ._scaling import Scale
 
 if TYPE_CHECKING:
     from .dfl import DFLRegressor
 
 _N_CUTS = 3  # of an adaptive learning rate
+
+
+class FitResult(NamedTuple):
+    """A trained net, what happened in each stage, and the worst case it ended with."""
+
+    net: NeuralNet
+    trainings: list[Training]
+    worst_case: dict[str, float] | None
+
+
+class _InterruptedError(Exception):
+    """Training on the real rows was interrupted: its weights are used but not remembered."""
+
+    def __init__(self, state: dict[str, torch.Tensor], training: Training) -> None:
+        super().__init__()
+        self.state, self.training = state, training
 
 
 class NetFit:
@@ -48,11 +70,13 @@ class NetFit:
     Parameters
     ----------
     params : DFLRegressor
-        Read for its parameters and its standardisation; never written to.
+        Read for its parameters; never written to.
     problem : DecisionProblem
     train, valid : CanonicalRows
         `valid` may be None; the training rows are then watched.
     seed : int
+    scales : pair of Scale
+        Of the features and of the parameters.
     """
 
     def __init__(
@@ -62,54 +86,145 @@ class NetFit:
         train: CanonicalRows,
         valid: CanonicalRows | None,
         seed: int,
+        scales: tuple[Scale, Scale],
     ) -> None:
         self.params, self.problem, self.seed = params, problem, seed
         self.device = resolve_device(params.device)
         self.dtype = torch.as_tensor(train.X[:0]).dtype
-        self.rows = self._tensors(train)
+        self.train, self.valid = train, valid
+        self.x_scale = scales[0]
+        self.rows = self.tensors(train)
         self.total_weight = float(train.weight.sum())
-        self.watched = self.rows if valid is None else self._tensors(valid)
+        self.watched = self.rows if valid is None else self.tensors(valid)
         self.monitored = "train_regret" if valid is None else "valid_regret"
-        self.y_mean, self.y_scale = (self._tensor(each) for each in params.y_scale_)
+        self.y_mean, self.y_scale = (self.tensor(each) for each in scales[1])
         self.null_regret = self._null_regret(train)
         self.row_loss = (params.loss or RegretLoss()).bind(problem)
 
-    def run(self, start: nn.Module | None) -> tuple[NeuralNet, Training]:
-        """Train, from the weights of `start` if given, and return the net fit for prediction."""
-        params = self.params
-        predictor = params.predictor
-        if predictor is None:
-            predictor = MLPPredictor(params.hidden_layer_sizes, params.activation)
+    def run(
+        self,
+        start: nn.Module | None,
+        ambiguity_set: AmbiguitySet | None = None,
+        memory: Memory | None = None,
+    ) -> FitResult:
+        """Train and return the net fit for prediction.
+
+        Parameters
+        ----------
+        start : torch.nn.Module or None
+            Weights to go on from.
+        ambiguity_set : AmbiguitySet or None
+            Not started. Where given, the net trained on the real rows is then trained for the
+            worst distribution in the set.
+        memory : joblib.Memory or None
+            Where to keep the net trained on the real rows.
+        """
+        predictor = self._predictor()
         seed = named_seed(self.seed, "net")
         fork = uses_global_generator(predictor)
         with (
-            pinned_threads(n_threads(params.n_jobs)),
+            pinned_threads(n_threads(self.params.n_jobs)),
             forked_generator(seed, self.device) if fork else nullcontext(),
         ):
-            net = self._net(predictor, seed)
-            if start is not None:
-                net.module_.load_state_dict(start.state_dict())
-            batch_size = net.batch_size if net.batch_size > 0 else len(self.rows)
-            order = torch.Generator().manual_seed(named_seed(self.seed, "batches"))
-            batches = Batches(self.rows, batch_size, order)
+            key = None if start is not None else self._digest(predictor)
             try:
-                training = train(
-                    net,
-                    batches,
-                    lambda: {self.monitored: self._regret(net)},
-                    self._stopping(),
-                    self._report,
-                    start_value=math.inf if start is None else self._regret(net),
-                )
-            except NonFiniteLossError as error:
-                raise FloatingPointError(self._explain(net, error)) from error
-        return self._trimmed(net), training
+                state, trainings = compute_once(memory, key, lambda: self._nominal(seed, start))
+                net = self._net(predictor, seed)
+                net.module_.load_state_dict(state)
+                if ambiguity_set is None:
+                    return FitResult(self._trimmed(net), trainings, None)
+                return self._robust(net, trainings, ambiguity_set)
+            except _InterruptedError as stopped:
+                net = self._net(predictor, seed)
+                net.module_.load_state_dict(stopped.state)
+                return FitResult(self._trimmed(net), [stopped.training], None)
+
+    def _nominal(
+        self, seed: int, start: nn.Module | None
+    ) -> tuple[dict[str, torch.Tensor], list[Training]]:
+        """Train on the real rows."""
+        net = self._net(self._predictor(), seed)
+        if start is not None:
+            try:
+                net.module_.load_state_dict(start.state_dict())
+            except RuntimeError as error:
+                raise ValueError(
+                    "warm_start goes on from the weights of the last fit, but the net has "
+                    f"another shape now: {error}"
+                ) from error
+        batch_size = net.batch_size if net.batch_size > 0 else len(self.rows)
+        order = torch.Generator().manual_seed(named_seed(self.seed, "batches"))
+        training = self._train(
+            net,
+            Batches(self.rows, batch_size, order),
+            lambda: {self.monitored: self.regret(net, self.watched)},
+            self.monitored,
+            math.inf if start is None else self.regret(net, self.watched),
+        )
+        state = {name: value.cpu() for name, value in net.module_.state_dict().items()}
+        if training.outcome == "interrupted":
+            raise _InterruptedError(state, training)  # not to be remembered as the result
+        return state, [training]
+
+    def _robust(
+        self, net: NeuralNet, trainings: list[Training], ambiguity_set: AmbiguitySet
+    ) -> FitResult:
+        """Train on for the worst distribution in the set."""
+        ambiguity_set.start(self.train, self.problem, named_seed(self.seed, "ambiguity set"))
+        batches = WorstCaseBatches(
+            self,
+            net,
+            ambiguity_set,
+            self.params.nominal_weight,
+            None if self.params.batch_size == "auto" else int(self.params.batch_size),
+            torch.Generator().manual_seed(named_seed(self.seed, "robust batches")),
+        )
+        training = self._train(
+            net, batches, batches.refresh, "objective", batches.numbers["objective"]
+        )
+        numbers = batches.refresh()  # of the weights that are kept
+        return FitResult(self._trimmed(net), [*trainings, training], numbers)
+
+    def _train(
+        self, net: NeuralNet, batches: Any, monitor: Any, monitored: str, start_value: float
+    ) -> Training:
+        stopping = self._stopping(monitored)
+        try:
+            return train(net, batches, monitor, stopping, self._report, start_value=start_value)
+        except NonFiniteLossError as error:
+            raise FloatingPointError(self._explain(net, error)) from error
 
     # -- the net -----------------------------------------------------------------------
+
+    def _predictor(self) -> Any:
+        params = self.params
+        if params.predictor is None:
+            return MLPPredictor(params.hidden_layer_sizes, params.activation)
+        return params.predictor
+
+    def _digest(self, predictor: Any) -> str | None:
+        """Return the key of the net trained on the real rows: all that it depends on."""
+        params = self.params
+        valid = () if self.valid is None else tuple(self.valid)
+        names = (
+            *("alpha", "batch_size", "learning_rate", "learning_rate_init", "max_iter", "tol"),
+            *("n_iter_no_change", "standardize", "loss"),
+        )
+        return digest(
+            *("predictor", predictor, self.problem, tuple(self.train), valid, self.seed),
+            *(getattr(params, name) for name in names),
+            *(str(self.device), n_threads(params.n_jobs), str(self.dtype)),
+        )
 
     def _net(self, predictor: Any, seed: int) -> NeuralNet:
         params, n_in, n_out = self.params, self.rows.X.shape[1], self.rows.y.shape[1]
         # By class and argument: skorch refuses a finished module where there was a class.
+        callbacks = list(params.callbacks or [])
+        if any(isinstance(each, ScoringBase) for each in callbacks):
+            raise ValueError(
+                "callbacks has one that scores by itself (EpochScoring or BatchScoring), which "
+                "cannot see the rows; history_ has the regret of each epoch."
+            )
         criterion = {"criterion": BatchCriterion, "criterion__function": self._batch_loss}
         if isinstance(predictor, NeuralNet):
             net = clone(predictor)
@@ -120,6 +235,8 @@ class NetFit:
                 )
             # Progress is reported by this package, not once more by the net.
             net.set_params(**criterion, train_split=None, device=str(self.device), verbose=0)
+            if callbacks:
+                net.set_params(callbacks=[*(net.callbacks or []), *callbacks])
         else:
             net = PredictorNet(
                 build_module(predictor, n_in, n_out, seed),
@@ -130,7 +247,7 @@ class NetFit:
                 lr=params.learning_rate_init,
                 batch_size=self._batch_size(),
                 train_split=None,
-                callbacks=None if params.callbacks is None else list(params.callbacks),
+                callbacks=callbacks,
                 device=str(self.device),
                 verbose=0,
             )
@@ -144,10 +261,10 @@ class NetFit:
             return int(np.clip(len(self.rows) // 10, 32, 256))
         return int(self.params.batch_size)
 
-    def _stopping(self) -> Stopping:
+    def _stopping(self, monitored: str) -> Stopping:
         params = self.params
         return Stopping(
-            monitored=self.monitored,
+            monitored=monitored,
             max_epochs=params.max_iter,
             tol=params.tol * self.null_regret,
             patience=params.n_iter_no_change,
@@ -172,37 +289,55 @@ class NetFit:
 
     def _row_losses(self, output: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         y_hat = output * self.y_scale + self.y_mean
-        return self.row_loss(y_hat, batch["y"], Optimum(batch["best_decision"], batch["best_cost"]))
+        optimum = Optimum(batch["best_decision"], batch["best_cost"])
+        losses = self.row_loss(y_hat, batch["y"], optimum)
+        if losses.shape != optimum.cost.shape:
+            raise ValueError(
+                f"{type(self.params.loss or RegretLoss()).__name__} must return one number per "
+                f"row, shape {tuple(optimum.cost.shape)}, got {tuple(losses.shape)}."
+            )
+        return losses
 
-    def _regret(self, net: NeuralNet) -> float:
-        """Return the exact mean regret on the watched rows."""
-        rows = self.watched
+    def regret(self, net: NeuralNet, rows: TrainingRows) -> float:
+        """Return the exact weighted mean regret on rows."""
+        return float(np.average(self.row_regret(net, rows), weights=rows.weight.cpu().numpy()))
+
+    def row_regret(self, net: NeuralNet, rows: TrainingRows) -> np.ndarray:
+        """Return the exact regret (n,) of the net's decisions; NaN if it predicts such."""
         y_hat = (forward(net, rows.X) * self.y_scale + self.y_mean).cpu().numpy()
         if not np.isfinite(y_hat).all():
-            return math.nan
+            return np.full(len(y_hat), np.nan)
         y, best = rows.y.cpu().numpy(), rows.best_cost.cpu().numpy()
-        excess = self.problem.cost(self.problem.solve(y_hat), y) - best
-        return float(np.average(excess, weights=rows.weight.cpu().numpy()))
+        return self.problem.cost(self.problem.solve(y_hat), y) - best
 
     def _null_regret(self, train: CanonicalRows) -> float:
         """Return the mean regret of the best constant decision, the unit of tol and the loss."""
+        if (train.y == train.y[0]).all():
+            return 1.0
         constant = self.problem.solve(train.y[None], scenario_weight=train.weight)
         excess = self.problem.cost(constant, train.y) - self.rows.best_cost.cpu().numpy()
         regret = float(np.average(excess, weights=train.weight))
         return regret if regret > 0 else 1.0
 
-    def _tensors(self, rows: CanonicalRows) -> TrainingRows:
+    def tensors(self, rows: CanonicalRows) -> TrainingRows:
         best = self.problem.optimum(rows.y)
         return TrainingRows(
-            X=self._tensor(self.params.x_scale_.apply(rows.X)),
-            y=self._tensor(rows.y),
-            weight=self._tensor(rows.weight / rows.weight.mean()),
-            best_decision=self._tensor(best.decisions),
-            best_cost=self._tensor(best.cost),
+            X=self.tensor(self.x_scale.apply(rows.X)),
+            y=self.tensor(rows.y),
+            weight=self.tensor(rows.weight / rows.weight.mean()),
+            best_decision=self.tensor(best.decisions),
+            best_cost=self.tensor(best.cost),
         )
 
-    def _tensor(self, values: np.ndarray) -> torch.Tensor:
-        return torch.as_tensor(values, dtype=self.dtype, device=self.device)
+    def tensor(self, values: np.ndarray) -> torch.Tensor:
+        """Return numbers in the dtype of the net, on its device."""
+        tensor = torch.as_tensor(values, dtype=self.dtype, device=self.device)
+        if not torch.isfinite(tensor).all():
+            raise ValueError(
+                f"X is {self.dtype}, and so is the net, but y or its costs do not fit into that "
+                f"type: the largest is {np.abs(values).max():.3g}. Give X as float64."
+            )
+        return tensor
 
     # -- words -------------------------------------------------------------------------
 
@@ -210,11 +345,8 @@ class NetFit:
         every = int(self.params.verbose)
         epoch = int(record["epoch"])
         if every and (epoch == 1 or epoch % every == 0):
-            print(
-                f"epoch {epoch:4d}  train_loss {record['train_loss']:.6g}  "
-                f"{self.monitored} {record[self.monitored]:.6g}  "
-                f"learning_rate {record['learning_rate']:.3g}  {record['duration']:.2f} s"
-            )
+            numbers = (f"{name} {value:.6g}" for name, value in record.items() if name != "epoch")
+            print(f"epoch {epoch:4d}  " + "  ".join(numbers))
 
     def _explain(self, net: NeuralNet, error: NonFiniteLossError) -> str:
         """Say whether a row or the learning rate is to blame; the net is at its best weights."""

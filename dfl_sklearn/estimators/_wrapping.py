@@ -66,6 +66,9 @@ class WrappingMixin(MetaEstimatorMixin):
         inner = get_tags(self.estimator)
         tags.input_tags = inner.input_tags
         tags.target_tags.multi_output = True
-        tags.target_tags.positive_only = inner.target_tags.positive_only
+        problem = self._resolve_problem() if hasattr(self, "_resolve_problem") else None
+        tags.target_tags.positive_only = inner.target_tags.positive_only or (
+            problem is not None and problem.nonnegative
+        )
         tags.non_deterministic = inner.non_deterministic
         return tags

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils import Bunch, Tags
+from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
 from skorch import NeuralNet
 from torch import nn
 
@@ -23,9 +23,10 @@ from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..losses.base import DecisionLoss
 from ..nets.construct import n_threads, on_cpu, pinned_threads
-from ..nets.factories import NetFactory
+from ..nets.factories import MLPPredictor, NetFactory
 from ..nets.trainer import Training, forward
 from ..problems.base import DecisionProblem
+from ..robust.base import AmbiguitySet
 from ._mixin import DecisionRegressorMixin
 from ._net_fit import NetFit
 from ._scaling import Scale
@@ -49,6 +50,12 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         with which this is a least-squares net.
     loss : DecisionLoss, default=None
         The loss of a row. None is :class:`~dfl_sklearn.losses.RegretLoss`.
+    ambiguity_set : AmbiguitySet, default=None
+        The distributions to be ready for. None trains for the rows as they are; otherwise
+        training goes on from there, for the worst distribution in the set, searched anew in
+        every epoch.
+    nominal_weight : float, default=0.0
+        Share of the real rows in that second part of training, in [0, 1]; 1 leaves it out.
     predictor : None, callable, NetFactory or skorch.NeuralNet, default=None
         The net. None is a multilayer perceptron with `hidden_layer_sizes`. A callable
         ``(n_in, n_out) -> torch.nn.Module`` builds any other, for example
@@ -80,9 +87,10 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         Epochs without such an improvement before the learning rate falls or training stops.
     early_stopping : bool or "auto", default="auto"
         Whether to hold out `validation_fraction` of the distinct rows and watch the regret
-        there rather than on the training rows. "auto" does so for nets that are not linear,
-        from 50 distinct rows on. Rows that overlap in time leak into a random hold-out: give
-        `X_val` and `y_val` to `fit` instead, which are then watched.
+        there rather than on the training rows. "auto" does so from 50 distinct rows on for
+        every net but linear ones (no hidden layer, or ``torch.nn.Linear``). Rows that overlap
+        in time leak into a random hold-out: give `X_val` and `y_val` to `fit` instead, which
+        are then watched.
     validation_fraction : float, default=0.2
         Share of the distinct rows to hold out, in (0, 1).
     standardize : bool, default=True
@@ -96,8 +104,10 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         Threads of torch during `fit` and `predict`; None is 1, -1 all cores. The same seed
         gives the same bits for the same number of threads.
     callbacks : list of skorch.callbacks.Callback, default=None
-        Notified as in skorch's own training loop; ``net.history`` holds the columns of
-        `history_`.
+        Notified as in skorch's own training loop, and added to those of a skorch net given as
+        `predictor`; ``net.history`` holds the columns of `history_`, and whether the watched
+        regret is the best so far (``valid_regret_best``). Callbacks that score by themselves
+        (``EpochScoring``) cannot be used.
     random_state : int, RandomState or None, default=None
         Seed of the initial weights, the batches and the hold-out.
     verbose : bool or int, default=False
@@ -111,6 +121,11 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         One row per epoch: ``train_loss`` (mean decision loss of the batches), the exact
         mean regret on the watched rows, ``valid_regret`` or, without held-out rows,
         ``train_regret``, in the problem's unit; ``learning_rate``; ``duration`` in seconds.
+    ambiguity_set_ : AmbiguitySet
+        The ambiguity set in its last state, where there is one.
+    worst_case_ : Bunch
+        Where there is an ambiguity set: the regret on the real rows and in the worst case, and
+        the divergence reached, for the final weights. In `history_` they stand by epoch.
     n_iter_ : int
         Number of epochs run.
     best_epoch_ : int
@@ -151,6 +166,8 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "problem": [DecisionProblem, None],
         "loss": [DecisionLoss, None],
+        "ambiguity_set": [AmbiguitySet, None],
+        "nominal_weight": [Interval(Real, 0, 1, closed="both")],
         "predictor": [None, callable, NeuralNet],
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions({"identity", "logistic", "relu", "tanh"})],
@@ -172,6 +189,8 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         "verbose": ["verbose"],
     }
 
+    ambiguity_set_: AmbiguitySet
+    best_epoch_: int
     predictor_: NeuralNet
     history_: pd.DataFrame
     x_scale_: Scale
@@ -182,6 +201,8 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         problem: DecisionProblem | None = None,
         *,
         loss: DecisionLoss | None = None,
+        ambiguity_set: AmbiguitySet | None = None,
+        nominal_weight: float = 0.0,
         predictor: Callable[[int, int], nn.Module] | NetFactory | NeuralNet | None = None,
         hidden_layer_sizes: Sequence[int] = (32, 32),
         activation: str = "relu",
@@ -204,6 +225,8 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
     ) -> None:
         self.problem = problem
         self.loss = loss
+        self.ambiguity_set = ambiguity_set
+        self.nominal_weight = nominal_weight
         self.predictor = predictor
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
@@ -263,7 +286,7 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         """
         goes_on = self.warm_start and hasattr(self, "predictor_")
         problem = self._resolve_problem()
-        rows = self._check_rows(X, y, sample_weight, reset=not goes_on)
+        rows, target_ndim = self._check_rows(X, y, sample_weight, reset=not goes_on)
         if goes_on and rows.y.shape[1] != len(self.y_scale_.mean):
             raise ValueError(
                 f"y has {rows.y.shape[1]} columns, but the model that warm_start goes on from "
@@ -272,11 +295,22 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         problem.check_parameters(rows.y)
         seed = root_seed(self.random_state)
         train, valid = self._split(rows, X_val, y_val, sample_weight_val, seed)
-        if not goes_on:
-            self.x_scale_, self.y_scale_ = self._scales(train)
-        fit = NetFit(self, problem, train, valid, seed)
-        self.predictor_, training = fit.run(self.predictor_.module_ if goes_on else None)
-        self._record(training, goes_on)
+        scales = (self.x_scale_, self.y_scale_) if goes_on else self._scales(train)
+        ambiguity_set = self._robust_set()
+        if ambiguity_set is not None:
+            self.ambiguity_set_ = clone(ambiguity_set)
+        with torch.enable_grad():
+            result = NetFit(self, problem, train, valid, seed, scales).run(
+                self.predictor_.module_ if goes_on else None,
+                None if ambiguity_set is None else self.ambiguity_set_,
+                check_memory(self._cache()),
+            )
+        # Together and at the end: a fit that fails leaves the last model whole.
+        self.predictor_, (self.x_scale_, self.y_scale_) = result.net, scales
+        self._target_ndim = target_ndim
+        self._record(result.trainings, goes_on)
+        if result.worst_case is not None:
+            self.worst_case_ = Bunch(**result.worst_case)
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -304,7 +338,10 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
 
     # -- the steps of fit --------------------------------------------------------------
 
-    def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> CanonicalRows:
+    def _check_rows(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool
+    ) -> tuple[CanonicalRows, int]:
+        """Return validated rows and the number of dimensions of y."""
         X, y = validate_data(
             self,
             X,
@@ -315,9 +352,7 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
             reset=reset,
         )
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if reset:
-            self._target_ndim = y.ndim
-        return CanonicalRows(X, as_rows(y, "y"), weight)
+        return CanonicalRows(X, as_rows(y, "y"), weight), y.ndim
 
     def _split(
         self, rows: CanonicalRows, X_val: Any, y_val: Any, sample_weight_val: Any, seed: int
@@ -329,7 +364,7 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         if X_val is None and sample_weight_val is not None:
             raise ValueError("sample_weight_val was given without X_val and y_val.")
         if X_val is not None:
-            valid = self._check_rows(X_val, y_val, sample_weight_val, reset=False)
+            valid, _ = self._check_rows(X_val, y_val, sample_weight_val, reset=False)
             self._resolve_problem().check_parameters(valid.y)
             if valid.y.shape[1] != rows.y.shape[1]:
                 raise ValueError(
@@ -343,28 +378,54 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
     def _holds_out(self, n_distinct: int) -> bool:
         if self.early_stopping != "auto":
             return bool(self.early_stopping)
-        is_linear = self.predictor is None and np.size(self.hidden_layer_sizes) == 0
+        predictor = self.predictor
+        if predictor is None:
+            predictor = MLPPredictor(self.hidden_layer_sizes)
+        is_linear = predictor is nn.Linear or (
+            isinstance(predictor, MLPPredictor) and np.size(predictor.hidden_layer_sizes) == 0
+        )
         return not is_linear and n_distinct >= _MIN_ROWS_TO_HOLD_OUT
 
     def _scales(self, train: CanonicalRows) -> tuple[Scale, Scale]:
         if self.standardize:
-            return Scale.of(train.X, train.weight), Scale.of(train.y, train.weight)
+            # A constant target is its mean: a scale of 0 keeps the net from adding to it.
+            return (
+                Scale.of(train.X, train.weight),
+                Scale.of(train.y, train.weight, of_constant=0.0),
+            )
         return Scale.identity(train.X.shape[1]), Scale.identity(train.y.shape[1])
 
-    def _record(self, training: Training, goes_on: bool) -> None:
-        history = pd.DataFrame(training.history)
-        before = len(self.history_) if goes_on else 0
-        if goes_on:
-            history["epoch"] += before
-            history = pd.concat([self.history_, history], ignore_index=True)
-        self.history_ = history
-        self.n_iter_ = len(history)
-        if training.best_epoch or not goes_on:
-            self.best_epoch_ = before + training.best_epoch
+    def _robust_set(self) -> AmbiguitySet | None:
+        """Return the ambiguity set to train for, None where it would change nothing."""
+        ambiguity_set = self._make_ambiguity_set()
+        if ambiguity_set is None or ambiguity_set.is_nominal or self.nominal_weight == 1:
+            return None
+        return ambiguity_set
+
+    def _cache(self) -> Any:
+        """Return where to keep what does not depend on the radius."""
+        return None
+
+    def _make_ambiguity_set(self) -> AmbiguitySet | None:
+        return self.ambiguity_set
+
+    def _record(self, trainings: list[Training], goes_on: bool) -> None:
+        if not goes_on:
+            self.history_, self.best_epoch_ = pd.DataFrame(), 0
+        for training in trainings:
+            history, before = pd.DataFrame(training.history), len(self.history_)
+            if before and len(history):
+                history["epoch"] += before
+                history = pd.concat([self.history_, history], ignore_index=True)
+            self.history_ = history if len(history) else self.history_
+            if training.best_epoch:
+                self.best_epoch_ = before + training.best_epoch
+        self.n_iter_ = len(self.history_)
+        training = trainings[-1]
         if training.outcome == "interrupted":
             warnings.warn(
-                f"Training was interrupted in epoch {self.n_iter_ + 1}; the weights of epoch "
-                f"{self.best_epoch_} are kept.",
+                f"Training was interrupted (Ctrl-C, or a callback that stops) in epoch "
+                f"{self.n_iter_ + 1}; the weights of epoch {self.best_epoch_} are kept.",
                 ConvergenceWarning,
                 stacklevel=4,
             )
@@ -387,4 +448,5 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self._resolve_problem().nonnegative
         return tags

@@ -41,6 +41,13 @@ class RegretLoss(DecisionLoss):
         def regret(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
             # The hook rather than the public method: its checks cost more than the arithmetic
             # of a small batch, and the rows have been through them already.
-            return problem._cost(xp, layer(y_hat), y, None) - optimum.cost
+            decisions = layer(y_hat)
+            if decisions.shape != optimum.decisions.shape:
+                raise ValueError(
+                    f"The decision layer of {type(problem).__name__} returned shape "
+                    f"{tuple(decisions.shape)} where decisions have shape "
+                    f"{tuple(optimum.decisions.shape)}."
+                )
+            return problem._cost(xp, decisions, y, None) - optimum.cost
 
         return regret

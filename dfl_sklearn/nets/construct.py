@@ -50,6 +50,8 @@ def build_module(
             "predictor must return a torch.nn.Module when called with (n_in, n_out), "
             f"got {type(module).__name__}."
         )
+    if not any(True for _ in module.parameters()):
+        raise ValueError(f"The predictor, a {type(module).__name__}, has no parameters to train.")
     return module
 
 

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 from torch import nn
@@ -27,13 +28,13 @@ class NetFactory(BaseEstimator, ABC):
 
     @abstractmethod
     def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
-        """Return a network (B, n_in) -> (B, n_out) with weights drawn from `generator`."""
+        """Return a float64 network (B, n_in) -> (B, n_out), weights drawn from `generator`."""
 
     def __call__(self, n_in: int, n_out: int) -> nn.Module:
-        """Return a network with fresh random weights."""
+        """Return a network with fresh random weights, in torch's default dtype."""
         generator = torch.Generator()
         generator.seed()
-        return self.build(n_in, n_out, generator)
+        return self.build(n_in, n_out, generator).to(torch.get_default_dtype())
 
 
 class MLPPredictor(NetFactory):
@@ -59,14 +60,10 @@ class MLPPredictor(NetFactory):
             raise ValueError(
                 f"activation must be one of {sorted(_ACTIVATIONS)}, got {self.activation!r}."
             )
-        sizes = (
-            [self.hidden_layer_sizes]
-            if isinstance(self.hidden_layer_sizes, int)
-            else (list(self.hidden_layer_sizes))
-        )
-        if any(int(size) < 1 for size in sizes):
-            raise ValueError(f"hidden_layer_sizes must be positive, got {sizes}.")
-        return MLP([n_in, *map(int, sizes), n_out], _ACTIVATIONS[self.activation], generator)
+        sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes)).tolist()
+        if any(not isinstance(size, int) or size < 1 for size in sizes):
+            raise ValueError(f"hidden_layer_sizes must be positive whole numbers, got {sizes}.")
+        return MLP([n_in, *sizes, n_out], _ACTIVATIONS[self.activation], generator)
 
 
 class LSTMPredictor(NetFactory):
@@ -92,6 +89,9 @@ class LSTMPredictor(NetFactory):
 
     def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
         """Return the LSTM."""
+        for name in ("hidden_size", "num_layers", "n_channels"):
+            if not getattr(self, name) >= 1:
+                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
         if n_in % self.n_channels:
             raise ValueError(
                 f"X has {n_in} features, which is not a multiple of n_channels={self.n_channels}."

@@ -10,10 +10,12 @@ from torch import nn
 
 Module = TypeVar("Module", bound=nn.Module)
 
+_DTYPE = torch.float64  # weights are drawn in it whatever torch's default, then cast
+
 
 def seeded_linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
     """Return a linear layer with torch's usual law of initial weights."""
-    layer = _uninitialised(nn.Linear(n_in, n_out, device="meta"))
+    layer = _uninitialised(nn.Linear(n_in, n_out, device="meta", dtype=_DTYPE))
     _fill_uniform(layer, 1.0 / math.sqrt(max(n_in, 1)), generator)
     return layer
 
@@ -44,7 +46,9 @@ class WindowLSTM(nn.Module):
         super().__init__()
         self.n_channels = n_channels
         self.lstm = _uninitialised(
-            nn.LSTM(n_channels, hidden_size, num_layers, batch_first=True, device="meta")
+            nn.LSTM(
+                n_channels, hidden_size, num_layers, batch_first=True, device="meta", dtype=_DTYPE
+            )
         )
         _fill_uniform(self.lstm, 1.0 / math.sqrt(hidden_size), generator)
         self.readout = seeded_linear(hidden_size, n_out, generator)

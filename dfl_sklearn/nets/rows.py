@@ -1,6 +1,6 @@
 """Training rows as tensors, and mini-batches that are slices of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -28,6 +28,15 @@ class TrainingRows:
     weight: torch.Tensor
     best_decision: torch.Tensor
     best_cost: torch.Tensor
+
+    @classmethod
+    def concatenated(cls, parts: Sequence["TrainingRows"]) -> "TrainingRows":
+        """Return the rows of several parts, one after the other."""
+        return cls(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls)))
+
+    def subset(self, index: Any) -> "TrainingRows":
+        """Return the rows at `index`."""
+        return TrainingRows(*(getattr(self, f.name)[index] for f in fields(self)))
 
     def __len__(self) -> int:
         return len(self.X)
@@ -57,6 +66,10 @@ class Batches:
         self.batch_size = batch_size
         self.generator = generator
 
+    def __len__(self) -> int:
+        """Return the number of rows, as callbacks ask it of a data set."""
+        return len(self.rows)
+
     def __iter__(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
         n = len(self.rows)
         if self.batch_size >= n:
@@ -64,6 +77,9 @@ class Batches:
             return
         order = torch.randperm(n, generator=self.generator).to(self.rows.X.device)
         X, rest = self.rows.take(order)
-        for start in range(0, n, self.batch_size):
-            part = slice(start, start + self.batch_size)
+        starts = list(range(0, n, self.batch_size))
+        if n - starts[-1] == 1:
+            starts.pop()  # a batch of one row joins the one before: batch norm, say, needs two
+        for start, end in zip(starts, [*starts[1:], n], strict=True):
+            part = slice(start, end)
             yield X[part], {name: values[part] for name, values in rest.items()}

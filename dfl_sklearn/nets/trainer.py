@@ -165,6 +165,7 @@ def train(
             training.history.append(record)
             for column in list(record)[1:]:  # skorch counts epochs by itself
                 net.history.record(column, record[column])
+            net.history.record(f"{stopping.monitored}_best", training.best_epoch == epoch)
             report(record)
             net.notify("on_epoch_end", dataset_train=batches, dataset_valid=None)
             if waited >= stopping.patience:
@@ -193,7 +194,7 @@ def _mean_loss(net: NeuralNet) -> float:
     batches = net.history[-1, "batches"]
     sizes = [batch["train_batch_size"] for batch in batches]
     total = sum(batch["train_loss"] * size for batch, size in zip(batches, sizes, strict=True))
-    batches.clear()  # one record per batch would otherwise pile up over the epochs
+    del batches[:-1]  # one record per batch would otherwise pile up over the epochs
     return total / sum(sizes)
 
 

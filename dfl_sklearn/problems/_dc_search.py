@@ -31,8 +31,8 @@ def minimise_dc(
     tol : float
         The value found is within `tol` of the minimum.
     max_rounds : int
-        A guard against a `tol` below what rounding allows; each round at least halves
-        every interval that is left.
+        A guard against a `tol` below what rounding allows; each round shortens every interval
+        that is left by at least a tenth.
 
     Returns
     -------

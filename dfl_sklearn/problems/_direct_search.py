@@ -41,10 +41,13 @@ def minimise_in_box(
     rng = np.random.default_rng(0)
     if n_dims == 1:
         return _pattern_search(objective, z, best, rng, 1.0 / (n_starts - 1), tol)[0]
+    active = np.ones(n_rows, dtype=bool)
     for attempt in range(_MAX_RESTARTS):
-        before = best
-        z, best = _pattern_search(objective, z, best, rng, 0.25 / (1 + attempt), tol)
-        if attempt and (before - best <= tol * np.abs(best)).all():
+        found, value = _pattern_search(objective, z, best, rng, 0.25 / (1 + attempt), tol)
+        stalled = best - value <= tol * np.abs(value)
+        z, best = np.where(active[:, None], found, z), np.where(active, value, best)
+        active &= ~stalled if attempt else True
+        if not active.any():
             break
     return z
 
@@ -67,7 +70,8 @@ def _pattern_search(
         values = objective(candidates)
         choice = values.argmin(axis=1)
         # A gain lost in rounding is no gain: without the margin the search may not end.
-        better = values[every, choice] < best - 1e-15 * np.abs(best)
+        # Finished rows rest, so that a row's result does not depend on the others'.
+        better = (values[every, choice] < best - 1e-15 * np.abs(best)) & (step > tol)
         z = np.where(better[:, None], candidates[every, choice], z)
         best = np.where(better, values[every, choice], best)
         step = np.where(better, np.minimum(growth * step, first_step), step / 2)

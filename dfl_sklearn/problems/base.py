@@ -42,12 +42,15 @@ class DecisionProblem(BaseEstimator, ABC):
     exact_scenarios : bool
         Whether ``solve`` with several scenarios minimises their mean cost exactly. Where it
         is False, the mean of the scenarios is solved for instead.
+    nonnegative : bool
+        Whether negative observed parameters are an error.
     takes_context : bool
         Whether the problem uses `context`, known data of each row such as a capacity.
     """
 
     exact = True
     exact_scenarios = False
+    nonnegative: bool = False
     takes_context = False
 
     # -- hooks -------------------------------------------------------------------------
@@ -110,7 +113,7 @@ class DecisionProblem(BaseEstimator, ABC):
             self._check_parameter_array(values)
             weight = _scenario_weight(scenario_weight, values.shape[0], values.shape[1])
             context = self._check_context(context, len(values))
-            return self._solve_scenarios(values, weight, context)
+            return self._checked_decisions(self._solve_scenarios(values, weight, context), values)
         if scenario_weight is not None:
             raise ValueError(
                 "scenario_weight needs scenarios: y of shape (n_rows, n_scenarios, n_parameters), "
@@ -118,7 +121,8 @@ class DecisionProblem(BaseEstimator, ABC):
             )
         rows = as_rows(values, "y")
         self._check_parameter_array(rows)
-        return like_input(self._solve(rows, self._check_context(context, len(rows))), values)
+        decisions = self._solve(rows, self._check_context(context, len(rows)))
+        return like_input(self._checked_decisions(decisions, rows), values)
 
     def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
         """Return the realised cost of each row's decision, recourse and penalties included.
@@ -136,6 +140,12 @@ class DecisionProblem(BaseEstimator, ABC):
         -------
         ndarray or torch.Tensor of shape (n,)
             In the kind of array that came in; torch tensors are differentiable.
+
+        Raises
+        ------
+        ValueError
+            If an array is not finite, has the wrong shape, or holds a decision that is not
+            allowed; the message names the cell. Torch tensors are checked for their shapes only.
         """
         self._check_constants()
         z, values = as_rows(decisions, "decisions"), as_rows(y, "y")
@@ -146,8 +156,21 @@ class DecisionProblem(BaseEstimator, ABC):
             )
         self._check_width(values.shape[1])
         self._check_decision_width(z, values.shape[1])
+        if is_torch_array(z) != is_torch_array(values):
+            raise TypeError("decisions and y must both be NumPy arrays or both torch tensors.")
+        if isinstance(values, np.ndarray):
+            check_finite(z, "decisions")
+            check_finite(values, "y")
+            self._check_decisions(z)
         xp = array_namespace(z, values)
-        return self._cost(xp, z, values, self._check_context(context, values.shape[0], like=values))
+        context = self._check_context(context, values.shape[0], like=values)
+        costs = self._cost(xp, z, values, context)
+        if tuple(getattr(costs, "shape", ())) != (values.shape[0],):
+            raise ValueError(
+                f"{type(self).__name__}._cost must return one cost per row, shape "
+                f"({values.shape[0]},), got {tuple(getattr(costs, 'shape', ()))}."
+            )
+        return costs
 
     def optimal_cost(self, y: Any, *, context: Any = None) -> np.ndarray:
         """Return the cost of the best decision for each row of `y`, of shape (n,)."""
@@ -156,6 +179,8 @@ class DecisionProblem(BaseEstimator, ABC):
     def optimum(self, y: Any, *, context: Any = None) -> OptimalSolution:
         """Return the best decisions for the rows of `y` together with their cost."""
         rows = as_rows(y, "y")
+        if is_torch_array(rows):
+            rows = rows.detach().cpu().numpy()
         decisions = self.solve(rows, context=context)
         return OptimalSolution(decisions, self.cost(decisions, rows, context=context))
 
@@ -214,6 +239,17 @@ class DecisionProblem(BaseEstimator, ABC):
                 f"{type(self).__name__} has {expected} parameters per row, but y has {width} "
                 f"column{'s' if width != 1 else ''}."
             )
+
+    def _check_decisions(self, decisions: np.ndarray) -> None:
+        """Raise a ValueError that names a decision (n, k) whose cost makes no sense."""
+
+    def _checked_decisions(self, decisions: np.ndarray, y: np.ndarray) -> np.ndarray:
+        if decisions.ndim != 2 or len(decisions) != len(y):
+            raise ValueError(
+                f"{type(self).__name__}._solve must return one row of decisions per row, shape "
+                f"({len(y)}, n_decisions), got {decisions.shape}."
+            )
+        return decisions
 
     def _check_decision_width(self, decisions: Any, n_parameters: int) -> None:
         expected = self._n_decisions(n_parameters)

@@ -128,6 +128,17 @@ class NewsvendorProblem(DecisionProblem):
         unmet = left_over - surplus
         return xp.sum(under * unmet + over * left_over, axis=1)
 
+    def _check_decisions(self, decisions: np.ndarray) -> None:
+        bad = decisions < -1e-6
+        if self.nonnegative and bad.any():
+            raise_at(
+                bad,
+                decisions,
+                "decisions",
+                "is a negative order",
+                "Decide with solve(), or set nonnegative=False if orders can be negative.",
+            )
+
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:

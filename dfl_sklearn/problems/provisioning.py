@@ -54,7 +54,7 @@ class ProvisioningProblem(DecisionProblem):
     which is ``0.315 v`` with the defaults: saturating service makes serving every token too
     dear. Under several scenarios the mean cost is a convex function (service) plus a
     concave or convex one (energy) of a single number, and its global minimum is found by
-    branch and bound, to 1e-10 in cost.
+    branch and bound, to a relative accuracy of 1e-10.
 
     References
     ----------
@@ -70,6 +70,7 @@ class ProvisioningProblem(DecisionProblem):
     """
 
     exact_scenarios = True
+    nonnegative = True
 
     def __init__(
         self,
@@ -93,6 +94,8 @@ class ProvisioningProblem(DecisionProblem):
     def _check_constants(self) -> None:
         if finite_number(self.c_min, "c_min") >= finite_number(self.c_max, "c_max"):
             raise ValueError(f"c_min must be below c_max, got {self.c_min} and {self.c_max}.")
+        if self.c_min < 0:
+            raise ValueError(f"c_min must be at least 0, got {self.c_min}.")
         if not 0 < finite_number(self.eta, "eta") < 1:
             raise ValueError(f"eta must lie strictly between 0 and 1, got {self.eta}.")
         for name in ("a", "b", "e_active", "e_idle"):
@@ -117,8 +120,6 @@ class ProvisioningProblem(DecisionProblem):
         return np.clip(above + self.c_min, self.c_min, self.c_max)
 
     def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
-        if isinstance(decisions, np.ndarray):
-            self._check_capacity(decisions)
         u = (decisions - self.c_min) / self._range
         v = (y - self.c_min) / self._range
         v = xp.maximum(v, xp.zeros_like(v))
@@ -129,7 +130,7 @@ class ProvisioningProblem(DecisionProblem):
         value = v * xp.log1p(self.a * served) / (self.b * float(np.log1p(self.a)))
         return xp.sum((1 - self.eta) * energy - self.eta * value, axis=1)
 
-    def _check_capacity(self, decisions: np.ndarray) -> None:
+    def _check_decisions(self, decisions: np.ndarray) -> None:
         below, above = self._violation(decisions)
         bad = ~(np.maximum(below, above) <= 1e-6)
         if bad.any():
@@ -230,7 +231,7 @@ class ProvisioningProblem(DecisionProblem):
             lambda u: service_slope(u) + idle + bent * share_short(u),
             lambda u: straight * mean_used(u),
             upper,
-            tol=1e-10,
+            tol=1e-10 * upper,
         )
 
     @staticmethod

@@ -4,10 +4,11 @@ import torch
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression, QuantileRegressor
 
-from dfl_sklearn import DFLRegressor, TwoStageRegressor
+from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor, TwoStageRegressor
 from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer, ProvisioningOptimizer
 from dfl_sklearn.nets import LSTMPredictor
 from dfl_sklearn.problems import NewsvendorProblem, SquaredErrorProblem
+from dfl_sklearn.robust import DiffusionGenerator, PolicyGradientSearch, TiltedSearch
 
 # Small enough for a hundred fits, with mini-batches on the checks' data of 20 to 200 rows.
 QUICK = {"max_iter": 15, "hidden_layer_sizes": (8,), "batch_size": 16, "random_state": 0}
@@ -40,8 +41,26 @@ def instances():
         TwoStageRegressor(QuantileRegressor(quantile=0.9, alpha=0.0), net_position()),
         TwoStageRegressor(HistGradientBoostingRegressor(max_iter=30)),
     ]
+    generator = DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=10, max_iter=3, random_state=0)
+    policy_gradient = PolicyGradientSearch(
+        n_steps=8, n_tail=4, n_trajectories=40, n_warm_up=1, n_rounds=1, n_epochs=1
+    )
+    robust = [
+        DiffusionDRODFLRegressor(
+            make(),
+            radius=0.01,
+            nominal_weight=0.8,
+            search=search,
+            generator=generator,
+            **{**QUICK, "max_iter": 30},
+        )
+        for make in problems
+        for search in (TiltedSearch(500), policy_gradient)
+    ]
     return [
         *nets,
+        *robust,
+        generator,
         DFLRegressor(**{**QUICK, "hidden_layer_sizes": ()}),
         *predictors,
         *two_stage,

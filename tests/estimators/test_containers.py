@@ -28,7 +28,7 @@ def data():
 
 
 @quiet
-@pytest.mark.parametrize("problem", [PROBLEM, None, ProvisioningProblem(-9.0, 9.0)])
+@pytest.mark.parametrize("problem", [PROBLEM, None, ProvisioningProblem(0.0, 9.0)])
 def test_shapes_of_y(problem, data):
     X, y = data
     model = DFLRegressor(problem, max_iter=3, random_state=0)

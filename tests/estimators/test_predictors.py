@@ -77,7 +77,7 @@ def test_ways_to_write_one_hidden_layer(sizes, data):
 def test_activations_are_those_of_scikit_learn(activation):
     net = MLPPredictor((4,), activation).build(3, 2, torch.Generator().manual_seed(0))
     first, last = (m for m in net.modules() if isinstance(m, nn.Linear))
-    x = torch.randn(7, 3, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(7, 3, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     hidden = x @ first.weight.T + first.bias
     bend = {
         "identity": lambda v: v,
@@ -102,9 +102,26 @@ def test_own_nets_draw_from_their_generator_alone():
 
 def test_lstm_reads_the_window_in_order():
     net = LSTMPredictor(5, n_channels=2).build(8, 3, torch.Generator().manual_seed(0))
-    x = torch.randn(4, 8, generator=torch.Generator().manual_seed(1))
+    x = torch.randn(4, 8, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     states, _ = net.lstm(torch.stack([x[:, 2 * t : 2 * t + 2] for t in range(4)], dim=1))
     assert torch.allclose(net(x), net.readout(states[:, -1]))
+
+
+def test_weights_do_not_depend_on_the_default_dtype_of_torch(data):
+    X, y = data
+    expected = regressor(max_iter=2).fit(X, y).predict(X)
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    try:
+        found = regressor(max_iter=2).fit(X, y).predict(X)
+    finally:
+        torch.set_default_dtype(before)
+    assert_array_equal(found, expected)
+
+
+def test_a_called_factory_gives_a_module_of_the_default_dtype():
+    for factory in (MLPPredictor((4,)), LSTMPredictor(4)):
+        assert factory(3, 2)(torch.zeros(5, 3)).shape == (5, 2)
 
 
 def test_parameters_of_a_factory_are_searchable(data):

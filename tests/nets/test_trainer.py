@@ -28,7 +28,8 @@ def test_an_epoch_sees_every_row_once_and_whole(n, size):
     batches = Batches(rows(n), size, torch.Generator().manual_seed(0))
     seen = []
     for X, rest in batches:
-        assert len(X) <= size
+        # A last row that is left alone joins the batch before it.
+        assert len(X) <= size or (n % size == 1 and len(X) == size + 1)
         assert torch.equal(rest["y"], 2 * X)
         assert torch.equal(rest["weight"], X[:, 0])
         assert torch.equal(rest["best_decision"], 3 * X)

@@ -1,0 +1,100 @@
+"""The robust half of a fit: real rows mixed with the worst ones for the present predictor."""
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+
+from .._utils.canonical import CanonicalRows
+from ..nets.rows import Batches, TrainingRows
+from ..robust.base import AmbiguitySet, WorstCase
+
+if TYPE_CHECKING:
+    from ._net_fit import NetFit
+
+
+class WorstCaseBatches:
+    """Mini-batches of a mixture whose worst rows are searched anew for every epoch.
+
+    Parameters
+    ----------
+    fit : NetFit
+    net : NeuralNet
+        The net in training; the worst case is always that of its present weights.
+    ambiguity_set : AmbiguitySet
+        Started.
+    nominal_weight : float
+        Share of the real rows in the mixture, in [0, 1).
+    batch_size : int or None
+        None is a tenth of the mixture, between 32 and 256.
+    generator : torch.Generator
+        The order of the batches is drawn from it.
+    """
+
+    def __init__(
+        self,
+        fit: "NetFit",
+        net: NeuralNet,
+        ambiguity_set: AmbiguitySet,
+        nominal_weight: float,
+        batch_size: int | None,
+        generator: torch.Generator,
+    ) -> None:
+        self.fit, self.net, self.ambiguity_set = fit, net, ambiguity_set
+        self.nominal_weight = nominal_weight
+        self.batch_size = batch_size
+        self.generator = generator
+        self._features: np.ndarray | None = None
+        self._tensors: TrainingRows | None = None
+        self.numbers = self.refresh()
+
+    def __len__(self) -> int:
+        """Return the number of rows, as callbacks ask it of a data set."""
+        return len(self.worst.rows.X) + (len(self.fit.rows) if self.nominal_weight > 0 else 0)
+
+    def __iter__(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
+        mixture = self._mixture()
+        size = self.batch_size or int(np.clip(len(mixture) // 10, 32, 256))
+        yield from Batches(mixture, size, self.generator)
+
+    def refresh(self) -> dict[str, float]:
+        """Search for the worst case of the present weights and return what training reports."""
+        self.worst: WorstCase = self.ambiguity_set.rows(self.row_loss)
+        rows = self.worst.rows
+        worst_regret = float(rows.weight @ self.row_loss(rows))
+        nominal = self.fit.regret(self.net, self.fit.watched)
+        share = self.nominal_weight
+        self.numbers = {
+            self.fit.monitored: nominal,
+            "worst_regret": worst_regret,
+            "divergence": self.worst.divergence,
+            "objective": share * nominal + (1 - share) * worst_regret,
+        }
+        return self.numbers
+
+    def row_loss(self, rows: CanonicalRows) -> np.ndarray:
+        """Return the exact regret of the present predictor on any rows."""
+        return self.fit.row_regret(self.net, self._known(rows))
+
+    def _known(self, rows: CanonicalRows) -> TrainingRows:
+        """Return rows as tensors; those met last are recognised and not solved for again."""
+        if rows.X is not self._features or self._tensors is None:
+            self._features, self._tensors = rows.X, self.fit.tensors(rows)
+        return self._tensors
+
+    def _mixture(self) -> TrainingRows:
+        worst = self._known(self.worst.rows)
+        weight = (1 - self.nominal_weight) * self.fit.tensor(self.worst.rows.weight)
+        # A row without weight would take a place in a batch and add nothing to it.
+        kept = weight > 0
+        parts = [TrainingRows(worst.X, worst.y, weight, worst.best_decision, worst.best_cost)]
+        parts[0] = parts[0].subset(kept)
+        if self.nominal_weight > 0:
+            real = self.fit.rows
+            share = self.nominal_weight * real.weight / real.weight.sum()
+            parts.append(TrainingRows(real.X, real.y, share, real.best_decision, real.best_cost))
+        mixture = TrainingRows.concatenated(parts)
+        mixture.weight = mixture.weight / mixture.weight.mean()
+        return mixture

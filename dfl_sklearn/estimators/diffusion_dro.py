@@ -1,0 +1,251 @@
+"""The flagship: decision-focused learning for the worst case near a diffusion model."""
+
+from collections.abc import Callable, Iterable, Sequence
+from numbers import Real
+from typing import Any
+
+import numpy as np
+import torch
+from joblib import Memory
+from sklearn.utils.validation import check_is_fitted
+from skorch import NeuralNet
+from torch import nn
+
+from .._utils.seeds import named_rng, root_seed
+from .._utils.sklearn_private import HasMethods, Interval
+from ..losses.base import DecisionLoss
+from ..nets.factories import NetFactory
+from ..problems.base import DecisionProblem
+from ..robust.base import AmbiguitySet
+from ..robust.diffusion import DiffusionBall
+from ..robust.generator import DiffusionGenerator
+from ..robust.search import WorstCaseSearch
+from .dfl import DFLRegressor
+
+
+class DiffusionDRODFLRegressor(DFLRegressor):
+    r"""Train a predictor for the worst distribution that a diffusion model near the data gives.
+
+    *3D-Learning* (Wen, Fan and Yang): a diffusion model is fitted to the training rows, its
+    neighbourhood is searched for the distribution under which the present predictor's decisions
+    cost most, and the predictor is trained for it, in turns:
+
+    .. math:: \min_w \max_{P \in B(P_0, radius)} E_{(x, y) \sim P}[r(w; x, y)]
+
+    with the regret r. It is :class:`DFLRegressor` with a
+    :class:`~dfl_sklearn.robust.DiffusionBall`, whose parameters are flat here, so that
+    ``GridSearchCV(estimator, {"radius": [...]})`` works as it stands.
+
+    Parameters
+    ----------
+    problem : DecisionProblem, default=None
+        The problem in which the predictions are used. None is the squared-error problem.
+    radius : float, default=0.1
+        How far the worst distribution may be from the diffusion model, in nats. 0 is the
+        non-robust fit. Choose it by cross-validation on data that shift, or by the price in
+        distribution that you are ready to pay.
+    search : WorstCaseSearch, default=None
+        None is :class:`~dfl_sklearn.robust.TiltedSearch`, exact on a pool of samples;
+        :class:`~dfl_sklearn.robust.PolicyGradientSearch` is the paper's.
+    predictor : None, callable, NetFactory or skorch.NeuralNet, default=None
+        The net, as in :class:`DFLRegressor`.
+    generator : DiffusionGenerator, default=None
+        The nominal model; None is ``DiffusionGenerator()``.
+    nominal_weight : float, default=0.5
+        Share of the real rows in robust training, in [0, 1]; 1 is the non-robust fit. Rows from
+        a diffusion model are less sharp than real ones, and the real rows keep the predictor
+        from forgetting what only they show.
+    memory : str, joblib.Memory or None, default=None
+        Where to keep the nominal model and the pretrained predictor, which do not depend on the
+        radius: each is then computed once per training set, for all radii and by all workers.
+        Not used where `random_state` is None or a part cannot be told apart by its value.
+    loss : DecisionLoss, default=None
+        The loss of a row; None is :class:`~dfl_sklearn.losses.RegretLoss`.
+    hidden_layer_sizes : sequence of int, default=(32, 32)
+        Widths of the hidden layers where `predictor` is None; ``()`` is a linear model.
+    activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
+        Activation of the hidden layers where `predictor` is None.
+    alpha : float, default=1e-4
+        Strength of the L2 penalty, as in :class:`DFLRegressor`.
+    batch_size : int or "auto", default="auto"
+        Rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
+    learning_rate : {"constant", "adaptive"}, default="adaptive"
+        As in :class:`DFLRegressor`.
+    learning_rate_init : float, default=0.01
+        Initial learning rate of Adam, in each of the two parts of training.
+    max_iter : int, default=200
+        Largest number of epochs of each of the two parts of training.
+    tol : float, default=1e-4
+        Improvement that counts, as a share of the regret of the best constant decision.
+    n_iter_no_change : int, default=10
+        Epochs without such an improvement before the learning rate falls or training stops.
+    early_stopping : bool or "auto", default="auto"
+        Whether to hold rows out to watch the regret on, as in :class:`DFLRegressor`.
+    validation_fraction : float, default=0.2
+        Share of the distinct rows to hold out, in (0, 1).
+    standardize : bool, default=True
+        Whether features and targets are standardised for the net.
+    warm_start : bool, default=False
+        Whether `fit` goes on from the weights of the last fit.
+    device : str or torch.device, default="cpu"
+        Where to train the predictor.
+    n_jobs : int, default=None
+        Threads of torch; None is 1, -1 all cores.
+    callbacks : list of skorch.callbacks.Callback, default=None
+        Notified in both parts of training.
+    random_state : int, RandomState or None, default=None
+        Seed of everything that is random in `fit`.
+    verbose : bool or int, default=False
+        Print a line per epoch, or every `verbose` epochs.
+
+    Attributes
+    ----------
+    generator_ : DiffusionGenerator
+        The nominal model.
+    worst_case_ : Bunch
+        For the final weights: ``train_regret`` or ``valid_regret`` on real rows,
+        ``worst_regret`` under the worst distribution found, the ``divergence`` it reached, and
+        the ``objective`` that was pushed down.
+    ambiguity_set_ : DiffusionBall
+        The ambiguity set in its last state.
+    predictor_ : skorch.NeuralNet
+        The trained net, in standardised units.
+    history_ : pandas.DataFrame
+        One row per epoch, of training on the real rows and then for the worst case.
+    n_iter_ : int
+        Number of epochs run.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where X has string column names.
+
+    References
+    ----------
+    Wen, Fan and Yang, "3D-Learning: diffusion-augmented distributionally robust decision-focused
+    learning", arXiv:2602.02943. The tilted search is this package's.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.estimators import DiffusionDRODFLRegressor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> X, y = make_newsvendor(random_state=0)
+    >>> model = DiffusionDRODFLRegressor(
+    ...     NewsvendorProblem(9, 1), radius=0.05, hidden_layer_sizes=(), random_state=0
+    ... ).fit(X, y)
+    >>> bool(model.worst_case_.worst_regret > model.worst_case_.train_regret)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **{
+            name: constraint
+            for name, constraint in DFLRegressor._parameter_constraints.items()
+            if name != "ambiguity_set"
+        },
+        "radius": [Interval(Real, 0, None, closed="left")],
+        "search": [WorstCaseSearch, None],
+        "generator": [DiffusionGenerator, None],
+        "memory": [str, HasMethods(["cache"]), None],
+    }
+
+    def __init__(
+        self,
+        problem: DecisionProblem | None = None,
+        *,
+        radius: float = 0.1,
+        search: WorstCaseSearch | None = None,
+        predictor: Callable[[int, int], nn.Module] | NetFactory | NeuralNet | None = None,
+        generator: DiffusionGenerator | None = None,
+        nominal_weight: float = 0.5,
+        memory: str | Memory | None = None,
+        loss: DecisionLoss | None = None,
+        hidden_layer_sizes: Sequence[int] = (32, 32),
+        activation: str = "relu",
+        alpha: float = 1e-4,
+        batch_size: int | str = "auto",
+        learning_rate: str = "adaptive",
+        learning_rate_init: float = 0.01,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        early_stopping: bool | str = "auto",
+        validation_fraction: float = 0.2,
+        standardize: bool = True,
+        warm_start: bool = False,
+        device: str | torch.device = "cpu",
+        n_jobs: int | None = None,
+        callbacks: Iterable[Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool | int = False,
+    ) -> None:
+        super().__init__(
+            problem,
+            loss=loss,
+            nominal_weight=nominal_weight,
+            predictor=predictor,
+            hidden_layer_sizes=hidden_layer_sizes,
+            activation=activation,
+            alpha=alpha,
+            batch_size=batch_size,
+            learning_rate=learning_rate,
+            learning_rate_init=learning_rate_init,
+            max_iter=max_iter,
+            tol=tol,
+            n_iter_no_change=n_iter_no_change,
+            early_stopping=early_stopping,
+            validation_fraction=validation_fraction,
+            standardize=standardize,
+            warm_start=warm_start,
+            device=device,
+            n_jobs=n_jobs,
+            callbacks=callbacks,
+            random_state=random_state,
+            verbose=verbose,
+        )
+        del self.ambiguity_set  # it follows from the parameters below
+        self.radius = radius
+        self.search = search
+        self.generator = generator
+        self.memory = memory
+
+    def _make_ambiguity_set(self) -> AmbiguitySet:
+        return DiffusionBall(
+            self.radius, generator=self.generator, search=self.search, memory=self._cache()
+        )
+
+    def _cache(self) -> str | Memory | None:
+        return None if self.random_state is None else self.memory
+
+    @property
+    def generator_(self) -> DiffusionGenerator:
+        """The nominal model of the last fit."""
+        return self._ball().generator_
+
+    def sample_worst_case(
+        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Draw rows of the worst distribution found in the last fit.
+
+        Parameters
+        ----------
+        n_samples : int, default=1
+        random_state : int, RandomState or None, default=None
+
+        Returns
+        -------
+        X : ndarray of shape (n_samples, p)
+        y : ndarray of shape (n_samples,) or (n_samples, d)
+        """
+        rows = self._ball().sample(n_samples, named_rng(root_seed(random_state), "worst case"))
+        return rows.X, rows.y[:, 0] if self._target_ndim == 1 else rows.y
+
+    def _ball(self) -> DiffusionBall:
+        check_is_fitted(self)
+        if not hasattr(self, "ambiguity_set_"):
+            raise AttributeError(
+                "This model was fitted without a worst case, because radius=0 or nominal_weight=1."
+            )
+        ball = self.ambiguity_set_
+        assert isinstance(ball, DiffusionBall)
+        return ball

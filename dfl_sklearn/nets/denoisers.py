@@ -1,0 +1,146 @@
+"""Networks that look through noise: (noisy rows, time) -> the velocity of the diffusion."""
+
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+
+import torch
+from sklearn.base import BaseEstimator
+from torch import nn
+
+from .modules import seeded_linear
+
+
+class TimeEmbedding(nn.Module):
+    """Sines and cosines of a time in (0, 1] at geometrically spaced frequencies."""
+
+    frequencies: torch.Tensor
+
+    def __init__(self, n_frequencies: int = 8) -> None:
+        super().__init__()
+        frequencies = math.pi * 2.0 ** torch.arange(n_frequencies).to(torch.float64)
+        self.register_buffer("frequencies", frequencies / 2)
+
+    @property
+    def width(self) -> int:
+        """Number of columns of the embedding."""
+        return 2 * len(self.frequencies)
+
+    def forward(self, time: torch.Tensor) -> torch.Tensor:
+        """Map times (B,) to (B, width)."""
+        angle = time[:, None] * self.frequencies
+        return torch.cat([angle.sin(), angle.cos()], dim=1)
+
+
+class MLPDenoiserNet(nn.Module):
+    """A multilayer perceptron of the noisy row and the embedded time; it starts as 0."""
+
+    def __init__(self, n_columns: int, hidden: Sequence[int], generator: torch.Generator) -> None:
+        super().__init__()
+        self.embedding = TimeEmbedding()
+        sizes = [n_columns + self.embedding.width, *hidden]
+        layers: list[nn.Module] = []
+        for n_in, n_out in pairwise(sizes):
+            layers += [seeded_linear(n_in, n_out, generator), nn.SiLU()]
+        last = seeded_linear(sizes[-1], n_columns, generator)
+        _zero(last)
+        self.layers = nn.Sequential(*layers, last)
+
+    def forward(self, z: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """Map noisy rows (B, d) at times (B,) to velocities (B, d)."""
+        return self.layers(torch.cat([z, self.embedding(time)], dim=1))
+
+
+class ConvDenoiserNet(nn.Module):
+    """One-dimensional convolutions along the columns of a window; it starts as 0."""
+
+    position: torch.Tensor
+
+    def __init__(
+        self,
+        n_columns: int,
+        n_channels: int,
+        n_layers: int,
+        kernel_size: int,
+        generator: torch.Generator,
+    ) -> None:
+        super().__init__()
+        self.embedding = TimeEmbedding()
+        # The position of a column is a channel of its own: a target column is not a lag.
+        position = torch.linspace(-1.0, 1.0, n_columns, dtype=torch.float64)
+        self.register_buffer("position", position)
+        self.time = seeded_linear(self.embedding.width, n_channels, generator)
+        self.first = _seeded_conv(2, n_channels, kernel_size, generator)
+        self.blocks = nn.ModuleList(
+            _seeded_conv(n_channels, n_channels, kernel_size, generator) for _ in range(n_layers)
+        )
+        self.last = _seeded_conv(n_channels, 1, 1, generator)
+        _zero(self.last)
+
+    def forward(self, z: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """Map noisy rows (B, d) at times (B,) to velocities (B, d)."""
+        x = torch.stack([z, self.position.expand_as(z)], dim=1)
+        h = self.first(x) + self.time(self.embedding(time))[:, :, None]
+        for block in self.blocks:
+            h = h + block(nn.functional.silu(h))
+        return self.last(nn.functional.silu(h))[:, 0]
+
+
+class MLPDenoiser(BaseEstimator):
+    """Recipe for a perceptron that denoises rows of a table.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=(128, 128)
+        Widths of the hidden layers.
+    """
+
+    def __init__(self, hidden_layer_sizes: Sequence[int] = (128, 128)) -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+
+    def build(self, n_columns: int, generator: torch.Generator) -> nn.Module:
+        """Return the network, with weights drawn from `generator`."""
+        return MLPDenoiserNet(n_columns, list(self.hidden_layer_sizes), generator)
+
+
+class ConvDenoiser(BaseEstimator):
+    """Recipe for a convolutional net that denoises windows of a time series.
+
+    Parameters
+    ----------
+    n_channels : int, default=32
+    n_layers : int, default=3
+        Number of residual convolutions.
+    kernel_size : int, default=3
+        Odd.
+    """
+
+    def __init__(self, n_channels: int = 32, n_layers: int = 3, kernel_size: int = 3) -> None:
+        self.n_channels = n_channels
+        self.n_layers = n_layers
+        self.kernel_size = kernel_size
+
+    def build(self, n_columns: int, generator: torch.Generator) -> nn.Module:
+        """Return the network, with weights drawn from `generator`."""
+        if self.kernel_size % 2 == 0:
+            raise ValueError(f"kernel_size must be odd, got {self.kernel_size}.")
+        return ConvDenoiserNet(
+            n_columns, self.n_channels, self.n_layers, self.kernel_size, generator
+        )
+
+
+def _zero(module: nn.Module) -> None:
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.zero_()
+
+
+def _seeded_conv(n_in: int, n_out: int, size: int, generator: torch.Generator) -> nn.Conv1d:
+    conv = nn.Conv1d(
+        n_in, n_out, size, padding=size // 2, device="meta", dtype=torch.float64
+    ).to_empty(device="cpu")
+    bound = 1.0 / math.sqrt(n_in * size)
+    with torch.no_grad():
+        for parameter in conv.parameters():
+            parameter.uniform_(-bound, bound, generator=generator)
+    return conv

@@ -1,0 +1,22 @@
+"""Robustness: which weighted rows do we train on next, so that we are ready for what may come?"""
+
+from ..nets.denoisers import ConvDenoiser, MLPDenoiser
+from .base import AmbiguitySet, WorstCase
+from .diffusion import DiffusionBall
+from .generator import DiffusionGenerator
+from .policy_gradient import PolicyGradientSearch
+from .search import SearchResult, WorstCaseSearch
+from .tilted import TiltedSearch
+
+__all__ = [
+    "AmbiguitySet",
+    "ConvDenoiser",
+    "DiffusionBall",
+    "DiffusionGenerator",
+    "MLPDenoiser",
+    "PolicyGradientSearch",
+    "SearchResult",
+    "TiltedSearch",
+    "WorstCase",
+    "WorstCaseSearch",
+]

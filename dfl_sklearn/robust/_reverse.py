@@ -1,0 +1,89 @@
+"""The reverse chain of a diffusion model: from noise to rows, in the model's coordinates."""
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import nn
+
+from ._schedule import NoiseSchedule
+
+
+class VelocityNet(nn.Module):
+    """A denoiser that takes its time as the last column, so that a batch is one tensor."""
+
+    def __init__(self, denoiser: nn.Module) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+
+    def forward(self, noisy: torch.Tensor) -> torch.Tensor:
+        """Map (B, d + 1) to velocities (B, d)."""
+        return self.denoiser(noisy[:, :-1], noisy[:, -1])
+
+
+@dataclass
+class ReverseChain:
+    """Reverse steps k = K-1, ..., 0 of a noise schedule, driven by a velocity net.
+
+    The net predicts v = sqrt(abar) eps - sqrt(1 - abar) z_0 (Salimans and Ho, 2022), from which
+    the noise is eps = sqrt(1 - abar) z_t + sqrt(abar) v. Where v = 0 this is the denoiser of a
+    standard normal, so that an untrained net generates the Gaussian of the coordinates.
+    """
+
+    net: nn.Module
+    schedule: NoiseSchedule
+    dtype: torch.dtype = torch.float64
+    device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    def __post_init__(self) -> None:
+        def tensor(values: object) -> torch.Tensor:
+            return torch.as_tensor(values, dtype=self.dtype, device=self.device)
+
+        schedule = self.schedule
+        self.time = tensor(schedule.time)
+        self.abar = tensor(schedule.abar)
+        self.abar_before = tensor(schedule.abar_before)
+        self.beta = tensor(schedule.beta)
+        self.variance = tensor(schedule.reverse_variance)
+
+    def __len__(self) -> int:
+        return len(self.abar)
+
+    def noise(self, z: torch.Tensor, k: torch.Tensor | int) -> torch.Tensor:
+        """Return eps_theta(z, t_k) for rows (B, d) at step `k`, one for all or one per row."""
+        step = torch.as_tensor(k, device=self.device).expand(len(z))
+        time, abar = self.time[step], self.abar[step][:, None]
+        velocity = self.net(torch.cat([z, time[:, None]], dim=1))
+        return (1 - abar).sqrt() * z + abar.sqrt() * velocity
+
+    def mean(self, z: torch.Tensor, k: torch.Tensor | int) -> torch.Tensor:
+        """Return mu_theta(z, t_k) = (z - beta / sqrt(1 - abar) eps) / sqrt(1 - beta)."""
+        step = torch.as_tensor(k, device=self.device).expand(len(z))
+        beta, abar = self.beta[step][:, None], self.abar[step][:, None]
+        return (z - beta / (1 - abar).sqrt() * self.noise(z, step)) / (1 - beta).sqrt()
+
+    def sample(
+        self, n: int, d: int, generator: torch.Generator, *, deterministic: bool = False
+    ) -> torch.Tensor:
+        """Return `n` rows (n, d); `deterministic` is DDIM, else every step adds its noise."""
+        z = self.draw(n, d, generator)
+        for k in range(len(self) - 1, -1, -1):
+            z = self.step(z, k, generator, deterministic)
+        return z
+
+    def step(
+        self, z: torch.Tensor, k: int, generator: torch.Generator, deterministic: bool = False
+    ) -> torch.Tensor:
+        """Return a draw of z_{k-1} given z_k."""
+        if deterministic:
+            noise = self.noise(z, k)
+            abar, before = self.abar[k], self.abar_before[k]
+            start = (z - (1 - abar).sqrt() * noise) / abar.sqrt()
+            return before.sqrt() * start + (1 - before).sqrt() * noise
+        mean = self.mean(z, k)
+        if k == 0:
+            return mean
+        return mean + self.variance[k].sqrt() * self.draw(len(z), z.shape[1], generator)
+
+    def draw(self, n: int, d: int, generator: torch.Generator) -> torch.Tensor:
+        """Return standard normal noise. It is drawn on the CPU, the same for every device."""
+        return torch.randn(n, d, generator=generator, dtype=self.dtype).to(self.device)

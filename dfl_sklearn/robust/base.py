@@ -1,0 +1,56 @@
+"""The one protocol of ambiguity sets: which weighted rows to train on next."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from .._utils.canonical import CanonicalRows
+from ..problems.base import DecisionProblem
+
+RowLoss = Callable[[CanonicalRows], np.ndarray]
+"""The exact regret (n,) of the present predictor on any rows."""
+
+
+class WorstCase(NamedTuple):
+    """Rows of the worst distribution found, their weights summing to 1, and how far it is.
+
+    Attributes
+    ----------
+    rows : CanonicalRows
+        Features, parameters and weights, in the units of the data.
+    divergence : float
+        Divergence from the nominal distribution, in the unit of the set's radius.
+    """
+
+    rows: CanonicalRows
+    divergence: float
+
+
+class AmbiguitySet(BaseEstimator, ABC):
+    """Base class of ambiguity sets: the distributions that training makes ready for.
+
+    A set is a parameter object; `fit` clones it, calls :meth:`start` once with the training
+    rows, and then :meth:`rows` whenever the predictor has moved. What it finds may reweight
+    the rows, move them, add to them or generate others: training does not care.
+    """
+
+    radius: float
+
+    @abstractmethod
+    def start(self, rows: CanonicalRows, problem: DecisionProblem, seed: int) -> None:
+        """Take up the training rows (canonical, positive weights) of a new fit.
+
+        State is kept in attributes with a trailing underscore.
+        """
+
+    @abstractmethod
+    def rows(self, row_loss: RowLoss) -> WorstCase:
+        """Return the worst rows for the present predictor, whose regret is `row_loss`."""
+
+    @property
+    def is_nominal(self) -> bool:
+        """Whether the set holds the nominal distribution alone, as with radius 0."""
+        return self.radius == 0

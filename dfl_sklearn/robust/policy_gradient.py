@@ -1,0 +1,258 @@
+"""The paper's search: fine-tune the reverse chain so that it generates costly rows."""
+
+from copy import deepcopy
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from .._utils.seeds import named_seed
+from ._reverse import ReverseChain, VelocityNet
+from .generator import DiffusionGenerator
+from .search import SearchResult, TableLoss, WorstCaseSearch
+
+_SLACK = 1.05  # share of the radius that may be exceeded before the net is pulled back
+
+
+class _Tail(NamedTuple):
+    """The last steps of reverse trajectories: states before and after, and their means then."""
+
+    step: torch.Tensor
+    before: torch.Tensor
+    after: torch.Tensor
+    old_mean: torch.Tensor
+
+
+class PolicyGradientSearch(WorstCaseSearch):
+    r"""Proximal policy optimisation of the reverse chain, the search of 3D-Learning.
+
+    The reverse chain is a policy and the regret of its final row the reward. Trajectories are
+    sampled from the present chain; over their last steps, and for a few epochs,
+
+    .. math::
+        E[\min(\rho A, \mathrm{clip}(\rho, 1 - \kappa, 1 + \kappa) A)] - \mu (D(\theta) - radius)
+
+    is ascended, with A the whitened regret, :math:`\rho` the ratio of a step's density to that
+    of the chain that drew it, and :math:`\mu` raised or lowered by the excess of the divergence
+    over the radius, never below 0. Every call samples afresh and goes on from the last chain.
+
+    Parameters
+    ----------
+    divergence : {"kl", "score_matching"}, default="kl"
+        "kl" is the path divergence in nats,
+        :math:`\sum_t E \|\mu_\theta - \mu_{\theta_0}\|^2 / (2 \sigma_t^2)`, an upper bound of
+        that of the rows. "score_matching" is the paper's: how much worse the real rows are
+        denoised than by the nominal net, per row and noise level; the radius then is in that
+        unit.
+    n_steps : int, default=50
+        Reverse steps of a trajectory.
+    n_tail : int, default=25
+        The last of them, which are fine-tuned. Before them the chain stays nominal.
+    n_trajectories : int, default=512
+    n_rounds : int, default=2
+        Samples drawn and learnt from in one call.
+    n_warm_up : int, default=10
+        Rounds in the first call, so that training does not start against a weak adversary.
+    n_epochs : int, default=4
+        Passes over one sample.
+    clip : float, default=0.2
+        The paper's kappa.
+    learning_rate : float, default=1e-3
+    dual_step : float, default=0.1
+        Step of the dual variable, per unit of relative excess, as a share of its first value.
+
+    Attributes
+    ----------
+    dual_ : float
+        The dual variable.
+    denoiser_ : torch.nn.Module
+        The fine-tuned net.
+
+    References
+    ----------
+    Wen, Fan and Yang, "3D-Learning", arXiv:2602.02943.
+
+    Notes
+    -----
+    Where a round ends with a divergence above the radius, the net is drawn back towards the
+    nominal one until it is not: the paper's dual alone may overshoot. The last step, which has
+    no noise and so no density, stays nominal.
+    """
+
+    def __init__(
+        self,
+        divergence: str = "kl",
+        *,
+        n_steps: int = 50,
+        n_tail: int = 25,
+        n_trajectories: int = 512,
+        n_rounds: int = 2,
+        n_warm_up: int = 10,
+        n_epochs: int = 4,
+        clip: float = 0.2,
+        learning_rate: float = 1e-3,
+        dual_step: float = 0.1,
+    ) -> None:
+        self.divergence = divergence
+        self.n_steps = n_steps
+        self.n_tail = n_tail
+        self.n_trajectories = n_trajectories
+        self.n_rounds = n_rounds
+        self.n_warm_up = n_warm_up
+        self.n_epochs = n_epochs
+        self.clip = clip
+        self.learning_rate = learning_rate
+        self.dual_step = dual_step
+
+    def start(
+        self, generator: DiffusionGenerator, table: np.ndarray, weight: np.ndarray, seed: int
+    ) -> None:
+        """Copy the nominal net."""
+        if self.divergence not in ("kl", "score_matching"):
+            raise ValueError(
+                f'divergence must be "kl" or "score_matching", got {self.divergence!r}.'
+            )
+        if not any(True for _ in generator.denoiser_.parameters()):
+            raise ValueError(
+                "PolicyGradientSearch fine-tunes the generator's net, but with fewer than 30 "
+                "distinct rows a denoiser of your own is left out. Use TiltedSearch."
+            )
+        self._generator = generator
+        schedule = generator._noise.respaced(min(self.n_steps, len(generator._noise)))
+        self._nominal = ReverseChain(VelocityNet(generator.denoiser_), schedule)
+        self.denoiser_ = deepcopy(generator.denoiser_)
+        self._present = ReverseChain(VelocityNet(self.denoiser_), schedule)
+        self._real = torch.as_tensor(generator._coordinates.forward(table))
+        self._real_weight = torch.as_tensor(weight / weight.sum())
+        self._optimizer = torch.optim.Adam(self.denoiser_.parameters(), lr=self.learning_rate)
+        self._noise_seed = torch.Generator().manual_seed(named_seed(seed, "policy gradient"))
+        self.dual_ = self._first_dual = 0.0
+        self._is_warm = False
+
+    def search(self, table_loss: TableLoss, radius: float) -> SearchResult:
+        """Fine-tune for the present predictor and sample."""
+        if not self._is_warm:
+            # The slope of the whitened regret in the divergence where the two are Gaussian, a
+            # mean shift of sqrt(2 radius), in units of the radius.
+            self._first_dual = self.dual_ = float(np.sqrt(radius / 2))
+            n_rounds, self._is_warm = self.n_warm_up, True
+        else:
+            n_rounds = self.n_rounds
+        if self._real.shape[1] == 0:
+            n_rounds = 0  # all columns are constant: there is nothing to move
+        for _ in range(n_rounds):
+            start, tail = self._trajectories(self.n_trajectories)
+            regret = torch.as_tensor(table_loss(self._table(start)))
+            advantage = (regret - regret.mean()) / (regret.std() + 1e-12)
+            self._ascend(tail, advantage, radius)
+        divergence = self._pull_back(radius)
+        start, _ = self._trajectories(self.n_trajectories)
+        table = self._table(start)
+        return SearchResult(table, np.full(len(table), 1.0 / len(table)), divergence)
+
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw rows from the fine-tuned chain."""
+        generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
+        start, _ = self._trajectories(n, generator)
+        return self._table(start)
+
+    # -- the chain ---------------------------------------------------------------------
+
+    def _table(self, z: torch.Tensor) -> np.ndarray:
+        return self._generator._coordinates.inverse(z.numpy())
+
+    def _trajectories(
+        self, n: int, generator: torch.Generator | None = None
+    ) -> tuple[torch.Tensor, _Tail]:
+        """Return final coordinates (n, d) and the tail of the trajectories that led there."""
+        generator = self._noise_seed if generator is None else generator
+        chain, tail = self._nominal, min(self.n_tail, len(self._nominal) - 1)
+        steps: list[tuple[torch.Tensor, ...]] = []
+        with torch.no_grad():
+            z = chain.draw(n, self._real.shape[1], generator)
+            for k in range(len(chain) - 1, -1, -1):
+                if k == 0 or k > tail:
+                    z = chain.step(z, k, generator)
+                    continue
+                mean = self._present.mean(z, k)
+                after = mean + chain.variance[k].sqrt() * chain.draw(n, z.shape[1], generator)
+                steps.append((torch.full((n,), k), z, after, mean))
+                z = after
+        return z, _Tail(*(torch.stack(each, dim=1) for each in zip(*steps, strict=True)))
+
+    def _ascend(self, tail: _Tail, advantage: torch.Tensor, radius: float) -> None:
+        n, n_steps, d = tail.before.shape
+        step = tail.step.reshape(-1)
+        before, after, old = (
+            each.reshape(-1, d) for each in (tail.before, tail.after, tail.old_mean)
+        )
+        gain = advantage.repeat_interleave(n_steps)
+        with torch.no_grad():
+            nominal = self._nominal.mean(before, step)
+        spread = 2 * self._nominal.variance[step]
+        for _ in range(self.n_epochs):
+            for index in torch.randperm(n * n_steps, generator=self._noise_seed).split(2048):
+                mean = self._present.mean(before[index], step[index])
+                now = ((after[index] - mean) ** 2).sum(dim=1)
+                then = ((after[index] - old[index]) ** 2).sum(dim=1)
+                ratio = torch.exp((then - now) / spread[index])
+                kept = ratio.clamp(1 - self.clip, 1 + self.clip)
+                surrogate = torch.minimum(ratio * gain[index], kept * gain[index]).mean()
+                if self.divergence == "kl":
+                    path = ((mean - nominal[index]) ** 2).sum(dim=1) / spread[index]
+                    divergence = n_steps * path.mean()
+                else:
+                    divergence = self._score_matching_gap(self._noise_seed)
+                excess = (divergence - radius) / radius
+                self._optimizer.zero_grad()
+                (self.dual_ * excess / n_steps - surrogate).backward()
+                self._optimizer.step()
+            change = self.dual_step * self._first_dual * float(excess.detach())
+            self.dual_ = max(0.0, self.dual_ + change)
+
+    def _divergence(self) -> float:
+        """Return the divergence of the present chain, on fresh noise that is always the same."""
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            if self.divergence == "score_matching":
+                gaps = [self._score_matching_gap(generator) for _ in range(8)]
+                return float(torch.stack(gaps).mean())
+            if self._real.shape[1] == 0:
+                return 0.0
+            _, tail = self._trajectories(self.n_trajectories, generator)
+            step, before = tail.step.reshape(-1), tail.before.reshape(-1, tail.before.shape[-1])
+            gap = (tail.old_mean.reshape(before.shape) - self._nominal.mean(before, step)) ** 2
+            path = gap.sum(dim=1) / (2 * self._nominal.variance[step])
+            return float(path.mean()) * tail.step.shape[1]
+
+    def _score_matching_gap(self, generator: torch.Generator) -> torch.Tensor:
+        """Return J(theta) - J(theta_0) on real rows at times of the tail, by common noise."""
+        chain, n = self._nominal, min(512, 4 * len(self._real))
+        rows = torch.multinomial(self._real_weight, n, replacement=True, generator=generator)
+        z = self._real[rows]
+        tail = min(self.n_tail, len(chain) - 1)
+        k = torch.randint(1, tail + 1, (n,), generator=generator)
+        noise = chain.draw(n, z.shape[1], generator)
+        abar = chain.abar[k][:, None]
+        noisy = abar.sqrt() * z + (1 - abar).sqrt() * noise
+        with torch.no_grad():
+            nominal = ((noise - chain.noise(noisy, k)) ** 2).sum(dim=1)
+        return (((noise - self._present.noise(noisy, k)) ** 2).sum(dim=1) - nominal).mean()
+
+    def _pull_back(self, radius: float) -> float:
+        """Move the net towards the nominal one until its divergence is within the radius."""
+        divergence = self._divergence()
+        if divergence <= _SLACK * radius:
+            return divergence
+        far = {name: value.clone() for name, value in self.denoiser_.state_dict().items()}
+        near = self._generator.denoiser_.state_dict()
+        low, high = 0.0, 1.0
+        for _ in range(20):
+            middle = (low + high) / 2
+            mixed = {name: near[name] + middle * (far[name] - near[name]) for name in far}
+            self.denoiser_.load_state_dict(mixed)
+            divergence = self._divergence()
+            if abs(divergence - radius) <= 0.02 * radius:
+                break
+            low, high = (middle, high) if divergence < radius else (low, middle)
+        return divergence

@@ -1,0 +1,39 @@
+"""The contract of a search for the worst distribution near a diffusion model."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import BaseEstimator
+
+from .generator import DiffusionGenerator
+
+TableLoss = Callable[[np.ndarray], np.ndarray]
+"""Regret (n,) of the present predictor on rows (n, p) of the generator's table."""
+
+
+class SearchResult(NamedTuple):
+    """Rows of the table (n, p), weights (n,) summing to 1, and the divergence reached."""
+
+    table: np.ndarray
+    weight: np.ndarray
+    divergence: float
+
+
+class WorstCaseSearch(BaseEstimator, ABC):
+    """Base class: look for the worst distribution within a radius of a generator."""
+
+    @abstractmethod
+    def start(
+        self, generator: DiffusionGenerator, table: np.ndarray, weight: np.ndarray, seed: int
+    ) -> None:
+        """Take up a fitted generator, and the rows it was fitted on, at the start of a fit."""
+
+    @abstractmethod
+    def search(self, table_loss: TableLoss, radius: float) -> SearchResult:
+        """Return the worst rows for the present predictor."""
+
+    @abstractmethod
+    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+        """Draw `n` rows of the worst distribution last found."""

@@ -1,0 +1,197 @@
+"""DiffusionDRODFLRegressor: its limits, its memory, and what it reports."""
+
+import pickle
+
+import numpy as np
+import pytest
+from joblib import Memory
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.model_selection import GridSearchCV
+from skorch.callbacks import Callback
+
+from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
+from dfl_sklearn.datasets import make_newsvendor
+from dfl_sklearn.problems import NewsvendorProblem
+from dfl_sklearn.robust import DiffusionBall, DiffusionGenerator, PolicyGradientSearch, TiltedSearch
+
+pytestmark = pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
+
+PROBLEM = NewsvendorProblem(9, 1)
+GENERATOR = DiffusionGenerator(hidden_layer_sizes=(16,), n_steps=20, max_iter=5)
+QUICK = {
+    "hidden_layer_sizes": (),
+    "max_iter": 40,
+    "nominal_weight": 0.0,
+    "random_state": 0,
+    "generator": GENERATOR,
+}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_newsvendor(200, random_state=0)
+
+
+def flagship(**params):
+    return DiffusionDRODFLRegressor(PROBLEM, **{"search": TiltedSearch(500), **QUICK, **params})
+
+
+@pytest.mark.parametrize("params", [{"nominal_weight": 1.0}, {"radius": 0.0}])
+def test_without_robustness_it_is_the_plain_regressor_bit_for_bit(data, params):
+    X, y = data
+    plain = DFLRegressor(PROBLEM, hidden_layer_sizes=(), max_iter=40, random_state=0).fit(X, y)
+    robust = flagship(**params).fit(X, y)
+    np.testing.assert_array_equal(robust.predict(X), plain.predict(X))
+    with pytest.raises(AttributeError, match="without a worst case"):
+        robust.sample_worst_case(3)
+
+
+def test_worst_case_regret_grows_with_the_radius(data):
+    X, y = data
+    models = [flagship(radius=radius).fit(X, y) for radius in (0.01, 0.1, 0.4)]
+    worst = [model.worst_case_.worst_regret for model in models]
+    assert worst == sorted(worst)
+    for model, radius in zip(models, (0.01, 0.1, 0.4), strict=True):
+        assert model.worst_case_.divergence == pytest.approx(radius, rel=0.05)
+        assert model.worst_case_.objective == pytest.approx(model.worst_case_.worst_regret)
+    # More robust is dearer on the rows themselves, and cheaper on the bad ones.
+    nominal = [model.worst_case_.train_regret for model in models]
+    assert nominal[-1] > nominal[0]
+
+
+def test_robust_training_lowers_the_worst_case_of_the_plain_predictor(data):
+    X, y = data
+    model = flagship(radius=0.2).fit(X, y)
+    stages = model.history_["objective"].dropna()
+    assert model.worst_case_.objective < stages.iloc[0]
+    assert model.history_["objective"].isna().any()
+
+
+def test_it_is_the_general_trainer_with_a_diffusion_ball(data):
+    X, y = data
+    ball = DiffusionBall(0.1, generator=GENERATOR, search=TiltedSearch(500))
+    general = DFLRegressor(
+        PROBLEM, ambiguity_set=ball, hidden_layer_sizes=(), max_iter=40, random_state=0
+    ).fit(X, y)
+    np.testing.assert_array_equal(flagship().fit(X, y).predict(X), general.predict(X))
+    assert not hasattr(ball, "generator_")
+
+
+def test_sample_worst_case(data):
+    X, y = data
+    model = flagship(radius=0.3).fit(X, y)
+    X_worst, y_worst = model.sample_worst_case(2000, random_state=0)
+    assert X_worst.shape == (2000, 5)
+    assert y_worst.shape == (2000,)
+    assert (y_worst >= 0).all()
+    cost = PROBLEM.cost(model.decide(X_worst), y_worst).mean()
+    assert cost == pytest.approx(model.worst_case_.worst_regret, rel=0.2)
+
+
+def test_policy_gradient_trains_too(data):
+    X, y = data
+    search = PolicyGradientSearch(n_steps=20, n_tail=10, n_trajectories=128, n_warm_up=3)
+    model = flagship(search=search, radius=0.1, max_iter=8)
+    with pytest.warns(ConvergenceWarning):
+        model.fit(X, y)
+    assert model.worst_case_.divergence <= 0.11
+    assert model.sample_worst_case(10, random_state=0)[0].shape == (10, 5)
+
+
+class CountedGenerator(DiffusionGenerator):
+    """A generator that notes each of its fits in a file, whatever the process."""
+
+    def __init__(
+        self, log="", *, max_iter=2, n_steps=5, hidden_layer_sizes=(4,), random_state=None
+    ):
+        super().__init__(
+            max_iter=max_iter,
+            n_steps=n_steps,
+            hidden_layer_sizes=hidden_layer_sizes,
+            random_state=random_state,
+        )
+        self.log = log
+
+    def fit(self, Z, y=None, sample_weight=None):
+        with open(self.log, "a") as file:
+            file.write("fit\n")
+        return super().fit(Z, sample_weight=sample_weight)
+
+
+def test_generator_and_pretraining_are_computed_once_per_training_set(data, tmp_path):
+    X, y = data
+    log = tmp_path / "fits"
+    model = flagship(
+        generator=CountedGenerator(str(log)),
+        search=TiltedSearch(50),
+        max_iter=2,
+        memory=str(tmp_path / "cache"),
+    )
+    search = GridSearchCV(model, {"radius": [0.01, 0.1, 0.5]}, cv=2, refit=False)
+    with pytest.warns(ConvergenceWarning):
+        search.fit(X, y)
+    assert log.read_text().split() == ["fit"] * 2
+    # The pretrained predictors: one cache entry per fold beside one generator each.
+    entries = list((tmp_path / "cache").rglob("output.pkl"))
+    assert len(entries) == 4
+
+
+def test_memory_changes_nothing(data, tmp_path):
+    X, y = data
+    plain = flagship().fit(X, y)
+    for _ in range(2):
+        remembered = flagship(memory=Memory(tmp_path, verbose=0)).fit(X, y)
+        np.testing.assert_array_equal(remembered.predict(X), plain.predict(X))
+
+
+def test_grid_search_over_the_radius(data):
+    X, y = data
+    search = GridSearchCV(flagship(max_iter=5), {"radius": [0.0, 0.05]}, cv=2)
+    with pytest.warns(ConvergenceWarning):
+        search.fit(X, y)
+    assert set(search.cv_results_["param_radius"]) == {0.0, 0.05}
+
+
+def test_pickle_keeps_the_worst_case(data):
+    X, y = data
+    model = flagship().fit(X, y)
+    loaded = pickle.loads(pickle.dumps(model))
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    np.testing.assert_array_equal(
+        loaded.sample_worst_case(5, random_state=0)[0],
+        model.sample_worst_case(5, random_state=0)[0],
+    )
+
+
+class Stop(Callback):
+    """Interrupt as Ctrl-C would, in a given epoch."""
+
+    def __init__(self, epoch):
+        self.epoch, self.seen = epoch, 0
+
+    def on_epoch_end(self, net, **kwargs):
+        self.seen += 1
+        if self.seen == self.epoch:
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("epoch", [2, 45])
+def test_interrupting_either_part_leaves_a_usable_model(data, epoch):
+    X, y = data
+    model = flagship(callbacks=[Stop(epoch)], max_iter=30, n_iter_no_change=100)
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        model.fit(X, y)
+    assert np.isfinite(model.decide(X)).all()
+
+
+def test_two_products(data):
+    X, y = make_newsvendor(150, n_products=2, random_state=0)
+    model = DiffusionDRODFLRegressor(
+        NewsvendorProblem([9, 3], 1), search=TiltedSearch(300), radius=0.05, **QUICK
+    ).fit(X, y)
+    assert model.sample_worst_case(4, random_state=0)[1].shape == (4, 2)
+
+
+def test_negative_radius_is_refused(data):
+    with pytest.raises(ValueError, match="radius"):
+        flagship(radius=-1.0).fit(*data)

@@ -1,0 +1,95 @@
+"""The policy-gradient search against the Gaussian, where everything is known."""
+
+import numpy as np
+import pytest
+
+from dfl_sklearn.robust import DiffusionGenerator, PolicyGradientSearch, TiltedSearch
+
+SLOPE = np.array([1.0, -1.0, 2.0])
+
+
+def linear_loss(table):
+    return table @ SLOPE
+
+
+@pytest.fixture(scope="module")
+def nominal():
+    rng = np.random.default_rng(0)
+    Z = rng.normal(size=(1000, 3)) @ np.array([[1, 0.5, 0], [0, 1, 0.3], [0, 0, 1.0]])
+    return DiffusionGenerator(random_state=0, max_iter=20, hidden_layer_sizes=(32,)).fit(Z), Z
+
+
+def started(search, nominal):
+    generator, Z = nominal
+    search.start(generator, Z, np.ones(len(Z)), 0)
+    return search
+
+
+@pytest.mark.parametrize("radius", [0.05, 0.2])
+def test_moves_towards_the_worst_mean_and_stays_within_the_radius(nominal, radius):
+    generator, _ = nominal
+    pg = started(PolicyGradientSearch(), nominal)
+    results = [pg.search(linear_loss, radius) for _ in range(4)]
+    assert all(result.divergence <= 1.1 * radius for result in results)
+    fresh = pg.sample(4000, np.random.default_rng(0))
+    reference = linear_loss(generator.sample(20_000, random_state=1))
+    shift = (linear_loss(fresh).mean() - reference.mean()) / reference.std()
+    # No distribution within the radius moves the mean further than sqrt(2 radius), and the path
+    # divergence is at least that of the rows: the search must get a good part of the way.
+    assert 0.5 * np.sqrt(2 * radius) < shift < 1.1 * np.sqrt(2 * radius)
+
+
+def test_the_dual_variable_is_never_negative(nominal):
+    pg = started(PolicyGradientSearch(dual_step=50.0, n_warm_up=2, n_trajectories=64), nominal)
+    for _ in range(5):
+        pg.search(linear_loss, 0.1)
+        assert pg.dual_ >= 0
+
+
+def test_score_matching_divergence_is_held_too(nominal):
+    pg = started(PolicyGradientSearch("score_matching", n_trajectories=256), nominal)
+    result = pg.search(linear_loss, 0.05)
+    assert result.divergence <= 1.1 * 0.05
+    assert linear_loss(result.table).mean() > 0.1
+
+
+def test_the_generator_is_left_as_it_was(nominal):
+    generator, _ = nominal
+    before = generator.sample(20, random_state=0)
+    started(PolicyGradientSearch(n_warm_up=1), nominal).search(linear_loss, 0.5)
+    np.testing.assert_array_equal(generator.sample(20, random_state=0), before)
+
+
+def test_same_seed_same_search(nominal):
+    tables = [
+        started(PolicyGradientSearch(n_warm_up=1, n_trajectories=64), nominal)
+        .search(linear_loss, 0.1)
+        .table
+        for _ in range(2)
+    ]
+    np.testing.assert_array_equal(*tables)
+
+
+def test_unknown_divergence(nominal):
+    with pytest.raises(ValueError, match='"kl" or "score_matching"'):
+        started(PolicyGradientSearch("wasserstein"), nominal)
+
+
+def test_tilted_mean_is_the_closed_form(nominal):
+    generator, _ = nominal
+    tilted = started(TiltedSearch(20_000), nominal)
+    reference = linear_loss(generator.sample(20_000, random_state=1))
+    for radius in (0.05, 0.2, 0.5):
+        result = tilted.search(linear_loss, radius)
+        shift = (result.weight @ linear_loss(result.table) - reference.mean()) / reference.std()
+        assert shift == pytest.approx(np.sqrt(2 * radius), abs=0.05)
+        assert result.divergence == pytest.approx(radius, rel=0.05)
+        resampled = tilted.sample(20_000, np.random.default_rng(0))
+        drawn = (linear_loss(resampled).mean() - reference.mean()) / reference.std()
+        assert drawn == pytest.approx(shift, abs=0.05)
+
+
+def test_a_radius_too_large_for_the_pool_warns_with_the_number(nominal):
+    tilted = started(TiltedSearch(200), nominal)
+    with pytest.warns(match=r"effective sample of only \d+\.\d of 200 rows"):
+        tilted.search(linear_loss, 4.0)
