@@ -34,7 +34,8 @@ SHIFT = "code"
 
 def load_traces():
     """Return the traces of both services and where they come from."""
-    if (Path(get_data_home()) / "azure_llm").is_dir():
+    files = (Path(get_data_home()) / "azure_llm").glob("AzureLLMInferenceTrace_*.csv")
+    if len(list(files)) >= 2:  # a file that is there and damaged is an error, not a reason to guess
         traces = {
             service: fetch_azure_llm_trace(service, download_if_missing=False).frame
             for service in (TRAIN, SHIFT)
