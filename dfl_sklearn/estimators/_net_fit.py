@@ -180,7 +180,7 @@ class NetFit:
             torch.Generator().manual_seed(named_seed(self.seed, "robust batches")),
         )
         training = self._train(
-            net, batches, batches.refresh, "objective", batches.numbers["objective"]
+            net, batches, batches.after_epoch, "objective", batches.numbers["objective"]
         )
         numbers = batches.refresh()  # of the weights that are kept
         return FitResult(self._trimmed(net), [*trainings, training], numbers)

@@ -48,6 +48,7 @@ class WorstCaseBatches:
         self.generator = generator
         self._features: np.ndarray | None = None
         self._tensors: TrainingRows | None = None
+        self._epoch = 0
         self.numbers = self.refresh()
 
     def __len__(self) -> int:
@@ -59,9 +60,19 @@ class WorstCaseBatches:
         size = self.batch_size or int(np.clip(len(mixture) // 10, 32, 256))
         yield from Batches(mixture, size, self.generator)
 
+    def after_epoch(self) -> dict[str, float]:
+        """Return what training reports, after a new search where one is due."""
+        self._epoch += 1
+        if self._epoch % self.ambiguity_set.refresh_every == 0:
+            return self.refresh()
+        return self._measure()
+
     def refresh(self) -> dict[str, float]:
         """Search for the worst case of the present weights and return what training reports."""
         self.worst: WorstCase = self.ambiguity_set.rows(self.row_loss)
+        return self._measure()
+
+    def _measure(self) -> dict[str, float]:
         rows = self.worst.rows
         worst_regret = float(rows.weight @ self.row_loss(rows))
         nominal = self.fit.regret(self.net, self.fit.watched)

@@ -51,6 +51,11 @@ class AmbiguitySet(BaseEstimator, ABC):
         """Return the worst rows for the present predictor, whose regret is `row_loss`."""
 
     @property
+    def refresh_every(self) -> int:
+        """Epochs of training between two searches."""
+        return 1
+
+    @property
     def is_nominal(self) -> bool:
         """Whether the set holds the nominal distribution alone, as with radius 0."""
         return self.radius == 0

@@ -82,6 +82,11 @@ class DiffusionBall(AmbiguitySet):
         self.projected_share_ = 0.0
         self._last_table: np.ndarray | None = None
 
+    @property
+    def refresh_every(self) -> int:
+        """Epochs of training between two searches, as the search wants it."""
+        return self.search_.refresh_every
+
     def rows(self, row_loss: RowLoss) -> WorstCase:
         """Search for the worst rows for the present predictor."""
 

@@ -53,6 +53,8 @@ class PolicyGradientSearch(WorstCaseSearch):
         Samples drawn and learnt from in one call.
     n_warm_up : int, default=10
         Rounds in the first call, so that training does not start against a weak adversary.
+    refresh_every : int, default=5
+        Epochs of the predictor's training between two calls.
     n_epochs : int, default=4
         Passes over one sample.
     clip : float, default=0.2
@@ -88,6 +90,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         n_trajectories: int = 512,
         n_rounds: int = 2,
         n_warm_up: int = 10,
+        refresh_every: int = 5,
         n_epochs: int = 4,
         clip: float = 0.2,
         learning_rate: float = 1e-3,
@@ -99,6 +102,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         self.n_trajectories = n_trajectories
         self.n_rounds = n_rounds
         self.n_warm_up = n_warm_up
+        self.refresh_every = refresh_every
         self.n_epochs = n_epochs
         self.clip = clip
         self.learning_rate = learning_rate

@@ -22,7 +22,15 @@ class SearchResult(NamedTuple):
 
 
 class WorstCaseSearch(BaseEstimator, ABC):
-    """Base class: look for the worst distribution within a radius of a generator."""
+    """Base class: look for the worst distribution within a radius of a generator.
+
+    Attributes
+    ----------
+    refresh_every : int
+        Epochs of training between two searches.
+    """
+
+    refresh_every: int = 1
 
     @abstractmethod
     def start(

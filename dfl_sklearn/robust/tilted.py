@@ -22,7 +22,7 @@ class TiltedSearch(WorstCaseSearch):
 
     Parameters
     ----------
-    n_pool : int, default=4000
+    n_pool : int, default=10_000
         Number of samples drawn from the generator, once per fit.
 
     Attributes
@@ -35,7 +35,7 @@ class TiltedSearch(WorstCaseSearch):
         How many equal weights they are worth; small where the radius asks too much of the pool.
     """
 
-    def __init__(self, n_pool: int = 4000) -> None:
+    def __init__(self, n_pool: int = 10_000) -> None:
         self.n_pool = n_pool
 
     def start(
