@@ -1,0 +1,99 @@
+"""What the displays compute and draw."""
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+
+mpl.use("Agg")
+
+from matplotlib import pyplot as plt
+from sklearn.linear_model import LinearRegression
+
+from dfl_sklearn import DiffusionDRODFLRegressor, TwoStageRegressor
+from dfl_sklearn.datasets import make_newsvendor
+from dfl_sklearn.inspection import DecisionDisplay, RadiusCurveDisplay, WorstCaseDisplay
+from dfl_sklearn.metrics import decision_cost
+from dfl_sklearn.problems import NewsvendorProblem
+from dfl_sklearn.robust import DiffusionGenerator, TiltedSearch
+
+pytestmark = pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
+PROBLEM = NewsvendorProblem(9, 1)
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_newsvendor(150, random_state=0)
+
+
+def robust(**params):
+    return DiffusionDRODFLRegressor(
+        PROBLEM,
+        generator=DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=10, max_iter=3),
+        search=TiltedSearch(500),
+        hidden_layer_sizes=(),
+        max_iter=20,
+        random_state=0,
+        **params,
+    )
+
+
+def test_decisions_and_cumulated_regret(data):
+    X, y = data
+    model = TwoStageRegressor(LinearRegression(), PROBLEM).fit(X, y)
+    display = DecisionDisplay.from_estimator(model, X, y)
+    np.testing.assert_array_equal(display.decisions, model.decide(X))
+    np.testing.assert_array_equal(display.best_decisions, y)
+    np.testing.assert_allclose(display.regret, PROBLEM.cost(model.decide(X), y))
+    line = display.axes_[1].lines[0]
+    np.testing.assert_allclose(line.get_ydata(), np.cumsum(display.regret))
+    again = DecisionDisplay.from_predictions(
+        y, np.full(len(y), 10.0), problem=PROBLEM, name="ten", ax=display.axes_
+    )
+    assert again.figure_ is display.figure_
+    texts = [text.get_text() for text in display.axes_[0].get_legend().get_texts()]
+    assert texts == ["observed", "best decision", "TwoStageRegressor", "ten"]
+
+
+def test_decision_display_names_what_it_cannot_draw(data):
+    X, y = data
+    model = LinearRegression().fit(X, y)
+    with pytest.raises(ValueError, match="has no problem"):
+        DecisionDisplay.from_estimator(model, X, y)
+    with pytest.raises(ValueError, match="one parameter per row"):
+        DecisionDisplay.from_predictions(np.ones((3, 2)), np.ones((3, 2)), problem=PROBLEM)
+
+
+def test_worst_case_rows_and_their_regret(data):
+    X, y = data
+    model = robust(radius=0.3, nominal_weight=0.0).fit(X, y)
+    display = WorstCaseDisplay.from_estimator(model, n_samples=400, random_state=0)
+    assert display.nominal.shape == display.worst.shape == (400, 2)
+    assert display.worst_regret.mean() > display.nominal_regret.mean()
+    assert display.worst_regret.mean() == pytest.approx(model.worst_case_.worst_regret, rel=0.3)
+    chosen = WorstCaseDisplay.from_estimator(model, feature=2, n_samples=50, random_state=0)
+    assert chosen.axes_[0].get_xlabel() == "feature 2"
+
+
+def test_worst_case_needs_a_radius(data):
+    with pytest.raises(AttributeError, match="without a worst case"):
+        WorstCaseDisplay.from_estimator(robust(radius=0.0).fit(*data))
+
+
+def test_radius_curve_is_the_cost_of_each_fit(data):
+    X, y = data
+    model = robust()
+    display = RadiusCurveDisplay.from_estimator(
+        model, X, y, tests={"training rows": (X, y)}, radii=(0.0, 0.1)
+    )
+    expected = [
+        decision_cost(y, robust(radius=radius).fit(X, y).predict(X), problem=PROBLEM)
+        for radius in (0.0, 0.1)
+    ]
+    np.testing.assert_allclose(display.costs["training rows"], expected)
+    np.testing.assert_allclose(display.ax_.lines[0].get_ydata(), expected)
