@@ -1,6 +1,6 @@
 """A diffusion model of the rows of a table."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from numbers import Integral, Real
@@ -22,12 +22,19 @@ from ..nets.construct import forked_generator, n_threads, on_cpu, pinned_threads
 from ..nets.denoisers import ConvDenoiser, MLPDenoiser
 from ..nets.trainer import BatchCriterion, PredictorNet, Stopping, train
 from ._columns import ColumnCoordinates
+from ._denoising import (
+    EPOCH,
+    NoisyBatches,
+    ZeroDenoiser,
+    balanced_noise,
+    evidence_lower_bound,
+    velocity_loss,
+    watched_rows,
+)
 from ._reverse import ReverseChain, VelocityNet
 from ._schedule import NoiseSchedule
 
 _MIN_ROWS = 30  # with fewer distinct rows the model stays the shrunk Gaussian
-_EPOCH = 4096  # noisy rows in an epoch, at least
-_N_WATCHED = 8192  # noisy rows on which a held-out loss is taken, about
 
 
 class DiffusionGenerator(DensityMixin, BaseEstimator):
@@ -237,12 +244,12 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
             parts = [
                 chain.sample(
-                    min(_EPOCH, n_samples - start),
+                    min(EPOCH, n_samples - start),
                     self._coordinates.n_coordinates,
                     generator,
                     deterministic=self.sampler == "ddim",
                 )
-                for start in range(0, n_samples, _EPOCH)
+                for start in range(0, n_samples, EPOCH)
             ]
         return self._coordinates.inverse(torch.cat(parts).cpu().numpy())
 
@@ -265,7 +272,7 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
         chain = self._chain(self._noise)
         generator = torch.Generator().manual_seed(0)
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
-            bound = _evidence_lower_bound(chain, z, generator)
+            bound = evidence_lower_bound(chain, z, generator)
         return bound.cpu().numpy() + self._coordinates.log_det(table)
 
     def score(self, Z: ArrayLike, y: Any = None) -> float:
@@ -295,7 +302,7 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
         total = np.zeros(len(z))
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
             for k in range(len(chain)):
-                draws = _balanced_noise(chain, 4, z.shape[1], generator)
+                draws = balanced_noise(chain, 4, z.shape[1], generator)
                 for noise in draws:
                     noisy = chain.abar[k].sqrt() * z + (1 - chain.abar[k]).sqrt() * noise
                     error = ((noise - chain.noise(noisy, k)) ** 2).sum(dim=1)
@@ -319,12 +326,14 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
         if len(rows.X) < _MIN_ROWS or self._coordinates.n_coordinates == 0:
             # The package's own nets start as 0, and so as the Gaussian; others may not.
             return (
-                module if hasattr(self.denoiser, "build") or self.denoiser is None else _Zero()
+                module
+                if hasattr(self.denoiser, "build") or self.denoiser is None
+                else ZeroDenoiser()
             ), []
         train_rows, held = hold_out(rows, self.validation_fraction, named_rng(seed, "hold-out"))
         net = PredictorNet(
             VelocityNet(module),
-            criterion=BatchCriterion(_velocity_loss),
+            criterion=BatchCriterion(velocity_loss),
             optimizer=torch.optim.Adam,
             lr=self.learning_rate_init,
             train_split=None,
@@ -332,18 +341,18 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
             verbose=0,
         )
         net.initialize()
-        batches = _NoisyBatches(
+        batches = NoisyBatches(
             *self._tensors(train_rows, device),
             self._noise,
             self.batch_size,
             torch.Generator().manual_seed(named_seed(seed, "batches")),
         )
-        watched = _watched(*self._tensors(held, device), self._noise)
+        watched = watched_rows(*self._tensors(held, device), self._noise)
 
         def held_out_loss() -> float:
             net.module_.eval()
             with torch.no_grad():
-                return float(_velocity_loss(net.module_(watched[0]), watched[1]))
+                return float(velocity_loss(net.module_(watched[0]), watched[1]))
 
         # The untrained net is a candidate too: where nothing is learnt, the Gaussian stays.
         start = {name: value.clone() for name, value in net.module_.state_dict().items()}
@@ -359,7 +368,7 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
     def _measured(self, rows: CanonicalRows, seed: int) -> NoiseSchedule:
         """Return the schedule with the power of the predicted noise, measured on the rows."""
         rng = named_rng(seed, "power")
-        drawn = rng.choice(len(rows.X), size=_EPOCH, p=rows.weight / rows.weight.sum())
+        drawn = rng.choice(len(rows.X), size=EPOCH, p=rows.weight / rows.weight.sum())
         z = torch.as_tensor(self._coordinates.forward(rows.X[drawn]))
         chain = self._chain(self._noise)
         generator = torch.Generator().manual_seed(named_seed(seed, "power"))
@@ -397,125 +406,3 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
                 f"generator epoch {record['epoch']:4.0f}  train_loss {record['train_loss']:.5g}  "
                 f"valid_loss {record['valid_loss']:.5g}  {record['duration']:.2f} s"
             )
-
-
-class _Zero(nn.Module):
-    """The denoiser that has learnt nothing: the model is the Gaussian."""
-
-    def forward(self, z: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        return torch.zeros_like(z)
-
-
-class _NoisyBatches:
-    """Rows with fresh noise at random times, enough of them to fill an epoch."""
-
-    def __init__(
-        self,
-        z: torch.Tensor,
-        weight: torch.Tensor,
-        schedule: NoiseSchedule,
-        batch_size: int,
-        generator: torch.Generator,
-    ) -> None:
-        self.rows = z
-        self.z, self.weight, self.generator = z, weight, generator
-        self.batch_size = batch_size
-        self.time = torch.as_tensor(schedule.time, device=z.device)
-        self.abar = torch.as_tensor(schedule.abar, device=z.device)
-
-    def __len__(self) -> int:
-        return len(self.z)
-
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
-        n, device = len(self.z), self.z.device
-        for _ in range(max(1, _EPOCH // n)):
-            order = torch.randperm(n, generator=self.generator).to(device)
-            for index in order.split(self.batch_size):
-                k = torch.randint(len(self.abar), (len(index),), generator=self.generator)
-                noise = torch.randn(
-                    len(index), self.z.shape[1], generator=self.generator, dtype=self.z.dtype
-                )
-                yield _noisy(
-                    self.z[index],
-                    self.weight[index],
-                    self.time[k.to(device)],
-                    self.abar[k.to(device)],
-                    noise.to(device),
-                )
-
-
-def _noisy(
-    z: torch.Tensor,
-    weight: torch.Tensor,
-    time: torch.Tensor,
-    abar: torch.Tensor,
-    noise: torch.Tensor,
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Return noisy rows with their times, and the velocities to predict."""
-    signal, spread = abar.sqrt()[:, None], (1 - abar).sqrt()[:, None]
-    inputs = torch.cat([signal * z + spread * noise, time[:, None]], dim=1)
-    return inputs, {"velocity": signal * noise - spread * z, "weight": weight}
-
-
-def _watched(
-    z: torch.Tensor, weight: torch.Tensor, schedule: NoiseSchedule
-) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Return held-out rows with fixed noise at times spread evenly over the schedule."""
-    repeats = int(np.clip(_N_WATCHED // len(z), 1, 64))
-    generator = torch.Generator().manual_seed(0)
-    n = repeats * len(z)
-    # Row i meets the times i, i + len(z), ...: a permutation of evenly spaced ones.
-    k = torch.linspace(0, len(schedule) - 1, n).round().long()
-    k = k[torch.randperm(n, generator=generator)].to(z.device)
-    noise = torch.randn(n, z.shape[1], generator=generator, dtype=z.dtype).to(z.device)
-    time = torch.as_tensor(schedule.time, device=z.device)[k]
-    abar = torch.as_tensor(schedule.abar, device=z.device)[k]
-    return _noisy(z.repeat(repeats, 1), weight.repeat(repeats), time, abar, noise)
-
-
-def _velocity_loss(output: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    errors = ((output - batch["velocity"]) ** 2).mean(dim=1)
-    return (batch["weight"] * errors).mean()
-
-
-def _evidence_lower_bound(
-    chain: ReverseChain, z: torch.Tensor, generator: torch.Generator, n_pairs: int = 4
-) -> torch.Tensor:
-    """Return the evidence lower bound of each row (n,).
-
-    Ho et al. (2020), eqs. 5 and 12, with the reverse variances of the chain. The last step,
-    which has none, is a Gaussian with variance beta_1.
-    """
-    d = z.shape[1]
-    posterior = torch.as_tensor(chain.schedule.posterior_variance)
-    last = chain.abar[-1]
-    bound = -0.5 * (last * z**2 - last - torch.log1p(-last)).sum(dim=1)
-    for k in range(len(chain)):
-        abar, beta = chain.abar[k], chain.beta[k]
-        scale = 2 * torch.pi * beta if k == 0 else posterior[k] / chain.variance[k]
-        if k == 0:
-            bound = bound - 0.5 * d * torch.log(scale)
-        else:
-            bound = bound - 0.5 * d * (scale - 1 - torch.log(scale))
-        draws = _balanced_noise(chain, n_pairs, d, generator)
-        for noise in draws:
-            noisy = abar.sqrt() * z + (1 - abar).sqrt() * noise
-            if k == 0:
-                error = ((z - chain.mean(noisy, 0)) ** 2).sum(dim=1) / (2 * beta)
-            else:
-                error = ((noise - chain.noise(noisy, k)) ** 2).sum(dim=1)
-                error = error * beta**2 / (2 * chain.variance[k] * (1 - beta) * (1 - abar))
-            bound = bound - error / len(draws)
-    return bound
-
-
-def _balanced_noise(
-    chain: ReverseChain, n_pairs: int, d: int, generator: torch.Generator
-) -> torch.Tensor:
-    """Return pairs of opposite noise vectors whose mean square is that of the normal law.
-
-    A few draws then give the mean of a quadratic error almost without error of their own.
-    """
-    half = chain.draw(n_pairs, d, generator)
-    half = half * (d / (half**2).sum(dim=1).mean()).sqrt()
-    return torch.cat([half, -half])
