@@ -129,6 +129,9 @@ class NetFit:
             key = None if start is not None else self._digest(predictor)
             try:
                 state, trainings = compute_once(memory, key, lambda: self._nominal(seed, start))
+                if fork:
+                    # Whether the first part was computed or recalled must not be told apart.
+                    torch.manual_seed(named_seed(self.seed, "robust net"))
                 net = self._net(predictor, seed)
                 net.module_.load_state_dict(state)
                 if ambiguity_set is None:
@@ -170,19 +173,25 @@ class NetFit:
         self, net: NeuralNet, trainings: list[Training], ambiguity_set: AmbiguitySet
     ) -> FitResult:
         """Train on for the worst distribution in the set."""
-        ambiguity_set.start(self.train, self.problem, named_seed(self.seed, "ambiguity set"))
-        batches = WorstCaseBatches(
-            self,
-            net,
-            ambiguity_set,
-            self.params.nominal_weight,
-            None if self.params.batch_size == "auto" else int(self.params.batch_size),
-            torch.Generator().manual_seed(named_seed(self.seed, "robust batches")),
-        )
+        try:
+            ambiguity_set.start(self.train, self.problem, named_seed(self.seed, "ambiguity set"))
+            batches = WorstCaseBatches(
+                self,
+                net,
+                ambiguity_set,
+                self.params.nominal_weight,
+                None if self.params.batch_size == "auto" else int(self.params.batch_size),
+                torch.Generator().manual_seed(named_seed(self.seed, "robust batches")),
+            )
+        except KeyboardInterrupt:
+            stopped = Training(outcome="interrupted")
+            return FitResult(self._trimmed(net), [*trainings, stopped], None)
         training = self._train(
             net, batches, batches.after_epoch, "objective", batches.numbers["objective"]
         )
-        numbers = batches.refresh()  # of the weights that are kept
+        numbers = batches.numbers
+        if training.outcome != "interrupted":
+            numbers = batches.refresh()  # of the weights that are kept
         return FitResult(self._trimmed(net), [*trainings, training], numbers)
 
     def _train(

@@ -298,18 +298,21 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         scales = (self.x_scale_, self.y_scale_) if goes_on else self._scales(train)
         ambiguity_set = self._robust_set()
         if ambiguity_set is not None:
-            self.ambiguity_set_ = clone(ambiguity_set)
+            ambiguity_set = clone(ambiguity_set)
         with torch.enable_grad():
             result = NetFit(self, problem, train, valid, seed, scales).run(
                 self.predictor_.module_ if goes_on else None,
-                None if ambiguity_set is None else self.ambiguity_set_,
+                ambiguity_set,
                 check_memory(self._cache()),
             )
         # Together and at the end: a fit that fails leaves the last model whole.
         self.predictor_, (self.x_scale_, self.y_scale_) = result.net, scales
         self._target_ndim = target_ndim
         self._record(result.trainings, goes_on)
-        if result.worst_case is not None:
+        for name in ("ambiguity_set_", "worst_case_"):
+            self.__dict__.pop(name, None)
+        if ambiguity_set is not None and result.worst_case is not None:
+            self.ambiguity_set_ = ambiguity_set
             self.worst_case_ = Bunch(**result.worst_case)
         return self
 

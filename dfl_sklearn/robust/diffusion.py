@@ -75,7 +75,7 @@ class DiffusionBall(AmbiguitySet):
         self.generator_ = compute_once(
             check_memory(self.memory),
             digest("generator", table, rows.weight, generator),
-            lambda: generator.fit(table, sample_weight=rows.weight),
+            lambda: _fitted_to_the_end(generator, table, rows.weight),
         )
         self.search_ = clone(self.search) if self.search is not None else TiltedSearch()
         self.search_.start(self.generator_, table, rows.weight, named_seed(seed, "search"))
@@ -117,3 +117,13 @@ class DiffusionBall(AmbiguitySet):
             self._last_split = table[:, : self._n_features], y
             self._last_table = table
         return CanonicalRows(*self._last_split, weight)
+
+
+def _fitted_to_the_end(
+    generator: DiffusionGenerator, table: np.ndarray, weight: np.ndarray
+) -> DiffusionGenerator:
+    """Fit, and pass an interruption on: half a generator must not be kept for later fits."""
+    generator.fit(table, sample_weight=weight)
+    if generator.was_interrupted_:
+        raise KeyboardInterrupt
+    return generator

@@ -1,5 +1,6 @@
 """A diffusion model of the rows of a table."""
 
+import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
@@ -20,7 +22,7 @@ from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..nets.construct import forked_generator, n_threads, on_cpu, pinned_threads, resolve_device
 from ..nets.denoisers import ConvDenoiser, MLPDenoiser
-from ..nets.trainer import BatchCriterion, PredictorNet, Stopping, train
+from ..nets.trainer import BatchCriterion, PredictorNet, Stopping, Training, train
 from ._columns import ColumnCoordinates
 from ._denoising import (
     EPOCH,
@@ -91,6 +93,8 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
         rows were too few for a net.
     n_iter_ : int
         Number of epochs.
+    was_interrupted_ : bool
+        Whether training ended by Ctrl-C, with what was learnt until then.
     shrinkage_ : float
         Weight of the identity in the correlation matrix of the Gaussian part: near 1 where the
         rows are as many as the columns or fewer.
@@ -215,10 +219,18 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
             forked_generator(net_seed, device) if custom else nullcontext(),
         ):
             module = self._build(net_seed)
-            self.denoiser_, records = self._train(module, rows, seed, device)
+            self.denoiser_, training = self._train(module, rows, seed, device)
             self._noise = self._measured(rows, seed)
-        self.history_ = pd.DataFrame(records)
-        self.n_iter_ = max(len(records), 1)
+        self.history_ = pd.DataFrame(training.history)
+        self.n_iter_ = max(len(training.history), 1)
+        self.was_interrupted_ = training.outcome == "interrupted"
+        if self.was_interrupted_:
+            warnings.warn(
+                f"Training of the diffusion model was interrupted in epoch "
+                f"{len(training.history) + 1}; its best weights so far are kept.",
+                ConvergenceWarning,
+                stacklevel=3,
+            )
         return self
 
     def sample(
@@ -322,14 +334,11 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
 
     def _train(
         self, module: nn.Module, rows: CanonicalRows, seed: int, device: torch.device
-    ) -> tuple[nn.Module, list[dict[str, float]]]:
+    ) -> tuple[nn.Module, Training]:
         if len(rows.X) < _MIN_ROWS or self._coordinates.n_coordinates == 0:
             # The package's own nets start as 0, and so as the Gaussian; others may not.
-            return (
-                module
-                if hasattr(self.denoiser, "build") or self.denoiser is None
-                else ZeroDenoiser()
-            ), []
+            is_own = self.denoiser is None or hasattr(self.denoiser, "build")
+            return (module if is_own else ZeroDenoiser()), Training(outcome="converged")
         train_rows, held = hold_out(rows, self.validation_fraction, named_rng(seed, "hold-out"))
         net = PredictorNet(
             VelocityNet(module),
@@ -361,9 +370,9 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
         training = train(
             net, batches, lambda: {"valid_loss": held_out_loss()}, stopping, self._report
         )
-        if min(record["valid_loss"] for record in training.history) >= before:
+        if min((record["valid_loss"] for record in training.history), default=before) >= before:
             net.module_.load_state_dict(start)
-        return on_cpu(net).module_.denoiser.eval(), training.history
+        return on_cpu(net).module_.denoiser.eval(), training
 
     def _measured(self, rows: CanonicalRows, seed: int) -> NoiseSchedule:
         """Return the schedule with the power of the predicted noise, measured on the rows."""

@@ -8,6 +8,7 @@ from joblib import Memory
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
 from skorch.callbacks import Callback
+from torch import nn
 
 from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
 from dfl_sklearn.datasets import make_newsvendor
@@ -195,3 +196,45 @@ def test_two_products(data):
 def test_negative_radius_is_refused(data):
     with pytest.raises(ValueError, match="radius"):
         flagship(radius=-1.0).fit(*data)
+
+
+class InterruptedGenerator(DiffusionGenerator):
+    """A generator whose training is interrupted, as by Ctrl-C."""
+
+    def _report(self, record):
+        raise KeyboardInterrupt
+
+
+def test_interrupting_the_generator_keeps_the_plain_predictor_and_no_half_model(data, tmp_path):
+    X, y = data
+    generator = InterruptedGenerator(hidden_layer_sizes=(4,), n_steps=5)
+    model = flagship(generator=generator, memory=str(tmp_path))
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        model.fit(X, y)
+    plain = DFLRegressor(PROBLEM, hidden_layer_sizes=(), max_iter=40, random_state=0).fit(X, y)
+    np.testing.assert_array_equal(model.predict(X), plain.predict(X))
+    assert len(list(tmp_path.rglob("output.pkl"))) == 1  # the pretrained predictor alone
+
+
+def test_a_refit_without_robustness_forgets_the_worst_case(data):
+    X, y = data
+    model = flagship().fit(X, y)
+    assert hasattr(model, "worst_case_")
+    model.set_params(radius=0.0).fit(X, y)
+    assert not hasattr(model, "worst_case_")
+    assert not hasattr(model, "ambiguity_set_")
+
+
+def test_memory_changes_nothing_for_a_module_with_dropout(data, tmp_path):
+    X, y = data
+
+    def fitted(memory):
+        return flagship(predictor=dropout_net, memory=memory, max_iter=5).fit(X, y).predict(X)
+
+    plain = fitted(None)
+    for _ in range(2):
+        np.testing.assert_array_equal(fitted(str(tmp_path)), plain)
+
+
+def dropout_net(n_in, n_out):
+    return nn.Sequential(nn.Linear(n_in, 8), nn.Dropout(0.5), nn.Linear(8, n_out))
