@@ -11,8 +11,10 @@ from filelock import FileLock
 from joblib import Memory
 
 
-def compute_once(memory: Memory | None, key: str | None, compute: Callable[[], Any]) -> Any:
-    """Return what `compute` returns, from the cache where it has been computed for `key`.
+def compute_once(
+    memory: Memory | None, parts: tuple[Any, ...] | None, compute: Callable[[], Any]
+) -> Any:
+    """Return what `compute` returns, from the cache where it has been computed for `parts`.
 
     A lock beside the cache keeps two workers that start together from both computing.
 
@@ -20,11 +22,14 @@ def compute_once(memory: Memory | None, key: str | None, compute: Callable[[], A
     ----------
     memory : joblib.Memory or None
         None, or one without a location, does not cache.
-    key : str or None
-        A digest of everything that the result depends on; None does not cache.
+    parts : tuple or None
+        Everything that the result depends on; None, or a part without a digest, does not cache.
     compute : callable
     """
-    if memory is None or memory.store_backend is None or key is None:
+    if memory is None or memory.store_backend is None or parts is None:
+        return compute()
+    key = digest(*parts)
+    if key is None:
         return compute()
     lock = Path(memory.store_backend.location) / f"{key}.lock"
     lock.parent.mkdir(parents=True, exist_ok=True)

@@ -13,7 +13,7 @@ from skorch.callbacks.scoring import ScoringBase
 from torch import nn
 
 from .._utils.canonical import CanonicalRows
-from .._utils.once import compute_once, digest
+from .._utils.once import compute_once
 from .._utils.seeds import named_seed
 from ..losses.base import Optimum
 from ..losses.regret import RegretLoss
@@ -26,7 +26,6 @@ from ..nets.construct import (
     resolve_device,
     uses_global_generator,
 )
-from ..nets.factories import MLPPredictor
 from ..nets.rows import Batches, TrainingRows
 from ..nets.trainer import (
     BatchCriterion,
@@ -119,16 +118,16 @@ class NetFit:
         memory : joblib.Memory or None
             Where to keep the net trained on the real rows.
         """
-        predictor = self._predictor()
+        predictor = self.params._resolve_predictor()
         seed = named_seed(self.seed, "net")
         fork = uses_global_generator(predictor)
         with (
             pinned_threads(n_threads(self.params.n_jobs)),
             forked_generator(seed, self.device) if fork else nullcontext(),
         ):
-            key = None if start is not None else self._digest(predictor)
+            parts = None if start is not None else self._parts(predictor)
             try:
-                state, trainings = compute_once(memory, key, lambda: self._nominal(seed, start))
+                state, trainings = compute_once(memory, parts, lambda: self._nominal(seed, start))
                 if fork:
                     # Whether the first part was computed or recalled must not be told apart.
                     torch.manual_seed(named_seed(self.seed, "robust net"))
@@ -146,7 +145,7 @@ class NetFit:
         self, seed: int, start: nn.Module | None
     ) -> tuple[dict[str, torch.Tensor], list[Training]]:
         """Train on the real rows."""
-        net = self._net(self._predictor(), seed)
+        net = self._net(self.params._resolve_predictor(), seed)
         if start is not None:
             try:
                 net.module_.load_state_dict(start.state_dict())
@@ -205,21 +204,15 @@ class NetFit:
 
     # -- the net -----------------------------------------------------------------------
 
-    def _predictor(self) -> Any:
-        params = self.params
-        if params.predictor is None:
-            return MLPPredictor(params.hidden_layer_sizes, params.activation)
-        return params.predictor
-
-    def _digest(self, predictor: Any) -> str | None:
-        """Return the key of the net trained on the real rows: all that it depends on."""
+    def _parts(self, predictor: Any) -> tuple[Any, ...]:
+        """Return all that the net trained on the real rows depends on."""
         params = self.params
         valid = () if self.valid is None else tuple(self.valid)
         names = (
             *("alpha", "batch_size", "learning_rate", "learning_rate_init", "max_iter", "tol"),
             *("n_iter_no_change", "standardize", "loss"),
         )
-        return digest(
+        return (
             *("predictor", predictor, self.problem, tuple(self.train), valid, self.seed),
             *(getattr(params, name) for name in names),
             *(str(self.device), n_threads(params.n_jobs), str(self.dtype)),

@@ -65,16 +65,17 @@ class WorstCaseBatches:
         self._epoch += 1
         if self._epoch % self.ambiguity_set.refresh_every == 0:
             return self.refresh()
-        return self._measure()
+        return self._measure(self.row_loss(self.worst.rows))
 
     def refresh(self) -> dict[str, float]:
         """Search for the worst case of the present weights and return what training reports."""
         self.worst: WorstCase = self.ambiguity_set.rows(self.row_loss)
-        return self._measure()
+        # A search that weights rows has just asked for their losses; another has not.
+        is_known = self.worst.rows.X is self._features
+        return self._measure(self._losses if is_known else self.row_loss(self.worst.rows))
 
-    def _measure(self) -> dict[str, float]:
-        rows = self.worst.rows
-        worst_regret = float(rows.weight @ self.row_loss(rows))
+    def _measure(self, losses: np.ndarray) -> dict[str, float]:
+        worst_regret = float(self.worst.rows.weight @ losses)
         nominal = self.fit.regret(self.net, self.fit.watched)
         share = self.nominal_weight
         self.numbers = {
@@ -87,7 +88,8 @@ class WorstCaseBatches:
 
     def row_loss(self, rows: CanonicalRows) -> np.ndarray:
         """Return the exact regret of the present predictor on any rows."""
-        return self.fit.row_regret(self.net, self._known(rows))
+        self._losses = self.fit.row_regret(self.net, self._known(rows))
+        return self._losses
 
     def _known(self, rows: CanonicalRows) -> TrainingRows:
         """Return rows as tensors; those met last are recognised and not solved for again."""

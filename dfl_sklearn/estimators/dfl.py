@@ -297,8 +297,6 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         train, valid = self._split(rows, X_val, y_val, sample_weight_val, seed)
         scales = (self.x_scale_, self.y_scale_) if goes_on else self._scales(train)
         ambiguity_set = self._robust_set()
-        if ambiguity_set is not None:
-            ambiguity_set = clone(ambiguity_set)
         with torch.enable_grad():
             result = NetFit(self, problem, train, valid, seed, scales).run(
                 self.predictor_.module_ if goes_on else None,
@@ -378,12 +376,15 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
             return train, None
         return hold_out(train, self.validation_fraction, named_rng(seed, "hold-out"))
 
+    def _resolve_predictor(self) -> Any:
+        if self.predictor is None:
+            return MLPPredictor(self.hidden_layer_sizes, self.activation)
+        return self.predictor
+
     def _holds_out(self, n_distinct: int) -> bool:
         if self.early_stopping != "auto":
             return bool(self.early_stopping)
-        predictor = self.predictor
-        if predictor is None:
-            predictor = MLPPredictor(self.hidden_layer_sizes)
+        predictor = self._resolve_predictor()
         is_linear = predictor is nn.Linear or (
             isinstance(predictor, MLPPredictor) and np.size(predictor.hidden_layer_sizes) == 0
         )
@@ -399,11 +400,11 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         return Scale.identity(train.X.shape[1]), Scale.identity(train.y.shape[1])
 
     def _robust_set(self) -> AmbiguitySet | None:
-        """Return the ambiguity set to train for, None where it would change nothing."""
+        """Return a fresh ambiguity set to train for, None where it would change nothing."""
         ambiguity_set = self._make_ambiguity_set()
         if ambiguity_set is None or ambiguity_set.is_nominal or self.nominal_weight == 1:
             return None
-        return ambiguity_set
+        return clone(ambiguity_set)
 
     def _cache(self) -> Any:
         """Return where to keep what does not depend on the radius."""

@@ -118,6 +118,7 @@ class FunctionProblem(DecisionProblem):
         n, n_scenarios, _ = y.shape
         if n == 0:
             return np.empty((0, lower.size), dtype=y.dtype)
+        self._check_context_given(context is not None)
 
         def mean_cost(unit: np.ndarray) -> np.ndarray:
             out = np.empty(unit.shape[:2])
@@ -141,6 +142,7 @@ class FunctionProblem(DecisionProblem):
         return np.clip(lower + (upper - lower) * unit, lower, upper).astype(y.dtype, copy=False)
 
     def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+        self._check_context_given(context is not None)
         if is_torch_namespace(xp):
             from ..layers.numeric import differentiate_rows
 
@@ -157,7 +159,6 @@ class FunctionProblem(DecisionProblem):
 
     def _evaluate(self, decisions: np.ndarray, y: np.ndarray, *context: np.ndarray) -> np.ndarray:
         """Call the user's function on rows and check what comes back."""
-        self._check_context_given(bool(context))
         rows = [decisions, y, *context]
         n = max(len(each) for each in rows)
         rows = [np.broadcast_to(each, (n, each.shape[1])) for each in rows]

@@ -113,7 +113,7 @@ def evidence_lower_bound(
             bound = bound - 0.5 * d * (scale - 1 - torch.log(scale))
         draws = balanced_noise(chain, n_pairs, d, generator)
         for noise in draws:
-            noisy = abar.sqrt() * z + (1 - abar).sqrt() * noise
+            noisy = chain.diffuse(z, noise, k)
             if k == 0:
                 error = ((z - chain.mean(noisy, 0)) ** 2).sum(dim=1) / (2 * beta)
             else:

@@ -48,6 +48,11 @@ class ReverseChain:
     def __len__(self) -> int:
         return len(self.abar)
 
+    def diffuse(self, z: torch.Tensor, noise: torch.Tensor, k: torch.Tensor | int) -> torch.Tensor:
+        """Return z_t = sqrt(abar) z_0 + sqrt(1 - abar) eps at step `k`, one or one per row."""
+        abar = self.abar[k].reshape(-1, 1)
+        return abar.sqrt() * z + (1 - abar).sqrt() * noise
+
     def noise(self, z: torch.Tensor, k: torch.Tensor | int) -> torch.Tensor:
         """Return eps_theta(z, t_k) for rows (B, d) at step `k`, one for all or one per row."""
         step = torch.as_tensor(k, device=self.device).expand(len(z))

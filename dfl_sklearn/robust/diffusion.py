@@ -7,7 +7,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
 from .._utils.canonical import CanonicalRows
-from .._utils.once import compute_once, digest
+from .._utils.once import compute_once
 from .._utils.seeds import named_seed
 from ..problems.base import DecisionProblem
 from .base import AmbiguitySet, RowLoss, WorstCase
@@ -74,7 +74,7 @@ class DiffusionBall(AmbiguitySet):
             generator.set_params(random_state=named_seed(seed, "generator") % 2**32)
         self.generator_ = compute_once(
             check_memory(self.memory),
-            digest("generator", table, rows.weight, generator),
+            ("generator", table, rows.weight, generator),
             lambda: _fitted_to_the_end(generator, table, rows.weight),
         )
         self.search_ = clone(self.search) if self.search is not None else TiltedSearch()

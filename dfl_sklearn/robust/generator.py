@@ -316,7 +316,7 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
             for k in range(len(chain)):
                 draws = balanced_noise(chain, 4, z.shape[1], generator)
                 for noise in draws:
-                    noisy = chain.abar[k].sqrt() * z + (1 - chain.abar[k]).sqrt() * noise
+                    noisy = chain.diffuse(z, noise, k)
                     error = ((noise - chain.noise(noisy, k)) ** 2).sum(dim=1)
                     total += error.cpu().numpy() / len(draws)
         return float(np.average(total / len(chain), weights=weight))
@@ -385,7 +385,7 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
         with torch.no_grad():
             for k in range(len(chain)):
                 noise = chain.draw(len(z), z.shape[1], generator)
-                noisy = chain.abar[k].sqrt() * z + (1 - chain.abar[k]).sqrt() * noise
+                noisy = chain.diffuse(z, noise, k)
                 power[k] = float((chain.noise(noisy, k) ** 2).mean()) if z.shape[1] else 1.0
         return replace(self._noise, power=power)
 

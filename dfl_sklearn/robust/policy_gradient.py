@@ -124,6 +124,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         self._generator = generator
         schedule = generator._noise.respaced(min(self.n_steps, len(generator._noise)))
         self._nominal = ReverseChain(VelocityNet(generator.denoiser_), schedule)
+        self._tail_length = min(self.n_tail, len(schedule) - 1)
         self.denoiser_ = deepcopy(generator.denoiser_)
         self._present = ReverseChain(VelocityNet(self.denoiser_), schedule)
         self._real = torch.as_tensor(generator._coordinates.forward(table))
@@ -170,12 +171,12 @@ class PolicyGradientSearch(WorstCaseSearch):
     ) -> tuple[torch.Tensor, _Tail]:
         """Return final coordinates (n, d) and the tail of the trajectories that led there."""
         generator = self._noise_seed if generator is None else generator
-        chain, tail = self._nominal, min(self.n_tail, len(self._nominal) - 1)
+        chain = self._nominal
         steps: list[tuple[torch.Tensor, ...]] = []
         with torch.no_grad():
             z = chain.draw(n, self._real.shape[1], generator)
             for k in range(len(chain) - 1, -1, -1):
-                if k == 0 or k > tail:
+                if k == 0 or k > self._tail_length:
                     z = chain.step(z, k, generator)
                     continue
                 mean = self._present.mean(z, k)
@@ -234,11 +235,9 @@ class PolicyGradientSearch(WorstCaseSearch):
         chain, n = self._nominal, min(512, 4 * len(self._real))
         rows = torch.multinomial(self._real_weight, n, replacement=True, generator=generator)
         z = self._real[rows]
-        tail = min(self.n_tail, len(chain) - 1)
-        k = torch.randint(1, tail + 1, (n,), generator=generator)
+        k = torch.randint(1, self._tail_length + 1, (n,), generator=generator)
         noise = chain.draw(n, z.shape[1], generator)
-        abar = chain.abar[k][:, None]
-        noisy = abar.sqrt() * z + (1 - abar).sqrt() * noise
+        noisy = chain.diffuse(z, noise, k)
         with torch.no_grad():
             nominal = ((noise - chain.noise(noisy, k)) ** 2).sum(dim=1)
         return (((noise - self._present.noise(noisy, k)) ** 2).sum(dim=1) - nominal).mean()
