@@ -13,20 +13,6 @@ PROBLEM = NewsvendorProblem(9, 1, nonnegative=False)
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
 
-@pytest.fixture
-def model():
-    return DFLRegressor(
-        PROBLEM, hidden_layer_sizes=(8,), max_iter=15, batch_size=16, random_state=0
-    )
-
-
-@pytest.fixture(scope="module")
-def data():
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((120, 3))
-    return X, X @ [1.0, -1.0, 2.0] + rng.standard_normal(120)
-
-
 @quiet
 @pytest.mark.parametrize("problem", [PROBLEM, None, ProvisioningProblem(0.0, 9.0)])
 def test_shapes_of_y(problem, data):
