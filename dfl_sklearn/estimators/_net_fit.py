@@ -191,6 +191,7 @@ class NetFit:
         numbers = batches.numbers
         if training.outcome != "interrupted":
             numbers = batches.refresh()  # of the weights that are kept
+        numbers = numbers | ambiguity_set.report(batches.row_loss)
         return FitResult(self._trimmed(net), [*trainings, training], numbers)
 
     def _train(

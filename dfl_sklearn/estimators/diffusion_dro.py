@@ -104,7 +104,11 @@ class DiffusionDRODFLRegressor(DFLRegressor):
         The nominal model.
     worst_case_ : Bunch
         For the final weights: ``train_regret`` or ``valid_regret`` on real rows,
-        ``worst_regret`` under the worst distribution found, the ``divergence`` it reached, and
+        ``nominal_regret`` under the diffusion model, ``worst_regret`` under the worst
+        distribution found, the ``divergence`` it reached (in the search's unit), its
+        ``row_divergence`` (Kullback-Leibler divergence of its rows from the model's, in nats;
+        estimated for the policy gradient), its ``effective_sample_size``, the
+        ``projected_share`` of the model's rows that were moved into the problem's domain, and
         the ``objective`` that was pushed down.
     ambiguity_set_ : DiffusionBall
         The ambiguity set in its last state.

@@ -50,6 +50,10 @@ class AmbiguitySet(BaseEstimator, ABC):
     def rows(self, row_loss: RowLoss) -> WorstCase:
         """Return the worst rows for the present predictor, whose regret is `row_loss`."""
 
+    def report(self, row_loss: RowLoss) -> dict[str, float]:
+        """Return numbers about the worst case last found, which end up in ``worst_case_``."""
+        return {}
+
     @property
     def refresh_every(self) -> int:
         """Epochs of training between two searches."""

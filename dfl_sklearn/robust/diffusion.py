@@ -42,7 +42,7 @@ class DiffusionBall(AmbiguitySet):
     search_ : WorstCaseSearch
         The search in its last state.
     projected_share_ : float
-        Share of the generated rows last used that were moved into the problem's domain.
+        Share of the generated rows last looked at that were moved into the problem's domain.
 
     References
     ----------
@@ -95,6 +95,17 @@ class DiffusionBall(AmbiguitySet):
 
         found = self.search_.search(table_loss, self.radius)
         return WorstCase(self._split(found.table, found.weight), found.divergence)
+
+    def report(self, row_loss: RowLoss) -> dict[str, float]:
+        """Return the divergence of the rows, the regret under the nominal model, and shares."""
+        nominal = self.search_.nominal()
+        losses = row_loss(self._split(nominal, np.ones(len(nominal))))
+        return {
+            "row_divergence": self.search_.row_divergence(),
+            "nominal_regret": float(losses.mean()),
+            "effective_sample_size": self.search_.effective_sample_size_,
+            "projected_share": self.projected_share_,
+        }
 
     def sample(self, n: int, rng: np.random.Generator) -> CanonicalRows:
         """Draw `n` rows of the worst distribution last found."""

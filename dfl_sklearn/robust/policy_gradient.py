@@ -7,10 +7,12 @@ import numpy as np
 import torch
 
 from .._utils.seeds import named_seed
+from ._neighbors import neighbor_divergence
 from ._reverse import ReverseChain, VelocityNet
 from .generator import DiffusionGenerator
 from .search import SearchResult, TableLoss, WorstCaseSearch
 
+_N_COMPARED = 4096  # rows of each chain from which their divergence is estimated
 _SLACK = 1.05  # share of the radius that may be exceeded before the net is pulled back
 
 
@@ -133,6 +135,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         self._noise_seed = torch.Generator().manual_seed(named_seed(seed, "policy gradient"))
         self.dual_ = self._first_dual = 0.0
         self._is_warm = False
+        self.effective_sample_size_ = float(self.n_trajectories)
 
     def search(self, table_loss: TableLoss, radius: float) -> SearchResult:
         """Fine-tune for the present predictor and sample."""
@@ -155,11 +158,32 @@ class PolicyGradientSearch(WorstCaseSearch):
         table = self._table(start)
         return SearchResult(table, np.full(len(table), 1.0 / len(table)), divergence)
 
+    def nominal(self) -> np.ndarray:
+        """Draw rows from the nominal chain, always the same."""
+        return self._table(self._nominal_coordinates())
+
+    def row_divergence(self) -> float:
+        """Estimate the divergence of the rows from the distances to their nearest neighbours.
+
+        A rough figure: a small divergence may come out slightly below 0, and a large one in
+        many columns a quarter too small.
+        """
+        if self._real.shape[1] == 0:
+            return 0.0
+        generator = torch.Generator().manual_seed(2)
+        worst, _ = self._trajectories(_N_COMPARED, generator)
+        return neighbor_divergence(worst.numpy(), self._nominal_coordinates().numpy())
+
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draw rows from the fine-tuned chain."""
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
         start, _ = self._trajectories(n, generator)
         return self._table(start)
+
+    def _nominal_coordinates(self) -> torch.Tensor:
+        generator = torch.Generator().manual_seed(1)
+        with torch.no_grad():
+            return self._nominal.sample(_N_COMPARED, self._real.shape[1], generator)
 
     # -- the chain ---------------------------------------------------------------------
 

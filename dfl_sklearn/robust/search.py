@@ -28,9 +28,12 @@ class WorstCaseSearch(BaseEstimator, ABC):
     ----------
     refresh_every : int
         Epochs of training between two searches.
+    effective_sample_size_ : float
+        How many rows of equal weight the worst rows last found are worth (Kish).
     """
 
     refresh_every: int = 1
+    effective_sample_size_: float
 
     @abstractmethod
     def start(
@@ -41,6 +44,18 @@ class WorstCaseSearch(BaseEstimator, ABC):
     @abstractmethod
     def search(self, table_loss: TableLoss, radius: float) -> SearchResult:
         """Return the worst rows for the present predictor."""
+
+    @abstractmethod
+    def nominal(self) -> np.ndarray:
+        """Return rows (m, p) of the generator, to compare the worst case with."""
+
+    @abstractmethod
+    def row_divergence(self) -> float:
+        """Return the Kullback-Leibler divergence of the worst rows from the generator's, in nats.
+
+        Exact or estimated; unlike the divergence that a search is held to, it is that of the
+        law of one row whatever the search, so that searches can be compared.
+        """
 
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:

@@ -45,12 +45,14 @@ class TiltedSearch(WorstCaseSearch):
         self.pool_ = generator.sample(self.n_pool, random_state=named_seed(seed, "pool"))
         self.weight_ = np.full(self.n_pool, 1.0 / self.n_pool)
         self.effective_sample_size_ = float(self.n_pool)
+        self._divergence = 0.0
         self._warned = False
 
     def search(self, table_loss: TableLoss, radius: float) -> SearchResult:
         """Weight the pool for the present predictor."""
         nominal = np.full(self.n_pool, 1.0 / self.n_pool)
         self.weight_, divergence = tilt(table_loss(self.pool_), nominal, radius)
+        self._divergence = divergence
         self.effective_sample_size_ = effective_sample_size(self.weight_)
         if self.effective_sample_size_ < _MIN_EFFECTIVE and not self._warned:
             self._warned = True
@@ -62,6 +64,14 @@ class TiltedSearch(WorstCaseSearch):
                 stacklevel=2,
             )
         return SearchResult(self.pool_, self.weight_, divergence)
+
+    def nominal(self) -> np.ndarray:
+        """Return the pool."""
+        return self.pool_
+
+    def row_divergence(self) -> float:
+        """Return the divergence of the weights, which is that of the rows."""
+        return self._divergence
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Resample the pool by its weights."""

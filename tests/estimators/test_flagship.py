@@ -89,6 +89,20 @@ def test_sample_worst_case(data):
     assert cost == pytest.approx(model.worst_case_.worst_regret, rel=0.2)
 
 
+def test_what_is_reported_of_the_worst_case(data):
+    X, y = data
+    model = flagship(radius=0.1).fit(X, y)
+    found, pool = model.worst_case_, model.ambiguity_set_.search_.pool_
+    demand = np.maximum(pool[:, -1], 0.0)
+    cost = PROBLEM.cost(model.decide(pool[:, :-1]), demand)  # the best decision costs nothing
+    assert found.nominal_regret == pytest.approx(cost.mean())
+    weight = model.ambiguity_set_.search_.weight_
+    assert found.worst_regret == pytest.approx(weight @ cost)
+    assert found.row_divergence == pytest.approx(np.sum(weight * np.log(len(pool) * weight)))
+    assert found.effective_sample_size == pytest.approx(1 / np.sum(weight**2))
+    assert found.projected_share == (pool[:, -1] < 0).mean()
+
+
 def test_policy_gradient_trains_too(data):
     X, y = data
     search = PolicyGradientSearch(n_steps=20, n_tail=10, n_trajectories=128, n_warm_up=3)
@@ -96,6 +110,7 @@ def test_policy_gradient_trains_too(data):
     with pytest.warns(ConvergenceWarning):
         model.fit(X, y)
     assert model.worst_case_.divergence <= 0.11
+    assert np.isfinite(model.worst_case_.row_divergence)
     assert model.sample_worst_case(10, random_state=0)[0].shape == (10, 5)
 
 

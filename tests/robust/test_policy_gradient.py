@@ -93,3 +93,22 @@ def test_a_radius_too_large_for_the_pool_warns_with_the_number(nominal):
     tilted = started(TiltedSearch(200), nominal)
     with pytest.warns(match=r"effective sample of only \d+\.\d of 200 rows"):
         tilted.search(linear_loss, 4.0)
+
+
+def test_row_divergence_is_below_that_of_the_paths_and_above_what_the_shift_needs(nominal):
+    generator, _ = nominal
+    pg = started(PolicyGradientSearch(), nominal)
+    for _ in range(3):
+        found = pg.search(linear_loss, 0.2)
+    reference = linear_loss(pg.nominal())
+    shift = (linear_loss(pg.sample(4000, np.random.default_rng(0))).mean() - reference.mean()) / (
+        reference.std()
+    )
+    assert 0.5 * shift**2 - 0.05 < pg.row_divergence() < found.divergence + 0.05
+
+
+def test_row_divergence_of_a_tilt_is_that_of_its_weights(nominal):
+    tilted = started(TiltedSearch(500), nominal)
+    found = tilted.search(linear_loss, 0.1)
+    assert tilted.row_divergence() == found.divergence
+    assert tilted.nominal() is tilted.pool_
