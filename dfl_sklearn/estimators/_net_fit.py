@@ -173,7 +173,9 @@ class NetFit:
     ) -> FitResult:
         """Train on for the worst distribution in the set."""
         try:
-            ambiguity_set.start(self.train, self.problem, named_seed(self.seed, "ambiguity set"))
+            ambiguity_set.start(
+                self.train, self.problem, named_seed(self.seed, "ambiguity set"), self.valid
+            )
             batches = WorstCaseBatches(
                 self,
                 net,

@@ -8,6 +8,7 @@ import torch
 from skorch import NeuralNet
 
 from .._utils.canonical import CanonicalRows
+from .._utils.recent import Recent
 from ..nets.rows import Batches, TrainingRows
 from ..robust.base import AmbiguitySet, WorstCase
 
@@ -46,8 +47,8 @@ class WorstCaseBatches:
         self.nominal_weight = nominal_weight
         self.batch_size = batch_size
         self.generator = generator
-        self._features: np.ndarray | None = None
-        self._tensors: TrainingRows | None = None
+        self._tensors = Recent()
+        self._measured: np.ndarray | None = None
         self._epoch = 0
         self.numbers = self.refresh()
 
@@ -71,31 +72,34 @@ class WorstCaseBatches:
         """Search for the worst case of the present weights and return what training reports."""
         self.worst: WorstCase = self.ambiguity_set.rows(self.row_loss)
         # A search that weights rows has just asked for their losses; another has not.
-        is_known = self.worst.rows.X is self._features
+        is_known = self.worst.rows.X is self._measured
         return self._measure(self._losses if is_known else self.row_loss(self.worst.rows))
 
     def _measure(self, losses: np.ndarray) -> dict[str, float]:
         worst_regret = float(self.worst.rows.weight @ losses)
-        nominal = self.fit.regret(self.net, self.fit.watched)
-        share = self.nominal_weight
         self.numbers = {
-            self.fit.monitored: nominal,
+            self.fit.monitored: self.fit.regret(self.net, self.fit.watched),
             "worst_regret": worst_regret,
             "divergence": self.worst.divergence,
-            "objective": share * nominal + (1 - share) * worst_regret,
         }
+        watched = worst_regret
+        if self.fit.valid is not None:
+            held_out = self.ambiguity_set.held_out_regret(self.row_loss)
+            if held_out is not None:
+                watched = self.numbers["valid_worst_regret"] = held_out
+        share = self.nominal_weight
+        self.numbers["objective"] = share * self.numbers[self.fit.monitored] + (1 - share) * watched
         return self.numbers
 
     def row_loss(self, rows: CanonicalRows) -> np.ndarray:
         """Return the exact regret of the present predictor on any rows."""
         self._losses = self.fit.row_regret(self.net, self._known(rows))
+        self._measured = rows.X
         return self._losses
 
     def _known(self, rows: CanonicalRows) -> TrainingRows:
-        """Return rows as tensors; those met last are recognised and not solved for again."""
-        if rows.X is not self._features or self._tensors is None:
-            self._features, self._tensors = rows.X, self.fit.tensors(rows)
-        return self._tensors
+        """Return rows as tensors; those met before are recognised and not solved for again."""
+        return self._tensors.get(rows.X, lambda: self.fit.tensors(rows))
 
     def _mixture(self) -> TrainingRows:
         worst = self._known(self.worst.rows)

@@ -51,7 +51,7 @@ class DiffusionDRODFLRegressor(DFLRegressor):
         The net, as in :class:`DFLRegressor`.
     generator : DiffusionGenerator, default=None
         The nominal model; None is ``DiffusionGenerator()``.
-    nominal_weight : float, default=0.5
+    nominal_weight : float, default=0.3
         Share of the real rows in robust training, in [0, 1]; 1 is the non-robust fit. Rows from
         a diffusion model are less sharp than real ones, and the real rows keep the predictor
         from forgetting what only they show.
@@ -161,7 +161,7 @@ class DiffusionDRODFLRegressor(DFLRegressor):
         search: WorstCaseSearch | None = None,
         predictor: Callable[[int, int], nn.Module] | NetFactory | NeuralNet | None = None,
         generator: DiffusionGenerator | None = None,
-        nominal_weight: float = 0.5,
+        nominal_weight: float = 0.3,
         memory: str | Memory | None = None,
         loss: DecisionLoss | None = None,
         hidden_layer_sizes: Sequence[int] = (32, 32),

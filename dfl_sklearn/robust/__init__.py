@@ -5,7 +5,7 @@ from .base import AmbiguitySet, WorstCase
 from .diffusion import DiffusionBall
 from .generator import DiffusionGenerator
 from .policy_gradient import PolicyGradientSearch
-from .search import SearchResult, WorstCaseSearch
+from .search import SearchResult, WeightedTable, WorstCaseSearch
 from .tilted import TiltedSearch
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "PolicyGradientSearch",
     "SearchResult",
     "TiltedSearch",
+    "WeightedTable",
     "WorstCase",
     "WorstCaseSearch",
 ]

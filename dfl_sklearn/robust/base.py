@@ -40,15 +40,30 @@ class AmbiguitySet(BaseEstimator, ABC):
     radius: float
 
     @abstractmethod
-    def start(self, rows: CanonicalRows, problem: DecisionProblem, seed: int) -> None:
+    def start(
+        self,
+        rows: CanonicalRows,
+        problem: DecisionProblem,
+        seed: int,
+        held_out: CanonicalRows | None = None,
+    ) -> None:
         """Take up the training rows (canonical, positive weights) of a new fit.
 
-        State is kept in attributes with a trailing underscore.
+        `held_out` are the rows that training watches, where there are such: nothing is to be
+        learnt from them, but :meth:`held_out_regret` may use them. State is kept in attributes
+        with a trailing underscore.
         """
 
     @abstractmethod
     def rows(self, row_loss: RowLoss) -> WorstCase:
         """Return the worst rows for the present predictor, whose regret is `row_loss`."""
+
+    def held_out_regret(self, row_loss: RowLoss) -> float | None:
+        """Return the worst regret on rows that training does not see, or None.
+
+        A flexible net learns the worst rows by heart; this is what tells it when to stop.
+        """
+        return None
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:
         """Return numbers about the worst case last found, which end up in ``worst_case_``."""

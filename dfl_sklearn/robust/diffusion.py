@@ -8,11 +8,12 @@ from sklearn.utils.validation import check_memory
 
 from .._utils.canonical import CanonicalRows
 from .._utils.once import compute_once
+from .._utils.recent import Recent
 from .._utils.seeds import named_seed
 from ..problems.base import DecisionProblem
 from .base import AmbiguitySet, RowLoss, WorstCase
 from .generator import DiffusionGenerator
-from .search import WorstCaseSearch
+from .search import TableLoss, WeightedTable, WorstCaseSearch
 from .tilted import TiltedSearch
 
 
@@ -62,25 +63,36 @@ class DiffusionBall(AmbiguitySet):
         self.search = search
         self.memory = memory
 
-    def start(self, rows: CanonicalRows, problem: DecisionProblem, seed: int) -> None:
+    def start(
+        self,
+        rows: CanonicalRows,
+        problem: DecisionProblem,
+        seed: int,
+        held_out: CanonicalRows | None = None,
+    ) -> None:
         """Fit the generator, or recall it, and start the search."""
         if not self.radius >= 0:
             raise ValueError(f"radius must be at least 0, got {self.radius}.")
         self._problem = problem
         self._n_features = rows.X.shape[1]
-        table = np.concatenate([rows.X, rows.y], axis=1).astype(np.float64)
+        self._recent = Recent()
+        real = _table(rows)
         generator = clone(self.generator) if self.generator is not None else DiffusionGenerator()
         if generator.random_state is None:
             generator.set_params(random_state=named_seed(seed, "generator") % 2**32)
         self.generator_ = compute_once(
             check_memory(self.memory),
-            ("generator", table, rows.weight, generator),
-            lambda: _fitted_to_the_end(generator, table, rows.weight),
+            ("generator", real.table, rows.weight, generator),
+            lambda: _fitted_to_the_end(generator, real.table, rows.weight),
         )
         self.search_ = clone(self.search) if self.search is not None else TiltedSearch()
-        self.search_.start(self.generator_, table, rows.weight, named_seed(seed, "search"))
+        self.search_.start(
+            self.generator_,
+            real,
+            named_seed(seed, "search"),
+            None if held_out is None else _table(held_out),
+        )
         self.projected_share_ = 0.0
-        self._last_table: np.ndarray | None = None
 
     @property
     def refresh_every(self) -> int:
@@ -89,45 +101,53 @@ class DiffusionBall(AmbiguitySet):
 
     def rows(self, row_loss: RowLoss) -> WorstCase:
         """Search for the worst rows for the present predictor."""
+        found = self.search_.search(self._table_loss(row_loss), self.radius)
+        rows, self.projected_share_ = self._split(found.table, found.weight)
+        return WorstCase(rows, found.divergence)
 
-        def table_loss(table: np.ndarray) -> np.ndarray:
-            return row_loss(self._split(table, np.ones(len(table))))
-
-        found = self.search_.search(table_loss, self.radius)
-        return WorstCase(self._split(found.table, found.weight), found.divergence)
+    def held_out_regret(self, row_loss: RowLoss) -> float:
+        """Return the regret of the worst case on generated rows kept apart."""
+        return self.search_.held_out_regret(self._table_loss(row_loss), self.radius)
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:
         """Return the divergence of the rows, the regret under the nominal model, and shares."""
         nominal = self.search_.nominal()
-        losses = row_loss(self._split(nominal, np.ones(len(nominal))))
         return {
             "row_divergence": self.search_.row_divergence(),
-            "nominal_regret": float(losses.mean()),
+            "nominal_regret": float(nominal.weight @ self._table_loss(row_loss)(nominal.table)),
             "effective_sample_size": self.search_.effective_sample_size_,
             "projected_share": self.projected_share_,
         }
 
     def sample(self, n: int, rng: np.random.Generator) -> CanonicalRows:
         """Draw `n` rows of the worst distribution last found."""
-        return self._split(self.search_.sample(n, rng), np.ones(n))
+        return self._split(self.search_.sample(n, rng), np.ones(n))[0]
 
     def nominal(self, n: int, seed: int) -> CanonicalRows:
         """Draw `n` rows of the nominal model."""
-        return self._split(self.generator_.sample(n, random_state=seed), np.ones(n))
+        return self._split(self.generator_.sample(n, random_state=seed), np.ones(n))[0]
 
-    def _split(self, table: np.ndarray, weight: np.ndarray) -> CanonicalRows:
-        """Split a table into features and projected parameters, the same arrays for the same table.
+    def _table_loss(self, row_loss: RowLoss) -> TableLoss:
+        return lambda table: row_loss(self._split(table, np.ones(len(table)))[0])
 
-        Training recognises rows that it has met by their arrays, and solves for their best
-        decisions once.
+    def _split(self, table: np.ndarray, weight: np.ndarray) -> tuple[CanonicalRows, float]:
+        """Split a table into features and projected parameters, with the share projected.
+
+        The same table gives the same arrays: training recognises rows that it has met by them,
+        and solves for their best decisions once.
         """
-        if table is not self._last_table:
-            y, self.projected_share_ = self._problem.project_parameters(
-                table[:, self._n_features :]
-            )
-            self._last_split = table[:, : self._n_features], y
-            self._last_table = table
-        return CanonicalRows(*self._last_split, weight)
+
+        def split() -> tuple[np.ndarray, np.ndarray, float]:
+            y, share = self._problem.project_parameters(table[:, self._n_features :])
+            return table[:, : self._n_features], y, share
+
+        X, y, share = self._recent.get(table, split)
+        return CanonicalRows(X, y, weight), share
+
+
+def _table(rows: CanonicalRows) -> WeightedTable:
+    table = np.concatenate([rows.X, rows.y], axis=1).astype(np.float64)
+    return WeightedTable(table, rows.weight / rows.weight.sum())
 
 
 def _fitted_to_the_end(

@@ -10,7 +10,7 @@ from .._utils.seeds import named_seed
 from ._neighbors import neighbor_divergence
 from ._reverse import ReverseChain, VelocityNet
 from .generator import DiffusionGenerator
-from .search import SearchResult, TableLoss, WorstCaseSearch
+from .search import SearchResult, TableLoss, WeightedTable, WorstCaseSearch
 
 _N_COMPARED = 4096  # rows of each chain from which their divergence is estimated
 _SLACK = 1.05  # share of the radius that may be exceeded before the net is pulled back
@@ -111,7 +111,11 @@ class PolicyGradientSearch(WorstCaseSearch):
         self.dual_step = dual_step
 
     def start(
-        self, generator: DiffusionGenerator, table: np.ndarray, weight: np.ndarray, seed: int
+        self,
+        generator: DiffusionGenerator,
+        real: WeightedTable,
+        seed: int,
+        held_out: WeightedTable | None = None,
     ) -> None:
         """Copy the nominal net."""
         if self.divergence not in ("kl", "score_matching"):
@@ -129,8 +133,8 @@ class PolicyGradientSearch(WorstCaseSearch):
         self._tail_length = min(self.n_tail, len(schedule) - 1)
         self.denoiser_ = deepcopy(generator.denoiser_)
         self._present = ReverseChain(VelocityNet(self.denoiser_), schedule)
-        self._real = torch.as_tensor(generator._coordinates.forward(table))
-        self._real_weight = torch.as_tensor(weight / weight.sum())
+        self._real = torch.as_tensor(generator._coordinates.forward(real.table))
+        self._real_weight = torch.as_tensor(real.weight)
         self._optimizer = torch.optim.Adam(self.denoiser_.parameters(), lr=self.learning_rate)
         self._noise_seed = torch.Generator().manual_seed(named_seed(seed, "policy gradient"))
         self.dual_ = self._first_dual = 0.0
@@ -154,13 +158,19 @@ class PolicyGradientSearch(WorstCaseSearch):
             advantage = (regret - regret.mean()) / (regret.std() + 1e-12)
             self._ascend(tail, advantage, radius)
         divergence = self._pull_back(radius)
-        start, _ = self._trajectories(self.n_trajectories)
-        table = self._table(start)
+        table, self._held_out = (
+            self._table(self._trajectories(self.n_trajectories)[0]) for _ in range(2)
+        )
         return SearchResult(table, np.full(len(table), 1.0 / len(table)), divergence)
 
-    def nominal(self) -> np.ndarray:
+    def held_out_regret(self, table_loss: TableLoss, radius: float) -> float:
+        """Return the mean regret on other rows of the chain last found."""
+        return float(table_loss(self._held_out).mean())
+
+    def nominal(self) -> WeightedTable:
         """Draw rows from the nominal chain, always the same."""
-        return self._table(self._nominal_coordinates())
+        table = self._table(self._nominal_coordinates())
+        return WeightedTable(table, np.full(len(table), 1.0 / len(table)))
 
     def row_divergence(self) -> float:
         """Estimate the divergence of the rows from the distances to their nearest neighbours.

@@ -13,6 +13,13 @@ TableLoss = Callable[[np.ndarray], np.ndarray]
 """Regret (n,) of the present predictor on rows (n, p) of the generator's table."""
 
 
+class WeightedTable(NamedTuple):
+    """Rows (n, p) of the generator's table, and positive weights (n,) summing to 1."""
+
+    table: np.ndarray
+    weight: np.ndarray
+
+
 class SearchResult(NamedTuple):
     """Rows of the table (n, p), weights (n,) summing to 1, and the divergence reached."""
 
@@ -37,7 +44,11 @@ class WorstCaseSearch(BaseEstimator, ABC):
 
     @abstractmethod
     def start(
-        self, generator: DiffusionGenerator, table: np.ndarray, weight: np.ndarray, seed: int
+        self,
+        generator: DiffusionGenerator,
+        real: WeightedTable,
+        seed: int,
+        held_out: WeightedTable | None = None,
     ) -> None:
         """Take up a fitted generator, and the rows it was fitted on, at the start of a fit."""
 
@@ -46,8 +57,12 @@ class WorstCaseSearch(BaseEstimator, ABC):
         """Return the worst rows for the present predictor."""
 
     @abstractmethod
-    def nominal(self) -> np.ndarray:
-        """Return rows (m, p) of the generator, to compare the worst case with."""
+    def held_out_regret(self, table_loss: TableLoss, radius: float) -> float:
+        """Return the mean regret of the worst case on rows that :meth:`search` did not return."""
+
+    @abstractmethod
+    def nominal(self) -> WeightedTable:
+        """Return rows of the nominal distribution, to compare the worst case with."""
 
     @abstractmethod
     def row_divergence(self) -> float:

@@ -8,66 +8,87 @@ from sklearn.exceptions import ConvergenceWarning
 from .._utils.seeds import named_seed
 from ._tilt import effective_sample_size, tilt
 from .generator import DiffusionGenerator
-from .search import SearchResult, TableLoss, WorstCaseSearch
+from .search import SearchResult, TableLoss, WeightedTable, WorstCaseSearch
 
 _MIN_EFFECTIVE = 30.0
 
 
 class TiltedSearch(WorstCaseSearch):
-    r"""Weight a pool of nominal samples by the exponential of their regret.
+    r"""Weight a pool of nominal rows by the exponential of their regret.
 
-    Over all distributions within `radius` nats of the generator's, the one with the largest
-    mean regret is :math:`P^* \sim P_0 \exp(r / \tau)`. On a pool drawn from the generator it is
-    a weighting, with no approximation but the pool's size.
+    Over all distributions within `radius` nats of a nominal one, that with the largest mean
+    regret is :math:`P^* \sim P_0 \exp(r / \tau)`. On a pool of nominal rows it is a weighting,
+    with no approximation but the pool's size. The nominal distribution is a mixture of the
+    generator and the training rows: the rows are sharp but few, the generator's are many.
 
     Parameters
     ----------
     n_pool : int, default=10_000
         Number of samples drawn from the generator, once per fit.
+    real_share : float, default=0.3
+        Weight of the training rows in the nominal distribution, in [0, 1): 0 is the generator
+        alone.
 
     Attributes
     ----------
-    pool_ : ndarray of shape (n_pool, p)
-        The samples.
-    weight_ : ndarray of shape (n_pool,)
+    pool_ : ndarray of shape (m, p)
+        The generated rows, and the training rows where `real_share` is above 0.
+    weight_ : ndarray of shape (m,)
         Weights of the worst distribution last found.
     effective_sample_size_ : float
         How many equal weights they are worth; small where the radius asks too much of the pool.
     """
 
-    def __init__(self, n_pool: int = 10_000) -> None:
+    def __init__(self, n_pool: int = 10_000, real_share: float = 0.3) -> None:
         self.n_pool = n_pool
+        self.real_share = real_share
 
     def start(
-        self, generator: DiffusionGenerator, table: np.ndarray, weight: np.ndarray, seed: int
+        self,
+        generator: DiffusionGenerator,
+        real: WeightedTable,
+        seed: int,
+        held_out: WeightedTable | None = None,
     ) -> None:
-        """Draw the pool."""
-        self.pool_ = generator.sample(self.n_pool, random_state=named_seed(seed, "pool"))
-        self.weight_ = np.full(self.n_pool, 1.0 / self.n_pool)
-        self.effective_sample_size_ = float(self.n_pool)
+        """Draw the pool, and another to watch the worst case on."""
+        if not 0 <= self.real_share < 1:
+            raise ValueError(f"real_share must be in [0, 1), got {self.real_share}.")
+        self._nominal = self._mixture(generator, self.n_pool, named_seed(seed, "pool"), real)
+        self.pool_, self.weight_ = self._nominal
+        self._held_out = (
+            None
+            if held_out is None
+            else self._mixture(generator, self.n_pool, named_seed(seed, "held out"), held_out)
+        )
+        self.effective_sample_size_ = effective_sample_size(self.weight_)
         self._divergence = 0.0
         self._warned = False
 
     def search(self, table_loss: TableLoss, radius: float) -> SearchResult:
         """Weight the pool for the present predictor."""
-        nominal = np.full(self.n_pool, 1.0 / self.n_pool)
-        self.weight_, divergence = tilt(table_loss(self.pool_), nominal, radius)
+        self.weight_, divergence = tilt(table_loss(self.pool_), self._nominal.weight, radius)
         self._divergence = divergence
         self.effective_sample_size_ = effective_sample_size(self.weight_)
         if self.effective_sample_size_ < _MIN_EFFECTIVE and not self._warned:
             self._warned = True
             warnings.warn(
                 f"At radius={radius} the worst case rests on an effective sample of only "
-                f"{self.effective_sample_size_:.1f} of {self.n_pool} rows. Lower the radius or "
-                "raise n_pool.",
+                f"{self.effective_sample_size_:.1f} of {len(self.pool_)} rows. Lower the radius "
+                "or raise n_pool.",
                 ConvergenceWarning,
                 stacklevel=2,
             )
         return SearchResult(self.pool_, self.weight_, divergence)
 
-    def nominal(self) -> np.ndarray:
-        """Return the pool."""
-        return self.pool_
+    def held_out_regret(self, table_loss: TableLoss, radius: float) -> float:
+        """Return the regret of the worst weights of a pool that is not trained on."""
+        pool = self._nominal if self._held_out is None else self._held_out
+        losses = table_loss(pool.table)
+        return float(tilt(losses, pool.weight, radius)[0] @ losses)
+
+    def nominal(self) -> WeightedTable:
+        """Return the pool with its nominal weights."""
+        return self._nominal
 
     def row_divergence(self) -> float:
         """Return the divergence of the weights, which is that of the rows."""
@@ -75,4 +96,17 @@ class TiltedSearch(WorstCaseSearch):
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Resample the pool by its weights."""
-        return self.pool_[rng.choice(self.n_pool, size=n, p=self.weight_)]
+        return self.pool_[rng.choice(len(self.pool_), size=n, p=self.weight_)]
+
+    def _mixture(
+        self, generator: DiffusionGenerator, n: int, seed: int, real: WeightedTable
+    ) -> WeightedTable:
+        """Return the generator's rows and real ones, weighted by their shares."""
+        generated = generator.sample(n, random_state=seed)
+        weight = np.full(n, (1.0 - self.real_share) / n)
+        if self.real_share == 0:
+            return WeightedTable(generated, weight)
+        return WeightedTable(
+            np.concatenate([generated, real.table]),
+            np.concatenate([weight, self.real_share * real.weight]),
+        )

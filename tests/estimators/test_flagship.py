@@ -92,15 +92,36 @@ def test_sample_worst_case(data):
 def test_what_is_reported_of_the_worst_case(data):
     X, y = data
     model = flagship(radius=0.1).fit(X, y)
-    found, pool = model.worst_case_, model.ambiguity_set_.search_.pool_
+    found, search = model.worst_case_, model.ambiguity_set_.search_
+    pool, nominal = search.nominal()
     demand = np.maximum(pool[:, -1], 0.0)
     cost = PROBLEM.cost(model.decide(pool[:, :-1]), demand)  # the best decision costs nothing
-    assert found.nominal_regret == pytest.approx(cost.mean())
-    weight = model.ambiguity_set_.search_.weight_
+    assert found.nominal_regret == pytest.approx(nominal @ cost)
+    weight = search.weight_
     assert found.worst_regret == pytest.approx(weight @ cost)
-    assert found.row_divergence == pytest.approx(np.sum(weight * np.log(len(pool) * weight)))
+    assert found.row_divergence == pytest.approx(np.sum(weight * np.log(weight / nominal)))
     assert found.effective_sample_size == pytest.approx(1 / np.sum(weight**2))
     assert found.projected_share == (pool[:, -1] < 0).mean()
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        TiltedSearch(300),
+        PolicyGradientSearch(n_steps=8, n_tail=4, n_trajectories=64, n_rounds=1, n_warm_up=2),
+    ],
+)
+def test_with_early_stopping_the_worst_case_is_watched_on_rows_not_trained_on(data, search):
+    X, y = data
+    model = flagship(
+        search=search, early_stopping=True, nominal_weight=0.25, hidden_layer_sizes=(8,)
+    ).fit(X, y)
+    robust = model.history_.dropna(subset="objective")
+    watched = 0.25 * robust["valid_regret"] + 0.75 * robust["valid_worst_regret"]
+    np.testing.assert_allclose(robust["objective"], watched)
+    assert (robust["valid_worst_regret"] != robust["worst_regret"]).all()
+    # The weights kept are those of the best epoch, also if the search has moved on since.
+    assert "valid_worst_regret" in model.worst_case_
 
 
 def test_policy_gradient_trains_too(data):

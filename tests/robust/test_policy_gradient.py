@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from dfl_sklearn.robust import DiffusionGenerator, PolicyGradientSearch, TiltedSearch
+from dfl_sklearn.robust.search import WeightedTable
 
 SLOPE = np.array([1.0, -1.0, 2.0])
 
@@ -21,7 +22,7 @@ def nominal():
 
 def started(search, nominal):
     generator, Z = nominal
-    search.start(generator, Z, np.ones(len(Z)), 0)
+    search.start(generator, WeightedTable(Z, np.full(len(Z), 1 / len(Z))), 0)
     return search
 
 
@@ -77,7 +78,7 @@ def test_unknown_divergence(nominal):
 
 def test_tilted_mean_is_the_closed_form(nominal):
     generator, _ = nominal
-    tilted = started(TiltedSearch(20_000), nominal)
+    tilted = started(TiltedSearch(20_000, real_share=0), nominal)
     reference = linear_loss(generator.sample(20_000, random_state=1))
     for radius in (0.05, 0.2, 0.5):
         result = tilted.search(linear_loss, radius)
@@ -90,17 +91,16 @@ def test_tilted_mean_is_the_closed_form(nominal):
 
 
 def test_a_radius_too_large_for_the_pool_warns_with_the_number(nominal):
-    tilted = started(TiltedSearch(200), nominal)
+    tilted = started(TiltedSearch(200, real_share=0), nominal)
     with pytest.warns(match=r"effective sample of only \d+\.\d of 200 rows"):
         tilted.search(linear_loss, 4.0)
 
 
 def test_row_divergence_is_below_that_of_the_paths_and_above_what_the_shift_needs(nominal):
-    generator, _ = nominal
     pg = started(PolicyGradientSearch(), nominal)
     for _ in range(3):
         found = pg.search(linear_loss, 0.2)
-    reference = linear_loss(pg.nominal())
+    reference = linear_loss(pg.nominal().table)
     shift = (linear_loss(pg.sample(4000, np.random.default_rng(0))).mean() - reference.mean()) / (
         reference.std()
     )
@@ -111,4 +111,39 @@ def test_row_divergence_of_a_tilt_is_that_of_its_weights(nominal):
     tilted = started(TiltedSearch(500), nominal)
     found = tilted.search(linear_loss, 0.1)
     assert tilted.row_divergence() == found.divergence
-    assert tilted.nominal() is tilted.pool_
+    assert tilted.nominal().table is tilted.pool_
+
+
+def test_the_pool_holds_the_real_rows_with_their_share_and_weights(nominal):
+    generator, Z = nominal
+    weight = np.random.default_rng(0).uniform(size=len(Z))
+    search = TiltedSearch(500, real_share=0.3)
+    search.start(generator, WeightedTable(Z, weight / weight.sum()), 0)
+    pool, share = search.nominal()
+    np.testing.assert_array_equal(pool[500:], Z)
+    np.testing.assert_allclose(share[500:], 0.3 * weight / weight.sum())
+    np.testing.assert_allclose(share[:500], 0.7 / 500)
+    assert search.search(linear_loss, 0.0).weight @ linear_loss(pool) == pytest.approx(
+        share @ linear_loss(pool)
+    )
+
+
+def test_held_out_regret_is_that_of_another_pool(nominal):
+    generator, Z = nominal
+    halves = [WeightedTable(half, np.full(500, 1 / 500)) for half in (Z[:500], Z[500:])]
+    search = TiltedSearch(5000)
+    search.start(generator, halves[0], 0, halves[1])
+    found = search.search(linear_loss, 0.1)
+    held_out = search.held_out_regret(linear_loss, 0.1)
+    inside = found.weight @ linear_loss(found.table)
+    assert held_out != inside
+    spread = linear_loss(Z).std()
+    assert held_out == pytest.approx(np.sqrt(0.2) * spread, abs=0.15 * spread)
+    search.start(generator, halves[0], 0)
+    assert search.held_out_regret(linear_loss, 0.1) == pytest.approx(inside)
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0])
+def test_real_share_out_of_range(nominal, share):
+    with pytest.raises(ValueError, match=r"real_share must be in \[0, 1\)"):
+        started(TiltedSearch(50, real_share=share), nominal)

@@ -1,0 +1,28 @@
+"""Results remembered for the arrays that they were computed from."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+
+class Recent:
+    """Remember the results for the last few arrays met, told apart by identity.
+
+    Training looks at the same arrays again and again: what is costly to find out about one, its
+    best decisions for instance, is found once. An array must not change while it is remembered.
+    """
+
+    def __init__(self, size: int = 3) -> None:
+        self.size = size
+        self._kept: list[tuple[np.ndarray, Any]] = []
+
+    def get(self, array: np.ndarray, compute: Callable[[], Any]) -> Any:
+        """Return what is remembered for `array`, or compute and remember it."""
+        for i, (known, value) in enumerate(self._kept):
+            if known is array:
+                self._kept.insert(0, self._kept.pop(i))
+                return value
+        value = compute()
+        self._kept = [(array, value), *self._kept][: self.size]
+        return value

@@ -1,0 +1,218 @@
+"""Splitters that hold out a shift, so that a search can choose what is robust to it.
+
+A random hold-out has the law of the training rows. A model chosen on it is chosen for data that
+do not shift: the radius of an ambiguity set then comes out at 0, or nearly. These splitters make
+the held-out rows differ from the training rows.
+"""
+
+from collections.abc import Iterator
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.cluster import KMeans
+from sklearn.model_selection import BaseCrossValidator, KFold, ShuffleSplit, cross_val_predict
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_array
+
+from ._utils.rows import as_rows
+from .problems.base import DecisionProblem
+
+__all__ = ["ClusterSplit", "CostTailSplit"]
+
+
+class CostTailSplit(BaseCrossValidator):
+    """Random hold-outs in which the rows that cost most are more frequent than in training.
+
+    The rows are ranked by their regret under a reference decision. The upper `tail_fraction` of
+    them is the tail. Training sets are random, tail included; in the test sets the rows of the
+    tail are repeated until they make up `tail_share`. What is asked of a model is thus that it
+    bears costly rows becoming common, having seen few of them.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+    n_splits : int, default=5
+    tail_fraction : float, default=0.1
+        Share of the rows that is the tail, in (0, 1).
+    tail_share : float, default=0.3
+        Share of the tail in the test sets, in (0, 1); as near as whole repetitions allow.
+    test_size : float or int, default=0.25
+        Share or number of the rows held out.
+    estimator : estimator, default=None
+        Whose decisions rank the rows, by predictions for rows that it was not fitted on (five
+        folds). None is the best constant decision.
+    random_state : int, RandomState or None, default=None
+
+    Notes
+    -----
+    Rows of a test set occur repeatedly, which ``GridSearchCV`` and ``cross_val_score`` accept and
+    ``cross_val_predict`` does not.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.model_selection import CostTailSplit
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> X, y = make_newsvendor(400, random_state=0)
+    >>> splitter = CostTailSplit(NewsvendorProblem(9, 1), n_splits=1, random_state=0)
+    >>> train, test = next(splitter.split(X, y))
+    >>> len(train), len(np.unique(test))
+    (300, 100)
+    >>> bool(y[test].mean() > y[train].mean())
+    True
+    """
+
+    def __init__(
+        self,
+        problem: DecisionProblem,
+        n_splits: int = 5,
+        *,
+        tail_fraction: float = 0.1,
+        tail_share: float = 0.3,
+        test_size: float | int = 0.25,
+        estimator: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.problem = problem
+        self.n_splits = n_splits
+        self.tail_fraction = tail_fraction
+        self.tail_share = tail_share
+        self.test_size = test_size
+        self.estimator = estimator
+        self.random_state = random_state
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of splits."""
+        return self.n_splits
+
+    def split(
+        self, X: ArrayLike, y: ArrayLike | None = None, groups: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the row numbers of training and test sets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters of the problem; needed.
+        groups : None
+            Not used.
+
+        Yields
+        ------
+        train : ndarray of int
+        test : ndarray of int
+            With rows of the tail repeated.
+
+        Raises
+        ------
+        ValueError
+            If `y` is missing, a share is not in (0, 1), or a test set has no row of the tail.
+        """
+        for name in ("tail_fraction", "tail_share"):
+            value = getattr(self, name)
+            if not isinstance(value, float | np.floating) or not 0 < value < 1:
+                raise ValueError(f"{name} must be in (0, 1), got {value!r}.")
+        if y is None:
+            raise ValueError("CostTailSplit needs y: the rows are ranked by what they cost.")
+        in_tail = self._in_tail(X, as_rows(y, "y"))
+        shuffles = ShuffleSplit(
+            self.n_splits, test_size=self.test_size, random_state=self.random_state
+        )
+        for train, test in shuffles.split(X, y):
+            tail, rest = test[in_tail[test]], test[~in_tail[test]]
+            if not len(tail) or not len(rest):
+                raise ValueError(
+                    f"A test set of {len(test)} rows has {len(tail)} of the tail (tail_fraction="
+                    f"{self.tail_fraction}); it needs some of both. Raise test_size."
+                )
+            odds = self.tail_share / (1 - self.tail_share) * len(rest) / len(tail)
+            yield train, np.concatenate([rest, np.repeat(tail, max(1, round(odds)))])
+
+    def _in_tail(self, X: Any, y: np.ndarray) -> np.ndarray:
+        """Return, for each row, whether it is among the costliest."""
+        if self.estimator is None:
+            decisions = self.problem.solve(y[None], scenario_weight=np.ones(len(y)))
+            decisions = np.repeat(np.atleast_2d(decisions), len(y), axis=0)
+        else:
+            folds = KFold(5, shuffle=True, random_state=0)
+            target = y[:, 0] if y.shape[1] == 1 else y
+            predicted = cross_val_predict(self.estimator, X, target, cv=folds)
+            decisions = self.problem.solve(predicted)
+        regret = self.problem.cost(decisions, y) - self.problem.optimal_cost(y)
+        n_tail = max(1, round(self.tail_fraction * len(y)))
+        in_tail = np.zeros(len(y), dtype=bool)
+        in_tail[np.argsort(-regret, kind="stable")[:n_tail]] = True
+        return in_tail
+
+
+class ClusterSplit(BaseCrossValidator):
+    """Hold out one cluster of X after the other: rows whose features are unlike those trained on.
+
+    Clusters are found by k-means on standardised columns.
+
+    Parameters
+    ----------
+    n_splits : int, default=5
+        Number of clusters.
+    random_state : int, RandomState or None, default=None
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.model_selection import ClusterSplit
+    >>> X = np.array([[0.0], [0.1], [5.0], [5.1], [5.2], [9.0]])
+    >>> for train, test in ClusterSplit(3, random_state=0).split(X):
+    ...     print(train, test)
+    [2 3 4 5] [0 1]
+    [0 1 5] [2 3 4]
+    [0 1 2 3 4] [5]
+    """
+
+    def __init__(
+        self, n_splits: int = 5, *, random_state: int | np.random.RandomState | None = None
+    ) -> None:
+        self.n_splits = n_splits
+        self.random_state = random_state
+
+    def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
+        """Return the number of clusters."""
+        return self.n_splits
+
+    def split(
+        self, X: ArrayLike, y: Any = None, groups: Any = None
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield the row numbers of training and test sets, clusters in the order of the rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Numbers only.
+        y, groups : None
+            Not used.
+
+        Yields
+        ------
+        train, test : ndarray of int
+
+        Raises
+        ------
+        ValueError
+            If X has fewer distinct rows than clusters are asked for.
+        """
+        if not isinstance(self.n_splits, Integral) or self.n_splits < 2:
+            raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
+        table = check_array(X, dtype=np.float64)
+        if len(np.unique(table, axis=0)) < self.n_splits:
+            raise ValueError(
+                f"X has {len(np.unique(table, axis=0))} distinct rows, too few for "
+                f"n_splits={self.n_splits} clusters."
+            )
+        means = KMeans(self.n_splits, n_init=10, random_state=self.random_state)
+        labels = means.fit_predict(StandardScaler().fit_transform(table))
+        _, first = np.unique(labels, return_index=True)
+        for label in labels[np.sort(first)]:
+            yield np.flatnonzero(labels != label), np.flatnonzero(labels == label)

@@ -1,0 +1,139 @@
+"""Splitters that hold out a shift."""
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+
+from dfl_sklearn import DFLRegressor
+from dfl_sklearn.datasets import make_newsvendor
+from dfl_sklearn.metrics import make_regret_scorer
+from dfl_sklearn.model_selection import ClusterSplit, CostTailSplit
+from dfl_sklearn.problems import NewsvendorProblem, SquaredErrorProblem
+
+PROBLEM = NewsvendorProblem(9, 1)
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_newsvendor(400, random_state=0)
+
+
+def test_training_sets_are_random_and_test_sets_dwell_on_the_tail(data):
+    X, y = data
+    constant = np.sort(y)[int(np.ceil(0.9 * len(y))) - 1]
+    regret = 9 * np.maximum(y - constant, 0) + np.maximum(constant - y, 0)
+    in_tail = np.zeros(len(y), dtype=bool)
+    in_tail[np.argsort(-regret, kind="stable")[:40]] = True
+    splits = list(CostTailSplit(PROBLEM, 20, tail_share=0.4, random_state=0).split(X, y))
+    assert len(splits) == 20
+    for train, test in splits:
+        assert sorted([*train, *np.unique(test)]) == list(range(400))
+        assert len(train) == 300
+        assert in_tail[test].mean() == pytest.approx(0.4, abs=0.1)
+        rest = test[~in_tail[test]]
+        assert len(np.unique(rest)) == len(rest)  # only the tail is repeated
+    share = np.mean([in_tail[train].mean() for train, _ in splits])
+    assert share == pytest.approx(0.1, abs=0.01)
+
+
+def test_the_tail_under_a_reference_model_is_where_that_model_errs():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((300, 2))
+    y = 5 * X[:, 0] + np.where(rng.uniform(size=300) < 0.1, 8.0, 0.1) * rng.standard_normal(300)
+    errors = np.abs(y - 5 * X[:, 0])
+    problem = SquaredErrorProblem()
+    splitters = [
+        CostTailSplit(problem, 10, estimator=estimator, random_state=0)
+        for estimator in (LinearRegression(), None)
+    ]
+    by_model, by_constant = (
+        np.mean([errors[test].mean() for _, test in each.split(X, y)]) for each in splitters
+    )
+    assert by_model > 1.15 * by_constant > 1.15 * errors.mean()
+
+
+def test_several_outputs_and_frames(data):
+    pandas = pytest.importorskip("pandas")
+    X, y = make_newsvendor(100, n_products=2, random_state=0)
+    problem = NewsvendorProblem([9, 3], 1)
+    arrays = list(CostTailSplit(problem, 2, test_size=40, random_state=0).split(X, y))
+    frames = list(
+        CostTailSplit(problem, 2, test_size=40, random_state=0).split(
+            pandas.DataFrame(X), pandas.DataFrame(y)
+        )
+    )
+    for (train, test), (train_2, test_2) in zip(arrays, frames, strict=True):
+        np.testing.assert_array_equal(train, train_2)
+        np.testing.assert_array_equal(test, test_2)
+        assert len(train) == 60
+
+
+def test_a_search_by_the_costly_tail_chooses_the_more_careful_model(data):
+    X, y = data
+    grid = {"problem": [NewsvendorProblem(1, 1), NewsvendorProblem(9, 1), NewsvendorProblem(60, 1)]}
+    model = DFLRegressor(hidden_layer_sizes=(), random_state=0)
+    scorer = make_regret_scorer(PROBLEM)
+    chosen = {
+        name: GridSearchCV(model, grid, cv=cv, scoring=scorer).fit(X, y).best_params_["problem"]
+        for name, cv in {
+            "random": 3,
+            "tail": CostTailSplit(PROBLEM, 3, tail_share=0.9, random_state=0),
+        }.items()
+    }
+    assert chosen["random"].underage_cost == 9
+    assert chosen["tail"].underage_cost == 60
+
+
+def test_same_seed_same_splits_and_a_cloned_search_keeps_them(data):
+    X, y = data
+    splitter = CostTailSplit(PROBLEM, 2, random_state=3)
+    search = clone(GridSearchCV(LinearRegression(), {}, cv=splitter))
+    for (_, one), (_, other) in zip(splitter.split(X, y), search.cv.split(X, y), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert "tail_share=0.3" in repr(splitter)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"tail_share": 1.0}, r"tail_share must be in \(0, 1\), got 1.0"),
+        ({"tail_fraction": 0}, r"tail_fraction must be in \(0, 1\), got 0"),
+        ({"test_size": 1, "n_splits": 1}, "A test set of 1 rows has .* Raise test_size"),
+    ],
+)
+def test_what_cannot_be_held_out(data, params, message):
+    with pytest.raises(ValueError, match=message):
+        list(CostTailSplit(PROBLEM, random_state=0, **params).split(*data))
+
+
+def test_costs_need_y(data):
+    with pytest.raises(ValueError, match="needs y"):
+        next(CostTailSplit(PROBLEM).split(data[0]))
+
+
+def test_clusters_are_held_out_one_by_one():
+    rng = np.random.default_rng(0)
+    centres = np.array([[0, 0], [10, 0], [0, 1000.0]])
+    label = rng.integers(3, size=90)
+    X = centres[label] + rng.standard_normal((90, 2)) * [1, 100]
+    splits = list(ClusterSplit(3, random_state=0).split(X))
+    assert sorted(np.concatenate([test for _, test in splits])) == list(range(90))
+    for train, test in splits:
+        assert len(np.unique(label[test])) == 1
+        assert not np.intersect1d(train, test).size
+    assert splits[0][1][0] == 0
+    scores = cross_val_score(LinearRegression(), X, X[:, 0], cv=ClusterSplit(3, random_state=0))
+    assert len(scores) == 3
+
+
+@pytest.mark.parametrize("n_splits", [1, 2.5])
+def test_a_single_cluster_cannot_be_held_out(n_splits):
+    with pytest.raises(ValueError, match="n_splits must be an integer of at least 2"):
+        next(ClusterSplit(n_splits).split(np.arange(6.0)[:, None]))
+
+
+def test_more_clusters_than_distinct_rows():
+    with pytest.raises(ValueError, match="2 distinct rows, too few for n_splits=3"):
+        next(ClusterSplit(3).split([[0.0], [0.0], [1.0]]))
