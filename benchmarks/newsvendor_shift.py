@@ -6,12 +6,14 @@ same rule for all: the largest value whose mean cost on nominal rows held out fo
 5 % of plain decision-focused training with the same predictor. Reported on other rows: the price,
 the cost under each shift, and the worst, which is the largest over shifts of the mean over seeds.
 
-Run ``python benchmarks/newsvendor_shift.py``; finished cells are kept in results/scratch, and
-results/newsvendor_shift.csv and .md are written at the end.
+Run ``python benchmarks/newsvendor_shift.py``; results/newsvendor_shift.csv and .md are written at
+the end. Finished cells are kept in results/scratch; ``--fresh`` runs them again, as must be done
+when the package changes.
 """
 
 import argparse
 import json
+import shutil
 import time
 import warnings
 from pathlib import Path
@@ -204,8 +206,11 @@ def main():
     parser.add_argument("--methods", nargs="*", default=None)
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--fresh", action="store_true", help="run finished cells again")
     args = parser.parse_args()
     cache = args.results / "scratch" / "newsvendor_shift"
+    if args.fresh:
+        shutil.rmtree(cache, ignore_errors=True)
     cache.mkdir(parents=True, exist_ok=True)
     jobs = [
         (name, predictor, knob, seed)

@@ -8,7 +8,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from .modules import MLP, WindowLSTM
+from .modules import MLP, ScaleEquivariant, WindowLSTM
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
     "identity": nn.Identity,
@@ -97,3 +97,40 @@ class LSTMPredictor(NetFactory):
                 f"X has {n_in} features, which is not a multiple of n_channels={self.n_channels}."
             )
         return WindowLSTM(self.n_channels, self.hidden_size, self.num_layers, n_out, generator)
+
+
+class ScaleEquivariantPredictor(NetFactory):
+    """A perceptron of each row divided by its own mean size, and multiplied by it in the end.
+
+    Doubled features give a doubled prediction, so that what was learnt at one level of demand
+    holds at another. For features and targets in one unit with a zero that means nothing, such
+    as the lags of a series; use it with ``standardize=False``, which keeps that zero.
+
+    Parameters
+    ----------
+    hidden_layer_sizes : sequence of int, default=()
+        Widths of the hidden layers; ``()`` is a linear model.
+    activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
+        Activation of the hidden layers.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.nets import ScaleEquivariantPredictor
+    >>> X = np.random.default_rng(0).uniform(1, 2, size=(50, 3))
+    >>> model = DFLRegressor(
+    ...     predictor=ScaleEquivariantPredictor(), standardize=False, random_state=0
+    ... ).fit(X, X.sum(axis=1))
+    >>> bool(np.allclose(model.predict(1000 * X), 1000 * model.predict(X)))
+    True
+    """
+
+    def __init__(self, hidden_layer_sizes: Sequence[int] = (), activation: str = "relu") -> None:
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+
+    def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
+        """Return the net."""
+        inner = MLPPredictor(self.hidden_layer_sizes, self.activation)
+        return ScaleEquivariant(inner.build(n_in, n_out, generator))

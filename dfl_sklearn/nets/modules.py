@@ -59,6 +59,19 @@ class WindowLSTM(nn.Module):
         return self.readout(states[:, -1])
 
 
+class ScaleEquivariant(nn.Module):
+    """A net of rows divided by their own level, its output multiplied by it."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map rows (B, n_in) to outputs (B, n_out); a row of zeros to zeros."""
+        level = x.abs().mean(dim=1, keepdim=True)
+        return level * self.net(x / torch.where(level > 0, level, 1.0))
+
+
 def _uninitialised(module: Module) -> Module:
     """Give a module built on the meta device memory, without touching a random generator."""
     return module.to_empty(device="cpu")

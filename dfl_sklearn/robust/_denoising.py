@@ -10,6 +10,7 @@ from ._reverse import ReverseChain
 from ._schedule import NoiseSchedule
 
 EPOCH = 4096  # noisy rows in an epoch, at least
+_LONGEST_EPOCH = 65_536  # and at most: of more rows, another random part in every epoch
 _N_WATCHED = 8192  # noisy rows on which a held-out loss is taken, about
 
 
@@ -21,7 +22,7 @@ class ZeroDenoiser(nn.Module):
 
 
 class NoisyBatches:
-    """Rows with fresh noise at random times, enough of them to fill an epoch."""
+    """Rows with fresh noise at random times, as many as make an epoch."""
 
     def __init__(
         self,
@@ -43,7 +44,7 @@ class NoisyBatches:
     def __iter__(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
         n, device = len(self.z), self.z.device
         for _ in range(max(1, EPOCH // n)):
-            order = torch.randperm(n, generator=self.generator).to(device)
+            order = torch.randperm(n, generator=self.generator)[:_LONGEST_EPOCH].to(device)
             for index in order.split(self.batch_size):
                 k = torch.randint(len(self.abar), (len(index),), generator=self.generator)
                 noise = torch.randn(
@@ -75,8 +76,11 @@ def watched_rows(
     z: torch.Tensor, weight: torch.Tensor, schedule: NoiseSchedule
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Return held-out rows with fixed noise at times spread evenly over the schedule."""
-    repeats = int(np.clip(_N_WATCHED // len(z), 1, 64))
     generator = torch.Generator().manual_seed(0)
+    if len(z) > _LONGEST_EPOCH:
+        kept = torch.randperm(len(z), generator=generator)[:_LONGEST_EPOCH].to(z.device)
+        z, weight = z[kept], weight[kept]
+    repeats = int(np.clip(_N_WATCHED // len(z), 1, 64))
     n = repeats * len(z)
     # Row i meets the times i, i + len(z), ...: a permutation of evenly spaced ones.
     k = torch.linspace(0, len(schedule) - 1, n).round().long()

@@ -70,7 +70,7 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
     learning_rate_init : float, default=2e-3
         Initial learning rate of Adam; divided by 5 twice when held-out loss stalls.
     max_iter : int, default=300
-        Largest number of epochs; an epoch is at least 4096 noisy rows.
+        Largest number of epochs; an epoch is at least 4,096 noisy rows, at most 65,536.
     tol : float, default=1e-3
         Improvement of the held-out loss that counts.
     n_iter_no_change : int, default=15

@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .._utils.seeds import named_seed
+from .._utils.seeds import named_rng, named_seed
 from ._tilt import effective_sample_size, tilt
 from .generator import DiffusionGenerator
 from .search import SearchResult, TableLoss, WeightedTable, WorstCaseSearch
@@ -27,7 +27,7 @@ class TiltedSearch(WorstCaseSearch):
         Number of samples drawn from the generator, once per fit.
     real_share : float, default=0.3
         Weight of the training rows in the nominal distribution, in [0, 1): 0 is the generator
-        alone.
+        alone. Of more than `n_pool` rows a random `n_pool` stand for all.
 
     Attributes
     ----------
@@ -106,6 +106,9 @@ class TiltedSearch(WorstCaseSearch):
         weight = np.full(n, (1.0 - self.real_share) / n)
         if self.real_share == 0:
             return WeightedTable(generated, weight)
+        if len(real.table) > n:
+            drawn = named_rng(seed, "real rows").choice(len(real.table), size=n, p=real.weight)
+            real = WeightedTable(real.table[drawn], np.full(n, 1.0 / n))
         return WeightedTable(
             np.concatenate([generated, real.table]),
             np.concatenate([weight, self.real_share * real.weight]),

@@ -11,7 +11,7 @@ from skorch.callbacks import LRScheduler
 from torch import nn
 
 from dfl_sklearn import DFLRegressor
-from dfl_sklearn.nets import LSTMPredictor, MLPPredictor
+from dfl_sklearn.nets import LSTMPredictor, MLPPredictor, ScaleEquivariantPredictor
 from dfl_sklearn.problems import NewsvendorProblem
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -208,3 +208,20 @@ def test_a_schedule_of_the_users_net(data):
     )
     model = regressor(net, max_iter=5, learning_rate="constant").fit(X, y)
     assert_allclose(model.history_["learning_rate"], [0.1, 0.1, 0.01, 0.01, 0.001], rtol=1e-6)
+
+
+@pytest.mark.parametrize("hidden", [(), (8,)])
+def test_a_scale_equivariant_net_scales_and_recovers_least_squares(hidden):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 5, size=(300, 4))
+    X[0] = 0.0  # an empty window predicts nothing, and does not divide by zero
+    level = X.mean(axis=1)
+    y = X @ [0.5, 0.2, 0.2, 0.1] + 0.1 * level * rng.standard_normal(300)
+    model = DFLRegressor(
+        predictor=ScaleEquivariantPredictor(hidden), standardize=False, random_state=0
+    ).fit(X, y)
+    assert model.predict(X[:1]) == 0
+    assert_allclose(model.predict(7.0 * X), 7.0 * model.predict(X), rtol=1e-12)
+    best = X @ np.linalg.lstsq(X, y, rcond=None)[0]
+    mse = np.mean((model.predict(X) - y) ** 2)
+    assert mse < 1.05 * np.mean((best - y) ** 2)
