@@ -1,8 +1,8 @@
 """What robust training costs: one fit, one more radius, and growth with the number of rows.
 
-Everything on one thread. Ratios are of fits in turns within one run. "One more radius" is a fit whose
-generator and pretrained predictor are in the cache, against the plain fit of the same predictor on
-the same rows. Growth is that of whole fits, in fresh processes, with their peak memory.
+Everything on one thread. Ratios are of fits in turns within one run. "One more radius" is a fit
+whose generator and pretrained predictor are in the cache, against the plain fit of the same
+predictor on the same rows. Growth is that of whole fits in fresh processes, with peak memory.
 
 Run ``python benchmarks/robust_cost.py``; writes results/robust_cost.csv and results/robust_cost.md.
 """

@@ -92,9 +92,36 @@ class WorstCaseBatches:
         return self.numbers
 
     def row_loss(self, rows: CanonicalRows) -> np.ndarray:
-        """Return the exact regret of the present predictor on any rows."""
-        self._losses = self.fit.row_regret(self.net, self._known(rows))
+        """Return the exact regret of the present predictor on any rows.
+
+        Raises
+        ------
+        FloatingPointError
+            If it is not finite somewhere; the message names the problem and the row.
+        """
+        try:
+            self._losses = self.fit.row_regret(self.net, self._known(rows))
+        except Exception as error:
+            error.add_note(
+                "This came up in the search for the worst case: the row may be one that no data "
+                "hold. The problem's project_parameters can keep such rows in its domain."
+            )
+            raise
         self._measured = rows.X
+        bad = np.flatnonzero(~np.isfinite(self._losses))
+        if len(bad) == len(self._losses):
+            raise FloatingPointError(
+                "The predictions became NaN in robust training: the weights of the net have "
+                f"diverged. Lower learning_rate_init={self.fit.params.learning_rate_init}."
+            )
+        if len(bad):
+            i = bad[0]
+            raise FloatingPointError(
+                f"{type(self.fit.problem).__name__} gave a regret of {self._losses[i]} in the "
+                f"search for the worst case, for a row with X = {rows.X[i].tolist()} and y = "
+                f"{rows.y[i].tolist()}. Such a row may be generated; the problem's "
+                "project_parameters can keep it in the domain."
+            )
         return self._losses
 
     def _known(self, rows: CanonicalRows) -> TrainingRows:

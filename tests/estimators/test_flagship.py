@@ -12,7 +12,7 @@ from torch import nn
 
 from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
 from dfl_sklearn.datasets import make_newsvendor
-from dfl_sklearn.problems import NewsvendorProblem
+from dfl_sklearn.problems import FunctionProblem, NewsvendorProblem
 from dfl_sklearn.robust import DiffusionBall, DiffusionGenerator, PolicyGradientSearch, TiltedSearch
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
@@ -274,3 +274,52 @@ def test_memory_changes_nothing_for_a_module_with_dropout(data, tmp_path):
 
 def dropout_net(n_in, n_out):
     return nn.Sequential(nn.Linear(n_in, 8), nn.Dropout(0.5), nn.Linear(8, n_out))
+
+
+LIMIT = 15.5
+
+
+def below(data):
+    """Return the rows whose demand is well below the limit; generated demand exceeds it."""
+    X, y = data
+    return X[y < LIMIT - 1], y[y < LIMIT - 1]
+
+
+class UnboundedProblem(NewsvendorProblem):
+    """Its cost is NaN beyond all demand that was seen, as of a formula with a root in it."""
+
+    def _cost(self, xp, z, y, context):
+        cost = super()._cost(xp, z, y, context)
+        return xp.where(y[:, 0] > LIMIT, xp.full_like(cost, float("nan")), cost)
+
+
+def test_a_cost_that_is_nan_on_a_generated_row_is_named_with_the_row(data):
+    X, y = below(data)
+    model = flagship(radius=0.1, search=TiltedSearch(2000)).set_params(
+        problem=UnboundedProblem(9, 1)
+    )
+    with pytest.raises(
+        FloatingPointError, match=r"UnboundedProblem gave a regret of nan .* y = \[\d\d\..*\]"
+    ):
+        model.fit(X, y)
+
+
+def test_an_error_of_the_problem_on_a_generated_row_says_where_it_came_up(data):
+    X, y = below(data)
+
+    def cost(z, y):
+        return np.where(y > LIMIT, np.nan, np.abs(z - y))
+
+    model = flagship(search=TiltedSearch(2000), max_iter=2).set_params(
+        problem=FunctionProblem(cost, (0, 30))
+    )
+    with pytest.raises(ValueError, match="cost_function returned nan") as caught:
+        model.fit(X, y)
+    assert "search for the worst case" in caught.value.__notes__[0]
+
+
+def test_a_diverged_net_says_so(data):
+    X, y = data
+    model = flagship(learning_rate_init=1e200, learning_rate="constant", max_iter=3)
+    with pytest.raises(FloatingPointError, match="learning_rate_init"):
+        model.fit(X, y)
