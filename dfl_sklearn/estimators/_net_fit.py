@@ -326,6 +326,13 @@ class NetFit:
 
     def tensors(self, rows: CanonicalRows) -> TrainingRows:
         best = self.problem.optimum(rows.y)
+        bad = np.flatnonzero(~np.isfinite(best.cost))
+        if len(bad):
+            raise FloatingPointError(
+                f"{type(self.problem).__name__} gave a cost of {best.cost[bad[0]]} to the best "
+                f"decision of a row with X = {rows.X[bad[0]].tolist()} and y = "
+                f"{rows.y[bad[0]].tolist()}."
+            )
         return TrainingRows(
             X=self.tensor(self.x_scale.apply(rows.X)),
             y=self.tensor(rows.y),

@@ -299,7 +299,7 @@ def test_a_cost_that_is_nan_on_a_generated_row_is_named_with_the_row(data):
         problem=UnboundedProblem(9, 1)
     )
     with pytest.raises(
-        FloatingPointError, match=r"UnboundedProblem gave a regret of nan .* y = \[\d\d\..*\]"
+        FloatingPointError, match=r"UnboundedProblem gave a cost of nan .* y = \[1\d\..*\]"
     ):
         model.fit(X, y)
 
