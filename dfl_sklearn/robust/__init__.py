@@ -3,6 +3,7 @@
 from ..nets.denoisers import ConvDenoiser, MLPDenoiser
 from .base import AmbiguitySet, WorstCase
 from .diffusion import DiffusionBall
+from .divergences import ChiSquareBall, CVaR, KLBall
 from .generator import DiffusionGenerator
 from .policy_gradient import PolicyGradientSearch
 from .search import SearchResult, WeightedTable, WorstCaseSearch
@@ -10,9 +11,12 @@ from .tilted import TiltedSearch
 
 __all__ = [
     "AmbiguitySet",
+    "CVaR",
+    "ChiSquareBall",
     "ConvDenoiser",
     "DiffusionBall",
     "DiffusionGenerator",
+    "KLBall",
     "MLPDenoiser",
     "PolicyGradientSearch",
     "SearchResult",

@@ -8,7 +8,14 @@ from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor, TwoStageRegresso
 from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer, ProvisioningOptimizer
 from dfl_sklearn.nets import LSTMPredictor
 from dfl_sklearn.problems import NewsvendorProblem, SquaredErrorProblem
-from dfl_sklearn.robust import DiffusionGenerator, PolicyGradientSearch, TiltedSearch
+from dfl_sklearn.robust import (
+    ChiSquareBall,
+    CVaR,
+    DiffusionGenerator,
+    KLBall,
+    PolicyGradientSearch,
+    TiltedSearch,
+)
 
 # Small enough for a hundred fits, with mini-batches on the checks' data of 20 to 200 rows.
 QUICK = {"max_iter": 15, "hidden_layer_sizes": (8,), "batch_size": 16, "random_state": 0}
@@ -57,8 +64,20 @@ def instances():
         for make in problems
         for search in (TiltedSearch(500), policy_gradient)
     ]
+    classical = [
+        DFLRegressor(
+            make(), ambiguity_set=each, early_stopping=stopping, **{**QUICK, "max_iter": 30}
+        )
+        for make in problems
+        for each, stopping in (
+            (KLBall(0.05), False),
+            (ChiSquareBall(0.1), True),
+            (CVaR(0.8), False),
+        )
+    ]
     return [
         *nets,
+        *classical,
         *robust,
         generator,
         DFLRegressor(**{**QUICK, "hidden_layer_sizes": ()}),

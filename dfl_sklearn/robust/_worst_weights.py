@@ -1,0 +1,75 @@
+"""The worst weights of rows within a divergence of their nominal weights.
+
+Each function maximises the mean loss ``sum p_i l_i`` over weights p near the nominal weights q,
+both summing to 1. Weights are exact, by sorting or by bisection of one number.
+"""
+
+import numpy as np
+
+
+def chi_square_weights(
+    loss: np.ndarray, weight: np.ndarray, radius: float
+) -> tuple[np.ndarray, float]:
+    """Return the worst weights with ``sum q_i (p_i / q_i - 1)^2 <= radius``, and that divergence.
+
+    The maximiser is p_i ~ q_i max(0, l_i - eta) (Duchi and Namkoong, 2019). While eta lies below
+    all losses this is p_i = q_i (1 + sqrt(radius / var) (l_i - mean)); beyond, eta is bisected.
+
+    Parameters
+    ----------
+    loss : ndarray of shape (n,)
+    weight : ndarray of shape (n,)
+        Nominal weights q, positive, summing to 1.
+    radius : float
+    """
+    if radius == 0 or loss.max() == loss.min():
+        return weight.copy(), 0.0
+    excess = loss - weight @ loss
+    scale = float(np.sqrt(weight @ excess**2))
+    ratio = 1.0 + np.sqrt(radius) * excess / scale
+    if ratio.min() >= 0:
+        return weight * ratio, radius
+    top = loss == loss.max()
+    farthest = 1.0 / float(weight[top].sum()) - 1.0
+    if radius >= farthest:
+        worst = np.where(top, weight, 0.0)
+        return worst / worst.sum(), farthest
+
+    def beyond(eta: float) -> tuple[np.ndarray, float]:
+        p = weight * np.maximum(0.0, loss - eta)
+        p = p / p.sum()
+        return p, float(np.sum(p**2 / weight)) - 1.0
+
+    low, high = float(loss.min()), float(loss.max())
+    for _ in range(200):
+        eta = (low + high) / 2
+        if not low < eta < high:
+            break
+        p, divergence = beyond(eta)
+        if abs(divergence - radius) <= 1e-12 * (1.0 + radius):
+            break
+        low, high = (eta, high) if divergence < radius else (low, eta)
+    return p, divergence
+
+
+def cvar_weights(loss: np.ndarray, weight: np.ndarray, alpha: float) -> np.ndarray:
+    """Return the worst weights with ``p_i <= q_i / alpha``: all on the costliest share alpha.
+
+    Their mean loss is the conditional value at risk (Rockafellar and Uryasev, 2000). The row at the
+    boundary takes what is left; rows of equal loss share.
+
+    Parameters
+    ----------
+    loss : ndarray of shape (n,)
+    weight : ndarray of shape (n,)
+        Nominal weights q, positive, summing to 1.
+    alpha : float
+        In (0, 1].
+    """
+    order = np.argsort(-loss, kind="stable")
+    mass = np.cumsum(weight[order])
+    boundary = loss[order[min(int(np.searchsorted(mass, alpha)), len(loss) - 1)]]
+    above, at = loss > boundary, loss == boundary
+    p = np.where(above, weight, 0.0)
+    p[at] = weight[at] * max(0.0, alpha - p.sum()) / weight[at].sum()
+    return p / p.sum()

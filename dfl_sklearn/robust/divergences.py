@@ -1,0 +1,201 @@
+"""Classical ambiguity sets that reweight the training rows: divergence balls and CVaR."""
+
+from abc import abstractmethod
+
+import numpy as np
+
+from .._utils.canonical import CanonicalRows
+from ..problems.base import DecisionProblem
+from ._tilt import effective_sample_size, tilt
+from ._worst_weights import chi_square_weights, cvar_weights
+from .base import AmbiguitySet, RowLoss, WorstCase
+
+
+class ReweightedRows(AmbiguitySet):
+    """Base class of sets of weightings of the training rows.
+
+    The weights are computed on the losses of all rows, anew for every epoch: on mini-batches
+    they would be biased.
+    """
+
+    def start(
+        self,
+        rows: CanonicalRows,
+        problem: DecisionProblem,
+        seed: int,
+        held_out: CanonicalRows | None = None,
+    ) -> None:
+        """Take up the training rows."""
+        self._check()
+        self.rows_ = rows._replace(weight=rows.weight / rows.weight.sum())
+        self.weight_ = self.rows_.weight
+        self._held_out = (
+            None
+            if held_out is None
+            else held_out._replace(weight=held_out.weight / held_out.weight.sum())
+        )
+
+    def rows(self, row_loss: RowLoss) -> WorstCase:
+        """Weight the training rows for the present predictor."""
+        self.weight_, divergence = self._worst_weights(row_loss(self.rows_), self.rows_.weight)
+        return WorstCase(self.rows_._replace(weight=self.weight_), divergence)
+
+    def held_out_regret(self, row_loss: RowLoss) -> float | None:
+        """Return the worst regret within the set around the rows held out."""
+        if self._held_out is None:
+            return None
+        return self.worst_mean(row_loss(self._held_out), self._held_out.weight)
+
+    def report(self, row_loss: RowLoss) -> dict[str, float]:
+        """Return how many rows of equal weight the worst weights are worth (Kish)."""
+        return {"effective_sample_size": effective_sample_size(self.weight_)}
+
+    def worst_mean(self, loss: np.ndarray, weight: np.ndarray | None = None) -> float:
+        """Return the largest mean of losses within the set.
+
+        Parameters
+        ----------
+        loss : ndarray of shape (n,)
+        weight : ndarray of shape (n,), default=None
+            Nominal weights; None is equal weights.
+
+        Returns
+        -------
+        float
+        """
+        self._check()
+        weight = np.ones(len(loss)) if weight is None else weight
+        return float(self._worst_weights(loss, weight / weight.sum())[0] @ loss)
+
+    def _check(self) -> None:
+        """Raise where a parameter is out of its range."""
+        if not self.radius >= 0:
+            raise ValueError(f"radius must be at least 0, got {self.radius}.")
+
+    @abstractmethod
+    def _worst_weights(self, loss: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
+        """Return the worst weights (n,) near `weight`, which sums to 1, and their divergence."""
+
+
+class KLBall(ReweightedRows):
+    r"""Weightings of the rows within a Kullback-Leibler divergence of their weights.
+
+    The largest mean loss is :math:`\min_{\tau > 0} \tau \log E[e^{l / \tau}] + \tau \rho`.
+
+    Parameters
+    ----------
+    radius : float, default=0.1
+        :math:`\rho`, in nats. 0 is the rows as they are; at the logarithm of n all weight may lie
+        on one of n rows.
+
+    Attributes
+    ----------
+    rows_ : CanonicalRows
+        The training rows, equal ones merged and sorted.
+    weight_ : ndarray of shape (n,)
+        Their worst weights for the final predictor.
+
+    References
+    ----------
+    Hu and Hong, "Kullback-Leibler divergence constrained distributionally robust optimization",
+    2013.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.robust import KLBall
+    >>> loss = np.array([0.0, 1.0, 2.0, 5.0])
+    >>> [round(KLBall(radius).worst_mean(loss), 3) for radius in (0.0, 0.1, 10.0)]
+    [2.0, 2.868, 5.0]
+    """
+
+    def __init__(self, radius: float = 0.1) -> None:
+        self.radius = radius
+
+    def _worst_weights(self, loss: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
+        return tilt(loss, weight, self.radius)
+
+
+class ChiSquareBall(ReweightedRows):
+    r"""Weightings p of the rows with :math:`\sum_i q_i (p_i / q_i - 1)^2 \le \rho`.
+
+    While no weight reaches 0 the largest mean loss is the mean plus :math:`\sqrt{\rho}` standard
+    deviations: training pushes down the variance of the loss as well.
+
+    Parameters
+    ----------
+    radius : float, default=0.2
+        :math:`\rho`, the variance of the ratios :math:`p_i / q_i`. 0 is the rows as they are; at
+        n - 1 all weight may lie on one of n rows.
+
+    Attributes
+    ----------
+    rows_ : CanonicalRows
+        The training rows, equal ones merged and sorted.
+    weight_ : ndarray of shape (n,)
+        Their worst weights for the final predictor.
+
+    References
+    ----------
+    Duchi and Namkoong, "Variance-based regularization with convex objectives", 2019.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.robust import ChiSquareBall
+    >>> loss = np.array([0.0, 1.0, 2.0, 5.0])
+    >>> bool(np.isclose(ChiSquareBall(0.04).worst_mean(loss), loss.mean() + 0.2 * loss.std()))
+    True
+    """
+
+    def __init__(self, radius: float = 0.2) -> None:
+        self.radius = radius
+
+    def _worst_weights(self, loss: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
+        return chi_square_weights(loss, weight, self.radius)
+
+
+class CVaR(ReweightedRows):
+    r"""The conditional value at risk: the mean loss of the costliest share of the rows.
+
+    The weightings that raise no row's weight by more than a factor :math:`1 / \alpha`. As a
+    divergence that is :math:`-\log \alpha` nats (Renyi's, of infinite order).
+
+    Parameters
+    ----------
+    alpha : float, default=0.5
+        The share, in (0, 1]. 1 is the rows as they are.
+
+    Attributes
+    ----------
+    rows_ : CanonicalRows
+        The training rows, equal ones merged and sorted.
+    weight_ : ndarray of shape (n,)
+        Their worst weights for the final predictor.
+
+    References
+    ----------
+    Rockafellar and Uryasev, "Optimization of conditional value-at-risk", 2000.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.robust import CVaR
+    >>> CVaR(alpha=0.5).worst_mean(np.array([0.0, 1.0, 2.0, 5.0]))
+    3.5
+    """
+
+    def __init__(self, alpha: float = 0.5) -> None:
+        self.alpha = alpha
+
+    @property
+    def is_nominal(self) -> bool:
+        """Whether the share is all of the rows."""
+        return self.alpha == 1
+
+    def _check(self) -> None:
+        if not 0 < self.alpha <= 1:
+            raise ValueError(f"alpha must be in (0, 1], got {self.alpha}.")
+
+    def _worst_weights(self, loss: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
+        return cvar_weights(loss, weight, self.alpha), float(-np.log(self.alpha))
