@@ -1,6 +1,7 @@
 """Robustness: which weighted rows do we train on next, so that we are ready for what may come?"""
 
 from ..nets.denoisers import ConvDenoiser, MLPDenoiser
+from .augmentation import GaussianNoise, NominalSamples
 from .base import AmbiguitySet, WorstCase
 from .diffusion import DiffusionBall
 from .divergences import ChiSquareBall, CVaR, KLBall
@@ -16,8 +17,10 @@ __all__ = [
     "ConvDenoiser",
     "DiffusionBall",
     "DiffusionGenerator",
+    "GaussianNoise",
     "KLBall",
     "MLPDenoiser",
+    "NominalSamples",
     "PolicyGradientSearch",
     "SearchResult",
     "TiltedSearch",

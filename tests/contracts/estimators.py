@@ -12,7 +12,9 @@ from dfl_sklearn.robust import (
     ChiSquareBall,
     CVaR,
     DiffusionGenerator,
+    GaussianNoise,
     KLBall,
+    NominalSamples,
     PolicyGradientSearch,
     TiltedSearch,
 )
@@ -75,9 +77,15 @@ def instances():
             (CVaR(0.8), False),
         )
     ]
+    augmented = [
+        DFLRegressor(make(), ambiguity_set=each, nominal_weight=0.5, **{**QUICK, "max_iter": 30})
+        for make in problems
+        for each in (GaussianNoise(0.05), NominalSamples(300, generator=generator))
+    ]
     return [
         *nets,
         *classical,
+        *augmented,
         *robust,
         generator,
         DFLRegressor(**{**QUICK, "hidden_layer_sizes": ()}),

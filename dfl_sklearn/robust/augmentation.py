@@ -1,0 +1,140 @@
+"""Training on more rows than there are, without asking which are worst: two plain baselines."""
+
+from typing import Any
+
+import numpy as np
+
+from .._utils.canonical import CanonicalRows
+from .._utils.seeds import named_rng
+from ..problems.base import DecisionProblem
+from .base import AmbiguitySet, RowLoss, WorstCase
+from .diffusion import DiffusionBall
+from .generator import DiffusionGenerator
+from .search import WorstCaseSearch
+from .tilted import TiltedSearch
+
+_MOVED = ("features", "target", "both")
+
+
+class GaussianNoise(AmbiguitySet):
+    """The training rows with Gaussian noise, drawn anew for every epoch.
+
+    Noise augmentation, the plainest guard against data that differ. Nothing is searched: the
+    divergence reported is 0.
+
+    Parameters
+    ----------
+    scale : float, default=0.1
+        Standard deviation of the noise, in standard deviations of each column. 0 is the rows as
+        they are.
+    moved : {"both", "features", "target"}, default="both"
+        Which columns the noise moves.
+
+    Attributes
+    ----------
+    projected_share_ : float
+        Share of the noisy parameters last drawn that were moved into the problem's domain.
+
+    Examples
+    --------
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import GaussianNoise
+    >>> X, y = make_newsvendor(100, random_state=0)
+    >>> model = DFLRegressor(
+    ...     NewsvendorProblem(9, 1), ambiguity_set=GaussianNoise(0.2), random_state=0
+    ... ).fit(X, y)
+    """
+
+    def __init__(self, scale: float = 0.1, *, moved: str = "both") -> None:
+        self.scale = scale
+        self.moved = moved
+
+    @property
+    def is_nominal(self) -> bool:
+        """Whether there is no noise."""
+        return self.scale == 0
+
+    def start(
+        self,
+        rows: CanonicalRows,
+        problem: DecisionProblem,
+        seed: int,
+        held_out: CanonicalRows | None = None,
+    ) -> None:
+        """Take up the training rows and their spread."""
+        if not self.scale >= 0:
+            raise ValueError(f"scale must be at least 0, got {self.scale}.")
+        if self.moved not in _MOVED:
+            raise ValueError(f"moved must be one of {_MOVED}, got {self.moved!r}.")
+        self._rows = rows._replace(weight=rows.weight / rows.weight.sum())
+        self._problem = problem
+        self._rng = named_rng(seed, "noise")
+        self._spread = [_deviation(part, self._rows.weight) for part in (rows.X, rows.y)]
+        self.projected_share_ = 0.0
+
+    def rows(self, row_loss: RowLoss) -> WorstCase:
+        """Draw new noise; the predictor does not matter."""
+        X, y, weight = self._rows
+        # Both are drawn in any case, so that `moved` does not change the noise of the other.
+        noise = [self._rng.standard_normal(part.shape) for part in (X, y)]
+        if self.moved != "target":
+            X = X + (self.scale * self._spread[0] * noise[0]).astype(X.dtype)
+        if self.moved != "features":
+            y, self.projected_share_ = self._problem.project_parameters(
+                y + self.scale * self._spread[1] * noise[1]
+            )
+        return WorstCase(CanonicalRows(X, y, weight), 0.0)
+
+
+class NominalSamples(DiffusionBall):
+    """Rows of a diffusion model of the training rows, as they come.
+
+    What :class:`DiffusionBall` is at a radius of 0: it shows what the generated rows do by
+    themselves. The released code of 3D-Learning calls it DML.
+
+    Parameters
+    ----------
+    n_samples : int, default=10_000
+        Number of rows generated, once per fit.
+    generator : DiffusionGenerator, default=None
+        The nominal model; None is ``DiffusionGenerator()``.
+    memory : str, joblib.Memory or None, default=None
+        Where to keep fitted generators.
+
+    Attributes
+    ----------
+    generator_ : DiffusionGenerator
+        The fitted nominal model.
+    projected_share_ : float
+        Share of the generated rows that were moved into the problem's domain.
+    """
+
+    radius = 0.0
+
+    def __init__(
+        self,
+        n_samples: int = 10_000,
+        *,
+        generator: DiffusionGenerator | None = None,
+        memory: Any = None,
+    ) -> None:
+        self.n_samples = n_samples
+        self.generator = generator
+        self.memory = memory
+
+    @property
+    def search(self) -> WorstCaseSearch:  # type: ignore[override]
+        """A pool that no radius tilts."""
+        return TiltedSearch(self.n_samples, real_share=0.0)
+
+    @property
+    def is_nominal(self) -> bool:
+        """False: the rows are generated, not the training rows."""
+        return False
+
+
+def _deviation(values: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Return the weighted standard deviation of each column."""
+    return np.sqrt(share @ (values - share @ values) ** 2)
