@@ -175,7 +175,8 @@ def methods(cache=None):
 
 def run(protocol, sets, name, seed, cache):
     """Fit one method and return one record per test series, from the cache if it has been run."""
-    finished = cache / f"{protocol}_{name}_{seed}.json".replace(" ", "_")
+    what = f"{protocol} {name} {seed} {len(sets) - 1} series radius {RADIUS}"
+    finished = cache / f"{what}.json".replace(" ", "_")
     if finished.exists():
         return json.loads(finished.read_text())
     make, _, watches = methods(str(cache))[name]
@@ -207,7 +208,9 @@ def run(protocol, sets, name, seed, cache):
         if protocol == "published":
             record["as_reference_code"] = reference_figure(prediction, y_test)
         records.append(record)
-    finished.write_text(json.dumps(records))
+    partial = finished.with_suffix(".partial")
+    partial.write_text(json.dumps(records))
+    partial.replace(finished)
     return records
 
 
@@ -245,7 +248,7 @@ def table(results):
     for protocol, part in pd.concat([results, released]).groupby("protocol", sort=False):
         grid = part.set_index(["method", "seed", "series"])["normalized_regret"].unstack()
         grid = grid[part["series"].unique()]
-        grid["mean, shifted"] = grid.drop(columns=TRAIN).mean(axis=1)
+        grid["mean, shifted"] = grid.drop(columns=TRAIN).mean(axis=1, skipna=False)
         lines += [f"\n## Protocol: {protocol}\n", "| method | " + " | ".join(grid) + " |"]
         lines += ["|---|" + "---|" * grid.shape[1]]
         for method in part["method"].unique():

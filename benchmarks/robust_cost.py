@@ -8,7 +8,7 @@ Run ``python benchmarks/robust_cost.py``; writes results/robust_cost.csv and res
 """
 
 import argparse
-import resource
+import re
 import tempfile
 import time
 import warnings
@@ -74,7 +74,9 @@ def whole_fit(n_rows, queue):
     X, y = make_newsvendor(n_rows, 10, random_state=0)
     with threadpool_limits(1):
         seconds = timed(DiffusionDRODFLRegressor(PROBLEM, random_state=0), X, y)
-    queue.put((seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20))
+    # Of this process alone; ru_maxrss would be its parent's, where that was larger.
+    status = Path("/proc/self/status").read_text()
+    queue.put((seconds, int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) / 2**20))
 
 
 def growth(n_rows):
@@ -83,8 +85,12 @@ def growth(n_rows):
     queue = context.Queue()
     process = context.Process(target=whole_fit, args=(n_rows, queue))
     process.start()
-    seconds, gigabytes = queue.get()
+    while queue.empty() and process.is_alive():
+        time.sleep(0.5)
     process.join()
+    if process.exitcode:
+        raise RuntimeError(f"The fit on {n_rows} rows ended with exit code {process.exitcode}.")
+    seconds, gigabytes = queue.get()
     yield "fit at defaults", n_rows, seconds, "s"
     yield "microseconds a row", n_rows, 1e6 * seconds / n_rows, "us"
     yield "peak memory of the process", n_rows, gigabytes, "GB"

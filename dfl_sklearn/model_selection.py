@@ -12,12 +12,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.cluster import KMeans
-from sklearn.model_selection import BaseCrossValidator, KFold, ShuffleSplit, cross_val_predict
+from sklearn.model_selection import (
+    BaseCrossValidator,
+    KFold,
+    StratifiedShuffleSplit,
+    cross_val_predict,
+)
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from ._utils.rows import as_rows
-from .problems.base import DecisionProblem
+from .problems import DecisionProblem, SquaredErrorProblem
 
 __all__ = ["ClusterSplit", "CostTailSplit"]
 
@@ -26,13 +31,14 @@ class CostTailSplit(BaseCrossValidator):
     """Random hold-outs in which the rows that cost most are more frequent than in training.
 
     The rows are ranked by their regret under a reference decision. The upper `tail_fraction` of
-    them is the tail. Training sets are random, tail included; in the test sets the rows of the
-    tail are repeated until they make up `tail_share`. What is asked of a model is thus that it
-    bears costly rows becoming common, having seen few of them.
+    them is the tail. Training and test sets are random, each with its share of the tail; in the
+    test sets the rows of the tail are repeated until they make up `tail_share`. What is asked of
+    a model is thus that it bears costly rows becoming common, having seen few of them.
 
     Parameters
     ----------
-    problem : DecisionProblem
+    problem : DecisionProblem or None
+        None is the squared-error problem.
     n_splits : int, default=5
     tail_fraction : float, default=0.1
         Share of the rows that is the tail, in (0, 1).
@@ -67,7 +73,7 @@ class CostTailSplit(BaseCrossValidator):
 
     def __init__(
         self,
-        problem: DecisionProblem,
+        problem: DecisionProblem | None,
         n_splits: int = 5,
         *,
         tail_fraction: float = 0.1,
@@ -110,40 +116,56 @@ class CostTailSplit(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If `y` is missing, a share is not in (0, 1), or a test set has no row of the tail.
+            If `y` is missing or cannot be parameters of the problem, if a share is not in (0, 1)
+            or there is no shift between them, or if the rows are too few.
         """
         for name in ("tail_fraction", "tail_share"):
             value = getattr(self, name)
             if not isinstance(value, float | np.floating) or not 0 < value < 1:
                 raise ValueError(f"{name} must be in (0, 1), got {value!r}.")
+        if self.tail_share <= self.tail_fraction:
+            raise ValueError(
+                f"tail_share={self.tail_share} must be above tail_fraction={self.tail_fraction}: "
+                "else nothing is shifted."
+            )
         if y is None:
             raise ValueError("CostTailSplit needs y: the rows are ranked by what they cost.")
-        in_tail = self._in_tail(X, as_rows(y, "y"))
-        shuffles = ShuffleSplit(
+        problem = SquaredErrorProblem() if self.problem is None else self.problem
+        rows = as_rows(y, "y")
+        problem.check_parameters(rows)
+        in_tail = self._in_tail(problem, X, rows)
+        shuffles = StratifiedShuffleSplit(
             self.n_splits, test_size=self.test_size, random_state=self.random_state
         )
-        for train, test in shuffles.split(X, y):
+        for train, test in shuffles.split(in_tail, in_tail):
             tail, rest = test[in_tail[test]], test[~in_tail[test]]
             if not len(tail) or not len(rest):
                 raise ValueError(
                     f"A test set of {len(test)} rows has {len(tail)} of the tail (tail_fraction="
-                    f"{self.tail_fraction}); it needs some of both. Raise test_size."
+                    f"{self.tail_fraction}) and {len(rest)} others; it needs some of both. Change "
+                    "test_size or tail_fraction."
                 )
             odds = self.tail_share / (1 - self.tail_share) * len(rest) / len(tail)
             yield train, np.concatenate([rest, np.repeat(tail, max(1, round(odds)))])
 
-    def _in_tail(self, X: Any, y: np.ndarray) -> np.ndarray:
+    def _in_tail(self, problem: DecisionProblem, X: Any, y: np.ndarray) -> np.ndarray:
         """Return, for each row, whether it is among the costliest."""
         if self.estimator is None:
-            decisions = self.problem.solve(y[None], scenario_weight=np.ones(len(y)))
+            decisions = problem.solve(y[None], scenario_weight=np.ones(len(y)))
             decisions = np.repeat(np.atleast_2d(decisions), len(y), axis=0)
         else:
             folds = KFold(5, shuffle=True, random_state=0)
             target = y[:, 0] if y.shape[1] == 1 else y
-            predicted = cross_val_predict(self.estimator, X, target, cv=folds)
-            decisions = self.problem.solve(predicted)
-        regret = self.problem.cost(decisions, y) - self.problem.optimal_cost(y)
-        n_tail = max(1, round(self.tail_fraction * len(y)))
+            decisions = problem.solve(cross_val_predict(self.estimator, X, target, cv=folds))
+        regret = problem.cost(decisions, y) - problem.optimal_cost(y)
+        n_tail = round(self.tail_fraction * len(y))
+        if n_tail < 2 or len(y) - n_tail < 2:
+            raise ValueError(
+                f"tail_fraction={self.tail_fraction} of {len(y)} rows is {n_tail}; the tail and "
+                "the rest need at least 2 rows each."
+            )
+        if regret.max() <= regret.min():
+            raise ValueError("All rows cost the same under the reference decision: no tail.")
         in_tail = np.zeros(len(y), dtype=bool)
         in_tail[np.argsort(-regret, kind="stable")[:n_tail]] = True
         return in_tail
@@ -206,13 +228,18 @@ class ClusterSplit(BaseCrossValidator):
         if not isinstance(self.n_splits, Integral) or self.n_splits < 2:
             raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
         table = check_array(X, dtype=np.float64)
-        if len(np.unique(table, axis=0)) < self.n_splits:
+        scaled = StandardScaler().fit_transform(table)
+        # Rows that differ by less than rounding are one point to k-means.
+        n_distinct = len(np.unique(scaled, axis=0))
+        if n_distinct >= self.n_splits:
+            means = KMeans(self.n_splits, n_init=10, random_state=self.random_state)
+            labels = means.fit_predict(scaled)
+            n_distinct = len(np.unique(labels))
+        if n_distinct < self.n_splits:
             raise ValueError(
-                f"X has {len(np.unique(table, axis=0))} distinct rows, too few for "
+                f"X has {n_distinct} distinct rows or groups of them, too few for "
                 f"n_splits={self.n_splits} clusters."
             )
-        means = KMeans(self.n_splits, n_init=10, random_state=self.random_state)
-        labels = means.fit_predict(StandardScaler().fit_transform(table))
         _, first = np.unique(labels, return_index=True)
         for label in labels[np.sort(first)]:
             yield np.flatnonzero(labels != label), np.flatnonzero(labels == label)

@@ -44,14 +44,20 @@ def test_the_tail_under_a_reference_model_is_where_that_model_errs():
     y = 5 * X[:, 0] + np.where(rng.uniform(size=300) < 0.1, 8.0, 0.1) * rng.standard_normal(300)
     errors = np.abs(y - 5 * X[:, 0])
     problem = SquaredErrorProblem()
-    splitters = [
-        CostTailSplit(problem, 10, estimator=estimator, random_state=0)
-        for estimator in (LinearRegression(), None)
-    ]
-    by_model, by_constant = (
-        np.mean([errors[test].mean() for _, test in each.split(X, y)]) for each in splitters
-    )
-    assert by_model > 1.15 * by_constant > 1.15 * errors.mean()
+    hard = errors >= np.quantile(errors, 0.88)
+
+    def share_of_hard_among_repeated(estimator):
+        splitter = CostTailSplit(problem, 5, estimator=estimator, random_state=0)
+        repeated = [
+            row
+            for _, test in splitter.split(X, y)
+            for row, count in zip(*np.unique(test, return_counts=True), strict=True)
+            if count > 1
+        ]
+        return hard[repeated].mean()
+
+    assert share_of_hard_among_repeated(LinearRegression()) > 0.8
+    assert share_of_hard_among_repeated(None) < 0.5
 
 
 def test_several_outputs_and_frames(data):
@@ -100,12 +106,34 @@ def test_same_seed_same_splits_and_a_cloned_search_keeps_them(data):
     [
         ({"tail_share": 1.0}, r"tail_share must be in \(0, 1\), got 1.0"),
         ({"tail_fraction": 0}, r"tail_fraction must be in \(0, 1\), got 0"),
-        ({"test_size": 1, "n_splits": 1}, "A test set of 1 rows has .* Raise test_size"),
+        ({"tail_share": 0.2, "tail_fraction": 0.3}, "tail_share=0.2 must be above tail_fraction"),
+        ({"tail_fraction": 0.001}, "tail_fraction=0.001 of 400 rows is 0; .* at least 2 rows"),
+        ({"test_size": 3, "tail_fraction": 0.01}, "A test set of 3 rows has 0 of the tail"),
     ],
 )
 def test_what_cannot_be_held_out(data, params, message):
     with pytest.raises(ValueError, match=message):
         list(CostTailSplit(PROBLEM, random_state=0, **params).split(*data))
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_fifty_rows_are_enough(seed):
+    X, y = make_newsvendor(50, random_state=seed)
+    splitter = CostTailSplit(PROBLEM, random_state=seed)
+    assert len(list(splitter.split(X, y))) == 5
+
+
+def test_rows_that_all_cost_the_same_have_no_tail():
+    with pytest.raises(ValueError, match="All rows cost the same"):
+        next(CostTailSplit(None).split(np.zeros((40, 1)), np.ones(40)))
+
+
+def test_a_negative_demand_is_named_by_its_row(data):
+    X, y = data
+    y = y.copy()
+    y[3] = -1.0
+    with pytest.raises(ValueError, match="row 3"):
+        next(CostTailSplit(PROBLEM).split(X, y))
 
 
 def test_costs_need_y(data):
@@ -135,5 +163,10 @@ def test_a_single_cluster_cannot_be_held_out(n_splits):
 
 
 def test_more_clusters_than_distinct_rows():
-    with pytest.raises(ValueError, match="2 distinct rows, too few for n_splits=3"):
+    with pytest.raises(ValueError, match="2 distinct rows or groups of them, too few"):
         next(ClusterSplit(3).split([[0.0], [0.0], [1.0]]))
+    with (
+        pytest.raises(ValueError, match="too few for n_splits=3"),
+        pytest.warns(match="distinct clusters"),
+    ):
+        next(ClusterSplit(3).split([[1e9], [1e9 + 1e-6], [5.0], [5.0]]))

@@ -15,14 +15,19 @@ class Recent:
 
     def __init__(self, size: int = 3) -> None:
         self.size = size
-        self._kept: list[tuple[np.ndarray, Any]] = []
+        self._kept: list[tuple[tuple[np.ndarray, ...], Any]] = []
 
-    def get(self, array: np.ndarray, compute: Callable[[], Any]) -> Any:
-        """Return what is remembered for `array`, or compute and remember it."""
+    def get(self, arrays: tuple[np.ndarray, ...], compute: Callable[[], Any]) -> Any:
+        """Return what is remembered for these arrays together, or compute and remember it."""
         for i, (known, value) in enumerate(self._kept):
-            if known is array:
+            if same(known, arrays):
                 self._kept.insert(0, self._kept.pop(i))
                 return value
         value = compute()
-        self._kept = [(array, value), *self._kept][: self.size]
+        self._kept = [(arrays, value), *self._kept][: self.size]
         return value
+
+
+def same(arrays: tuple[np.ndarray, ...], others: tuple[np.ndarray, ...]) -> bool:
+    """Return whether two tuples hold the very same arrays."""
+    return len(arrays) == len(others) and all(a is b for a, b in zip(arrays, others, strict=True))

@@ -192,8 +192,10 @@ class NetFit:
         )
         numbers = batches.numbers
         if training.outcome != "interrupted":
-            numbers = batches.refresh()  # of the weights that are kept
-        numbers = numbers | ambiguity_set.report(batches.row_loss)
+            try:  # of the weights that are kept
+                numbers = batches.refresh() | ambiguity_set.report(batches.row_loss)
+            except KeyboardInterrupt:
+                training.outcome = "interrupted"
         return FitResult(self._trimmed(net), [*trainings, training], numbers)
 
     def _train(
@@ -308,12 +310,18 @@ class NetFit:
         return float(np.average(self.row_regret(net, rows), weights=rows.weight.cpu().numpy()))
 
     def row_regret(self, net: NeuralNet, rows: TrainingRows) -> np.ndarray:
-        """Return the exact regret (n,) of the net's decisions; NaN if it predicts such."""
-        y_hat = (forward(net, rows.X) * self.y_scale + self.y_mean).cpu().numpy()
-        if not np.isfinite(y_hat).all():
-            return np.full(len(y_hat), np.nan)
-        y, best = rows.y.cpu().numpy(), rows.best_cost.cpu().numpy()
-        return self.problem.cost(self.problem.solve(y_hat), y) - best
+        """Return the exact regret (n,) of the net's decisions; NaN where it predicts such."""
+        y_hat = self.predicted(net, rows)
+        known = np.isfinite(y_hat).all(axis=1)
+        regret = np.full(len(y_hat), np.nan)
+        if known.any():
+            y, best = rows.y.cpu().numpy()[known], rows.best_cost.cpu().numpy()[known]
+            regret[known] = self.problem.cost(self.problem.solve(y_hat[known]), y) - best
+        return regret
+
+    def predicted(self, net: NeuralNet, rows: TrainingRows) -> np.ndarray:
+        """Return the net's predictions (n, d), in the problem's units."""
+        return (forward(net, rows.X) * self.y_scale + self.y_mean).cpu().numpy()
 
     def _null_regret(self, train: CanonicalRows) -> float:
         """Return the mean regret of the best constant decision, the unit of tol and the loss."""

@@ -8,7 +8,7 @@ import torch
 from skorch import NeuralNet
 
 from .._utils.canonical import CanonicalRows
-from .._utils.recent import Recent
+from .._utils.recent import Recent, same
 from ..nets.rows import Batches, TrainingRows
 from ..robust.base import AmbiguitySet, WorstCase
 
@@ -48,7 +48,7 @@ class WorstCaseBatches:
         self.batch_size = batch_size
         self.generator = generator
         self._tensors = Recent()
-        self._measured: np.ndarray | None = None
+        self._measured: tuple[np.ndarray, ...] = ()
         self._epoch = 0
         self.numbers = self.refresh()
 
@@ -72,7 +72,7 @@ class WorstCaseBatches:
         """Search for the worst case of the present weights and return what training reports."""
         self.worst: WorstCase = self.ambiguity_set.rows(self.row_loss)
         # A search that weights rows has just asked for their losses; another has not.
-        is_known = self.worst.rows.X is self._measured
+        is_known = same(self._measured, (self.worst.rows.X, self.worst.rows.y))
         return self._measure(self._losses if is_known else self.row_loss(self.worst.rows))
 
     def _measure(self, losses: np.ndarray) -> dict[str, float]:
@@ -107,26 +107,35 @@ class WorstCaseBatches:
                 "hold. The problem's project_parameters can keep such rows in its domain."
             )
             raise
-        self._measured = rows.X
+        self._measured = rows.X, rows.y
         bad = np.flatnonzero(~np.isfinite(self._losses))
-        if len(bad) == len(self._losses):
-            raise FloatingPointError(
-                "The predictions became NaN in robust training: the weights of the net have "
-                f"diverged. Lower learning_rate_init={self.fit.params.learning_rate_init}."
-            )
         if len(bad):
-            i = bad[0]
-            raise FloatingPointError(
-                f"{type(self.fit.problem).__name__} gave a regret of {self._losses[i]} in the "
-                f"search for the worst case, for a row with X = {rows.X[i].tolist()} and y = "
-                f"{rows.y[i].tolist()}. Such a row may be generated; the problem's "
-                "project_parameters can keep it in the domain."
-            )
+            raise FloatingPointError(self._explain(rows, int(bad[0])))
         return self._losses
+
+    def _explain(self, rows: CanonicalRows, i: int) -> str:
+        """Say whether the net or the problem made the regret of row `i` NaN or infinite."""
+        params, problem = self.fit.params, type(self.fit.problem).__name__
+        predicted = np.isfinite(self.fit.predicted(self.net, self._known(rows))).all(axis=1)
+        if not predicted.any():
+            return (
+                "The predictions became NaN in robust training: the weights of the net have "
+                f"diverged. Lower learning_rate_init={params.learning_rate_init}."
+            )
+        what = (
+            f"{problem} gave a regret of {self._losses[i]}"
+            if predicted[i]
+            else "The net gave no finite prediction"
+        )
+        return (
+            f"{what} in the search for the worst case, for a row with X = {rows.X[i].tolist()} "
+            f"and y = {rows.y[i].tolist()}. Such a row may be generated; the problem's "
+            "project_parameters can keep its y in the domain."
+        )
 
     def _known(self, rows: CanonicalRows) -> TrainingRows:
         """Return rows as tensors; those met before are recognised and not solved for again."""
-        return self._tensors.get(rows.X, lambda: self.fit.tensors(rows))
+        return self._tensors.get((rows.X, rows.y), lambda: self.fit.tensors(rows))
 
     def _mixture(self) -> TrainingRows:
         worst = self._known(self.worst.rows)

@@ -386,7 +386,7 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
             return bool(self.early_stopping)
         predictor = self._resolve_predictor()
         is_linear = predictor is nn.Linear or (
-            isinstance(predictor, MLPPredictor) and np.size(predictor.hidden_layer_sizes) == 0
+            isinstance(predictor, NetFactory) and predictor.is_linear
         )
         return not is_linear and n_distinct >= _MIN_ROWS_TO_HOLD_OUT
 

@@ -41,8 +41,9 @@ class DiffusionDRODFLRegressor(DFLRegressor):
     problem : DecisionProblem, default=None
         The problem in which the predictions are used. None is the squared-error problem.
     radius : float, default=0.1
-        How far the worst distribution may be from the diffusion model, in nats. 0 is the
-        non-robust fit. Choose it by cross-validation on data that shift, or by the price in
+        How far the worst distribution may be from the nominal one, in nats: that of the diffusion
+        model, with a share of the real rows where the search mixes them in. 0 is the non-robust
+        fit. Choose it by cross-validation on data that shift, or by the price in
         distribution that you are ready to pay.
     search : WorstCaseSearch, default=None
         None is :class:`~dfl_sklearn.robust.TiltedSearch`, exact on a pool of samples;
@@ -104,12 +105,13 @@ class DiffusionDRODFLRegressor(DFLRegressor):
         The nominal model.
     worst_case_ : Bunch
         For the final weights: ``train_regret`` or ``valid_regret`` on real rows,
-        ``nominal_regret`` under the diffusion model, ``worst_regret`` under the worst
-        distribution found, the ``divergence`` it reached (in the search's unit), its
-        ``row_divergence`` (Kullback-Leibler divergence of its rows from the model's, in nats;
-        estimated for the policy gradient), its ``effective_sample_size``, the
-        ``projected_share`` of the model's rows that were moved into the problem's domain, and
-        the ``objective`` that was pushed down.
+        ``nominal_regret`` under the nominal distribution, ``worst_regret`` under the worst one
+        found, the ``divergence`` it reached (in the search's unit), its ``row_divergence``
+        (Kullback-Leibler divergence of its rows from the nominal ones, in nats; estimated for the
+        policy gradient), its ``effective_sample_size``, the ``projected_share`` of the rows that
+        were moved into the problem's domain, and the ``objective`` that was pushed down; where
+        rows are held out, ``valid_worst_regret`` on rows not trained on. After an interruption,
+        those of the last epoch.
     ambiguity_set_ : DiffusionBall
         The ambiguity set in its last state.
     predictor_ : skorch.NeuralNet

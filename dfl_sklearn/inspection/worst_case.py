@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.optional import import_optional
-from .._utils.seeds import named_seed, root_seed
+from .._utils.seeds import named_rng, root_seed
 
 
 class WorstCaseDisplay:
@@ -96,7 +96,7 @@ class WorstCaseDisplay:
         check_is_fitted(estimator)
         seed = root_seed(random_state)
         X_worst, y_worst = estimator.sample_worst_case(n_samples, random_state=seed % 2**32)
-        rows = estimator.ambiguity_set_.nominal(n_samples, named_seed(seed, "nominal") % 2**32)
+        rows = estimator.ambiguity_set_.nominal(n_samples, named_rng(seed, "nominal"))
         regrets, parameters = [], []
         problem = estimator._resolve_problem()
         for X, y in ((rows.X, rows.y), (X_worst, y_worst.reshape(n_samples, -1))):

@@ -26,6 +26,14 @@ class NetFactory(BaseEstimator, ABC):
     (``predictor__hidden_size``).
     """
 
+    @property
+    def is_linear(self) -> bool:
+        """Whether the net is linear in its weights, and so has little to learn by heart.
+
+        With ``early_stopping="auto"`` no rows are held out for such a net.
+        """
+        return False
+
     @abstractmethod
     def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
         """Return a float64 network (B, n_in) -> (B, n_out), weights drawn from `generator`."""
@@ -53,6 +61,11 @@ class MLPPredictor(NetFactory):
     ) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether there is no hidden layer."""
+        return np.size(self.hidden_layer_sizes) == 0
 
     def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
         """Return the perceptron."""
@@ -129,6 +142,11 @@ class ScaleEquivariantPredictor(NetFactory):
     def __init__(self, hidden_layer_sizes: Sequence[int] = (), activation: str = "relu") -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether there is no hidden layer."""
+        return np.size(self.hidden_layer_sizes) == 0
 
     def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
         """Return the net."""

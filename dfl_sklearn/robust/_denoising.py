@@ -9,8 +9,8 @@ from torch import nn
 from ._reverse import ReverseChain
 from ._schedule import NoiseSchedule
 
-EPOCH = 4096  # noisy rows in an epoch, at least
-_LONGEST_EPOCH = 65_536  # and at most: of more rows, another random part in every epoch
+EPOCH = 4096  # noisy rows in an epoch of few rows, about
+_LONGEST_EPOCH = 65_536  # of more rows, another random part in every epoch
 _N_WATCHED = 8192  # noisy rows on which a held-out loss is taken, about
 
 

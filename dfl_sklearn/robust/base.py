@@ -56,7 +56,11 @@ class AmbiguitySet(BaseEstimator, ABC):
 
     @abstractmethod
     def rows(self, row_loss: RowLoss) -> WorstCase:
-        """Return the worst rows for the present predictor, whose regret is `row_loss`."""
+        """Return the worst rows for the present predictor, whose regret is `row_loss`.
+
+        Rows are recognised by their arrays: where X or y change, give new arrays, and where they
+        do not, the same, so that their best decisions are found once.
+        """
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
         """Return the worst regret on rows that training does not see, or None.

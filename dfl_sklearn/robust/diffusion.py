@@ -43,7 +43,8 @@ class DiffusionBall(AmbiguitySet):
     search_ : WorstCaseSearch
         The search in its last state.
     projected_share_ : float
-        Share of the generated rows last looked at that were moved into the problem's domain.
+        Share of the worst rows last found that were moved into the problem's domain: of the pool,
+        real rows included, where the search weights one.
 
     References
     ----------
@@ -121,11 +122,19 @@ class DiffusionBall(AmbiguitySet):
 
     def sample(self, n: int, rng: np.random.Generator) -> CanonicalRows:
         """Draw `n` rows of the worst distribution last found."""
-        return self._split(self.search_.sample(n, rng), np.ones(n))[0]
+        return CanonicalRows(*self._projected(self.search_.sample(n, rng))[:2], np.ones(n))
 
-    def nominal(self, n: int, seed: int) -> CanonicalRows:
-        """Draw `n` rows of the nominal model."""
-        return self._split(self.generator_.sample(n, random_state=seed), np.ones(n))[0]
+    def nominal(self, n: int, rng: np.random.Generator) -> CanonicalRows:
+        """Draw `n` rows of the nominal distribution, around which the worst one was sought."""
+        table, weight = self.search_.nominal()
+        drawn = table[rng.choice(len(table), size=n, p=weight)]
+        return CanonicalRows(*self._projected(drawn)[:2], np.ones(n))
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave out what is remembered to save time in a fit."""
+        state = dict(super().__getstate__())
+        state.pop("_recent", None)
+        return state
 
     def _table_loss(self, row_loss: RowLoss) -> TableLoss:
         return lambda table: row_loss(self._split(table, np.ones(len(table)))[0])
@@ -136,13 +145,12 @@ class DiffusionBall(AmbiguitySet):
         The same table gives the same arrays: training recognises rows that it has met by them,
         and solves for their best decisions once.
         """
-
-        def split() -> tuple[np.ndarray, np.ndarray, float]:
-            y, share = self._problem.project_parameters(table[:, self._n_features :])
-            return table[:, : self._n_features], y, share
-
-        X, y, share = self._recent.get(table, split)
+        X, y, share = self._recent.get((table,), lambda: self._projected(table))
         return CanonicalRows(X, y, weight), share
+
+    def _projected(self, table: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        y, share = self._problem.project_parameters(table[:, self._n_features :])
+        return table[:, : self._n_features], y, share
 
 
 def _table(rows: CanonicalRows) -> WeightedTable:

@@ -70,7 +70,8 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
     learning_rate_init : float, default=2e-3
         Initial learning rate of Adam; divided by 5 twice when held-out loss stalls.
     max_iter : int, default=300
-        Largest number of epochs; an epoch is at least 4,096 noisy rows, at most 65,536.
+        Largest number of epochs; an epoch is all rows, so often that they are
+        about 4,096, or 65,536 of them where there are more.
     tol : float, default=1e-3
         Improvement of the held-out loss that counts.
     n_iter_no_change : int, default=15

@@ -140,6 +140,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         self.dual_ = self._first_dual = 0.0
         self._is_warm = False
         self.effective_sample_size_ = float(self.n_trajectories)
+        self._held_out: np.ndarray | None = None
 
     def search(self, table_loss: TableLoss, radius: float) -> SearchResult:
         """Fine-tune for the present predictor and sample."""
@@ -165,6 +166,8 @@ class PolicyGradientSearch(WorstCaseSearch):
 
     def held_out_regret(self, table_loss: TableLoss, radius: float) -> float:
         """Return the mean regret on other rows of the chain last found."""
+        if self._held_out is None:
+            self._held_out = self._table(self._trajectories(self.n_trajectories)[0])
         return float(table_loss(self._held_out).mean())
 
     def nominal(self) -> WeightedTable:

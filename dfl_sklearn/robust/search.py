@@ -66,7 +66,7 @@ class WorstCaseSearch(BaseEstimator, ABC):
 
     @abstractmethod
     def row_divergence(self) -> float:
-        """Return the Kullback-Leibler divergence of the worst rows from the generator's, in nats.
+        """Return the Kullback-Leibler divergence of the worst rows from the nominal, in nats.
 
         Exact or estimated; unlike the divergence that a search is held to, it is that of the
         law of one row whatever the search, so that searches can be compared.

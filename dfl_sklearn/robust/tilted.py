@@ -73,8 +73,8 @@ class TiltedSearch(WorstCaseSearch):
             self._warned = True
             warnings.warn(
                 f"At radius={radius} the worst case rests on an effective sample of only "
-                f"{self.effective_sample_size_:.1f} of {len(self.pool_)} rows. Lower the radius "
-                "or raise n_pool.",
+                f"{self.effective_sample_size_:.1f} of {len(self.pool_)} rows. Lower the radius, "
+                "raise n_pool, or lower real_share where the training rows are few.",
                 ConvergenceWarning,
                 stacklevel=2,
             )

@@ -13,7 +13,14 @@ from torch import nn
 from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.problems import FunctionProblem, NewsvendorProblem
-from dfl_sklearn.robust import DiffusionBall, DiffusionGenerator, PolicyGradientSearch, TiltedSearch
+from dfl_sklearn.robust import (
+    AmbiguitySet,
+    DiffusionBall,
+    DiffusionGenerator,
+    PolicyGradientSearch,
+    TiltedSearch,
+    WorstCase,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
 
@@ -323,3 +330,53 @@ def test_a_diverged_net_says_so(data):
     model = flagship(learning_rate_init=1e200, learning_rate="constant", max_iter=3)
     with pytest.raises(FloatingPointError, match="learning_rate_init"):
         model.fit(X, y)
+
+
+class InterruptedReport(DiffusionBall):
+    """A set at whose last look the user presses Ctrl-C."""
+
+    def report(self, row_loss):
+        raise KeyboardInterrupt
+
+
+def test_interrupting_the_last_look_at_the_worst_case_keeps_the_model(data):
+    X, y = data
+    ball = InterruptedReport(0.1, generator=GENERATOR, search=TiltedSearch(300))
+    model = DFLRegressor(
+        PROBLEM, ambiguity_set=ball, hidden_layer_sizes=(), max_iter=20, random_state=0
+    )
+    with pytest.warns(ConvergenceWarning, match="interrupted"):
+        model.fit(X, y)
+    assert np.isfinite(model.predict(X)).all()
+    assert model.worst_case_.worst_regret > 0
+
+
+class RaisedDemand(AmbiguitySet):
+    """The training rows with more demand in every epoch: X is the same array, y is not."""
+
+    radius = 1.0
+
+    def start(self, rows, problem, seed, held_out=None):
+        self.rows_, self.seen = rows._replace(weight=rows.weight / rows.weight.sum()), []
+
+    def rows(self, row_loss):
+        moved = self.rows_._replace(y=self.rows_.y + 50.0 * (1 + len(self.seen)))
+        self.seen.append((moved.weight @ row_loss(moved), moved.weight @ row_loss(self.rows_)))
+        return WorstCase(moved, 0.0)
+
+
+def test_rows_that_differ_in_y_alone_are_not_taken_for_each_other(data):
+    model = DFLRegressor(
+        PROBLEM, ambiguity_set=RaisedDemand(), hidden_layer_sizes=(), max_iter=2, random_state=0
+    )
+    with pytest.warns(ConvergenceWarning):
+        model.fit(*data)
+    for raised, still in model.ambiguity_set_.seen[:2]:
+        assert raised > still + 100
+
+
+def test_pickles_do_not_grow_with_what_was_sampled(data):
+    model = flagship(search=TiltedSearch(300)).fit(*data)
+    before = len(pickle.dumps(model))
+    model.sample_worst_case(20_000)
+    assert len(pickle.dumps(model)) == before
