@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from array_api_compat import array_namespace
 from joblib import Memory
 from sklearn.base import clone
 from skorch import NeuralNet
@@ -318,6 +319,19 @@ class NetFit:
             y, best = rows.y.cpu().numpy()[known], rows.best_cost.cpu().numpy()[known]
             regret[known] = self.problem.cost(self.problem.solve(y_hat[known]), y) - best
         return regret
+
+    def relaxed_regret(
+        self, net: NeuralNet, X: torch.Tensor, y: torch.Tensor, best_decision: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the regret (n,) through the decision layer, with its graph, from net's inputs.
+
+        The best cost follows y through the layer as well. With the best decision held still its
+        slope would be the same (Danskin), but for kinks at that very decision.
+        """
+        layer = self.problem.decision_layer()
+        best_cost = self.problem._cost(array_namespace(y), layer(y), y, None)
+        y_hat = net.module_(X) * self.y_scale + self.y_mean
+        return RegretLoss().bind(self.problem)(y_hat, y, Optimum(best_decision, best_cost))
 
     def predicted(self, net: NeuralNet, rows: TrainingRows) -> np.ndarray:
         """Return the net's predictions (n, d), in the problem's units."""

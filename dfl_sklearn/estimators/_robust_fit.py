@@ -7,10 +7,9 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 
-from .._utils.canonical import CanonicalRows
-from .._utils.recent import Recent, same
 from ..nets.rows import Batches, TrainingRows
 from ..robust.base import AmbiguitySet, WorstCase
+from ._predictor_regret import PredictorRegret
 
 if TYPE_CHECKING:
     from ._net_fit import NetFit
@@ -47,8 +46,7 @@ class WorstCaseBatches:
         self.nominal_weight = nominal_weight
         self.batch_size = batch_size
         self.generator = generator
-        self._tensors = Recent()
-        self._measured: tuple[np.ndarray, ...] = ()
+        self.row_loss = PredictorRegret(fit, net)
         self._epoch = 0
         self.numbers = self.refresh()
 
@@ -70,10 +68,10 @@ class WorstCaseBatches:
 
     def refresh(self) -> dict[str, float]:
         """Search for the worst case of the present weights and return what training reports."""
+        self.row_loss.weights_moved()
         self.worst: WorstCase = self.ambiguity_set.rows(self.row_loss)
-        # A search that weights rows has just asked for their losses; another has not.
-        is_known = same(self._measured, (self.worst.rows.X, self.worst.rows.y))
-        return self._measure(self._losses if is_known else self.row_loss(self.worst.rows))
+        # A search that weights rows has just asked for their regret.
+        return self._measure(self.row_loss.again(self.worst.rows))
 
     def _measure(self, losses: np.ndarray) -> dict[str, float]:
         worst_regret = float(self.worst.rows.weight @ losses)
@@ -91,54 +89,8 @@ class WorstCaseBatches:
         self.numbers["objective"] = share * self.numbers[self.fit.monitored] + (1 - share) * watched
         return self.numbers
 
-    def row_loss(self, rows: CanonicalRows) -> np.ndarray:
-        """Return the exact regret of the present predictor on any rows.
-
-        Raises
-        ------
-        FloatingPointError
-            If it is not finite somewhere; the message names the problem and the row.
-        """
-        try:
-            self._losses = self.fit.row_regret(self.net, self._known(rows))
-        except Exception as error:
-            error.add_note(
-                "This came up in the search for the worst case: the row may be one that no data "
-                "hold. The problem's project_parameters can keep such rows in its domain."
-            )
-            raise
-        self._measured = rows.X, rows.y
-        bad = np.flatnonzero(~np.isfinite(self._losses))
-        if len(bad):
-            raise FloatingPointError(self._explain(rows, int(bad[0])))
-        return self._losses
-
-    def _explain(self, rows: CanonicalRows, i: int) -> str:
-        """Say whether the net or the problem made the regret of row `i` NaN or infinite."""
-        params, problem = self.fit.params, type(self.fit.problem).__name__
-        predicted = np.isfinite(self.fit.predicted(self.net, self._known(rows))).all(axis=1)
-        if not predicted.any():
-            return (
-                "The predictions became NaN in robust training: the weights of the net have "
-                f"diverged. Lower learning_rate_init={params.learning_rate_init}."
-            )
-        what = (
-            f"{problem} gave a regret of {self._losses[i]}"
-            if predicted[i]
-            else "The net gave no finite prediction"
-        )
-        return (
-            f"{what} in the search for the worst case, for a row with X = {rows.X[i].tolist()} "
-            f"and y = {rows.y[i].tolist()}. Such a row may be generated; the problem's "
-            "project_parameters can keep its y in the domain."
-        )
-
-    def _known(self, rows: CanonicalRows) -> TrainingRows:
-        """Return rows as tensors; those met before are recognised and not solved for again."""
-        return self._tensors.get((rows.X, rows.y), lambda: self.fit.tensors(rows))
-
     def _mixture(self) -> TrainingRows:
-        worst = self._known(self.worst.rows)
+        worst = self.row_loss.known(self.worst.rows)
         weight = (1 - self.nominal_weight) * self.fit.tensor(self.worst.rows.weight)
         # A row without weight would take a place in a batch and add nothing to it.
         kept = weight > 0

@@ -9,6 +9,7 @@ from .generator import DiffusionGenerator
 from .policy_gradient import PolicyGradientSearch
 from .search import SearchResult, WeightedTable, WorstCaseSearch
 from .tilted import TiltedSearch
+from .wasserstein import WassersteinBall
 
 __all__ = [
     "AmbiguitySet",
@@ -24,6 +25,7 @@ __all__ = [
     "PolicyGradientSearch",
     "SearchResult",
     "TiltedSearch",
+    "WassersteinBall",
     "WeightedTable",
     "WorstCase",
     "WorstCaseSearch",

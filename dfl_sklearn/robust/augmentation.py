@@ -2,18 +2,15 @@
 
 from typing import Any
 
-import numpy as np
-
 from .._utils.canonical import CanonicalRows
 from .._utils.seeds import named_rng
 from ..problems.base import DecisionProblem
+from ._columns_moved import check_moved, deviation
 from .base import AmbiguitySet, RowLoss, WorstCase
 from .diffusion import DiffusionBall
 from .generator import DiffusionGenerator
 from .search import WorstCaseSearch
 from .tilted import TiltedSearch
-
-_MOVED = ("features", "target", "both")
 
 
 class GaussianNoise(AmbiguitySet):
@@ -66,12 +63,11 @@ class GaussianNoise(AmbiguitySet):
         """Take up the training rows and their spread."""
         if not self.scale >= 0:
             raise ValueError(f"scale must be at least 0, got {self.scale}.")
-        if self.moved not in _MOVED:
-            raise ValueError(f"moved must be one of {_MOVED}, got {self.moved!r}.")
+        check_moved(self.moved)
         self._rows = rows._replace(weight=rows.weight / rows.weight.sum())
         self._problem = problem
         self._rng = named_rng(seed, "noise")
-        self._spread = [_deviation(part, self._rows.weight) for part in (rows.X, rows.y)]
+        self._spread = [deviation(part, self._rows.weight) for part in (rows.X, rows.y)]
         self.projected_share_ = 0.0
 
     def rows(self, row_loss: RowLoss) -> WorstCase:
@@ -133,8 +129,3 @@ class NominalSamples(DiffusionBall):
     def is_nominal(self) -> bool:
         """False: the rows are generated, not the training rows."""
         return False
-
-
-def _deviation(values: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Return the weighted standard deviation of each column."""
-    return np.sqrt(share @ (values - share @ values) ** 2)

@@ -1,8 +1,7 @@
 """The one protocol of ambiguity sets: which weighted rows to train on next."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -10,8 +9,18 @@ from sklearn.base import BaseEstimator
 from .._utils.canonical import CanonicalRows
 from ..problems.base import DecisionProblem
 
-RowLoss = Callable[[CanonicalRows], np.ndarray]
-"""The exact regret (n,) of the present predictor on any rows."""
+
+class RowLoss(Protocol):
+    """The regret of the present predictor on any rows."""
+
+    def __call__(self, rows: CanonicalRows) -> np.ndarray:
+        """Return the exact regret (n,)."""
+
+    def gradient(self, rows: CanonicalRows) -> tuple[np.ndarray, np.ndarray]:
+        """Return the slope of each row's regret in its features (n, p) and parameters (n, d).
+
+        That of the relaxed decision, where decisions do not change smoothly.
+        """
 
 
 class WorstCase(NamedTuple):

@@ -17,6 +17,7 @@ from dfl_sklearn.robust import (
     NominalSamples,
     PolicyGradientSearch,
     TiltedSearch,
+    WassersteinBall,
 )
 
 # Small enough for a hundred fits, with mini-batches on the checks' data of 20 to 200 rows.
@@ -75,6 +76,7 @@ def instances():
             (KLBall(0.05), False),
             (ChiSquareBall(0.1), True),
             (CVaR(0.8), False),
+            (WassersteinBall(0.05), False),
         )
     ]
     augmented = [

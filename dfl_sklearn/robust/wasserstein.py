@@ -1,0 +1,166 @@
+"""The Wasserstein ball: rows moved to where the present decisions cost more."""
+
+import numpy as np
+
+from .._utils.canonical import CanonicalRows
+from ..problems.base import DecisionProblem
+from ._columns_moved import check_moved, deviation
+from .base import AmbiguitySet, RowLoss, WorstCase
+
+_NORMS = ("l1", "l2", "linf")
+
+
+class WassersteinBall(AmbiguitySet):
+    r"""The training rows, moved by at most `radius` in the root mean square.
+
+    The ball of the Wasserstein distance of order 2 around the rows, with the transport cost
+    :math:`\|\delta\|^2` on standardised columns. Rows move along the slope of their regret, by
+    steps in proportion to it, which is the worst case to first order (Gao, Chen and Kleywegt):
+    the mean plus :math:`\rho \sqrt{E \|\nabla r\|_*^2}`. Slopes are taken anew where the rows have
+    come to.
+
+    Parameters
+    ----------
+    radius : float, default=0.1
+        :math:`\rho`, the root mean square of the distances that rows move, in standard deviations
+        of their columns. 0 is the rows as they are.
+    norm : {"l2", "l1", "linf"}, default="l2"
+        Norm of a move. "l1" moves one column of a row, "linf" all alike.
+    moved : {"both", "features", "target"}, default="both"
+        Which columns may move.
+    n_steps : int, default=3
+        How often slopes are taken; the best of the moves met is kept.
+
+    Attributes
+    ----------
+    rows_ : CanonicalRows
+        The training rows, equal ones merged and sorted.
+    moved_ : CanonicalRows
+        Where they have been moved for the final predictor.
+    projected_share_ : float
+        Share of the moved parameters that were put back into the problem's domain.
+
+    Notes
+    -----
+    Decisions that jump have no slope: the ball is of use with decision layers that are smooth, or
+    with decisions that are continuous in the prediction. A row at a kink is moved to the side on
+    which its regret rises faster only if a slope shows it.
+
+    References
+    ----------
+    Gao, Chen and Kleywegt, "Wasserstein distributionally robust optimization and variation
+    regularization", 2022. Esfahani and Kuhn, "Data-driven distributionally robust optimization
+    using the Wasserstein metric", 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import WassersteinBall
+    >>> X, y = make_newsvendor(200, random_state=0)
+    >>> model = DFLRegressor(
+    ...     NewsvendorProblem(9, 1),
+    ...     ambiguity_set=WassersteinBall(0.2, moved="target"),
+    ...     hidden_layer_sizes=(),
+    ...     random_state=0,
+    ... ).fit(X, y)
+    >>> ball = model.ambiguity_set_
+    >>> distance = (ball.moved_.y - ball.rows_.y)[:, 0] / y.std()
+    >>> round(float(np.sqrt((distance**2).mean())), 3)
+    0.2
+    """
+
+    def __init__(
+        self, radius: float = 0.1, *, norm: str = "l2", moved: str = "both", n_steps: int = 3
+    ) -> None:
+        self.radius = radius
+        self.norm = norm
+        self.moved = moved
+        self.n_steps = n_steps
+
+    def start(
+        self,
+        rows: CanonicalRows,
+        problem: DecisionProblem,
+        seed: int,
+        held_out: CanonicalRows | None = None,
+    ) -> None:
+        """Take up the training rows and their spread."""
+        if not self.radius >= 0:
+            raise ValueError(f"radius must be at least 0, got {self.radius}.")
+        if self.norm not in _NORMS:
+            raise ValueError(f"norm must be one of {_NORMS}, got {self.norm!r}.")
+        if self.n_steps < 1:
+            raise ValueError(f"n_steps must be at least 1, got {self.n_steps}.")
+        check_moved(self.moved)
+        self.rows_ = rows._replace(weight=rows.weight / rows.weight.sum())
+        self._held_out = (
+            None
+            if held_out is None
+            else held_out._replace(weight=held_out.weight / held_out.weight.sum())
+        )
+        self._problem = problem
+        self._unit = (
+            deviation(rows.X, self.rows_.weight) * (self.moved != "target"),
+            deviation(rows.y, self.rows_.weight) * (self.moved != "features"),
+        )
+        self.moved_, self.projected_share_ = self.rows_, 0.0
+
+    def rows(self, row_loss: RowLoss) -> WorstCase:
+        """Move the training rows for the present predictor."""
+        self.moved_, distance, self.projected_share_ = self._worst(self.rows_, row_loss)
+        return WorstCase(self.moved_, distance)
+
+    def held_out_regret(self, row_loss: RowLoss) -> float | None:
+        """Return the regret on the rows held out, moved as the training rows are."""
+        if self._held_out is None:
+            return None
+        moved, _, _ = self._worst(self._held_out, row_loss)
+        return float(moved.weight @ row_loss(moved))
+
+    def _worst(self, rows: CanonicalRows, row_loss: RowLoss) -> tuple[CanonicalRows, float, float]:
+        """Return the costliest moved rows met, their distance, and the share put back."""
+        best, best_regret, distance, share = rows, rows.weight @ row_loss(rows), 0.0, 0.0
+        moved = rows
+        for _ in range(self.n_steps):
+            slopes = [
+                slope * unit
+                for slope, unit in zip(row_loss.gradient(moved), self._unit, strict=True)
+            ]
+            step = self._step(np.concatenate(slopes, axis=1), rows.weight)
+            in_X, in_y = np.split(step, [rows.X.shape[1]], axis=1)
+            y, put_back = self._problem.project_parameters(rows.y + self._unit[1] * in_y)
+            X = (rows.X + self._unit[0] * in_X).astype(rows.X.dtype)
+            moved = CanonicalRows(X, y, rows.weight)
+            regret = rows.weight @ row_loss(moved)
+            if regret > best_regret:
+                best, best_regret, share = moved, regret, put_back
+                distance = float(np.sqrt(rows.weight @ self._length(step) ** 2))
+        return best, distance, share
+
+    def _step(self, slope: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Return the moves (n, p + d) with root mean square `radius` along which regret rises most.
+
+        Row i moves in the direction of its dual norm, by a length in proportion to that norm.
+        """
+        size = np.abs(slope)
+        if self.norm == "l2":
+            dual = np.sqrt((size**2).sum(axis=1))
+            direction = slope / np.where(dual > 0, dual, 1.0)[:, None]
+        elif self.norm == "linf":
+            dual, direction = size.sum(axis=1), np.sign(slope)
+        else:
+            dual = size.max(axis=1)
+            steepest = np.arange(slope.shape[1]) == size.argmax(axis=1)[:, None]
+            direction = np.where(steepest, np.sign(slope), 0.0)
+        total = np.sqrt(weight @ dual**2)
+        if total == 0:
+            return np.zeros_like(slope)
+        return self.radius * (dual / total)[:, None] * direction
+
+    def _length(self, step: np.ndarray) -> np.ndarray:
+        """Return the norm of each row's move."""
+        order = {"l1": 1, "l2": 2, "linf": np.inf}[self.norm]
+        return np.linalg.norm(step, ord=order, axis=1)

@@ -1,0 +1,149 @@
+"""The Wasserstein ball against closed forms, and the slopes of the regret that it follows."""
+
+import numpy as np
+import pytest
+
+from dfl_sklearn import DFLRegressor
+from dfl_sklearn._utils.canonical import canonical_rows
+from dfl_sklearn.datasets import make_newsvendor
+from dfl_sklearn.problems import NewsvendorProblem, ProvisioningProblem, SquaredErrorProblem
+from dfl_sklearn.robust import AmbiguitySet, WassersteinBall, WorstCase
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+SLOPE = np.array([1.0, -2.0, 0.5])
+
+
+class AbsoluteLoss:
+    """The absolute error of a linear model."""
+
+    def __call__(self, rows):
+        return np.abs(rows.y[:, 0] - rows.X @ SLOPE)
+
+    def gradient(self, rows):
+        sign = np.sign(rows.y[:, 0] - rows.X @ SLOPE)
+        return -sign[:, None] * SLOPE, sign[:, None]
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 3)) * [1.0, 2.0, 3.0]
+    y = X @ SLOPE + rng.standard_normal(200)
+    return canonical_rows(X, y[:, None], rng.uniform(0.5, 2.0, size=200))
+
+
+def dual(norm, values):
+    return {
+        "l1": np.abs(values).max(),
+        "l2": np.linalg.norm(values),
+        "linf": np.abs(values).sum(),
+    }[norm]
+
+
+@pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
+@pytest.mark.parametrize("moved", ["both", "features", "target"])
+@pytest.mark.parametrize("radius", [0.0, 0.3])
+def test_a_linear_model_with_absolute_loss_has_the_closed_form(rows, norm, moved, radius):
+    share = rows.weight / rows.weight.sum()
+
+    def spread(values):
+        return np.sqrt(share @ (values - share @ values) ** 2)
+
+    slopes = np.concatenate(
+        [SLOPE * spread(rows.X) * (moved != "target"), spread(rows.y) * (moved != "features")]
+    )
+    ball = WassersteinBall(radius, norm=norm, moved=moved)
+    ball.start(rows, NewsvendorProblem(1, 1, nonnegative=False), 0)
+    found = ball.rows(AbsoluteLoss())
+    mean = share @ AbsoluteLoss()(rows)
+    worst = found.rows.weight @ AbsoluteLoss()(found.rows)
+    assert worst == pytest.approx(mean + radius * dual(norm, slopes), rel=1e-12)
+    assert found.divergence == pytest.approx(radius, abs=1e-12)
+    if moved != "both":
+        fixed = "y" if moved == "features" else "X"
+        np.testing.assert_array_equal(getattr(found.rows, fixed), getattr(rows, fixed))
+
+
+def test_the_distance_is_measured_in_the_norm_asked_for(rows):
+    share = rows.weight / rows.weight.sum()
+    unit = [np.sqrt(share @ (part - share @ part) ** 2) for part in (rows.X, rows.y)]
+    for norm, order in (("l1", 1), ("l2", 2), ("linf", np.inf)):
+        ball = WassersteinBall(0.4, norm=norm)
+        ball.start(rows, SquaredErrorProblem(), 0)
+        found = ball.rows(AbsoluteLoss()).rows
+        step = np.hstack([(found.X - rows.X) / unit[0], (found.y - rows.y) / unit[1]])
+        lengths = np.linalg.norm(step, ord=order, axis=1)
+        assert np.sqrt(share @ lengths**2) == pytest.approx(0.4)
+
+
+class SlopeProbe(AmbiguitySet):
+    """Compares the slopes that training gives with finite differences of its exact regret."""
+
+    radius = 1.0
+
+    def start(self, rows, problem, seed, held_out=None):
+        self.rows_ = rows._replace(weight=rows.weight / rows.weight.sum())
+        self.errors = []
+
+    def rows(self, row_loss):
+        X, y, weight = self.rows_
+        found = np.hstack(row_loss.gradient(self.rows_))
+        table = np.hstack([X, y])
+        for column in range(table.shape[1]):
+            step = np.zeros(table.shape[1])
+            step[column] = 1e-5
+            sides = [
+                row_loss(
+                    type(self.rows_)(*np.split(table + sign * step, [X.shape[1]], axis=1), weight)
+                )
+                for sign in (1, -1)
+            ]
+            differences = (sides[0] - sides[1]) / 2e-5
+            self.errors.append(np.abs(differences - found[:, column]))
+        return WorstCase(self.rows_, 0.0)
+
+
+@pytest.mark.parametrize(
+    "problem",
+    [SquaredErrorProblem(), NewsvendorProblem(9, 1), ProvisioningProblem(c_min=1.0, c_max=30.0)],
+    ids=lambda each: type(each).__name__,
+)
+def test_slopes_are_those_of_finite_differences(problem):
+    X, y = make_newsvendor(150, random_state=0)
+    probe = SlopeProbe()
+    model = DFLRegressor(
+        problem, ambiguity_set=probe, hidden_layer_sizes=(8,), activation="tanh", max_iter=3,
+        early_stopping=False, random_state=0,
+    ).fit(X, y)  # fmt: skip
+    errors = np.concatenate(model.ambiguity_set_.errors)
+    # A row within a step of a kink has no slope to compare with.
+    assert np.mean(errors < 1e-4) > 0.99
+
+
+def test_a_robust_fit_moves_rows_to_more_regret_and_trains_for_them():
+    X, y = make_newsvendor(200, random_state=0)
+    problem = NewsvendorProblem(9, 1)
+    robust = DFLRegressor(
+        problem, ambiguity_set=WassersteinBall(0.3), hidden_layer_sizes=(), random_state=0
+    ).fit(X, y)
+    ball, found = robust.ambiguity_set_, robust.worst_case_
+    costs = problem.cost(robust.decide(ball.moved_.X), ball.moved_.y)
+    assert found.worst_regret == pytest.approx(ball.moved_.weight @ costs)
+    assert found.worst_regret > found.train_regret
+    assert found.objective < robust.history_["objective"].dropna().iloc[0]
+    assert (ball.moved_.y >= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"radius": -1.0}, "radius must be at least 0, got -1.0"),
+        ({"norm": "l3"}, "norm must be one of .*'linf'.* got 'l3'"),
+        ({"moved": "y"}, "moved must be one of .*'target'.* got 'y'"),
+        ({"n_steps": 0}, "n_steps must be at least 1, got 0"),
+    ],
+)
+def test_parameters_out_of_range(params, message):
+    X, y = make_newsvendor(60, random_state=0)
+    with pytest.raises(ValueError, match=message):
+        DFLRegressor(ambiguity_set=WassersteinBall(**params), max_iter=2, random_state=0).fit(X, y)
