@@ -1,7 +1,7 @@
 """Exponential tilting: the worst weights within a Kullback-Leibler ball."""
 
 import numpy as np
-from scipy.special import logsumexp
+from scipy.optimize import brentq
 
 
 def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
@@ -33,21 +33,20 @@ def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarra
     if radius >= farthest:
         worst = np.where(top, weight, 0.0)
         return worst / worst.sum(), farthest
-    scaled, log_weight = (loss - loss.max()) / spread, np.log(weight)
+    scaled = (loss - loss.max()) / spread
 
     def tilted(log_rate: float) -> tuple[np.ndarray, float]:
-        exponent = log_weight + np.exp(log_rate) * scaled
-        log_p = exponent - logsumexp(exponent)
-        p = np.exp(log_p)
-        return p, float(p @ (log_p - log_weight))
+        rate = np.exp(log_rate)
+        mass = weight * np.exp(rate * scaled)
+        total = mass.sum()  # at least the weight of the largest loss
+        return mass / total, float(rate * (mass @ scaled) / total - np.log(total))
 
-    low, high = -40.0, 40.0  # of log(spread / tau); the divergence grows with it
-    for _ in range(200):
-        middle = (low + high) / 2
-        p, divergence = tilted(middle)
-        if abs(divergence - radius) <= 1e-12 + 1e-10 * radius:
-            break
-        low, high = (middle, high) if divergence < radius else (low, middle)
+    # The divergence grows with log(spread / tau), from 0 to its farthest.
+    p, divergence = tilted(
+        brentq(lambda log_rate: tilted(log_rate)[1] - radius, -40.0, 40.0, xtol=1e-13, rtol=1e-13)
+        if tilted(40.0)[1] > radius
+        else 40.0
+    )
     return p, divergence
 
 

@@ -81,8 +81,9 @@ class DiffusionBall(AmbiguitySet):
         generator = clone(self.generator) if self.generator is not None else DiffusionGenerator()
         if generator.random_state is None:
             generator.set_params(random_state=named_seed(seed, "generator") % 2**32)
+        memory = check_memory(self.memory)
         self.generator_ = compute_once(
-            check_memory(self.memory),
+            memory,
             ("generator", real.table, rows.weight, generator),
             lambda: _fitted_to_the_end(generator, real.table, rows.weight),
         )
@@ -92,6 +93,7 @@ class DiffusionBall(AmbiguitySet):
             real,
             named_seed(seed, "search"),
             None if held_out is None else _table(held_out),
+            memory,
         )
         self.projected_share_ = 0.0
 

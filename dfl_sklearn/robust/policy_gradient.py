@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from joblib import Memory
 
 from .._utils.seeds import named_seed
 from ._neighbors import neighbor_divergence
@@ -116,6 +117,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         real: WeightedTable,
         seed: int,
         held_out: WeightedTable | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """Copy the nominal net."""
         if self.divergence not in ("kl", "score_matching"):

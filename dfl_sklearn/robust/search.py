@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
+from joblib import Memory
 from sklearn.base import BaseEstimator
 
 from .generator import DiffusionGenerator
@@ -49,8 +50,12 @@ class WorstCaseSearch(BaseEstimator, ABC):
         real: WeightedTable,
         seed: int,
         held_out: WeightedTable | None = None,
+        memory: Memory | None = None,
     ) -> None:
-        """Take up a fitted generator, and the rows it was fitted on, at the start of a fit."""
+        """Take up a fitted generator, and the rows it was fitted on, at the start of a fit.
+
+        `memory` may keep what depends on these alone, and so not on the radius.
+        """
 
     @abstractmethod
     def search(self, table_loss: TableLoss, radius: float) -> SearchResult:

@@ -1,10 +1,13 @@
 """The worst distribution near a generator, exactly, on a pool of its samples."""
 
 import warnings
+from collections.abc import Callable
 
 import numpy as np
+from joblib import Memory
 from sklearn.exceptions import ConvergenceWarning
 
+from .._utils.once import compute_once
 from .._utils.seeds import named_rng, named_seed
 from ._tilt import effective_sample_size, tilt
 from .generator import DiffusionGenerator
@@ -49,16 +52,26 @@ class TiltedSearch(WorstCaseSearch):
         real: WeightedTable,
         seed: int,
         held_out: WeightedTable | None = None,
+        memory: Memory | None = None,
     ) -> None:
         """Draw the pool, and another to watch the worst case on."""
         if not 0 <= self.real_share < 1:
             raise ValueError(f"real_share must be in [0, 1), got {self.real_share}.")
-        self._nominal = self._mixture(generator, self.n_pool, named_seed(seed, "pool"), real)
+        known = ("pool", generator, real.table, real.weight, self.n_pool)
+
+        def generated(pool_seed: int) -> np.ndarray:
+            return compute_once(
+                memory,
+                (*known, pool_seed),
+                lambda: generator.sample(self.n_pool, random_state=pool_seed),
+            )
+
+        self._nominal = self._mixture(generated, named_seed(seed, "pool"), real)
         self.pool_, self.weight_ = self._nominal
         self._held_out = (
             None
             if held_out is None
-            else self._mixture(generator, self.n_pool, named_seed(seed, "held out"), held_out)
+            else self._mixture(generated, named_seed(seed, "held out"), held_out)
         )
         self.effective_sample_size_ = effective_sample_size(self.weight_)
         self._divergence = 0.0
@@ -99,17 +112,17 @@ class TiltedSearch(WorstCaseSearch):
         return self.pool_[rng.choice(len(self.pool_), size=n, p=self.weight_)]
 
     def _mixture(
-        self, generator: DiffusionGenerator, n: int, seed: int, real: WeightedTable
+        self, generated: Callable[[int], np.ndarray], seed: int, real: WeightedTable
     ) -> WeightedTable:
         """Return the generator's rows and real ones, weighted by their shares."""
-        generated = generator.sample(n, random_state=seed)
+        n = self.n_pool
         weight = np.full(n, (1.0 - self.real_share) / n)
         if self.real_share == 0:
-            return WeightedTable(generated, weight)
+            return WeightedTable(generated(seed), weight)
         if len(real.table) > n:
             drawn = named_rng(seed, "real rows").choice(len(real.table), size=n, p=real.weight)
             real = WeightedTable(real.table[drawn], np.full(n, 1.0 / n))
         return WeightedTable(
-            np.concatenate([generated, real.table]),
+            np.concatenate([generated(seed), real.table]),
             np.concatenate([weight, self.real_share * real.weight]),
         )

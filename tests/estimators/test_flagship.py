@@ -175,9 +175,9 @@ def test_generator_and_pretraining_are_computed_once_per_training_set(data, tmp_
     with pytest.warns(ConvergenceWarning):
         search.fit(X, y)
     assert log.read_text().split() == ["fit"] * 2
-    # The pretrained predictors: one cache entry per fold beside one generator each.
+    # One cache entry per fold for the generator, its pool, and the pretrained predictor.
     entries = list((tmp_path / "cache").rglob("output.pkl"))
-    assert len(entries) == 4
+    assert len(entries) == 6
 
 
 def test_memory_changes_nothing(data, tmp_path):

@@ -117,15 +117,29 @@ def test_row_divergence_of_a_tilt_is_that_of_its_weights(nominal):
 def test_the_pool_holds_the_real_rows_with_their_share_and_weights(nominal):
     generator, Z = nominal
     weight = np.random.default_rng(0).uniform(size=len(Z))
-    search = TiltedSearch(500, real_share=0.3)
+    search = TiltedSearch(1500, real_share=0.3)
     search.start(generator, WeightedTable(Z, weight / weight.sum()), 0)
     pool, share = search.nominal()
-    np.testing.assert_array_equal(pool[500:], Z)
-    np.testing.assert_allclose(share[500:], 0.3 * weight / weight.sum())
-    np.testing.assert_allclose(share[:500], 0.7 / 500)
+    np.testing.assert_array_equal(pool[1500:], Z)
+    np.testing.assert_allclose(share[1500:], 0.3 * weight / weight.sum())
+    np.testing.assert_allclose(share[:1500], 0.7 / 1500)
     assert search.search(linear_loss, 0.0).weight @ linear_loss(pool) == pytest.approx(
         share @ linear_loss(pool)
     )
+
+
+def test_of_many_real_rows_the_pool_holds_a_weighted_draw(nominal):
+    generator, Z = nominal
+    weight = np.where(Z[:, 0] > 0, 3.0, 1.0)
+    search = TiltedSearch(400, real_share=0.5)
+    search.start(generator, WeightedTable(Z, weight / weight.sum()), 0)
+    pool, share = search.nominal()
+    assert len(pool) == 800
+    np.testing.assert_allclose(share, 1 / 800)
+    drawn = {tuple(row) for row in pool[400:]}
+    assert drawn <= {tuple(row) for row in Z}
+    expected = weight[Z[:, 0] > 0].sum() / weight.sum()
+    assert (pool[400:, 0] > 0).mean() == pytest.approx(expected, abs=0.07)
 
 
 def test_held_out_regret_is_that_of_another_pool(nominal):
