@@ -62,7 +62,9 @@ def test_code_on_pages_runs(page):
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=relative)
 def test_examples_are_gallery_scripts_that_use_what_exists(example):
-    assert example.name.startswith("plot_"), "the gallery runs only files called plot_*.py"
+    # Those of the papers need downloads or minutes, and are shown without being run.
+    runs = example.name.startswith("plot_")
+    assert runs == (example.parent.name != "3_papers"), "the gallery runs files called plot_*.py"
     source = example.read_text()
     tree = ast.parse(source)
     title = (ast.get_docstring(tree) or "").splitlines()

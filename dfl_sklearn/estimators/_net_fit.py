@@ -316,8 +316,10 @@ class NetFit:
         known = np.isfinite(y_hat).all(axis=1)
         regret = np.full(len(y_hat), np.nan)
         if known.any():
+            # Where costs overflow the regret is infinite, and training says so.
             y, best = rows.y.cpu().numpy()[known], rows.best_cost.cpu().numpy()[known]
-            regret[known] = self.problem.cost(self.problem.solve(y_hat[known]), y) - best
+            with np.errstate(over="ignore"):
+                regret[known] = self.problem.cost(self.problem.solve(y_hat[known]), y) - best
         return regret
 
     def relaxed_regret(

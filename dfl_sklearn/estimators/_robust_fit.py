@@ -15,8 +15,14 @@ if TYPE_CHECKING:
     from ._net_fit import NetFit
 
 
+_SHORTEST_EPOCH = 1024  # rows drawn for an epoch, where the training rows are fewer
+
+
 class WorstCaseBatches:
     """Mini-batches of a mixture whose worst rows are searched anew for every epoch.
+
+    An epoch sees as many rows as one on the training rows alone does, and a thousand at least.
+    Of a larger mixture they are drawn by weight.
 
     Parameters
     ----------
@@ -28,7 +34,7 @@ class WorstCaseBatches:
     nominal_weight : float
         Share of the real rows in the mixture, in [0, 1).
     batch_size : int or None
-        None is a tenth of the mixture, between 32 and 256.
+        None is a tenth of an epoch, between 32 and 256.
     generator : torch.Generator
         The order of the batches is drawn from it.
     """
@@ -56,6 +62,15 @@ class WorstCaseBatches:
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
         mixture = self._mixture()
+        n_drawn = max(len(self.fit.rows), _SHORTEST_EPOCH)
+        if len(mixture) > n_drawn:
+            # A pool is large so that it holds rare rows; an epoch need not see all of it. Rows
+            # drawn by weight count alike, and a rare heavy row does not rule a batch.
+            drawn = torch.multinomial(
+                mixture.weight, n_drawn, replacement=True, generator=self.generator
+            )
+            mixture = mixture.subset(drawn)
+            mixture.weight = torch.ones_like(mixture.weight)
         size = self.batch_size or int(np.clip(len(mixture) // 10, 32, 256))
         yield from Batches(mixture, size, self.generator)
 

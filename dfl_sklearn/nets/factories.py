@@ -133,7 +133,7 @@ class ScaleEquivariantPredictor(NetFactory):
     >>> from dfl_sklearn.nets import ScaleEquivariantPredictor
     >>> X = np.random.default_rng(0).uniform(1, 2, size=(50, 3))
     >>> model = DFLRegressor(
-    ...     predictor=ScaleEquivariantPredictor(), standardize=False, random_state=0
+    ...     predictor=ScaleEquivariantPredictor(), standardize=False, tol=0.01, random_state=0
     ... ).fit(X, X.sum(axis=1))
     >>> bool(np.allclose(model.predict(1000 * X), 1000 * model.predict(X)))
     True

@@ -1,7 +1,7 @@
 """
-=========================================
+==========================================
 Choose a radius by folds that hold a shift
-=========================================
+==========================================
 
 How robust should a model be? A radius is a price paid on data like the training data, for less harm
 when they shift. A grid search weighs the two, if its folds shift; with random folds it looks at the
