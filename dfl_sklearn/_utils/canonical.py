@@ -18,6 +18,10 @@ class CanonicalRows(NamedTuple):
     y: np.ndarray
     weight: np.ndarray
 
+    def as_shares(self) -> "CanonicalRows":
+        """Return the same rows with weights that sum to 1."""
+        return self._replace(weight=self.weight / self.weight.sum())
+
 
 def canonical_rows(X: np.ndarray, y: np.ndarray, weight: np.ndarray) -> CanonicalRows:
     """Drop rows of weight 0, sort by value, and merge equal rows by adding their weights.

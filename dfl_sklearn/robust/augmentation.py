@@ -64,7 +64,7 @@ class GaussianNoise(AmbiguitySet):
         if not self.scale >= 0:
             raise ValueError(f"scale must be at least 0, got {self.scale}.")
         check_moved(self.moved)
-        self._rows = rows._replace(weight=rows.weight / rows.weight.sum())
+        self._rows = rows.as_shares()
         self._problem = problem
         self._rng = named_rng(seed, "noise")
         self._spread = [deviation(part, self._rows.weight) for part in (rows.X, rows.y)]

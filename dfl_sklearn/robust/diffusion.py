@@ -157,7 +157,7 @@ class DiffusionBall(AmbiguitySet):
 
 def _table(rows: CanonicalRows) -> WeightedTable:
     table = np.concatenate([rows.X, rows.y], axis=1).astype(np.float64)
-    return WeightedTable(table, rows.weight / rows.weight.sum())
+    return WeightedTable(table, rows.as_shares().weight)
 
 
 def _fitted_to_the_end(

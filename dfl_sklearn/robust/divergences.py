@@ -27,13 +27,9 @@ class ReweightedRows(AmbiguitySet):
     ) -> None:
         """Take up the training rows."""
         self._check()
-        self.rows_ = rows._replace(weight=rows.weight / rows.weight.sum())
+        self.rows_ = rows.as_shares()
         self.weight_ = self.rows_.weight
-        self._held_out = (
-            None
-            if held_out is None
-            else held_out._replace(weight=held_out.weight / held_out.weight.sum())
-        )
+        self._held_out = None if held_out is None else held_out.as_shares()
 
     def rows(self, row_loss: RowLoss) -> WorstCase:
         """Weight the training rows for the present predictor."""

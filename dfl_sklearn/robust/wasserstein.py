@@ -95,12 +95,8 @@ class WassersteinBall(AmbiguitySet):
         if self.n_steps < 1:
             raise ValueError(f"n_steps must be at least 1, got {self.n_steps}.")
         check_moved(self.moved)
-        self.rows_ = rows._replace(weight=rows.weight / rows.weight.sum())
-        self._held_out = (
-            None
-            if held_out is None
-            else held_out._replace(weight=held_out.weight / held_out.weight.sum())
-        )
+        self.rows_ = rows.as_shares()
+        self._held_out = None if held_out is None else held_out.as_shares()
         self._problem = problem
         self._unit = (
             deviation(rows.X, self.rows_.weight) * (self.moved != "target"),
