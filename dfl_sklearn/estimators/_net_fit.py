@@ -2,6 +2,7 @@
 
 import math
 from contextlib import nullcontext
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -16,7 +17,7 @@ from torch import nn
 from .._utils.canonical import CanonicalRows
 from .._utils.once import compute_once
 from .._utils.seeds import named_seed
-from ..losses.base import Optimum
+from ..losses.base import Optimum, RowLoss
 from ..losses.regret import RegretLoss
 from ..nets.construct import (
     build_module,
@@ -330,10 +331,15 @@ class NetFit:
         The best cost follows y through the layer as well. With the best decision held still its
         slope would be the same (Danskin), but for kinks at that very decision.
         """
-        layer = self.problem.decision_layer()
+        layer, regret = self._relaxation
         best_cost = self.problem._cost(array_namespace(y), layer(y), y, None)
         y_hat = net.module_(X) * self.y_scale + self.y_mean
-        return RegretLoss().bind(self.problem)(y_hat, y, Optimum(best_decision, best_cost))
+        return regret(y_hat, y, Optimum(best_decision, best_cost))
+
+    @cached_property
+    def _relaxation(self) -> tuple[nn.Module, RowLoss]:
+        """The decision layer and the regret through it, set up once where slopes are wanted."""
+        return self.problem.decision_layer(), RegretLoss().bind(self.problem)
 
     def predicted(self, net: NeuralNet, rows: TrainingRows) -> np.ndarray:
         """Return the net's predictions (n, d), in the problem's units."""

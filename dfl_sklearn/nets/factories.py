@@ -112,7 +112,7 @@ class LSTMPredictor(NetFactory):
         return WindowLSTM(self.n_channels, self.hidden_size, self.num_layers, n_out, generator)
 
 
-class ScaleEquivariantPredictor(NetFactory):
+class ScaleEquivariantPredictor(MLPPredictor):
     """A perceptron of each row divided by its own mean size, and multiplied by it in the end.
 
     Doubled features give a doubled prediction, so that what was learnt at one level of demand
@@ -140,15 +140,8 @@ class ScaleEquivariantPredictor(NetFactory):
     """
 
     def __init__(self, hidden_layer_sizes: Sequence[int] = (), activation: str = "relu") -> None:
-        self.hidden_layer_sizes = hidden_layer_sizes
-        self.activation = activation
-
-    @property
-    def is_linear(self) -> bool:
-        """Whether there is no hidden layer."""
-        return np.size(self.hidden_layer_sizes) == 0
+        super().__init__(hidden_layer_sizes, activation)
 
     def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
         """Return the net."""
-        inner = MLPPredictor(self.hidden_layer_sizes, self.activation)
-        return ScaleEquivariant(inner.build(n_in, n_out, generator))
+        return ScaleEquivariant(super().build(n_in, n_out, generator))
