@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from .dfl import DFLRegressor
 
 _N_CUTS = 3  # of an adaptive learning rate
+_N_ROBUST_CUTS = 2  # where training goes on from a trained net
+_ROBUST_PATIENCE = 0.4  # there, as a share of n_iter_no_change
 
 
 class FitResult(NamedTuple):
@@ -162,7 +164,7 @@ class NetFit:
             net,
             Batches(self.rows, batch_size, order),
             lambda: {self.monitored: self.regret(net, self.watched)},
-            self.monitored,
+            self._stopping(self.monitored, self.params.n_iter_no_change, _N_CUTS),
             math.inf if start is None else self.regret(net, self.watched),
         )
         state = {name: value.cpu() for name, value in net.module_.state_dict().items()}
@@ -189,8 +191,16 @@ class NetFit:
         except KeyboardInterrupt:
             stopped = Training(outcome="interrupted")
             return FitResult(self._trimmed(net), [*trainings, stopped], None)
+        patience = max(
+            math.ceil(_ROBUST_PATIENCE * self.params.n_iter_no_change),
+            2 * ambiguity_set.refresh_every,
+        )
         training = self._train(
-            net, batches, batches.after_epoch, "objective", batches.numbers["objective"]
+            net,
+            batches,
+            batches.after_epoch,
+            self._stopping("objective", patience, _N_ROBUST_CUTS),
+            batches.numbers["objective"],
         )
         numbers = batches.numbers
         if training.outcome != "interrupted":
@@ -201,9 +211,8 @@ class NetFit:
         return FitResult(self._trimmed(net), [*trainings, training], numbers)
 
     def _train(
-        self, net: NeuralNet, batches: Any, monitor: Any, monitored: str, start_value: float
+        self, net: NeuralNet, batches: Any, monitor: Any, stopping: Stopping, start_value: float
     ) -> Training:
-        stopping = self._stopping(monitored)
         try:
             return train(net, batches, monitor, stopping, self._report, start_value=start_value)
         except NonFiniteLossError as error:
@@ -270,14 +279,14 @@ class NetFit:
             return int(np.clip(len(self.rows) // 10, 32, 256))
         return int(self.params.batch_size)
 
-    def _stopping(self, monitored: str) -> Stopping:
+    def _stopping(self, monitored: str, patience: int, n_cuts: int) -> Stopping:
         params = self.params
         return Stopping(
             monitored=monitored,
             max_epochs=params.max_iter,
             tol=params.tol * self.null_regret,
-            patience=params.n_iter_no_change,
-            n_cuts=_N_CUTS if params.learning_rate == "adaptive" else 0,
+            patience=patience,
+            n_cuts=n_cuts if params.learning_rate == "adaptive" else 0,
         )
 
     @staticmethod

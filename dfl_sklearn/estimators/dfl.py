@@ -85,6 +85,8 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         Improvement that counts, as a share of the regret of the best constant decision.
     n_iter_no_change : int, default=10
         Epochs without such an improvement before the learning rate falls or training stops.
+        Robust training, which goes on from a trained net, waits for two fifths of them (for two
+        searches at least) and cuts the learning rate once less.
     early_stopping : bool or "auto", default="auto"
         Whether to hold out `validation_fraction` of the distinct rows and watch the regret
         there rather than on the training rows. "auto" does so from 50 distinct rows on for

@@ -80,6 +80,8 @@ class DiffusionDRODFLRegressor(DFLRegressor):
         Improvement that counts, as a share of the regret of the best constant decision.
     n_iter_no_change : int, default=10
         Epochs without such an improvement before the learning rate falls or training stops.
+        Robust training, which goes on from a trained net, waits for two fifths of them (for two
+        searches at least) and cuts the learning rate once less.
     early_stopping : bool or "auto", default="auto"
         Whether to hold rows out to watch the regret on, as in :class:`DFLRegressor`.
     validation_fraction : float, default=0.2

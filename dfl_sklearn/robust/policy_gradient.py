@@ -129,7 +129,7 @@ class PolicyGradientSearch(WorstCaseSearch):
                 "PolicyGradientSearch fine-tunes the generator's net, but with fewer than 30 "
                 "distinct rows a denoiser of your own is left out. Use TiltedSearch."
             )
-        self._generator = generator
+        self._generator, self._seed = generator, seed
         schedule = generator._noise.respaced(min(self.n_steps, len(generator._noise)))
         self._nominal = ReverseChain(VelocityNet(generator.denoiser_), schedule)
         self._tail_length = min(self.n_tail, len(schedule) - 1)
@@ -143,6 +143,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         self._is_warm = False
         self.effective_sample_size_ = float(self.n_trajectories)
         self._held_out: np.ndarray | None = None
+        self._nominal_rows: torch.Tensor | None = None
 
     def search(self, table_loss: TableLoss, radius: float) -> SearchResult:
         """Fine-tune for the present predictor and sample."""
@@ -161,15 +162,18 @@ class PolicyGradientSearch(WorstCaseSearch):
             advantage = (regret - regret.mean()) / (regret.std() + 1e-12)
             self._ascend(tail, advantage, radius)
         divergence = self._pull_back(radius)
-        table, self._held_out = (
-            self._table(self._trajectories(self.n_trajectories)[0]) for _ in range(2)
-        )
+        table = self._table(self._trajectories(self.n_trajectories)[0])
+        self._held_out = None  # of the chain before
         return SearchResult(table, np.full(len(table), 1.0 / len(table)), divergence)
 
     def held_out_regret(self, table_loss: TableLoss, radius: float) -> float:
-        """Return the mean regret on other rows of the chain last found."""
+        """Return the mean regret on other rows of the chain last found.
+
+        Their noise is the same for every chain, so that chains can be compared.
+        """
         if self._held_out is None:
-            self._held_out = self._table(self._trajectories(self.n_trajectories)[0])
+            noise = torch.Generator().manual_seed(named_seed(self._seed, "held out"))
+            self._held_out = self._table(self._trajectories(self.n_trajectories, noise)[0])
         return float(table_loss(self._held_out).mean())
 
     def nominal(self) -> WeightedTable:
@@ -196,9 +200,13 @@ class PolicyGradientSearch(WorstCaseSearch):
         return self._table(start)
 
     def _nominal_coordinates(self) -> torch.Tensor:
-        generator = torch.Generator().manual_seed(1)
-        with torch.no_grad():
-            return self._nominal.sample(_N_COMPARED, self._real.shape[1], generator)
+        if self._nominal_rows is None:
+            generator = torch.Generator().manual_seed(1)
+            with torch.no_grad():
+                self._nominal_rows = self._nominal.sample(
+                    _N_COMPARED, self._real.shape[1], generator
+                )
+        return self._nominal_rows
 
     # -- the chain ---------------------------------------------------------------------
 

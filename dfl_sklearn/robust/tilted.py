@@ -14,6 +14,7 @@ from .generator import DiffusionGenerator
 from .search import SearchResult, TableLoss, WeightedTable, WorstCaseSearch
 
 _MIN_EFFECTIVE = 30.0
+_WATCHED_SHARE = 0.5  # size of the pool that training watches, of that which it sees
 
 
 class TiltedSearch(WorstCaseSearch):
@@ -57,22 +58,23 @@ class TiltedSearch(WorstCaseSearch):
         """Draw the pool, and another to watch the worst case on."""
         if not 0 <= self.real_share < 1:
             raise ValueError(f"real_share must be in [0, 1), got {self.real_share}.")
-        known = ("pool", generator, real.table, real.weight, self.n_pool)
+        known = ("pool", generator, real.table, real.weight)
 
-        def generated(pool_seed: int) -> np.ndarray:
+        def generated(n: int, pool_seed: int) -> np.ndarray:
             return compute_once(
                 memory,
-                (*known, pool_seed),
-                lambda: generator.sample(self.n_pool, random_state=pool_seed),
+                (*known, n, pool_seed),
+                lambda: generator.sample(n, random_state=pool_seed),
             )
 
-        self._nominal = self._mixture(generated, named_seed(seed, "pool"), real)
+        self._nominal = self._mixture(generated, self.n_pool, named_seed(seed, "pool"), real)
         self.pool_, self.weight_ = self._nominal
-        self._held_out = (
-            None
-            if held_out is None
-            else self._mixture(generated, named_seed(seed, "held out"), held_out)
-        )
+        self._held_out = None
+        if held_out is not None:
+            n_watched = max(1, int(_WATCHED_SHARE * self.n_pool))
+            self._held_out = self._mixture(
+                generated, n_watched, named_seed(seed, "held out"), held_out
+            )
         self.effective_sample_size_ = effective_sample_size(self.weight_)
         self._divergence = 0.0
         self._warned = False
@@ -112,17 +114,16 @@ class TiltedSearch(WorstCaseSearch):
         return self.pool_[rng.choice(len(self.pool_), size=n, p=self.weight_)]
 
     def _mixture(
-        self, generated: Callable[[int], np.ndarray], seed: int, real: WeightedTable
+        self, generated: Callable[[int, int], np.ndarray], n: int, seed: int, real: WeightedTable
     ) -> WeightedTable:
-        """Return the generator's rows and real ones, weighted by their shares."""
-        n = self.n_pool
+        """Return `n` rows of the generator and real ones, weighted by their shares."""
         weight = np.full(n, (1.0 - self.real_share) / n)
         if self.real_share == 0:
-            return WeightedTable(generated(seed), weight)
+            return WeightedTable(generated(n, seed), weight)
         if len(real.table) > n:
             drawn = named_rng(seed, "real rows").choice(len(real.table), size=n, p=real.weight)
             real = WeightedTable(real.table[drawn], np.full(n, 1.0 / n))
         return WeightedTable(
-            np.concatenate([generated(seed), real.table]),
+            np.concatenate([generated(n, seed), real.table]),
             np.concatenate([weight, self.real_share * real.weight]),
         )

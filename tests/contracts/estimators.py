@@ -49,7 +49,7 @@ def instances():
         TwoStageRegressor(LinearRegression()),
         TwoStageRegressor(LinearRegression(), NewsvendorProblem(1, 1, nonnegative=False)),
         TwoStageRegressor(QuantileRegressor(quantile=0.9, alpha=0.0), net_position()),
-        TwoStageRegressor(HistGradientBoostingRegressor(max_iter=30)),
+        TwoStageRegressor(HistGradientBoostingRegressor(max_iter=30, random_state=0)),
     ]
     generator = DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=10, max_iter=3, random_state=0)
     policy_gradient = PolicyGradientSearch(
@@ -94,7 +94,7 @@ def instances():
         *predictors,
         *two_stage,
         PredictionTransformer(LinearRegression()),
-        PredictionTransformer(HistGradientBoostingRegressor(max_iter=5)),
+        PredictionTransformer(HistGradientBoostingRegressor(max_iter=5, random_state=0)),
         DecisionTransformer(),
         DecisionTransformer(net_position()),
         ProvisioningOptimizer(),

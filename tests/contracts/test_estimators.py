@@ -100,8 +100,11 @@ def test_fit_changes_no_parameter_and_no_data(estimator, data):
     X, y = (each.copy() for each in data)
     X.flags.writeable = y.flags.writeable = False
     before = repr(estimator.get_params())
-    state = np.random.get_state()[1].copy()  # noqa: NPY002
+    _, keys, *place = np.random.get_state()  # noqa: NPY002
+    keys = keys.copy()
     outcome(estimator.fit(X, y), X)
     assert repr(estimator.get_params()) == before
-    assert_array_equal(np.random.get_state()[1], state)  # noqa: NPY002
+    _, keys_after, *place_after = np.random.get_state()  # noqa: NPY002
+    assert_array_equal(keys_after, keys)
+    assert place_after == place
     assert_array_equal(X, data[0])
