@@ -5,6 +5,7 @@ from dfl_sklearn.datasets._download import get_data_home
 from dfl_sklearn.datasets._lags import make_lagged
 from dfl_sklearn.datasets._llm_trace import make_llm_trace
 from dfl_sklearn.datasets._newsvendor import make_newsvendor
+from dfl_sklearn.datasets._portfolio import make_portfolio, portfolio_covariance
 from dfl_sklearn.datasets._read_llm_trace import read_llm_trace
 
 __all__ = [
@@ -13,5 +14,7 @@ __all__ = [
     "make_lagged",
     "make_llm_trace",
     "make_newsvendor",
+    "make_portfolio",
+    "portfolio_covariance",
     "read_llm_trace",
 ]

@@ -6,5 +6,6 @@ which a new problem builds its own.
 
 from .box import AffineBoxLayer
 from .numeric import SolveLayer, differentiate_rows
+from .simplex import SimplexQPLayer
 
-__all__ = ["AffineBoxLayer", "SolveLayer", "differentiate_rows"]
+__all__ = ["AffineBoxLayer", "SimplexQPLayer", "SolveLayer", "differentiate_rows"]

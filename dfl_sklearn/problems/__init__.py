@@ -3,6 +3,7 @@
 from .base import DecisionProblem, OptimalSolution
 from .closed_form import NewsvendorProblem, SquaredErrorProblem
 from .function import FunctionProblem
+from .portfolio import PortfolioProblem
 from .provisioning import ProvisioningProblem
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "FunctionProblem",
     "NewsvendorProblem",
     "OptimalSolution",
+    "PortfolioProblem",
     "ProvisioningProblem",
     "SquaredErrorProblem",
 ]

@@ -13,6 +13,7 @@ from dfl_sklearn.problems import (
     DecisionProblem,
     FunctionProblem,
     NewsvendorProblem,
+    PortfolioProblem,
     ProvisioningProblem,
     SquaredErrorProblem,
 )
@@ -99,6 +100,14 @@ def two_machines_cost(power: np.ndarray, load: np.ndarray) -> np.ndarray:
     return first**2 + 2.0 * second**2 + 3.0 * (first + second - load) ** 2
 
 
+def shares(n_assets: int) -> Sampler:
+    """Spread over the simplex, its faces included."""
+    return lambda rng, n: rng.dirichlet(np.full(n_assets, 0.4), n)
+
+
+COVARIANCE = np.array([[1.0, 0.4, -0.2], [0.4, 2.0, 0.1], [-0.2, 0.1, 1.5]])
+
+
 PROBLEMS = [
     ProblemCase(
         "squared_error",
@@ -154,6 +163,16 @@ PROBLEMS = [
         slopes=(None, 0.3),
         sample_prediction=uniform(2, 12, 2),
         tol=1e-9,
+    ),
+    ProblemCase(
+        "portfolio",
+        lambda: PortfolioProblem(COVARIANCE, 2.0),
+        normal(2.0, 3),
+        shares(3),
+        other={"risk_aversion": 0.5},
+        slopes=(0.0,),
+        sample_prediction=normal(0.4, 3),
+        tol=1e-12,
     ),
     ProblemCase(
         "function",

@@ -1,0 +1,152 @@
+"""Mean-variance portfolios: how much of the budget goes into each asset."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._utils.checks import finite_number
+from .._utils.rows import as_rows, raise_at
+from ._critical_regions import CriticalRegions
+from .base import DecisionProblem
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_MOST_ASSETS = 10  # there are 2^n - 1 sets of assets that may be held
+
+
+class PortfolioProblem(DecisionProblem):
+    r"""Spread a budget over assets before their returns are known.
+
+    With shares z of the budget (no short sales) and returns y, the cost is
+
+    .. math:: -y^\top z + \frac{\lambda}{2} z^\top \Sigma z,
+       \qquad z \ge 0, \quad \textstyle\sum_j z_j = 1,
+
+    the return lost and a charge for risk (Markowitz, 1952). The returns are predicted; the
+    covariance is known. Under a distribution of returns the best portfolio is that of their
+    mean.
+
+    Parameters
+    ----------
+    covariance : array-like of shape (n_assets, n_assets)
+        Covariance :math:`\Sigma` of what no model predicts of the returns, in squared units of
+        `y`; positive definite, for at most 10 assets.
+    risk_aversion : float, default=1
+        The charge :math:`\lambda` for a unit of variance, positive, in 1 / units of `y`.
+
+    Notes
+    -----
+    The best portfolio is piecewise affine in the returns, one piece for each set of assets
+    held. All pieces are computed once, and a row is looked up among them: exact, and without
+    iterations, but for a number of assets that can be enumerated.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.problems import PortfolioProblem
+    >>> problem = PortfolioProblem([[1.0, 0.0], [0.0, 4.0]], risk_aversion=2.0)
+    >>> problem.solve([[0.0, 0.0], [0.0, 4.0], [9.0, 0.0]])
+    array([[0.8, 0.2],
+           [0.4, 0.6],
+           [1. , 0. ]])
+    """
+
+    exact_scenarios = True
+
+    def __init__(self, covariance: ArrayLike, risk_aversion: float = 1.0) -> None:
+        self.covariance = covariance
+        self.risk_aversion = risk_aversion
+
+    def _matrix(self) -> np.ndarray:
+        matrix = np.asarray(self.covariance, dtype=np.float64)
+        if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
+            raise ValueError(f"covariance must be a square matrix, got shape {matrix.shape}.")
+        if len(matrix) > _MOST_ASSETS:
+            raise ValueError(
+                f"covariance is of {len(matrix)} assets; PortfolioProblem takes at most "
+                f"{_MOST_ASSETS}, since it looks at every set of assets that may be held."
+            )
+        if not np.isfinite(matrix).all():
+            i, j = np.argwhere(~np.isfinite(matrix))[0]
+            raise ValueError(f"covariance is not finite at [{i}, {j}]: {matrix[i, j]}.")
+        if not np.allclose(matrix, matrix.T, rtol=1e-8, atol=1e-12 * np.abs(matrix).max()):
+            i, j = np.unravel_index(np.abs(matrix - matrix.T).argmax(), matrix.shape)
+            raise ValueError(
+                f"covariance is not symmetric: {matrix[i, j]} at [{i}, {j}] and {matrix[j, i]} at "
+                f"[{j}, {i}]."
+            )
+        least = np.linalg.eigvalsh(matrix)[0]
+        if not least > 1e-12 * np.trace(matrix):
+            raise ValueError(
+                f"covariance must be positive definite, but its least eigenvalue is {least:.3g}. "
+                "Add a small multiple of the identity, or drop a redundant asset."
+            )
+        return (matrix + matrix.T) / 2
+
+    def _check_constants(self) -> None:
+        self._quadratic()
+
+    def _quadratic(self) -> np.ndarray:
+        if finite_number(self.risk_aversion, "risk_aversion") <= 0:
+            raise ValueError(f"risk_aversion must be positive, got {self.risk_aversion}.")
+        return self.risk_aversion * self._matrix()
+
+    def _n_parameters(self) -> int:
+        return len(np.asarray(self.covariance))
+
+    def _n_decisions(self, n_parameters: int) -> int:
+        return n_parameters
+
+    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+        regions = CriticalRegions.of(self._quadratic())
+        return regions.solve(np.ascontiguousarray(y, dtype=np.float64)).astype(y.dtype, copy=False)
+
+    # The mean of the scenarios, which the base solves for, is the minimiser: y enters linearly.
+
+    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+        quadratic = xp.asarray(self._quadratic(), dtype=y.dtype, device=y.device)
+        decisions = xp.broadcast_to(decisions, y.shape)
+        risk = xp.sum(decisions * (decisions @ quadratic), axis=1)
+        return 0.5 * risk - xp.sum(y * decisions, axis=1)
+
+    def _check_decisions(self, decisions: np.ndarray) -> None:
+        if (decisions < -1e-6).any():
+            raise_at(
+                decisions < -1e-6,
+                decisions,
+                "decisions",
+                "is a negative share",
+                "Decide with solve().",
+            )
+        total = decisions.sum(axis=1, keepdims=True)
+        if (np.abs(total - 1) > 1e-5).any():
+            raise_at(
+                np.abs(total - 1) > 1e-5,
+                total,
+                "decisions",
+                "do not sum to 1",
+                "Decide with solve(), or divide shares by their sum.",
+            )
+
+    def is_feasible(
+        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
+    ) -> np.ndarray:
+        """Return whether shares are non-negative and sum to 1, to `tol`."""
+        z = as_rows(decisions, "decisions")
+        return (z >= -tol).all(axis=1) & (np.abs(z.sum(axis=1) - 1) <= tol)
+
+    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
+        """Return the best portfolio as a function of predicted returns.
+
+        `smoothing`, without unit, adds ``smoothing`` times the mean variance to every asset's own
+        (default 1; 0 is the exact portfolio). Where few assets are held the exact portfolio does
+        not follow the returns of the others, and training stalls.
+        """
+        from ..layers.simplex import SimplexQPLayer
+
+        if smoothing is not None and not (np.isfinite(smoothing) and smoothing >= 0):
+            raise ValueError(f"smoothing must be a finite number >= 0, got {smoothing!r}.")
+        quadratic = self._quadratic()
+        extra = (1.0 if smoothing is None else smoothing) * np.trace(quadratic) / len(quadratic)
+        return SimplexQPLayer(quadratic + extra * np.eye(len(quadratic)))
