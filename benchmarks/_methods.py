@@ -25,7 +25,9 @@ from dfl_sklearn.robust import (
 )
 
 RADII = (0.005, 0.01, 0.02, 0.04, 0.06, 0.09, 0.13, 0.2, 0.3, 0.5)
-PATH_RADII = (0.03, 0.1, 0.3)  # a path divergence is larger than that of the rows
+PATH_RADII = (0.03, 0.2)  # a path divergence is larger than that of the rows
+N_AVERAGED = 5  # fits, in the methods that average
+N_SPLITS = 3  # by which a radius is chosen
 HIDDEN = {"linear": (), "MLP": (32, 32)}
 
 
@@ -96,7 +98,9 @@ def methods(family, predictor):
 
     def bagged(knob, seed, cache, **params):
         fit = margin(knob, seed, cache)
-        return Fit(BaggingRegressor(fit.estimator, 10, random_state=seed, **params), fit.problem)
+        return Fit(
+            BaggingRegressor(fit.estimator, N_AVERAGED, random_state=seed, **params), fit.problem
+        )
 
     def averaged(knob, seed, cache):
         return bagged(knob, seed, cache, bootstrap=False)
@@ -129,7 +133,9 @@ def methods(family, predictor):
 
     def diffusion_averaged(knob, seed, cache):
         estimator = diffusion()(knob, seed, cache).estimator
-        return Fit(BaggingRegressor(estimator, 5, bootstrap=False, random_state=seed), problem)
+        return Fit(
+            BaggingRegressor(estimator, N_AVERAGED, bootstrap=False, random_state=seed), problem
+        )
 
     def chosen(knob, seed, cache):
         estimator = diffusion()(RADII[0], seed, cache).estimator
@@ -137,7 +143,7 @@ def methods(family, predictor):
             estimator,
             {"radius": [0.0, *RADII]},
             scoring=make_decision_cost_scorer(problem),
-            cv=CostTailSplit(problem, 5, random_state=seed),
+            cv=CostTailSplit(problem, N_SPLITS, random_state=seed),
         )
         return Fit(search, problem)
 

@@ -129,7 +129,7 @@ def choice_table(results):
     table = markdown([*header, "best radius in hindsight", "its gain"], rows)
     return (
         "\n## A radius chosen without seeing the shift\n\n"
-        "`GridSearchCV` over the radii with `CostTailSplit(problem, 5)`: rows of the costliest "
+        "`GridSearchCV` over the radii with `CostTailSplit(problem, 3)`: rows of the costliest "
         "tenth count 30 % of a test fold. Gain: worst shifted regret below plain training's.\n\n"
         f"{table}\nOver the families the choice keeps {share:.0%} of the gain of hindsight (95 % "
         f"bootstrap interval over seeds {low:.0%} to {high:.0%}).\n"
