@@ -158,11 +158,12 @@ def methods(family, predictor):
         "margin, bagged": Method(careful, bagged),
         "margin, averaged": Method(careful, averaged),
         "Gaussian noise": Method((0.1, 0.2, 0.3, 0.4, 0.6, 0.9), within(GaussianNoise)),
-        "KL": Method((0.02, 0.05, 0.1, 0.2, 0.4, 0.8), within(KLBall)),
-        "chi-square": Method((0.05, 0.1, 0.2, 0.4, 0.8, 1.6), within(ChiSquareBall)),
+        "KL": Method((0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4), within(KLBall)),
+        "chi-square": Method((0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), within(ChiSquareBall)),
         # The knob is 1 - alpha, so that more is more caution.
         "CVaR": Method(
-            (0.1, 0.2, 0.35, 0.5, 0.65, 0.8), within(lambda knob: CVaR(alpha=round(1 - knob, 6)))
+            (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8),
+            within(lambda knob: CVaR(alpha=round(1 - knob, 6))),
         ),
         "Wasserstein": Method((0.05, 0.1, 0.2, 0.4, 0.6, 1.0), within(WassersteinBall)),
         "nominal samples, margin": Method(careful, samples),

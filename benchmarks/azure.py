@@ -14,8 +14,10 @@ averages ratios over mini-batches: the last table does as it does.
 *honest*: no repetition, empty bins are zeros (the 2024 file at hand holds none), no rescaling,
 the first 70 % of the windows train and the later ones test.
 
-Run ``python benchmarks/azure.py``; writes results/azure.csv and results/azure.md. Finished cells
-are kept in results/scratch; ``--fresh`` runs them again, as must be done when the package changes.
+Run ``python benchmarks/azure.py``; writes results/azure.csv and results/azure.md. Any number of CSV
+files on the command line are further series to test on: ``name.csv`` with one row per interval and
+the demand in its last column, or ``path.csv:column``. Finished cells are kept in results/scratch;
+``--fresh`` runs them again, as must be done when the package changes.
 """
 
 import argparse
@@ -27,6 +29,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _window_noise import CutOut, PerlinNoise
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import HistGradientBoostingRegressor
@@ -38,6 +41,14 @@ from dfl_sklearn.estimators import DFLRegressor, DiffusionDRODFLRegressor
 from dfl_sklearn.metrics import normalized_regret
 from dfl_sklearn.nets import LSTMPredictor, ScaleEquivariantPredictor
 from dfl_sklearn.problems import ProvisioningProblem
+from dfl_sklearn.robust import (
+    ChiSquareBall,
+    CVaR,
+    GaussianNoise,
+    KLBall,
+    NominalSamples,
+    WassersteinBall,
+)
 
 RESULTS = Path(__file__).parent / "results"
 N_LAGS = 7
@@ -48,8 +59,11 @@ TRAIN = "2023 conversation"
 # -- data ------------------------------------------------------------------------------
 
 
-def load_series(data_home):
-    """Return the demand series by name, empty bins kept; the training series first."""
+def load_series(data_home, more=()):
+    """Return the demand series by name, empty bins kept; the training series first.
+
+    `more` are paths of CSV files, with ":column" behind where it is not the last column.
+    """
     series = {
         f"2023 {service}": fetch_azure_llm_trace(service, data_home=data_home)
         .frame["context_tokens"]
@@ -61,6 +75,18 @@ def load_series(data_home):
         series["2024 code"] = pd.read_csv(path)["ContextTokens"].to_numpy(float)
     else:
         print(f"2024 code is left out: {path} does not exist.")
+    for argument in more:
+        name, _, column = argument.partition(":")
+        table = pd.read_csv(name)
+        if column and column not in table:
+            raise SystemExit(f"{name} has no column {column!r}; it has {list(table.columns)}.")
+        demand = pd.to_numeric(table[column] if column else table.iloc[:, -1], errors="coerce")
+        if demand.isna().any() or (demand < 0).any():
+            bad = int(np.flatnonzero(demand.isna() | (demand < 0))[0])
+            raise SystemExit(f"{name} has no demand of at least 0 in row {bad}.")
+        if len(demand) < 2 * ROW:
+            raise SystemExit(f"{name} has {len(demand)} rows; {2 * ROW} are needed.")
+        series[Path(name).stem] = demand.to_numpy(float)
     return series
 
 
@@ -141,6 +167,16 @@ NETS = {
 
 RADIUS = 0.1  # the default
 
+SETS = {
+    "KL": KLBall,
+    "chi-square": ChiSquareBall,
+    "CVaR": CVaR,
+    "Wasserstein": WassersteinBall,
+    "Gaussian noise": GaussianNoise,
+    "Perlin noise": PerlinNoise,
+    "cut-out": CutOut,
+}
+
 
 def methods(cache=None):
     """Return {name: (seed -> estimator, is random, watches later rows)}."""
@@ -167,6 +203,15 @@ def methods(cache=None):
             True,
             name == "MLP",
         )
+        sets = SETS | {"nominal samples": lambda: NominalSamples(memory=cache)}
+        for what, make_set in sets.items():
+            table[f"{name}, {what}"] = (
+                lambda seed, p=params, m=make_set: DFLRegressor(
+                    PROBLEM, ambiguity_set=m(), **p, random_state=seed
+                ),
+                True,
+                name == "MLP",
+            )
     return table
 
 
@@ -175,7 +220,8 @@ def methods(cache=None):
 
 def run(protocol, sets, name, seed, cache):
     """Fit one method and return one record per test series, from the cache if it has been run."""
-    what = f"{protocol} {name} {seed} {len(sets) - 1} series radius {RADIUS}"
+    series = "+".join(each for each in sets if each is not None)
+    what = f"{protocol} {name} {seed} {series} radius {RADIUS}"
     finished = cache / f"{what}.json".replace(" ", "_")
     if finished.exists():
         return json.loads(finished.read_text())
@@ -243,7 +289,9 @@ def table(results):
     )
     lines = [
         "# LLM provisioning under shift: normalised regret\n",
-        f"3D-Learning with the tilted search and its default radius, {RADIUS} nats.",
+        f"3D-Learning with the tilted search and its default radius, {RADIUS} nats; the other sets "
+        "with their defaults too, Perlin noise of a tenth of a standard deviation, cut-out of a "
+        "tenth of the lags.",
     ]
     for protocol, part in pd.concat([results, released]).groupby("protocol", sort=False):
         grid = part.set_index(["method", "seed", "series"])["normalized_regret"].unstack()
@@ -272,6 +320,7 @@ def spread(values, sign=""):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("series", nargs="*", help="CSV files of further series: path[:column]")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--data-home", default=None)
     parser.add_argument("--n-jobs", type=int, default=2)
@@ -283,7 +332,7 @@ def main():
     if args.fresh:
         shutil.rmtree(cache, ignore_errors=True)
     cache.mkdir(parents=True, exist_ok=True)
-    series = load_series(args.data_home)
+    series = load_series(args.data_home, args.series)
     sets = {"honest": honest(series), "published": published(series)}
     jobs = [
         (protocol, name, seed)

@@ -1,9 +1,4 @@
-"""Splitters that hold out a shift, so that a search can choose what is robust to it.
-
-A random hold-out has the law of the training rows. A model chosen on it is chosen for data that
-do not shift: the radius of an ambiguity set then comes out at 0, or nearly. These splitters make
-the held-out rows differ from the training rows.
-"""
+"""Splitters whose test sets differ from the training sets."""
 
 from collections.abc import Iterator
 from numbers import Integral
@@ -21,10 +16,8 @@ from sklearn.model_selection import (
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
-from ._utils.rows import as_rows
-from .problems import DecisionProblem, SquaredErrorProblem
-
-__all__ = ["ClusterSplit", "CostTailSplit"]
+from .._utils.rows import as_rows
+from ..problems import DecisionProblem, SquaredErrorProblem
 
 
 class CostTailSplit(BaseCrossValidator):

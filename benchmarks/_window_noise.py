@@ -1,0 +1,70 @@
+"""Noise for rows that are windows of a series: sets of one's own, behind the package's protocol."""
+
+import numpy as np
+
+from dfl_sklearn.robust import AmbiguitySet, WorstCase
+
+
+class WindowNoise(AmbiguitySet):
+    """Windows and their targets with noise drawn anew for every epoch; nothing is searched."""
+
+    radius = 1.0  # any: it only must not be 0, which would say that there is nothing to do
+
+    def start(self, rows, problem, seed, held_out=None):
+        """Take up the training rows."""
+        self._rows, self._problem = rows.as_shares(), problem
+        self._spread = rows.X.std()
+        self._rng = np.random.default_rng(seed)
+
+    def rows(self, row_loss):
+        """Draw new noise."""
+        X, y, weight = self._rows
+        X, y = self.moved(X, y)
+        y = self._problem.project_parameters(y)[0]
+        return WorstCase(self._rows._replace(X=X, y=y, weight=weight), 0.0)
+
+
+class PerlinNoise(WindowNoise):
+    """Smooth noise along time: random slopes at every `period`-th lag, interpolated by a quintic.
+
+    Parameters
+    ----------
+    scale : float
+        Standard deviation, in standard deviations of the series.
+    period : int
+        Lags between two slopes.
+    """
+
+    def __init__(self, scale=0.1, period=4):
+        self.scale = scale
+        self.period = period
+
+    def moved(self, X, y):
+        """Add one track of noise over the lags and the target of each row."""
+        n, n_lags = X.shape
+        time = (np.arange(n_lags + 1) + 0.5) / self.period
+        left = time.astype(int)
+        along = time - left
+        slope = self._rng.uniform(-1, 1, (n, left[-1] + 2))
+        fade = along**3 * (along * (along * 6 - 15) + 10)
+        track = (1 - fade) * slope[:, left] * along + fade * slope[:, left + 1] * (along - 1)
+        track *= self.scale * self._spread / track.std()
+        return X + track[:, :-1], y + track[:, -1:]
+
+
+class CutOut(WindowNoise):
+    """Lags blanked out at random: set to the mean of their row.
+
+    Parameters
+    ----------
+    share : float
+        Probability that a lag is blanked.
+    """
+
+    def __init__(self, share=0.1):
+        self.share = share
+
+    def moved(self, X, y):
+        """Blank lags; the target stays."""
+        blank = self._rng.uniform(size=X.shape) < self.share
+        return np.where(blank, X.mean(axis=1, keepdims=True), X), y

@@ -1,0 +1,115 @@
+"""The most caution that a price allows: a rule for the `refit` of a search."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from .._utils.checks import finite_number
+
+
+class WithinPrice:
+    """Choose the largest value of a parameter whose cost is within a price, for ``refit=``.
+
+    The price is paid on data like the training data: candidates are compared by their mean cost in
+    random folds with the cheapest one at the smallest value of the parameter, which stands for no
+    caution. Of several candidates at the largest value within the price the cheapest is taken.
+
+    Parameters
+    ----------
+    param : str
+        Name of the parameter in the search, such as "radius" or "model__radius"; numbers, of which
+        more is more careful.
+    price : float, default=0.05
+        Largest rise of the cost, as a share of it, at least 0.
+
+    Notes
+    -----
+    The search must score by the negated cost or regret,
+    :func:`~dfl_sklearn.metrics.make_decision_cost_scorer` or
+    :func:`~dfl_sklearn.metrics.make_regret_scorer`. Where good decisions have a negative cost, the
+    price is a share of its absolute value; prefer the regret there.
+
+    Examples
+    --------
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.metrics import make_decision_cost_scorer
+    >>> from dfl_sklearn.model_selection import WithinPrice
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import KLBall
+    >>> X, y = make_newsvendor(1000, random_state=0)
+    >>> problem = NewsvendorProblem(9, 1)
+    >>> robust = DFLRegressor(
+    ...     problem, ambiguity_set=KLBall(), hidden_layer_sizes=(), random_state=0
+    ... )
+    >>> search = GridSearchCV(
+    ...     robust,
+    ...     {"ambiguity_set__radius": [0.0, 0.01, 0.03, 0.1]},
+    ...     scoring=make_decision_cost_scorer(problem),
+    ...     cv=3,
+    ...     refit=WithinPrice("ambiguity_set__radius", price=0.05),
+    ... ).fit(X, y)
+    >>> search.best_params_
+    {'ambiguity_set__radius': 0.01}
+    """
+
+    def __init__(self, param: str, price: float = 0.05) -> None:
+        self.param = param
+        self.price = price
+
+    def __repr__(self) -> str:
+        return f"WithinPrice({self.param!r}, price={self.price!r})"
+
+    def __call__(self, cv_results: Mapping[str, Any]) -> int:
+        """Return the index of the candidate chosen.
+
+        Parameters
+        ----------
+        cv_results : mapping
+            ``cv_results_`` of a search by a single, negated cost.
+
+        Returns
+        -------
+        int
+
+        Raises
+        ------
+        ValueError
+            If the parameter was not searched over or is no number, if a score is not finite, or if
+            the scores are not negated costs.
+        """
+        if finite_number(self.price, "price") < 0:
+            raise ValueError(f"price must be at least 0, got {self.price}.")
+        value, cost = self._values(cv_results), self._costs(cv_results)
+        reference = cost[value == value.min()].min()
+        if reference == 0:
+            raise ValueError(
+                f"The cost at {self.param}={value.min():g} is 0, so no price can be a share of it."
+            )
+        allowed = (cost - reference) / abs(reference) <= self.price
+        largest = allowed & (value == value[allowed].max())
+        return int(np.flatnonzero(largest)[cost[largest].argmin()])
+
+    def _values(self, cv_results: Mapping[str, Any]) -> np.ndarray:
+        key = f"param_{self.param}"
+        if key not in cv_results:
+            searched = [name[len("param_") :] for name in cv_results if name.startswith("param_")]
+            raise ValueError(f"{self.param!r} is not searched over; it has {searched}.")
+        try:
+            values = np.ma.getdata(cv_results[key]).astype(np.float64)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{self.param} must take numbers: {error}") from error
+        if not np.isfinite(values).all():
+            raise ValueError(f"{self.param} must take finite numbers, got {values}.")
+        return values
+
+    def _costs(self, cv_results: Mapping[str, Any]) -> np.ndarray:
+        if "mean_test_score" not in cv_results:
+            raise ValueError("WithinPrice needs a search with a single scorer, scoring=one scorer.")
+        scores = np.asarray(cv_results["mean_test_score"], dtype=np.float64)
+        bad = np.flatnonzero(~np.isfinite(scores))
+        if len(bad):
+            raise ValueError(f"Candidate {bad[0]} has a mean score of {scores[bad[0]]}.")
+        return -scores

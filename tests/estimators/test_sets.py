@@ -1,0 +1,87 @@
+"""With every classical set: exact weights, any order of rows, the same bits in any process."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+
+from dfl_sklearn import DFLRegressor
+from dfl_sklearn.datasets import make_newsvendor
+from dfl_sklearn.problems import NewsvendorProblem
+from dfl_sklearn.robust import (
+    ChiSquareBall,
+    CVaR,
+    DiffusionGenerator,
+    GaussianNoise,
+    KLBall,
+    NominalSamples,
+    WassersteinBall,
+)
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+REPOSITORY = Path(__file__).resolve().parents[2]
+GENERATOR = DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=10, max_iter=4)
+SETS = {
+    "KL": KLBall(0.2),
+    "chi-square": ChiSquareBall(0.4),
+    "CVaR": CVaR(0.4),
+    "Wasserstein": WassersteinBall(0.3),
+    "Gaussian noise": GaussianNoise(0.3),
+    "nominal samples": NominalSamples(300, generator=GENERATOR),
+}
+
+
+def model(name, **params):
+    quick = {"hidden_layer_sizes": (4,), "max_iter": 8, "random_state": 0, "early_stopping": False}
+    return DFLRegressor(
+        NewsvendorProblem(9, 1), ambiguity_set=clone(SETS[name]), **{**quick, **params}
+    )
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_newsvendor(120, random_state=0)
+
+
+@pytest.mark.parametrize("name", SETS)
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_weight_2_is_the_row_twice_and_weight_0_no_row(name, early_stopping, data):
+    X, y = data
+    weight = np.random.default_rng(0).integers(0, 4, len(y))
+    robust = model(name, early_stopping=early_stopping)
+    weighted = robust.fit(X, y, sample_weight=weight).predict(X)
+    repeated = robust.fit(np.repeat(X, weight, axis=0), np.repeat(y, weight)).predict(X)
+    np.testing.assert_array_equal(weighted, repeated)
+    assert not np.array_equal(weighted, robust.fit(X, y).predict(X))
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_order_of_rows_does_not_matter_and_the_set_does(name, data):
+    X, y = data
+    order = np.random.default_rng(1).permutation(len(y))
+    found = model(name).fit(X, y).predict(X)
+    np.testing.assert_array_equal(model(name).fit(X[order], y[order]).predict(X), found)
+    plain = model(name).set_params(ambiguity_set=None).fit(X, y).predict(X)
+    assert np.abs(found - plain).max() > 1e-3
+
+
+SCRIPT = """
+import warnings
+warnings.simplefilter("ignore")
+from tests.estimators.test_sets import SETS, make_newsvendor, model
+X, y = make_newsvendor(120, random_state=0)
+for name in SETS:
+    print(model(name).fit(X, y).predict(X).tobytes().hex())
+"""
+
+
+def test_a_fresh_process_gives_the_same_bits(data):
+    X, y = data
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    for name, line in zip(SETS, run.stdout.splitlines(), strict=True):
+        assert model(name).fit(X, y).predict(X).tobytes().hex() == line
