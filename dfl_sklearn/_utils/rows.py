@@ -40,9 +40,10 @@ def as_rows(values: Any, name: str) -> Any:
 def as_float(values: Any, name: str) -> np.ndarray:
     """Return `values` as a NumPy array of float32 (kept) or float64."""
     try:
-        array = np.asarray(values)
+        # In one order, so that a data frame gives the same bits as the array that it holds.
+        array = np.asarray(values, order="C")
         if array.dtype != np.float32:
-            array = array.astype(np.float64, copy=False)
+            array = array.astype(np.float64, order="C", copy=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must hold numbers: {error}") from error
     return array

@@ -6,6 +6,13 @@ which a new problem builds its own.
 
 from .box import AffineBoxLayer
 from .numeric import SolveLayer, differentiate_rows
+from .quadratic_program import QuadraticProgramLayer
 from .simplex import SimplexQPLayer
 
-__all__ = ["AffineBoxLayer", "SimplexQPLayer", "SolveLayer", "differentiate_rows"]
+__all__ = [
+    "AffineBoxLayer",
+    "QuadraticProgramLayer",
+    "SimplexQPLayer",
+    "SolveLayer",
+    "differentiate_rows",
+]

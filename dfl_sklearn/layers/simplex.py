@@ -16,7 +16,8 @@ class SimplexQPLayer(nn.Module):
     Parameters
     ----------
     quadratic : ndarray of shape (n, n)
-        P, positive definite, with n at most 10.
+        P, positive definite. There are 2^n - 1 pieces, so n is to be small; of more than 8 entries
+        :class:`QuadraticProgramLayer` is faster.
 
     Examples
     --------

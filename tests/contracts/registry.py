@@ -175,6 +175,17 @@ PROBLEMS = [
         tol=1e-12,
     ),
     ProblemCase(
+        "portfolio_of_many",
+        lambda: PortfolioProblem(np.eye(9) + 0.3, 2.0),
+        normal(1.0, 9),
+        shares(9),
+        other={"risk_aversion": 1.0},
+        slopes=(0.0,),
+        sample_prediction=normal(0.3, 9),
+        tol=1e-8,
+        layer_tol=1e-4,
+    ),
+    ProblemCase(
         "function",
         lambda: FunctionProblem(staff_cost, (0.0, 20.0)),
         uniform(0, 15),

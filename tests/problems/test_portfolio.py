@@ -14,7 +14,7 @@ def random_problem(rng, n_assets):
     return PortfolioProblem(factors @ factors.T / n_assets, risk_aversion=rng.uniform(0.2, 3))
 
 
-@pytest.mark.parametrize("n_assets", [1, 2, 3, 6])
+@pytest.mark.parametrize("n_assets", [1, 2, 3, 6, 8, 9, 30])
 def test_agrees_with_cvxpy(n_assets):
     rng = np.random.default_rng(n_assets)
     for _ in range(15):
@@ -72,7 +72,6 @@ def test_a_net_learns_a_portfolio():
     ("params", "message"),
     [
         ({"covariance": np.ones((2, 3))}, "square matrix, got shape"),
-        ({"covariance": np.eye(11)}, "at most 10"),
         ({"covariance": [[1.0, np.nan], [0.0, 1.0]]}, r"not finite at \[0, 1\]"),
         ({"covariance": [[1.0, 0.5], [0.0, 1.0]]}, "not symmetric: 0.5 at"),
         ({"covariance": np.ones((2, 2))}, "positive definite, but its least eigenvalue"),

@@ -1,0 +1,190 @@
+import pickle
+
+import cvxpy as cp
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose
+from scipy.linalg import null_space
+
+from dfl_sklearn.layers import QuadraticProgramLayer
+
+
+def random_program(seed, n, n_equal, n_rows, full, is_bounded=True):
+    """A feasible program, as keyword arguments of the layer."""
+    rng = np.random.default_rng(seed)
+    inside = rng.uniform(0.2, 0.8, n)
+    A, G = rng.standard_normal((n_equal, n)), rng.standard_normal((n_rows, n))
+    factor = rng.standard_normal((n, n))
+    lower = np.zeros(n) if is_bounded else np.where(rng.uniform(size=n) < 0.5, -np.inf, 0.0)
+    upper = np.ones(n) if is_bounded else np.where(rng.uniform(size=n) < 0.5, np.inf, 1.0)
+    return {
+        "quadratic": factor @ factor.T / n + 0.1 * np.eye(n) if full else rng.uniform(0.1, 1, n),
+        "A_eq": A,
+        "b_eq": A @ inside,
+        "A_ub": G,
+        "b_ub": G @ inside + rng.uniform(0, 0.5, n_rows),
+        "lower": lower,
+        "upper": upper,
+    }
+
+
+def by_cvxpy(program, c):
+    z = cp.Variable(len(c))
+    Q = program["quadratic"]
+    square = cp.quad_form(z, cp.psd_wrap(Q)) if Q.ndim == 2 else Q @ cp.square(z)
+    low, high = np.isfinite(program["lower"]), np.isfinite(program["upper"])
+    constraints = [z[low] >= program["lower"][low], z[high] <= program["upper"][high]]
+    if len(program["A_eq"]):
+        constraints.append(program["A_eq"] @ z == program["b_eq"])
+    if len(program["A_ub"]):
+        constraints.append(program["A_ub"] @ z <= program["b_ub"])
+    problem = cp.Problem(cp.Minimize(square / 2 + c @ z), constraints)
+    problem.solve(solver="CLARABEL", tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
+    return z.value
+
+
+PROGRAMS = {
+    "bounds": (4, 0, 0, False),
+    "one of everything": (3, 1, 1, False),
+    "equations, full": (12, 4, 0, True),
+    "rows": (12, 0, 9, False),
+    "all": (20, 6, 12, False),
+    "all, full": (20, 6, 12, True),
+    "larger": (60, 20, 30, False),
+}
+
+
+@pytest.mark.parametrize("shape", PROGRAMS.values(), ids=PROGRAMS)
+@pytest.mark.parametrize("is_bounded", [True, False])
+def test_agrees_with_cvxpy(shape, is_bounded):
+    program = random_program(0, *shape, is_bounded)
+    c = 3 * np.random.default_rng(1).standard_normal((6, shape[0]))
+    z = QuadraticProgramLayer(**program)(torch.as_tensor(c)).numpy()
+    assert_allclose(z, [by_cvxpy(program, each) for each in c], atol=1e-6)
+    assert_allclose(z @ program["A_eq"].T, np.tile(program["b_eq"], (6, 1)), atol=1e-9)
+    assert (z @ program["A_ub"].T <= program["b_ub"] + 1e-9).all()
+    assert (z >= program["lower"]).all()
+    assert (z <= program["upper"]).all()
+
+
+@pytest.mark.parametrize("shape", PROGRAMS.values(), ids=PROGRAMS)
+def test_gradient_agrees_with_the_conditions_of_the_active_set(shape):
+    program = random_program(2, *shape)
+    layer = QuadraticProgramLayer(**program)
+    rng = np.random.default_rng(3)
+    c = torch.as_tensor(3 * rng.standard_normal((40, shape[0]))).requires_grad_()
+    upstream = rng.standard_normal(c.shape)
+    z = layer(c)
+    (gradient,) = torch.autograd.grad(z, c, torch.as_tensor(upstream))
+    n, Q = shape[0], program["quadratic"]
+    Q = np.diag(Q) if Q.ndim == 1 else Q
+    bounds = np.concatenate([program["A_ub"], -np.eye(n), np.eye(n)])
+    limits = np.concatenate([program["b_ub"], -program["lower"], program["upper"]])
+    n_compared = 0
+    for row, found in enumerate(z.detach().numpy()):
+        slack = limits - bounds @ found
+        if ((slack > 1e-8) & (slack < 1e-3)).any():
+            continue  # next to a row in which another constraint becomes active
+        ways = null_space(np.concatenate([program["A_eq"], bounds[slack <= 1e-8]]))
+        expected = -ways @ np.linalg.solve(ways.T @ Q @ ways, ways.T @ upstream[row])
+        assert_allclose(gradient[row], expected, rtol=1e-5, atol=1e-5)
+        n_compared += 1
+    assert n_compared >= 20
+
+
+def test_equality_programs_in_closed_form():
+    # min |z|^2 / 2 + c z over sum z = 1: z = (1 - c + mean c - ...) / n.
+    c = np.random.default_rng(0).standard_normal((5, 4))
+    layer = QuadraticProgramLayer(np.ones(4), np.ones((1, 4)), [1.0])
+    expected = -c + c.mean(axis=1, keepdims=True) + 0.25
+    tensor = torch.as_tensor(c).requires_grad_()
+    z = layer(tensor)
+    assert_allclose(z.detach(), expected, atol=1e-12)
+    (gradient,) = torch.autograd.grad(z[:, 0].sum(), tensor)
+    assert_allclose(gradient, np.tile([-0.75, 0.25, 0.25, 0.25], (5, 1)), atol=1e-12)
+
+
+def test_autograd_in_both_kinds_of_matrix():
+    for full in (False, True):
+        layer = QuadraticProgramLayer(**random_program(5, 5, 1, 2, full))
+        c = torch.as_tensor(np.random.default_rng(6).standard_normal((2, 5))).requires_grad_()
+        assert torch.autograd.gradcheck(layer, (c,), eps=1e-4, atol=1e-3, rtol=1e-3)
+
+
+def test_diagonal_and_full_matrix_agree_and_so_do_sparse_constraints():
+    # A matching of 6 x 6: sparse rows take the short way, a full matrix the long one.
+    n = 6
+    rows = np.concatenate([np.kron(np.eye(n), np.ones(n)), np.kron(np.ones(n), np.eye(n))])
+    c = torch.as_tensor(np.random.default_rng(0).standard_normal((3, n * n)))
+    bounds = {"A_ub": rows, "b_ub": np.ones(2 * n), "lower": 0.0}
+    sparse = QuadraticProgramLayer(np.full(n * n, 0.1), **bounds)
+    assert sparse.program.pairs is not None
+    full = QuadraticProgramLayer(0.1 * np.eye(n * n), **bounds)
+    tensors = [c.clone().requires_grad_() for _ in range(2)]
+    found = [layer(each) for layer, each in zip((sparse, full), tensors, strict=True)]
+    assert_allclose(found[0].detach(), found[1].detach(), atol=1e-7)
+    slopes = [
+        torch.autograd.grad((z**2).sum(), each)[0] for z, each in zip(found, tensors, strict=True)
+    ]
+    assert_allclose(slopes[0], slopes[1], atol=1e-5)
+
+
+def test_fixed_variables_and_redundant_equations():
+    program = random_program(7, 8, 2, 3, True)
+    program["lower"][2] = program["upper"][2] = 0.4
+    twice = {
+        **program,
+        "A_eq": np.concatenate([program["A_eq"], program["A_eq"].sum(axis=0, keepdims=True)]),
+        "b_eq": np.append(program["b_eq"], program["b_eq"].sum()),
+    }
+    c = np.random.default_rng(8).standard_normal((4, 8))
+    tensor = torch.as_tensor(c).requires_grad_()
+    z = QuadraticProgramLayer(**twice)(tensor)
+    assert_allclose(z.detach(), [by_cvxpy(program, each) for each in c], atol=1e-6)
+    (gradient,) = torch.autograd.grad(z.sum(), tensor)
+    assert (gradient[:, 2] == 0).all()
+
+
+def test_scale_dtype_and_the_size_of_the_parameters():
+    program = random_program(9, 6, 1, 2, False)
+    c = torch.as_tensor(np.random.default_rng(10).standard_normal((4, 6)))
+    layer, turned = QuadraticProgramLayer(**program), QuadraticProgramLayer(**program, scale=-1.0)
+    assert_allclose(layer(c), turned(-c), atol=1e-12)
+    assert layer(c.float()).dtype == torch.float32
+    assert_allclose(layer(c.float()), layer(c), atol=1e-5)
+    for size in (1e-6, 1e6):  # down to a plain projection, up to a vertex
+        huge = (c * size).numpy()
+        assert_allclose(layer(c * size), [by_cvxpy(program, each) for each in huge], atol=2e-5)
+    assert layer(c[:0]).shape == (0, 6)
+    assert_allclose(pickle.loads(pickle.dumps(layer))(c), layer(c))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"quadratic": np.zeros(6)}, "positive definite; its least eigenvalue is 0"),
+        ({"quadratic": np.ones((6, 5))}, r"shape \(n,\) or \(n, n\), got \(6, 5\)"),
+        ({"A_eq": None}, "A_eq and b_eq must be given together"),
+        ({"b_ub": np.zeros(3)}, r"A_ub and b_ub must have shapes \(m, 6\) and \(m,\)"),
+        ({"lower": np.full(6, 2.0)}, r"lower\[0\] = 2.0 is above upper\[0\] = 1.0"),
+        (
+            {"A_eq": np.ones((2, 6)), "b_eq": [1.0, 2.0]},
+            "equations contradict one another: row [01] is off",
+        ),
+    ],
+)
+def test_what_makes_no_sense(change, message):
+    with pytest.raises(ValueError, match=message):
+        QuadraticProgramLayer(**{**random_program(0, 6, 1, 2, False), **change})
+
+
+def test_no_solution_names_the_row():
+    # Two inequalities that exclude one another.
+    layer = QuadraticProgramLayer(
+        np.ones(2), A_ub=[[1.0, 1.0], [-1.0, -1.0]], b_ub=[1.0, -2.0], lower=0.0
+    )
+    with pytest.raises(RuntimeError, match="quadratic program of row 0 has no solution"):
+        layer(torch.zeros((2, 2)))
+    with pytest.raises(ValueError, match="takes 2 parameters, got 3"):
+        layer(torch.zeros((2, 3)))
