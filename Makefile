@@ -25,8 +25,12 @@ docs: $(VENV)/.installed-docs
 	@echo "open docs/_build/html/index.html"
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python benchmarks/azure.py
 	$(BIN)/python benchmarks/speed.py
+	$(BIN)/python benchmarks/azure.py
+	$(BIN)/python benchmarks/robust_cost.py
+	$(BIN)/python benchmarks/newsvendor_population.py
+	$(BIN)/python benchmarks/newsvendor_shift.py
+	$(BIN)/python benchmarks/shift_suite.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
