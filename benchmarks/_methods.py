@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.ensemble import BaggingRegressor, HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression, QuantileRegressor
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_predict
 from sklearn.multioutput import MultiOutputRegressor
 
 from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
@@ -24,8 +24,8 @@ from dfl_sklearn.robust import (
     WassersteinBall,
 )
 
-RADII = (0.005, 0.01, 0.02, 0.04, 0.06, 0.09, 0.13, 0.2, 0.3, 0.5)
-PATH_RADII = (0.03, 0.2)  # a path divergence is larger than that of the rows
+RADII = (0.005, 0.01, 0.02, 0.04, 0.06, 0.09, 0.13, 0.2, 0.3, 0.5, 1.0)
+PATH_RADII = (0.03, 0.08, 0.2, 0.6)  # a path divergence is larger than that of the rows
 N_AVERAGED = 5  # fits, in the methods that average
 N_SPLITS = 3  # by which a radius is chosen
 HIDDEN = {"linear": (), "MLP": (32, 32)}
@@ -40,9 +40,10 @@ class Padded(RegressorMixin, BaseEstimator):
         self.sign = sign
 
     def fit(self, X, y):
-        """Fit, and measure the residuals."""
+        """Fit, and measure the residuals of rows that were not fitted on."""
+        residuals = y - cross_val_predict(self.estimator, X, y, cv=5)
+        self.pad_ = self.sign * self.knob * np.std(residuals, axis=0)
         self.estimator_ = clone(self.estimator).fit(X, y)
-        self.pad_ = self.sign * self.knob * np.std(y - self.estimator_.predict(X), axis=0)
         return self
 
     def predict(self, X):

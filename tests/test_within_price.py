@@ -23,9 +23,11 @@ def test_the_largest_value_within_the_price():
     assert WithinPrice("radius", price=1.0)(found) == 3
 
 
-def test_the_order_of_candidates_does_not_matter_and_costs_may_bend():
+def test_the_order_of_candidates_does_not_matter_and_luck_beyond_is_not_believed():
     found = results([0.3, 0.0, 0.2, 0.1], [-104.0, -100.0, -110.0, -101.0])
-    assert WithinPrice("radius")(found) == 0  # dearer in between, but not there
+    assert WithinPrice("radius")(found) == 3  # 0.3 is within the price, but 0.2 was not
+    assert WithinPrice("radius", price=0.2)(found) == 0
+    assert WithinPrice("radius", price=0.001)(found) == 1
 
 
 def test_negative_costs_and_ties():
@@ -57,6 +59,14 @@ def test_in_a_search():
         (WithinPrice("alpha"), results([0.0], [-1.0]), r"'alpha' is not searched over; it has"),
         (WithinPrice("radius", -0.1), results([0.0], [-1.0]), "price must be at least 0"),
         (WithinPrice("radius"), results(["a"], [-1.0]), "radius must take numbers"),
+        (
+            WithinPrice("radius"),
+            {
+                "param_radius": np.ma.array([0.0, 1.0], mask=[False, True]),
+                "mean_test_score": [-1.0, -1.0],
+            },
+            "Candidate 1 of the search has no radius",
+        ),
         (WithinPrice("radius"), results([np.nan], [-1.0]), "radius must take finite numbers"),
         (WithinPrice("radius"), results([0.0, 1.0], [-1.0, np.nan]), "Candidate 1 has a mean"),
         (WithinPrice("radius"), results([0.0, 1.0], [0.0, -1.0]), "is 0, so no price"),

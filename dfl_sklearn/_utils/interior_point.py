@@ -75,8 +75,10 @@ class QuadraticPrograms:
         max_iter: int = 100,
     ) -> None:
         self.quadratic, self.A, self.b, self.G, self.h = quadratic, A, b, G, h
+        self.box = lower, upper
         self.max_iter = max_iter
         self.rows = torch.cat([A, G])
+        self.across, _ = torch.linalg.qr(A.T)  # (n, p), a basis of the directions that A fixes
         # Bounds are kept as lists of variables, so that absent ones take no part.
         self.below = torch.nonzero(torch.isfinite(lower))[:, 0]
         self.above = torch.nonzero(torch.isfinite(upper))[:, 0]
@@ -86,7 +88,8 @@ class QuadraticPrograms:
 
     def solve(self, c: torch.Tensor) -> Solution:
         """Return the minimisers for the linear terms c (B, n)."""
-        # Of the unit of the objective the minimiser does not depend, but tolerances do.
+        # The minimiser does not depend on what A fixes nor on the unit; the tolerances would.
+        c = c - (c @ self.across) @ self.across.T
         unit = c.abs().amax(dim=1, keepdim=True).clamp_min(float(self.quadratic.abs().max()))
         state = _Iterate.start(self, c / unit, 1.0 / unit)
         z = torch.empty_like(c)
@@ -106,13 +109,15 @@ class QuadraticPrograms:
                     break
                 at, state = at[~leaving], state.subset(~leaving)
             state = state.next()
-        return Solution(z, weights, converged)
+        return Solution(z.clamp(*self.box), weights, converged)  # rounding must not leave the box
 
     def derivative(self, weights: Weights, gradient: torch.Tensor) -> torch.Tensor:
         """Return the slope in c of a function whose gradient at the minimisers is given (B, n)."""
         x, _ = Factor(self, weights).solve(
             gradient, gradient.new_zeros((len(gradient), len(self.rows)))
         )
+        if not torch.isfinite(x).all():
+            raise RuntimeError("The optimality conditions of a quadratic program are singular.")
         return -x * weights.unit
 
     def times_quadratic(self, z: torch.Tensor) -> torch.Tensor:

@@ -12,8 +12,10 @@ class WithinPrice:
     """Choose the largest value of a parameter whose cost is within a price, for ``refit=``.
 
     The price is paid on data like the training data: candidates are compared by their mean cost in
-    random folds with the cheapest one at the smallest value of the parameter, which stands for no
-    caution. Of several candidates at the largest value within the price the cheapest is taken.
+    random folds with that of the smallest value of the parameter, which stands for no caution.
+    Values are gone through upwards, and the last one before the first that is too dear is taken:
+    where the cost is noisy, a value beyond that happens to be cheap is not believed. Of several
+    candidates with the same value the cheapest stands for it.
 
     Parameters
     ----------
@@ -25,10 +27,11 @@ class WithinPrice:
 
     Notes
     -----
-    The search must score by the negated cost or regret,
+    The search must score by a negated cost or regret,
     :func:`~dfl_sklearn.metrics.make_decision_cost_scorer` or
-    :func:`~dfl_sklearn.metrics.make_regret_scorer`. Where good decisions have a negative cost, the
-    price is a share of its absolute value; prefer the regret there.
+    :func:`~dfl_sklearn.metrics.make_regret_scorer`; other scores are taken for one, unseen. Where
+    good decisions have a negative cost, the price is a share of its absolute value; prefer the
+    regret there. The mean of a few folds is a noisy price: take several, or repeat them.
 
     Examples
     --------
@@ -77,26 +80,34 @@ class WithinPrice:
         Raises
         ------
         ValueError
-            If the parameter was not searched over or is no number, if a score is not finite, or if
-            the scores are not negated costs.
+            If a candidate has no number for the parameter, if a score is not finite, or if the
+            cost without caution is 0.
         """
         if finite_number(self.price, "price") < 0:
             raise ValueError(f"price must be at least 0, got {self.price}.")
         value, cost = self._values(cv_results), self._costs(cv_results)
-        reference = cost[value == value.min()].min()
+        # The cheapest candidate of each value, values upwards.
+        order = np.lexsort([cost, value])
+        first = order[np.concatenate([[True], np.diff(value[order]) > 0])]
+        reference = cost[first[0]]
         if reference == 0:
             raise ValueError(
                 f"The cost at {self.param}={value.min():g} is 0, so no price can be a share of it."
             )
-        allowed = (cost - reference) / abs(reference) <= self.price
-        largest = allowed & (value == value[allowed].max())
-        return int(np.flatnonzero(largest)[cost[largest].argmin()])
+        too_dear = (cost[first] - reference) / abs(reference) > self.price
+        return int(first[too_dear.argmax() - 1] if too_dear.any() else first[-1])
 
     def _values(self, cv_results: Mapping[str, Any]) -> np.ndarray:
         key = f"param_{self.param}"
         if key not in cv_results:
             searched = [name[len("param_") :] for name in cv_results if name.startswith("param_")]
             raise ValueError(f"{self.param!r} is not searched over; it has {searched}.")
+        is_missing = np.ma.getmaskarray(cv_results[key])
+        if is_missing.any():
+            raise ValueError(
+                f"Candidate {int(is_missing.argmax())} of the search has no {self.param}: every "
+                "part of the grid must set it."
+            )
         try:
             values = np.ma.getdata(cv_results[key]).astype(np.float64)
         except (TypeError, ValueError) as error:

@@ -40,8 +40,9 @@ class PortfolioProblem(DecisionProblem):
     -----
     The best portfolio is piecewise affine in the returns, one piece for each set of assets
     held. Of up to 8 assets all pieces are computed once, and a row is looked up among them: exact,
-    and without iterations. Of more, an interior point method solves all rows together, to an
-    accuracy of about 1e-8 of the budget.
+    and without iterations. Of more, an interior point method solves all rows together; shares are
+    then off by about 1e-8 where the returns differ by no more than the risk charge, and by more
+    where the charge is much smaller or nearly singular.
 
     Examples
     --------

@@ -119,6 +119,7 @@ def test_diagonal_and_full_matrix_agree_and_so_do_sparse_constraints():
     c = torch.as_tensor(np.random.default_rng(0).standard_normal((3, n * n)))
     bounds = {"A_ub": rows, "b_ub": np.ones(2 * n), "lower": 0.0}
     sparse = QuadraticProgramLayer(np.full(n * n, 0.1), **bounds)
+    assert sparse.program is not None
     assert sparse.program.pairs is not None
     full = QuadraticProgramLayer(0.1 * np.eye(n * n), **bounds)
     tensors = [c.clone().requires_grad_() for _ in range(2)]
@@ -165,12 +166,23 @@ def test_scale_dtype_and_the_size_of_the_parameters():
     [
         ({"quadratic": np.zeros(6)}, "positive definite; its least eigenvalue is 0"),
         ({"quadratic": np.ones((6, 5))}, r"shape \(n,\) or \(n, n\), got \(6, 5\)"),
+        ({"quadratic": 2.0}, r"shape \(n,\) or \(n, n\), got \(\)"),
+        ({"quadratic": np.full(6, np.nan)}, "quadratic must be finite"),
+        ({"quadratic": np.tri(6) + 5 * np.eye(6)}, "quadratic must be symmetric"),
+        ({"lower": [np.nan] + [0.0] * 5}, r"lower\[0\] is nan, which is no bound"),
+        ({"lower": np.inf}, r"lower\[0\] is inf, which is no bound"),
+        ({"b_eq": [np.inf]}, "Row 0 of A_eq and b_eq is not finite"),
+        ({"b_ub": [0.0, np.nan]}, "Row 1 of A_ub and b_ub is not finite"),
+        (
+            {"A_eq": [[1, 1, 0, 0, 0, 0], [1, 1, 0, 0, 0, 0]], "b_eq": [1.0, 2.0]},
+            "equations contradict one another",
+        ),
         ({"A_eq": None}, "A_eq and b_eq must be given together"),
         ({"b_ub": np.zeros(3)}, r"A_ub and b_ub must have shapes \(m, 6\) and \(m,\)"),
         ({"lower": np.full(6, 2.0)}, r"lower\[0\] = 2.0 is above upper\[0\] = 1.0"),
         (
             {"A_eq": np.ones((2, 6)), "b_eq": [1.0, 2.0]},
-            "equations contradict one another: row [01] is off",
+            "equations contradict one another: row [01] does not hold",
         ),
     ],
 )
@@ -186,5 +198,43 @@ def test_no_solution_names_the_row():
     )
     with pytest.raises(RuntimeError, match="quadratic program of row 0 has no solution"):
         layer(torch.zeros((2, 2)))
-    with pytest.raises(ValueError, match="takes 2 parameters, got 3"):
+    with pytest.raises(ValueError, match=r"shape \(B, 2\), got \(2, 3\)"):
         layer(torch.zeros((2, 3)))
+    with pytest.raises(ValueError, match=r"shape \(B, 2\), got \(2,\)"):
+        layer(torch.zeros(2))
+    with pytest.raises(TypeError, match=r"floating-point parameters, got torch\.int64"):
+        layer(torch.zeros((1, 2), dtype=torch.int64))
+
+
+def test_a_row_that_is_not_finite_is_nan_and_the_others_are_not():
+    for quadratic in (np.ones(3), np.eye(3)):
+        layer = QuadraticProgramLayer(quadratic, np.ones((1, 3)), [1.0], lower=0.0)
+        c = torch.tensor([[0.0, 0.0, 0.0], [0.0, np.nan, 0.0], [0.0, np.inf, 0.0]]).requires_grad_()
+        z = layer(c)
+        assert_allclose(z[0].detach(), 1 / 3, atol=1e-6)
+        assert z[1:].isnan().all()
+        (gradient,) = torch.autograd.grad(z[0, 0], c)
+        assert_allclose(gradient, [[-2 / 3, 1 / 3, 1 / 3], [0, 0, 0], [0, 0, 0]], atol=1e-6)
+
+
+def test_the_unit_of_a_constraint_and_a_common_level_do_not_matter():
+    c = torch.as_tensor(np.random.default_rng(0).standard_normal((5, 3)))
+    rows = np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0]])
+    unit = np.array([1e6, 1e-5])
+    plain = QuadraticProgramLayer(np.ones(3), rows, [1.0, 1.0], lower=0.0)
+    scaled = QuadraticProgramLayer(np.ones(3), rows * unit[:, None], unit, lower=0.0)
+    assert_allclose(scaled(c), plain(c), atol=1e-9)
+    level = torch.tensor(rows.sum(axis=0))  # a direction that the equations fix
+    assert_allclose(plain(c + 1e6 * level), plain(c), atol=1e-8)
+    huge = QuadraticProgramLayer(np.ones(2), A_ub=[[1e12, 1e12]], b_ub=[1e12], lower=0.0)
+    assert_allclose(huge(torch.full((1, 2), -1.0)), [[0.5, 0.5]], atol=1e-6)
+
+
+def test_nothing_to_constrain_and_nothing_free():
+    c = torch.tensor([[1.0, -2.0]], dtype=torch.float64)
+    free = QuadraticProgramLayer([1.0, 2.0], A_ub=[[1.0, 1.0]], b_ub=[np.inf])
+    assert_allclose(free(c), [[-1.0, 1.0]], atol=1e-12)
+    fixed = QuadraticProgramLayer([1.0, 2.0], lower=[0.5, 1.0], upper=[0.5, 1.0])
+    assert_allclose(fixed(c), [[0.5, 1.0]])
+    with pytest.raises(ValueError, match="contradict"):
+        QuadraticProgramLayer([1.0, 2.0], [[1.0, 1.0]], [3.0], lower=1.0, upper=1.0)
