@@ -60,7 +60,9 @@ class PortfolioProblem(DecisionProblem):
         self.covariance = covariance
         self.risk_aversion = risk_aversion
 
-    def _matrix(self) -> np.ndarray:
+    def _check_constants(self) -> None:
+        if finite_number(self.risk_aversion, "risk_aversion") <= 0:
+            raise ValueError(f"risk_aversion must be positive, got {self.risk_aversion}.")
         matrix = np.asarray(self.covariance, dtype=np.float64)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
             raise ValueError(f"covariance must be a square matrix, got shape {matrix.shape}.")
@@ -79,15 +81,11 @@ class PortfolioProblem(DecisionProblem):
                 f"covariance must be positive definite, but its least eigenvalue is {least:.3g}. "
                 "Add a small multiple of the identity, or drop a redundant asset."
             )
-        return (matrix + matrix.T) / 2
-
-    def _check_constants(self) -> None:
-        self._quadratic()
 
     def _quadratic(self) -> np.ndarray:
-        if finite_number(self.risk_aversion, "risk_aversion") <= 0:
-            raise ValueError(f"risk_aversion must be positive, got {self.risk_aversion}.")
-        return self.risk_aversion * self._matrix()
+        """Return the charge for risk as a matrix; the constants have been checked."""
+        matrix = np.asarray(self.covariance, dtype=np.float64)
+        return self.risk_aversion * (matrix + matrix.T) / 2
 
     def _n_parameters(self) -> int:
         return len(np.asarray(self.covariance))
@@ -159,6 +157,7 @@ class PortfolioProblem(DecisionProblem):
         """
         if smoothing is not None and not (np.isfinite(smoothing) and smoothing >= 0):
             raise ValueError(f"smoothing must be a finite number >= 0, got {smoothing!r}.")
+        self._check_constants()
         quadratic = self._quadratic()
         extra = (1.0 if smoothing is None else smoothing) * np.trace(quadratic) / len(quadratic)
         return self._layer(quadratic + extra * np.eye(len(quadratic)))
