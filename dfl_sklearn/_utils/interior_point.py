@@ -8,6 +8,10 @@ _FRACTION = 0.995  # of the way to the nearest bound
 _TOLERANCE = 1e-9
 _LOOSE_TOLERANCE = 1e-6  # still called converged where rounding does not let it get closer
 _GAP = 1e-12
+_LOOSE_GAP = 1e-10
+_N_REFINEMENTS = 3
+_LEAST_PROGRESS = 0.9  # of the gap after a step, as a share of that before
+_SAFE_CENTRING = 0.3
 _LEAST_GAP = 1e-13  # beyond it rounding takes over
 
 
@@ -96,19 +100,29 @@ class QuadraticPrograms:
         weights = Weights(*(torch.empty_like(each) for each in state.weights()))
         converged = torch.zeros(len(c), dtype=torch.bool, device=c.device)
         at = torch.arange(len(c), device=c.device)
+
+        def leave(state: _Iterate, leaving: torch.Tensor) -> None:
+            rows = at[leaving]
+            z[rows] = state.z[leaving]
+            for kept, found in zip(weights, state.weights(is_final=True), strict=True):
+                kept[rows] = found[leaving]
+            converged[rows] = state.is_close()[leaving]
+
         for iteration in range(self.max_iter + 1):
-            stuck = (state.gap() <= _LEAST_GAP) | (iteration == self.max_iter)
-            leaving = state.converged(_TOLERANCE) | stuck
+            leaving = state.converged(_TOLERANCE, _GAP) | (iteration == self.max_iter)
             if leaving.any():
-                good = state.converged(_LOOSE_TOLERANCE)
-                z[at[leaving]] = state.z[leaving]
-                for kept, found in zip(weights, state.weights(is_final=True), strict=True):
-                    kept[at[leaving]] = found[leaving]
-                converged[at[leaving]] = good[leaving]
-                if leaving.all():
-                    break
+                leave(state, leaving)
                 at, state = at[~leaving], state.subset(~leaving)
-            state = state.next()
+            if not len(at):
+                break
+            ahead = state.next()
+            # At a degenerate vertex rounding may spoil the last step: then it is not taken.
+            spoilt = state.is_close() & ~ahead.is_close()
+            spoilt |= (state.gap() <= _LEAST_GAP) & ~(ahead.dual_error() < state.dual_error())
+            if spoilt.any():
+                leave(state, spoilt)
+                at, ahead = at[~spoilt], ahead.subset(~spoilt)
+            state = ahead
         return Solution(z.clamp(*self.box), weights, converged)  # rounding must not leave the box
 
     def derivative(self, weights: Weights, gradient: torch.Tensor) -> torch.Tensor:
@@ -199,12 +213,14 @@ class Factor:
         x, v = self._solve(right, rows)
         if not len(self.rows):
             return x, v
-        # Near a vertex the factor is ill-conditioned; one refinement takes the error away.
-        x_more, v_more = self._solve(
-            right - self._times_hessian(x) - v @ self.rows,
-            rows - x @ self.rows.T + self.slack * v,
-        )
-        return x + x_more, v + v_more
+        # Near a vertex the factor is ill-conditioned; refinements take the error away.
+        for _ in range(_N_REFINEMENTS):
+            x_more, v_more = self._solve(
+                right - self._times_hessian(x) - v @ self.rows,
+                rows - x @ self.rows.T + self.slack * v,
+            )
+            x, v = x + x_more, v + v_more
+        return x, v
 
     def _times_hessian(self, x: torch.Tensor) -> torch.Tensor:
         quadratic = self.weights.unit * self.qp.times_quadratic(x)
@@ -275,13 +291,17 @@ class _Iterate(NamedTuple):
         bounds = bounds.index_add(1, self.qp.above, ratio[:, n_below : n_below + n_above])
         return Weights(self.unit, bounds, 1.0 / ratio[:, n_below + n_above :])
 
-    def converged(self, tolerance: float) -> torch.Tensor:
+    def is_close(self) -> torch.Tensor:
+        """Return which rows (B,) are good enough where rounding does not let them get closer."""
+        return self.converged(_LOOSE_TOLERANCE, _LOOSE_GAP)
+
+    def converged(self, tolerance: float, least_gap: float) -> torch.Tensor:
         """Return which rows (B,) satisfy the optimality conditions."""
         size = 1.0 + self.z.abs().amax(dim=1)
-        good = _largest(self._dual_residual()) <= tolerance
+        good = self.dual_error() <= tolerance
         good &= _largest(self.z @ self.qp.A.T - self.qp.b) <= tolerance * size
         good &= _largest(self.residual) <= tolerance * size
-        return good & (self.gap() <= _GAP * size)
+        return good & (self.gap() <= least_gap * size)
 
     def next(self) -> "_Iterate":
         """Return the point after one step."""
@@ -293,7 +313,19 @@ class _Iterate(NamedTuple):
         centring = (reached.gap()[:, None] / gap.clamp_min(1e-300)) ** 3
         target = centring * gap - product - ahead.slack * ahead.dual
         step = self._direction(factor, target)
-        return self._moved(step, self._room(step, _FRACTION))
+        moved = self._moved(step, self._room(step, _FRACTION))
+        # Rarely the correction overshoots, and steps go round in circles. Without it they do not.
+        astray = moved.gap() >= _LEAST_PROGRESS * gap[:, 0]
+        if astray.any():
+            step = self._direction(factor, _SAFE_CENTRING * gap - product)
+            careful = self._moved(step, self._room(step, _FRACTION))
+            moved = careful.where(astray, moved)
+        return moved
+
+    def where(self, chosen: torch.Tensor, other: "_Iterate") -> "_Iterate":
+        """Return these rows where `chosen` (B,), else those of another point."""
+        pairs = zip(self[1:], other[1:], strict=True)
+        return _Iterate(self.qp, *(torch.where(chosen[:, None], *each) for each in pairs))
 
     def _spread(self, pairs: torch.Tensor) -> torch.Tensor:
         """Return the effect on the dual residual (B, n) of multipliers (B, N)."""
@@ -301,6 +333,10 @@ class _Iterate(NamedTuple):
         below, above, rows = pairs.split([n_below, len(qp.above), len(qp.h)], dim=1)
         out = rows @ qp.G
         return out.index_add(1, qp.below, -below).index_add(1, qp.above, above)
+
+    def dual_error(self) -> torch.Tensor:
+        """Return the largest entry (B,) of the dual residual."""
+        return _largest(self._dual_residual())
 
     def _dual_residual(self) -> torch.Tensor:
         force = self.unit * self.qp.times_quadratic(self.z) + self.c + self.equal @ self.qp.A

@@ -8,6 +8,7 @@ from scipy.linalg import qr
 from torch import nn
 
 from .._utils.interior_point import QuadraticPrograms, Weights
+from ._implicit import always_tight
 
 
 class QuadraticProgramLayer(nn.Module):
@@ -28,7 +29,7 @@ class QuadraticProgramLayer(nn.Module):
     A_ub, b_ub : array-like of shape (m, n) and (m,), default=None
         Inequalities, G and h.
     lower, upper : float or array-like of shape (n,), default=-inf and inf
-        Bounds. A variable whose bounds are equal is taken out.
+        Bounds. A variable that they, or the constraints, leave no choice is taken out.
     scale : float, default=1
         What the parameters are multiplied by to give c; -1 where they are to be maximised.
     max_iter : int, default=100
@@ -70,18 +71,20 @@ class QuadraticProgramLayer(nn.Module):
         A, b = _rows(A_eq, b_eq, n, "eq")
         G, h = _rows(A_ub, b_ub, n, "ub")
         low, high = _bounds(lower, upper, n)
+        G, h = G[h < np.inf], h[h < np.inf]  # an infinite right-hand side is no constraint
+        A, b = _independent(A, b)
+        # The method walks through the interior, so there has to be one.
+        tight = always_tight(A, b, G, h, low, high)
+        A, b = np.concatenate([A, G[tight.rows]]), np.concatenate([b, h[tight.rows]])
+        G, h = G[~tight.rows], h[~tight.rows]
+        low, high = np.where(tight.upper, high, low), np.where(tight.lower, low, high)
         self.scale = float(scale)
         fixed = low == high
         at = np.where(fixed, low, 0.0)
         self.free, self.value = torch.as_tensor(~fixed), torch.as_tensor(at)
         A, b = _independent(A[:, ~fixed], b - A @ at)
         G, h = G[:, ~fixed], h - G @ at
-        is_empty = (np.abs(G) < 1e-14).all(axis=1)
-        if (h[is_empty] < -1e-9).any():
-            raise ValueError(
-                "An inequality without a free variable is violated: no z satisfies it."
-            )
-        kept = ~is_empty & (h < np.inf)  # an infinite right-hand side is no constraint
+        kept = (np.abs(G) >= 1e-14).any(axis=1)  # the others have no free variable
         pull = np.zeros(n) if Q.ndim == 1 else Q @ at
         self.pull = torch.as_tensor(pull[~fixed])
         left = Q[~fixed] if Q.ndim == 1 else Q[np.ix_(~fixed, ~fixed)]
@@ -103,7 +106,7 @@ class QuadraticProgramLayer(nn.Module):
         Raises
         ------
         RuntimeError
-            If a row has not converged: the constraints admit no z, or nearly none.
+            If a row has not converged: the constraints leave next to no room.
         """
         if y.ndim != 2 or y.shape[1] != len(self.free):
             raise ValueError(
@@ -130,9 +133,9 @@ class _Minimiser(torch.autograd.Function):
         if not converged.all():
             row = int(torch.nonzero(~converged)[0])
             raise RuntimeError(
-                f"The quadratic program of row {row} has no solution, or none that could be "
-                "found: look whether the constraints contradict one another, or scale variables "
-                "to the order of 1."
+                f"The quadratic program of row {row} could not be solved. Scale variables and "
+                "constraints to the order of 1, or look whether the constraints leave next to no "
+                "room."
             )
         ctx.program = program
         ctx.save_for_backward(*weights)

@@ -193,11 +193,13 @@ def test_what_makes_no_sense(change, message):
 
 def test_no_solution_names_the_row():
     # Two inequalities that exclude one another.
-    layer = QuadraticProgramLayer(
-        np.ones(2), A_ub=[[1.0, 1.0], [-1.0, -1.0]], b_ub=[1.0, -2.0], lower=0.0
-    )
-    with pytest.raises(RuntimeError, match="quadratic program of row 0 has no solution"):
-        layer(torch.zeros((2, 2)))
+    with pytest.raises(ValueError, match="The constraints contradict one another"):
+        QuadraticProgramLayer(
+            np.ones(2), A_ub=[[1.0, 1.0], [-1.0, -1.0]], b_ub=[1.0, -2.0], lower=0.0
+        )
+    layer = QuadraticProgramLayer([1.0, 1.0], lower=0.0, max_iter=1)
+    with pytest.raises(RuntimeError, match="quadratic program of row 0 could not be solved"):
+        layer(torch.tensor([[-1.0, -1.0], [-5.0, 2.0]], dtype=torch.float64))
     with pytest.raises(ValueError, match=r"shape \(B, 2\), got \(2, 3\)"):
         layer(torch.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"shape \(B, 2\), got \(2,\)"):
@@ -228,6 +230,60 @@ def test_the_unit_of_a_constraint_and_a_common_level_do_not_matter():
     assert_allclose(plain(c + 1e6 * level), plain(c), atol=1e-8)
     huge = QuadraticProgramLayer(np.ones(2), A_ub=[[1e12, 1e12]], b_ub=[1e12], lower=0.0)
     assert_allclose(huge(torch.full((1, 2), -1.0)), [[0.5, 0.5]], atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "constraints",
+    [
+        # A sum of non-negative numbers that must be 0.
+        {"A_eq": [[1.0, 1.0, 0.0]], "b_eq": [0.0], "lower": 0.0, "upper": 2.0},
+        # Two inequalities that leave an equation, and one that leaves a bound.
+        {"A_ub": [[1.0, 1.0, 0.0], [-1.0, -1.0, 0.0]], "b_ub": [1.0, -1.0], "lower": -1.0},
+        {"A_ub": [[0.0, 0.0, 1.0]], "b_ub": [-1.0], "lower": -1.0, "upper": 4.0},
+        # A single point.
+        {"A_ub": [[-1.0, -1.0, -1.0]], "b_ub": [-6.0], "lower": 0.0, "upper": 2.0},
+    ],
+)
+def test_constraints_without_an_interior(constraints):
+    rng = np.random.default_rng(0)
+    c = rng.normal(size=(6, 3))
+    layer = QuadraticProgramLayer([1.0, 2.0, 0.5], **constraints)
+    found = layer(torch.tensor(c)).numpy()
+    z, linear = cp.Variable(3), cp.Parameter(3)
+    limits = []
+    if "A_eq" in constraints:
+        limits.append(np.array(constraints["A_eq"]) @ z == constraints["b_eq"])
+    if "A_ub" in constraints:
+        limits.append(np.array(constraints["A_ub"]) @ z <= constraints["b_ub"])
+    limits += [z >= constraints["lower"], z <= constraints.get("upper", 1e3)]
+    cost = 0.5 * cp.sum_squares(cp.multiply(np.sqrt([1.0, 2.0, 0.5]), z)) + linear @ z
+    program = cp.Problem(cp.Minimize(cost), limits)
+    for row, decision in zip(c, found, strict=True):
+        linear.value = row
+        program.solve(solver="CLARABEL")
+        assert_allclose(decision, z.value, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("weights", "capacity", "row"),
+    [
+        # A correction that overshoots goes round in circles on these.
+        ([3.0, 4.0, 5.0, 1.0], 7.0, [-0.79557301, 0.84422572, 0.03373818, 1.91307518]),
+        ([2.0, 3.0, 4.0, 5.0], 7.0, [0.3, 1.0, 2.0, 2.5]),
+    ],
+)
+def test_degenerate_vertices(weights, capacity, row):
+    for size in (1e-3, 0.1, 1.0):
+        layer = QuadraticProgramLayer(
+            np.full(4, size), A_ub=[weights], b_ub=[capacity], lower=0.0, upper=1.0, scale=-1.0
+        )
+        c = torch.tensor([row], dtype=torch.float64)
+        decisions = layer(c).numpy()[0]
+        z = cp.Variable(4)
+        cost = 0.5 * size * cp.sum_squares(z) - np.array(row) @ z
+        limits = [np.array(weights) @ z <= capacity, z >= 0, z <= 1]
+        cp.Problem(cp.Minimize(cost), limits).solve(solver="CLARABEL")
+        assert_allclose(decisions, z.value, atol=1e-5)
 
 
 def test_nothing_to_constrain_and_nothing_free():
