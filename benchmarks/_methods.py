@@ -27,7 +27,6 @@ from dfl_sklearn.robust import (
 RADII = (0.005, 0.01, 0.02, 0.04, 0.06, 0.09, 0.13, 0.2, 0.3, 0.5, 1.0)
 PATH_RADII = (0.03, 0.08, 0.2, 0.6)  # a path divergence is larger than that of the rows
 N_AVERAGED = 5  # fits, in the methods that average
-N_SPLITS = 3  # by which a radius is chosen
 HIDDEN = {"linear": (), "MLP": (32, 32)}
 
 
@@ -69,6 +68,11 @@ class Method(NamedTuple):
     is_tuned: bool = True
 
 
+def several(estimator, seed, **params):
+    """Return the mean of several fits of an estimator."""
+    return BaggingRegressor(estimator, N_AVERAGED, random_state=seed, **params)
+
+
 def per_output(estimator, n_outputs):
     """Return the estimator, once per output where there are several."""
     return estimator if n_outputs == 1 else MultiOutputRegressor(estimator)
@@ -99,9 +103,7 @@ def methods(family, predictor):
 
     def bagged(knob, seed, cache, **params):
         fit = margin(knob, seed, cache)
-        return Fit(
-            BaggingRegressor(fit.estimator, N_AVERAGED, random_state=seed, **params), fit.problem
-        )
+        return Fit(several(fit.estimator, seed, **params), fit.problem)
 
     def averaged(knob, seed, cache):
         return bagged(knob, seed, cache, bootstrap=False)
@@ -111,6 +113,12 @@ def methods(family, predictor):
             return Fit(plain(problem, seed, ambiguity_set=make_set(knob)), problem)
 
         return make
+
+    def mean_of_several(make):
+        def make_several(knob, seed, cache):
+            return Fit(several(make(knob, seed, cache).estimator, seed, bootstrap=False), problem)
+
+        return make_several
 
     def samples(knob, seed, cache):
         ambiguity_set = NominalSamples(memory=cache)
@@ -132,23 +140,27 @@ def methods(family, predictor):
 
         return make
 
-    def diffusion_averaged(knob, seed, cache):
-        estimator = diffusion()(knob, seed, cache).estimator
-        return Fit(
-            BaggingRegressor(estimator, N_AVERAGED, bootstrap=False, random_state=seed), problem
-        )
-
     def chosen(knob, seed, cache):
         estimator = diffusion()(RADII[0], seed, cache).estimator
         search = GridSearchCV(
             estimator,
             {"radius": [0.0, *RADII]},
             scoring=make_decision_cost_scorer(problem),
-            cv=CostTailSplit(problem, N_SPLITS, random_state=seed),
+            cv=CostTailSplit(problem, random_state=seed),
         )
         return Fit(search, problem)
 
     careful = family.careful_knobs
+    classical = {
+        "KL": Method((0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4), within(KLBall)),
+        "chi-square": Method((0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), within(ChiSquareBall)),
+        # The knob is 1 - alpha, so that more is more caution.
+        "CVaR": Method(
+            (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8),
+            within(lambda knob: CVaR(alpha=round(1 - knob, 6))),
+        ),
+        "Wasserstein": Method((0.05, 0.1, 0.2, 0.4, 0.6, 1.0), within(WassersteinBall)),
+    }
     table = {
         "least squares, padded": padded(lambda seed: LinearRegression()),
         "boosting, padded": padded(
@@ -159,17 +171,14 @@ def methods(family, predictor):
         "margin, bagged": Method(careful, bagged),
         "margin, averaged": Method(careful, averaged),
         "Gaussian noise": Method((0.1, 0.2, 0.3, 0.4, 0.6, 0.9), within(GaussianNoise)),
-        "KL": Method((0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4), within(KLBall)),
-        "chi-square": Method((0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.8), within(ChiSquareBall)),
-        # The knob is 1 - alpha, so that more is more caution.
-        "CVaR": Method(
-            (0.05, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8),
-            within(lambda knob: CVaR(alpha=round(1 - knob, 6))),
-        ),
-        "Wasserstein": Method((0.05, 0.1, 0.2, 0.4, 0.6, 1.0), within(WassersteinBall)),
+        **classical,
+        **{
+            f"{name}, averaged": Method(each.knobs, mean_of_several(each.make))
+            for name, each in classical.items()
+        },
         "nominal samples, margin": Method(careful, samples),
         "diffusion, tilted": Method(RADII, diffusion()),
-        "diffusion, tilted, averaged": Method(RADII, diffusion_averaged),
+        "diffusion, tilted, averaged": Method(RADII, mean_of_several(diffusion())),
         "diffusion, policy gradient": Method(PATH_RADII, diffusion(PolicyGradientSearch())),
         "diffusion, radius chosen": Method((0.0,), chosen, is_tuned=False),
     }
