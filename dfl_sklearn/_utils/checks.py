@@ -36,3 +36,10 @@ def finite_number(value: Any, name: str) -> float:
     if not np.isfinite(value):
         raise ValueError(f"{name} must be finite, got {value!r}.")
     return float(value)
+
+
+def whole_number(value: Any, name: str, *, at_least: int) -> int:
+    """Return `value` as an int, or raise a ValueError that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
+        raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}.")
+    return int(value)

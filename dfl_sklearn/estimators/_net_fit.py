@@ -17,8 +17,8 @@ from torch import nn
 from .._utils.canonical import CanonicalRows
 from .._utils.once import compute_once
 from .._utils.seeds import named_seed
-from ..losses.base import Optimum, RowLoss
-from ..losses.regret import RegretLoss
+from ..losses import Optimum, RegretLoss, default_loss
+from ..losses.base import RowLoss
 from ..nets.construct import (
     build_module,
     check_output_width,
@@ -102,7 +102,8 @@ class NetFit:
         self.monitored = "train_regret" if valid is None else "valid_regret"
         self.y_mean, self.y_scale = (self.tensor(each) for each in scales[1])
         self.null_regret = self._null_regret(train)
-        self.row_loss = (params.loss or RegretLoss()).bind(problem)
+        self.loss = params.loss or default_loss(problem)
+        self.row_loss = self.loss.bind(problem)
 
     def run(
         self,
@@ -311,7 +312,7 @@ class NetFit:
         losses = self.row_loss(y_hat, batch["y"], optimum)
         if losses.shape != optimum.cost.shape:
             raise ValueError(
-                f"{type(self.params.loss or RegretLoss()).__name__} must return one number per "
+                f"{type(self.loss).__name__} must return one number per "
                 f"row, shape {tuple(optimum.cost.shape)}, got {tuple(losses.shape)}."
             )
         return losses

@@ -49,7 +49,8 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         The problem in which the predictions are used. None is the squared-error problem,
         with which this is a least-squares net.
     loss : DecisionLoss, default=None
-        The loss of a row. None is :class:`~dfl_sklearn.losses.RegretLoss`.
+        The loss of a row. None is :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear
+        in the decision, and else :class:`~dfl_sklearn.losses.RegretLoss`.
     ambiguity_set : AmbiguitySet, default=None
         The distributions to be ready for. None trains for the rows as they are; otherwise
         training goes on from there, for the worst distribution in the set, searched anew in

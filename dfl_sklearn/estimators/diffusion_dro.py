@@ -61,7 +61,8 @@ class DiffusionDRODFLRegressor(DFLRegressor):
         radius: each is then computed once per training set, for all radii and by all workers.
         Not used where `random_state` is None or a part cannot be told apart by its value.
     loss : DecisionLoss, default=None
-        The loss of a row; None is :class:`~dfl_sklearn.losses.RegretLoss`.
+        The loss of a row. None is :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear
+        in the decision, and else :class:`~dfl_sklearn.losses.RegretLoss`.
     hidden_layer_sizes : sequence of int, default=(32, 32)
         Widths of the hidden layers where `predictor` is None; ``()`` is a linear model.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"

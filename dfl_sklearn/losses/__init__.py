@@ -1,6 +1,19 @@
 """Decision losses: what number does training push down?"""
 
+from ._default import default_loss
 from .base import DecisionLoss, Optimum
+from .blackbox import BlackboxLoss, IdentityLoss
+from .fenchel_young import PerturbedFenchelYoungLoss
 from .regret import RegretLoss
+from .spo_plus import SPOPlusLoss
 
-__all__ = ["DecisionLoss", "Optimum", "RegretLoss"]
+__all__ = [
+    "BlackboxLoss",
+    "DecisionLoss",
+    "IdentityLoss",
+    "Optimum",
+    "PerturbedFenchelYoungLoss",
+    "RegretLoss",
+    "SPOPlusLoss",
+    "default_loss",
+]

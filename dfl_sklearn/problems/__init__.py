@@ -3,15 +3,27 @@
 from .base import DecisionProblem, OptimalSolution
 from .closed_form import NewsvendorProblem, SquaredErrorProblem
 from .function import FunctionProblem
+from .knapsack import KnapsackProblem
+from .linear_cost import LinearCostProblem
+from .linear_program import LinearProgram
+from .matching import MatchingProblem
 from .portfolio import PortfolioProblem
 from .provisioning import ProvisioningProblem
+from .shortest_path import ShortestPathProblem
+from .top_k import TopKProblem
 
 __all__ = [
     "DecisionProblem",
     "FunctionProblem",
+    "KnapsackProblem",
+    "LinearCostProblem",
+    "LinearProgram",
+    "MatchingProblem",
     "NewsvendorProblem",
     "OptimalSolution",
     "PortfolioProblem",
     "ProvisioningProblem",
+    "ShortestPathProblem",
     "SquaredErrorProblem",
+    "TopKProblem",
 ]

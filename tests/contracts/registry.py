@@ -12,10 +12,15 @@ import numpy as np
 from dfl_sklearn.problems import (
     DecisionProblem,
     FunctionProblem,
+    KnapsackProblem,
+    LinearProgram,
+    MatchingProblem,
     NewsvendorProblem,
     PortfolioProblem,
     ProvisioningProblem,
+    ShortestPathProblem,
     SquaredErrorProblem,
+    TopKProblem,
 )
 
 Sampler = Callable[[np.random.Generator, int], np.ndarray]
@@ -51,6 +56,9 @@ class ProblemCase:
         Whether the layer has something for `smoothing` to smooth.
     zero_is_legal : bool
         Whether y = 0 can be observed.
+    is_linear : bool
+        Whether the cost is linear in the decision: the layer is that of a linear program, whole
+        numbers relaxed, with a quadratic term that moves its decisions.
     """
 
     name: str
@@ -64,6 +72,7 @@ class ProblemCase:
     layer_tol: float = 1e-6
     smooths: bool = True
     zero_is_legal: bool = True
+    is_linear: bool = False
 
     def predictions(self, rng: np.random.Generator, n: int) -> np.ndarray:
         return (self.sample_prediction or self.sample_y)(rng, n)
@@ -103,6 +112,23 @@ def two_machines_cost(power: np.ndarray, load: np.ndarray) -> np.ndarray:
 def shares(n_assets: int) -> Sampler:
     """Spread over the simplex, its faces included."""
     return lambda rng, n: rng.dirichlet(np.full(n_assets, 0.4), n)
+
+
+def linear_case(
+    name: str, make: Callable[[], Any], n: int, other: dict[str, Any], sizes: tuple[float, ...] = ()
+) -> ProblemCase:
+    """A problem that prices its decisions; feasible ones are the best under other prices."""
+    return ProblemCase(
+        name,
+        make,
+        normal(2.0, n),
+        lambda rng, n_rows: make().solve(rng.standard_normal((n_rows, n))),
+        other=other,
+        tol=1e-9,
+        slopes=(None, *sizes),
+        layer_tol=1e-4,
+        is_linear=True,
+    )
 
 
 COVARIANCE = np.array([[1.0, 0.4, -0.2], [0.4, 2.0, 0.1], [-0.2, 0.1, 1.5]])
@@ -185,6 +211,29 @@ PROBLEMS = [
         tol=1e-8,
         layer_tol=1e-4,
     ),
+    linear_case(
+        "linear_program",
+        lambda: LinearProgram(
+            [[1.0, 2.0, 1.0], [3.0, 0.5, 1.0]], [4.0, 5.0], bounds=(-1, 3), sense="max"
+        ),
+        3,
+        other={"sense": "min"},
+        sizes=(0.5,),
+    ),
+    linear_case("box", lambda: LinearProgram(bounds=(-1, 1)), 1, {"bounds": (-1, 2)}, (2.0,)),
+    linear_case(
+        "whole_numbers",
+        lambda: LinearProgram(
+            [[2.0, 3.0, 4.0]], [9.5], bounds=(0, 2), integrality=[1, 0, 1], sense="max"
+        ),
+        3,
+        other={"integrality": 0},
+    ),
+    linear_case("shortest_path", lambda: ShortestPathProblem.grid(3, 3), 12, {"target": 7}),
+    linear_case("matching", lambda: MatchingProblem(2, 3), 6, {"sense": "min"}, (0.3,)),
+    linear_case("assignment", lambda: MatchingProblem(3, 2, perfect=True), 6, {"perfect": False}),
+    linear_case("knapsack", lambda: KnapsackProblem([3, 4, 5, 1], 7), 4, {"capacity": 5}),
+    linear_case("top_k", lambda: TopKProblem(1), 4, {"k": 2}, (1.0,)),
     ProblemCase(
         "function",
         lambda: FunctionProblem(staff_cost, (0.0, 20.0)),

@@ -1,0 +1,59 @@
+"""A linear program with a quadratic term that rounds its corners."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+from torch import nn
+
+from ..problems._polytope import Polytope
+from .quadratic_program import QuadraticProgramLayer
+
+_RELATIVE = 1.0  # smoothing as a multiple of the size of a row
+
+
+class RegularizedLinearLayer(nn.Module):
+    r"""The minimiser of :math:`c^\top z + \gamma \|z\|^2` over a polytope.
+
+    Parameters
+    ----------
+    polytope : callable
+        From the number of decisions to the constraints on them; whole numbers are relaxed.
+    smoothing : float or None
+        :math:`\gamma`; None is the root mean square of each row of y.
+    scale : float, default=1
+        What y is multiplied by to give c.
+
+    References
+    ----------
+    Wilder, Dilkina, Tambe, "Melding the data-decisions pipeline", AAAI 2019, section 4.
+    """
+
+    def __init__(
+        self, polytope: Callable[[int], Polytope], smoothing: float | None, *, scale: float = 1.0
+    ) -> None:
+        super().__init__()
+        self.polytope, self.smoothing, self.scale = polytope, smoothing, scale
+        self._programs: dict[int, QuadraticProgramLayer] = {}
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        """Map parameters (B, n) to decisions (B, n)."""
+        program = self._program(y.shape[1])
+        if self.smoothing is not None:
+            return program(y)
+        size = y.square().mean(dim=1, keepdim=True)
+        # Where all parameters are 0 any size gives the same decision.
+        return program(y / torch.where(size > 0, size, 1.0).sqrt())
+
+    def _program(self, n: int) -> QuadraticProgramLayer:
+        if n not in self._programs:
+            part = self.polytope(n)
+            smoothing = _RELATIVE if self.smoothing is None else self.smoothing
+            self._programs[n] = QuadraticProgramLayer(
+                np.full(n, 2.0 * smoothing),
+                *(part.A_eq.toarray(), part.b_eq),
+                *(part.A_ub.toarray(), part.b_ub),
+                *(part.lower, part.upper),
+                scale=self.scale,
+            )
+        return self._programs[n]

@@ -1,0 +1,11 @@
+"""Which loss to train on where none is given."""
+
+from ..problems.base import DecisionProblem
+from .base import DecisionLoss
+from .regret import RegretLoss
+from .spo_plus import SPOPlusLoss
+
+
+def default_loss(problem: DecisionProblem) -> DecisionLoss:
+    """Return SPO+ where the cost is linear in the decision, else the regret through the layer."""
+    return RegretLoss() if problem.linear_objective() is None else SPOPlusLoss()

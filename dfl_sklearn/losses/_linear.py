@@ -1,0 +1,32 @@
+"""What the losses for linear costs share."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..problems.base import DecisionProblem
+
+
+def linear_costs(problem: DecisionProblem, loss: str) -> Callable[[Any], Any]:
+    """Return the map from parameters to cost vectors, or say that there is none."""
+    costs = problem.linear_objective()
+    if costs is None:
+        raise ValueError(
+            f"{loss} is for costs that are linear in the decision, which those of "
+            f"{type(problem).__name__} are not. Use RegretLoss."
+        )
+    return costs
+
+
+def solved(problem: DecisionProblem, y: torch.Tensor) -> torch.Tensor:
+    """Return the best decisions (B, k) for parameters (B, d), as constants; NaN stays NaN."""
+    values = y.detach().cpu().numpy()
+    known = np.isfinite(values).all(axis=1)
+    decisions = problem._solve(values[known], None)
+    if known.all():
+        return y.new_tensor(decisions)
+    found = y.new_full((len(y), decisions.shape[1]), torch.nan)
+    found[torch.as_tensor(known, device=y.device)] = y.new_tensor(decisions)
+    return found

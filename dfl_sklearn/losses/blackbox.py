@@ -1,0 +1,94 @@
+"""Regret of the exact decision, with slopes made up where it has none."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from array_api_compat import array_namespace
+
+from ..problems.base import DecisionProblem
+from ._linear import linear_costs, solved
+from .base import DecisionLoss, Optimum, RowLoss
+
+
+class BlackboxLoss(DecisionLoss):
+    r"""The regret itself, with the slope of a piecewise affine interpolation (DBB).
+
+    The regret is constant but where the decision jumps. Its slope is taken from a second solution,
+    at predictions moved towards the realised costs, so that descent makes the parts dearer that the
+    better decision does without:
+
+    .. math:: \frac{1}{\lambda} \left( z^*(\hat c + \lambda c) - z^*(\hat c) \right)
+
+    is its gradient in :math:`\hat c`.
+
+    Parameters
+    ----------
+    interpolation : float, default=1
+        How far the second solution is, :math:`\lambda`; positive, without unit.
+
+    References
+    ----------
+    Pogancic et al., "Differentiation of blackbox combinatorial solvers", ICLR 2020, section 3.2.
+    """
+
+    def __init__(self, interpolation: float = 1.0) -> None:
+        self.interpolation = interpolation
+
+    def bind(self, problem: DecisionProblem) -> RowLoss:
+        """Return the loss as a function of (y_hat, y, optimum)."""
+        far = self.interpolation
+        if not (np.isfinite(far) and far > 0):
+            raise ValueError(f"interpolation must be a positive number, got {far!r}.")
+        costs = linear_costs(problem, "BlackboxLoss")
+
+        def blackbox(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
+            decisions = solved(problem, y_hat)
+            # Decisions do not depend on the scale of the costs, which are affine in y.
+            towards = solved(problem, (y_hat + far * y) / (1.0 + far))
+            slope = (towards - decisions) / far
+            return _regret(problem, decisions, y, optimum) + _slope_only(costs(y_hat), slope)
+
+        return blackbox
+
+
+class IdentityLoss(DecisionLoss):
+    r"""The regret itself, with the solver differentiated as if it were minus the identity (NID).
+
+    The gradient in the predicted costs is then :math:`-c`, taken through the projection that
+    leaves decisions alone: predictions are centred and divided by their length. This is a gradient
+    of their correlation with the realised costs, and takes no second solution.
+
+    For problems whose decisions do not change when all costs are raised by the same amount
+    (paths of equal length, assignments, the k best of many).
+
+    References
+    ----------
+    Sahoo et al., "Backpropagation through combinatorial algorithms: identity with projection
+    works", ICLR 2023, section 3.
+    """
+
+    def bind(self, problem: DecisionProblem) -> RowLoss:
+        """Return the loss as a function of (y_hat, y, optimum)."""
+        costs = linear_costs(problem, "IdentityLoss")
+
+        def identity(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
+            c_hat = costs(y_hat)
+            centred = c_hat - c_hat.mean(dim=1, keepdim=True)
+            length = centred.square().sum(dim=1, keepdim=True)
+            projected = centred / torch.where(length > 0, length, 1.0).sqrt()
+            regret = _regret(problem, solved(problem, y_hat), y, optimum)
+            return regret + _slope_only(projected, -costs(y))
+
+        return identity
+
+
+def _regret(
+    problem: DecisionProblem, decisions: torch.Tensor, y: torch.Tensor, optimum: Optimum
+) -> Any:
+    return problem._cost(array_namespace(y), decisions, y, None) - optimum.cost
+
+
+def _slope_only(variable: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
+    """Return zeros (B,) whose gradient in `variable` is `slope`."""
+    return ((variable - variable.detach()) * slope).sum(dim=1)

@@ -1,0 +1,72 @@
+"""The perturbed Fenchel-Young loss of Berthet et al."""
+
+import numpy as np
+import torch
+
+from ..problems.base import DecisionProblem
+from ._linear import linear_costs, solved
+from .base import DecisionLoss, Optimum, RowLoss
+
+
+class PerturbedFenchelYoungLoss(DecisionLoss):
+    r"""Compare the best decision with the mean decision under noisy predictions.
+
+    .. math:: \hat c^\top z^*(c) - \mathrm E \min_z (\hat c + \sigma \xi)^\top z,
+       \qquad \xi \sim N(0, I),
+
+    a convex function of the predicted costs, smooth, with the gradient
+    :math:`z^*(c) - \mathrm E\, z^*(\hat c + \sigma \xi)`. It is small where noise of size
+    :math:`\sigma` cannot move the decision away from the best one; it is not in units of regret,
+    and not 0 at its minimum.
+
+    Parameters
+    ----------
+    sigma : float, default=0.5
+        Size of the noise, as a share of the root mean square of the observed parameters of each
+        row; positive.
+    n_samples : int, default=8
+        Noisy predictions per row and step, each of which is solved for.
+    random_state : int, default=0
+        Seed of the noise. Every fit draws the same noise.
+
+    References
+    ----------
+    Berthet et al., "Learning with differentiable perturbed optimizers", NeurIPS 2020, section 4.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dfl_sklearn.losses import PerturbedFenchelYoungLoss
+    >>> from dfl_sklearn.problems import TopKProblem
+    >>> loss, values = PerturbedFenchelYoungLoss(n_samples=100), torch.tensor([[3.0, 2.0]])
+    >>> right, wrong = torch.tensor([[9.0, 1.0]]), torch.tensor([[1.0, 9.0]])
+    >>> bool(loss(TopKProblem(1), right, values) < loss(TopKProblem(1), wrong, values))
+    True
+    """
+
+    def __init__(self, sigma: float = 0.5, n_samples: int = 8, random_state: int = 0) -> None:
+        self.sigma = sigma
+        self.n_samples = n_samples
+        self.random_state = random_state
+
+    def bind(self, problem: DecisionProblem) -> RowLoss:
+        """Return the loss as a function of (y_hat, y, optimum)."""
+        if not (np.isfinite(self.sigma) and self.sigma > 0):
+            raise ValueError(f"sigma must be a positive number, got {self.sigma!r}.")
+        if self.n_samples < 1:
+            raise ValueError(f"n_samples must be at least 1, got {self.n_samples!r}.")
+        costs = linear_costs(problem, "PerturbedFenchelYoungLoss")
+        generator = torch.Generator().manual_seed(self.random_state)
+
+        def fenchel_young(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
+            noise = torch.randn(
+                (self.n_samples, *y_hat.shape), generator=generator, dtype=torch.float64
+            ).to(y_hat)
+            size = y.square().mean(dim=1, keepdim=True).sqrt()
+            noisy = y_hat + self.sigma * size * noise
+            decisions = solved(problem, noisy.reshape(-1, y_hat.shape[1]))
+            decisions = decisions.reshape(*noisy.shape[:2], -1)
+            least = (costs(noisy) * decisions).sum(dim=2).mean(dim=0)
+            return (costs(y_hat) * optimum.decisions).sum(dim=1) - least
+
+        return fenchel_young

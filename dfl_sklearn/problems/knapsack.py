@@ -1,0 +1,159 @@
+"""Knapsacks: the most valuable items that known resources allow."""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ._highs import solve_rows
+from ._polytope import Polytope
+from .linear_cost import LinearCostProblem
+
+_MOST_SETS = 20_000  # of items, that are listed
+_MOST_CELLS = 1 << 22  # of a table of values by item and capacity
+_CHUNK = 1 << 22  # numbers in the largest temporary array
+
+
+class KnapsackProblem(LinearCostProblem):
+    r"""Choose the items of the largest total value whose weights fit.
+
+    .. math:: \max_z \; y^\top z \quad \text{with} \quad W z \le b, \quad z \in \{0, 1\}^n.
+
+    The parameters are the values of the items, which may be negative; the cost is the negated
+    value.
+
+    Parameters
+    ----------
+    weights : array-like of shape (n_items,) or (n_resources, n_items)
+        How much of each resource an item takes, at least 0.
+    capacity : float or array-like of shape (n_resources,)
+        How much there is.
+    n_jobs : int, default=None
+        Threads among which the rows are divided, where they are solved one by one.
+
+    Notes
+    -----
+    Where few sets of items are such that nothing else fits, they are listed once and all rows are
+    looked up among them. Where there is one resource, in whole numbers, rows are solved together
+    by dynamic programming over the capacity. Else each row is a mixed-integer program for HiGHS:
+    ``pip install "dfl-sklearn[highs]"``. All three are exact.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.problems import KnapsackProblem
+    >>> problem = KnapsackProblem(weights=[3, 4, 5], capacity=7)
+    >>> problem.solve([[4.0, 5.0, 6.0], [1.0, 1.0, 9.0]])
+    array([[1., 1., 0.],
+           [0., 0., 1.]])
+    """
+
+    sense = "max"
+
+    def __init__(
+        self, weights: ArrayLike, capacity: float | ArrayLike, *, n_jobs: int | None = None
+    ) -> None:
+        self.weights = weights
+        self.capacity = capacity
+        self.n_jobs = n_jobs
+
+    def _constraints(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return weights (m, n) and capacities (m,)."""
+        weights = np.atleast_2d(np.asarray(self.weights, dtype=np.float64))
+        return weights, np.atleast_1d(np.asarray(self.capacity, dtype=np.float64))
+
+    def _check_constants(self) -> None:
+        weights, capacity = self._constraints()
+        if weights.ndim != 2 or not weights.size:
+            raise ValueError(
+                f"weights must have shape (n_items,) or (n_resources, n_items), got "
+                f"{np.shape(self.weights)}."
+            )
+        if capacity.shape != (len(weights),):
+            raise ValueError(
+                f"capacity must have one entry per resource, shape ({len(weights)},), got "
+                f"{np.shape(self.capacity)}."
+            )
+        for name, values in (("weights", weights), ("capacity", capacity)):
+            bad = ~(np.isfinite(values) & (values >= 0))
+            if bad.any():
+                where = tuple(int(i) for i in np.argwhere(bad)[0])
+                raise ValueError(
+                    f"{name} must be finite and at least 0, got {values[where]} at {list(where)}."
+                )
+
+    def _n_parameters(self) -> int:
+        return self._constraints()[0].shape[1]
+
+    def _polytope(self, n: int) -> Polytope:
+        return Polytope.of(n, ub=self._constraints(), upper=1.0, whole=True)
+
+    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+        weights, capacity = self._constraints()
+        sets = _largest_sets(weights.tobytes(), capacity.tobytes(), weights.shape[1])
+        if sets is not None:
+            return _best_set(sets, y)
+        unit = np.gcd.reduce([*weights[0].astype(int), int(capacity[0])]) or 1
+        is_whole = len(weights) == 1 and (weights == np.rint(weights)).all()
+        room = int(capacity[0] // unit)
+        if is_whole and (room + 1) * weights.shape[1] <= _MOST_CELLS:
+            return _by_capacity((weights[0] // unit).astype(int), room, y)
+        polytope = self._polytope(y.shape[1])
+        z = solve_rows(
+            polytope, -y.astype(np.float64), n_jobs=self.n_jobs, name=type(self).__name__
+        )
+        return z.astype(y.dtype, copy=False)
+
+
+@lru_cache(maxsize=8)
+def _largest_sets(weights: bytes, capacity: bytes, n_items: int) -> np.ndarray | None:
+    """Return all sets (S, n) of items to which no other can be added, None if they are many."""
+    W, room = np.frombuffer(weights).reshape(-1, n_items), np.frombuffer(capacity)
+    room = room * (1 + 1e-12)  # sums of weights have rounding errors
+    sets, left = np.zeros((1, n_items), dtype=bool), room[None]
+    for j in range(n_items):
+        fits = (W[:, j] <= left).all(axis=1)
+        if len(sets) + fits.sum() > 10 * _MOST_SETS:
+            return None
+        with_j = sets[fits].copy()
+        with_j[:, j] = True
+        sets = np.concatenate([sets, with_j])
+        left = np.concatenate([left, left[fits] - W[:, j]])
+    extends = np.zeros(len(sets), dtype=bool)
+    for j in range(n_items):
+        extends |= ~sets[:, j] & (W[:, j] <= left).all(axis=1)
+    found = sets[~extends]
+    return found if len(found) <= _MOST_SETS else None
+
+
+def _best_set(sets: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Look up the best of listed sets (S, n) for each row of values y (B, n)."""
+    table = sets.T.astype(y.dtype)
+    gain = np.maximum(y, 0.0)  # an item that does not pay is left out of its set
+    best = np.empty(len(y), dtype=np.intp)
+    step = max(1, _CHUNK // len(sets))
+    for start in range(0, len(y), step):
+        best[start : start + step] = (gain[start : start + step] @ table).argmax(axis=1)
+    return (sets[best] & (y > 0)).astype(y.dtype)
+
+
+def _by_capacity(weights: np.ndarray, capacity: int, y: np.ndarray) -> np.ndarray:
+    """Solve by the best value for each capacity, item after item; weights are whole numbers."""
+    z = np.zeros_like(y)
+    step = max(1, _CHUNK // ((capacity + 1) * len(weights)))
+    for start in range(0, len(y), step):
+        gain = y[start : start + step]
+        value = np.zeros((len(gain), capacity + 1), dtype=y.dtype)
+        taken = np.zeros((len(weights), *value.shape), dtype=bool)
+        for j, weight in enumerate(weights):
+            if weight > capacity:
+                continue
+            with_j = value[:, : capacity + 1 - weight] + gain[:, j, None]
+            taken[j, :, weight:] = with_j > value[:, weight:]
+            value[:, weight:] = np.maximum(value[:, weight:], with_j)
+        rows, left = np.arange(len(gain)), np.full(len(gain), capacity)
+        for j in range(len(weights) - 1, -1, -1):
+            takes = taken[j, rows, left]
+            z[start + rows[takes], j] = 1.0
+            left = left - weights[j] * takes
+    return z

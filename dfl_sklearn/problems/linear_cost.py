@@ -1,0 +1,114 @@
+"""Problems whose cost is linear in the decision: the parameters are prices of its parts."""
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .._utils.rows import as_rows
+from ._polytope import Polytope
+from .base import DecisionProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+    from .linear_program import LinearProgram
+
+
+class LinearCostProblem(DecisionProblem):
+    r"""Base class of problems with the cost :math:`\pm y^\top z`, one parameter per decision.
+
+    A subclass fills in `_solve` and `_polytope(n)`, the linear constraints on n decisions. It has
+    a parameter `sense` where values can be maximised: costs are negated values then.
+
+    Under a distribution of y the best decision is that of its mean, so that several scenarios are
+    solved for exactly.
+    """
+
+    exact_scenarios = True
+    sense: str = "min"
+
+    @abstractmethod
+    def _polytope(self, n: int) -> Polytope:
+        """Return the constraints on n decisions; the constants have been checked."""
+
+    @property
+    def _sign(self) -> float:
+        """1 where ``y @ z`` is minimised, -1 where it is maximised."""
+        return -1.0 if self.sense == "max" else 1.0
+
+    def _check_constants(self) -> None:
+        if self.sense not in ("min", "max"):
+            raise ValueError(f'sense must be "min" or "max", got {self.sense!r}.')
+
+    def _n_decisions(self, n_parameters: int) -> int:
+        return n_parameters
+
+    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+        return self._sign * xp.sum(y * decisions, axis=1)
+
+    def linear_objective(self) -> "Callable[[Any], Any]":
+        """Return the map from parameters (n, d) to the cost vectors (n, d) of ``c @ z``."""
+        sign = self._sign
+        return lambda y: sign * y
+
+    def as_linear_program(self, n_decisions: int | None = None) -> "LinearProgram":
+        """Return the same problem as a :class:`LinearProgram`, to look at or to extend.
+
+        Parameters
+        ----------
+        n_decisions : int, default=None
+            Needed where the problem does not fix it.
+        """
+        from .linear_program import LinearProgram
+
+        self._check_constants()
+        n = self._n_parameters() if n_decisions is None else n_decisions
+        if n is None:
+            raise ValueError(f"n_decisions is needed: {type(self).__name__} does not fix it.")
+        self._check_width(n)
+        part = self._polytope(n)
+        has_ub, has_eq = len(part.b_ub) > 0, len(part.b_eq) > 0
+        return LinearProgram(
+            A_ub=part.A_ub if has_ub else None,
+            b_ub=part.b_ub if has_ub else None,
+            A_eq=part.A_eq if has_eq else None,
+            b_eq=part.b_eq if has_eq else None,
+            bounds=np.stack([part.lower, part.upper], axis=1),
+            integrality=part.whole.astype(int),
+            sense=self.sense,
+        )
+
+    def is_feasible(
+        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
+    ) -> np.ndarray:
+        """Return, for each row, whether all constraints hold to an absolute `tol`."""
+        self._check_constants()
+        z = as_rows(decisions, "decisions")
+        self._check_width(z.shape[1])
+        z = np.asarray(z, dtype=np.float64)
+        finite = np.isfinite(z).all(axis=1)
+        return finite & self._polytope(z.shape[1]).contains(np.where(finite[:, None], z, 0.0), tol)
+
+    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
+        r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2`, relaxed.
+
+        Whole numbers are relaxed to real ones. `smoothing` is :math:`\gamma`, positive, in the
+        units of `y` per unit of a decision. None takes for each row the root mean square of its
+        parameters: what is decided then does not depend on their scale.
+
+        The decision costs at most :math:`\gamma` times the squared diameter of the feasible set
+        more than the best one (Wilder et al., 2019, theorem 1).
+        """
+        from ..layers.regularized_linear import RegularizedLinearLayer
+
+        if smoothing is not None and not (np.isfinite(smoothing) and smoothing > 0):
+            raise ValueError(
+                f"smoothing must be a finite number > 0 or None, got {smoothing!r}: the best "
+                "decision under a linear cost jumps, and has no slope elsewhere. To train without "
+                "smoothing use SPOPlusLoss."
+            )
+        self._check_constants()
+        return RegularizedLinearLayer(self._polytope, smoothing, scale=self._sign)

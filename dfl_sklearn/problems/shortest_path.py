@@ -1,0 +1,224 @@
+"""Shortest paths in acyclic graphs whose edges have predicted lengths."""
+
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import sparse
+
+from ._polytope import Polytope
+from .linear_cost import LinearCostProblem
+
+
+class ShortestPathProblem(LinearCostProblem):
+    r"""Go from a source to a target along the edges of a graph without cycles.
+
+    The parameters are the lengths (times, costs) of the edges, which may be negative; a decision
+    holds a 1 for each edge that is used. The best path is found by dynamic programming, all rows
+    together.
+
+    Parameters
+    ----------
+    edges : array-like of shape (n_edges, 2)
+        Start and end of each edge, as whole numbers that name the nodes.
+    source, target : int, default=None
+        Where to start and where to end; None is the smallest and the largest node.
+
+    Notes
+    -----
+    The linear program of the same paths has one unit of flow from source to target.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.problems import ShortestPathProblem
+    >>> problem = ShortestPathProblem([[0, 1], [1, 3], [0, 2], [2, 3]])
+    >>> problem.solve([[1.0, 1.0, 2.0, 3.0], [5.0, 1.0, 2.0, 3.0]])
+    array([[1., 1., 0., 0.],
+           [0., 0., 1., 1.]])
+    """
+
+    def __init__(
+        self, edges: ArrayLike, source: int | None = None, target: int | None = None
+    ) -> None:
+        self.edges = edges
+        self.source = source
+        self.target = target
+
+    @classmethod
+    def grid(cls, n_rows: int, n_columns: int) -> "ShortestPathProblem":
+        """Return the problem on a grid, from the upper left corner to the lower right one.
+
+        Edges go right and down. They are numbered row by row: those within a row from left to
+        right, then those to the row below.
+
+        Parameters
+        ----------
+        n_rows, n_columns : int
+            Numbers of nodes, at least 1 and not both 1.
+        """
+        if n_rows < 1 or n_columns < 1 or n_rows * n_columns < 2:
+            raise ValueError(f"A grid of {n_rows} x {n_columns} nodes has no path.")
+        node = np.arange(n_rows * n_columns).reshape(n_rows, n_columns)
+        edges = []
+        for i in range(n_rows):
+            edges.append(np.stack([node[i, :-1], node[i, 1:]], axis=1))
+            if i + 1 < n_rows:
+                edges.append(np.stack([node[i], node[i + 1]], axis=1))
+        return cls(np.concatenate(edges))
+
+    def _edges(self) -> np.ndarray:
+        edges = np.asarray(self.edges)
+        if edges.ndim != 2 or edges.shape[1] != 2 or not len(edges):
+            raise ValueError(f"edges must have shape (n_edges, 2), got {edges.shape}.")
+        if not np.issubdtype(edges.dtype, np.integer):
+            raise ValueError(f"edges must name nodes by whole numbers, got {edges.dtype}.")
+        return edges.astype(np.int64)
+
+    def _graph(self) -> "_Graph":
+        edges = self._edges()
+        source = edges.min() if self.source is None else self.source
+        target = edges.max() if self.target is None else self.target
+        return _Graph.of(edges.tobytes(), int(source), int(target))
+
+    def _check_constants(self) -> None:
+        self._graph()
+
+    def _n_parameters(self) -> int:
+        return len(np.asarray(self.edges))
+
+    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+        return self._graph().solve(y)
+
+    def _polytope(self, n: int) -> Polytope:
+        graph = self._graph()
+        flow = np.zeros(graph.incidence.shape[0])
+        flow[graph.source], flow[graph.target] = 1.0, -1.0
+        return Polytope.of(n, eq=(graph.incidence, flow), upper=graph.on_a_path, whole=True)
+
+
+class _Level(NamedTuple):
+    """Nodes whose distance depends on earlier levels only, with the edges that come in.
+
+    Attributes
+    ----------
+    nodes : ndarray of shape (k,)
+    edges, tails : ndarray of shape (k, d)
+        Edges into each node and where they start, filled up with an edge of infinite length.
+    """
+
+    nodes: np.ndarray
+    edges: np.ndarray
+    tails: np.ndarray
+
+
+class _Graph(NamedTuple):
+    """The part of a graph that lies on paths from source to target.
+
+    Attributes
+    ----------
+    source, target : int
+        Numbers of the nodes, counted from 0.
+    tail : ndarray of shape (n_edges + 1,)
+        Where each edge starts; the last one stands for "already at the source".
+    levels : tuple of _Level
+    incidence : csr_array of shape (n_nodes, n_edges)
+        1 where an edge leaves, -1 where it arrives.
+    on_a_path : ndarray of shape (n_edges,)
+        1 for the edges that lie on a path, else 0.
+    """
+
+    source: int
+    target: int
+    tail: np.ndarray
+    levels: tuple[_Level, ...]
+    incidence: sparse.csr_array
+    on_a_path: np.ndarray
+
+    @staticmethod
+    @lru_cache(maxsize=16)
+    def of(edge_bytes: bytes, source: int, target: int) -> "_Graph":
+        """Look through a graph once, however often it is solved on."""
+        names, numbered = np.unique(
+            np.frombuffer(edge_bytes, dtype=np.int64).reshape(-1, 2), return_inverse=True
+        )
+        edges = numbered.reshape(-1, 2)
+        for what, name in (("source", source), ("target", target)):
+            if name not in names:
+                raise ValueError(f"{what}={name} is no node of edges.")
+        if source == target:
+            raise ValueError(f"source and target are the same node, {source}.")
+        start, end = (int(np.searchsorted(names, each)) for each in (source, target))
+        n_nodes, n_edges = len(names), len(edges)
+        depth = _depths(edges, n_nodes, names)
+        kept = _reached(edges, start, depth) & _reached(edges[:, ::-1], end, -depth)
+        if not kept.any():
+            raise ValueError(f"No path leads from node {source} to node {target}.")
+        levels = []
+        into: dict[int, list[int]] = {}
+        for edge in np.flatnonzero(kept):
+            into.setdefault(int(edges[edge, 1]), []).append(int(edge))
+        for level in np.unique(depth[list(into)]):
+            nodes = np.array([node for node in sorted(into) if depth[node] == level])
+            width = max(len(into[node]) for node in nodes)
+            table = np.full((len(nodes), width), n_edges)
+            for i, node in enumerate(nodes):
+                table[i, : len(into[node])] = into[node]
+            levels.append(_Level(nodes, table, np.append(edges[:, 0], start)[table]))
+        columns = np.arange(n_edges)
+        incidence = sparse.csr_array(
+            (
+                np.repeat([1.0, -1.0], n_edges),
+                (np.concatenate([edges[:, 0], edges[:, 1]]), np.tile(columns, 2)),
+            ),
+            shape=(n_nodes, n_edges),
+        )
+        tail = np.append(edges[:, 0], start)
+        return _Graph(start, end, tail, tuple(levels), incidence, kept.astype(np.float64))
+
+    def solve(self, lengths: np.ndarray) -> np.ndarray:
+        """Return the best path (B, n_edges) for each row of lengths (B, n_edges)."""
+        n_rows, n_edges = lengths.shape
+        # Rows last: each step then runs over contiguous numbers.
+        length = np.append(lengths.T, np.full((1, n_rows), np.inf, dtype=lengths.dtype), axis=0)
+        n_nodes = self.incidence.shape[0]
+        distance = np.zeros((n_nodes, n_rows), dtype=lengths.dtype)
+        arrives_by = np.full((n_nodes, n_rows), n_edges)
+        for level in self.levels:
+            by_edge = distance[level.tails] + length[level.edges]
+            best = by_edge.argmin(axis=1)
+            distance[level.nodes] = np.take_along_axis(by_edge, best[:, None], axis=1)[:, 0]
+            arrives_by[level.nodes] = np.take_along_axis(level.edges, best, axis=1)
+        decisions = np.zeros((n_rows, n_edges + 1), dtype=lengths.dtype)
+        rows = np.arange(n_rows)
+        node = np.full(n_rows, self.target)
+        while (node != self.source).any():
+            edge = arrives_by[node, rows]
+            decisions[rows, edge] = 1.0
+            node = self.tail[edge]
+        return decisions[:, :-1].copy()
+
+
+def _depths(edges: np.ndarray, n_nodes: int, names: np.ndarray) -> np.ndarray:
+    """Return the largest number of edges (n_nodes,) by which each node can be reached."""
+    depth = np.zeros(n_nodes, dtype=np.int64)
+    for _ in range(n_nodes):
+        further = depth.copy()
+        np.maximum.at(further, edges[:, 1], depth[edges[:, 0]] + 1)
+        if (further == depth).all():
+            return depth
+        depth = further
+    on_cycle = names[depth.argmax()]
+    raise ValueError(
+        f"edges have a cycle that leads to node {on_cycle}; only graphs without cycles are allowed."
+    )
+
+
+def _reached(edges: np.ndarray, start: int, depth: np.ndarray) -> np.ndarray:
+    """Return which edges (n_edges,) can be reached from a node; ends are deeper than starts."""
+    reached = np.zeros(len(depth), dtype=bool)
+    reached[start] = True
+    for edge in np.argsort(depth[edges[:, 0]], kind="stable"):
+        if reached[edges[edge, 0]]:
+            reached[edges[edge, 1]] = True
+    return reached[edges[:, 0]]
