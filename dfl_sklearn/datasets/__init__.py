@@ -3,6 +3,11 @@
 from dfl_sklearn.datasets._azure_llm import fetch_azure_llm_trace
 from dfl_sklearn.datasets._download import get_data_home
 from dfl_sklearn.datasets._lags import make_lagged
+from dfl_sklearn.datasets._linear_costs import (
+    knapsack_weights,
+    make_knapsack,
+    make_shortest_path,
+)
 from dfl_sklearn.datasets._llm_trace import make_llm_trace
 from dfl_sklearn.datasets._newsvendor import make_newsvendor
 from dfl_sklearn.datasets._portfolio import make_portfolio, portfolio_covariance
@@ -11,10 +16,13 @@ from dfl_sklearn.datasets._read_llm_trace import read_llm_trace
 __all__ = [
     "fetch_azure_llm_trace",
     "get_data_home",
+    "knapsack_weights",
+    "make_knapsack",
     "make_lagged",
     "make_llm_trace",
     "make_newsvendor",
     "make_portfolio",
+    "make_shortest_path",
     "portfolio_covariance",
     "read_llm_trace",
 ]

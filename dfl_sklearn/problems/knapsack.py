@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ._highs import solve_rows
+from ._listed import least_costly
 from ._polytope import Polytope
 from .linear_cost import LinearCostProblem
 
@@ -92,7 +93,8 @@ class KnapsackProblem(LinearCostProblem):
         weights, capacity = self._constraints()
         sets = _largest_sets(weights.tobytes(), capacity.tobytes(), weights.shape[1])
         if sets is not None:
-            return _best_set(sets, y)
+            # An item that does not pay is left out of its set.
+            return (sets[least_costly(sets, -np.maximum(y, 0.0))] & (y > 0)).astype(y.dtype)
         unit = np.gcd.reduce([*weights[0].astype(int), int(capacity[0])]) or 1
         is_whole = len(weights) == 1 and (weights == np.rint(weights)).all()
         room = int(capacity[0] // unit)
@@ -124,17 +126,6 @@ def _largest_sets(weights: bytes, capacity: bytes, n_items: int) -> np.ndarray |
         extends |= ~sets[:, j] & (W[:, j] <= left).all(axis=1)
     found = sets[~extends]
     return found if len(found) <= _MOST_SETS else None
-
-
-def _best_set(sets: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Look up the best of listed sets (S, n) for each row of values y (B, n)."""
-    table = sets.T.astype(y.dtype)
-    gain = np.maximum(y, 0.0)  # an item that does not pay is left out of its set
-    best = np.empty(len(y), dtype=np.intp)
-    step = max(1, _CHUNK // len(sets))
-    for start in range(0, len(y), step):
-        best[start : start + step] = (gain[start : start + step] @ table).argmax(axis=1)
-    return (sets[best] & (y > 0)).astype(y.dtype)
 
 
 def _by_capacity(weights: np.ndarray, capacity: int, y: np.ndarray) -> np.ndarray:

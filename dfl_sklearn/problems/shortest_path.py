@@ -7,16 +7,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from ._listed import least_costly
 from ._polytope import Polytope
 from .linear_cost import LinearCostProblem
+
+_MOST_PATHS = 500  # that are listed
 
 
 class ShortestPathProblem(LinearCostProblem):
     r"""Go from a source to a target along the edges of a graph without cycles.
 
     The parameters are the lengths (times, costs) of the edges, which may be negative; a decision
-    holds a 1 for each edge that is used. The best path is found by dynamic programming, all rows
-    together.
+    holds a 1 for each edge that is used. Where there are few paths they are listed once, and the
+    best one is looked up; else it is found by dynamic programming, all rows together.
 
     Parameters
     ----------
@@ -126,6 +129,8 @@ class _Graph(NamedTuple):
         1 where an edge leaves, -1 where it arrives.
     on_a_path : ndarray of shape (n_edges,)
         1 for the edges that lie on a path, else 0.
+    paths : ndarray of shape (n_paths, n_edges) or None
+        All of them, where they are few.
     """
 
     source: int
@@ -134,6 +139,7 @@ class _Graph(NamedTuple):
     levels: tuple[_Level, ...]
     incidence: sparse.csr_array
     on_a_path: np.ndarray
+    paths: np.ndarray | None
 
     @staticmethod
     @lru_cache(maxsize=16)
@@ -174,10 +180,13 @@ class _Graph(NamedTuple):
             shape=(n_nodes, n_edges),
         )
         tail = np.append(edges[:, 0], start)
-        return _Graph(start, end, tail, tuple(levels), incidence, kept.astype(np.float64))
+        paths = _few_paths(edges, start, end, levels)
+        return _Graph(start, end, tail, tuple(levels), incidence, kept.astype(np.float64), paths)
 
     def solve(self, lengths: np.ndarray) -> np.ndarray:
         """Return the best path (B, n_edges) for each row of lengths (B, n_edges)."""
+        if self.paths is not None:
+            return self.paths[least_costly(self.paths, lengths)].astype(lengths.dtype)
         n_rows, n_edges = lengths.shape
         # Rows last: each step then runs over contiguous numbers.
         length = np.append(lengths.T, np.full((1, n_rows), np.inf, dtype=lengths.dtype), axis=0)
@@ -212,6 +221,24 @@ def _depths(edges: np.ndarray, n_nodes: int, names: np.ndarray) -> np.ndarray:
     raise ValueError(
         f"edges have a cycle that leads to node {on_cycle}; only graphs without cycles are allowed."
     )
+
+
+def _few_paths(edges: np.ndarray, start: int, end: int, levels: list[_Level]) -> np.ndarray | None:
+    """Return all paths (n_paths, n_edges) as rows of zeros and ones, None where they are many."""
+    arriving: dict[int, list[tuple[int, ...]]] = {start: [()]}
+    for level in levels:
+        for node, into in zip(level.nodes, level.edges, strict=True):
+            arriving[int(node)] = [
+                (*path, int(edge))
+                for edge in into[into < len(edges)]
+                for path in arriving[int(edges[edge, 0])]
+            ]
+            if len(arriving[int(node)]) > _MOST_PATHS:
+                return None
+    paths = np.zeros((len(arriving[end]), len(edges)))
+    for row, path in zip(paths, arriving[end], strict=True):
+        row[list(path)] = 1.0
+    return paths
 
 
 def _reached(edges: np.ndarray, start: int, depth: np.ndarray) -> np.ndarray:

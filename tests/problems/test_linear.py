@@ -106,7 +106,7 @@ def test_the_linear_program_of_each_problem_agrees(seed):
         assert problem.is_feasible(program.solve(y)).all()
 
 
-@pytest.mark.parametrize("shape", [(5, 5), (3, 7), (1, 4), (4, 1)])
+@pytest.mark.parametrize("shape", [(5, 5), (3, 7), (1, 4), (4, 1), (7, 7)])
 def test_grid_against_the_linear_program(shape):
     problem = ShortestPathProblem.grid(*shape)
     n = len(problem.edges)
