@@ -1,6 +1,7 @@
 """Data for decision-focused learning: real traces, generators with shifts, and lagged windows."""
 
 from dfl_sklearn.datasets._azure_llm import fetch_azure_llm_trace
+from dfl_sklearn.datasets._cora import fetch_cora_matching
 from dfl_sklearn.datasets._download import get_data_home
 from dfl_sklearn.datasets._lags import make_lagged
 from dfl_sklearn.datasets._linear_costs import (
@@ -15,6 +16,7 @@ from dfl_sklearn.datasets._read_llm_trace import read_llm_trace
 
 __all__ = [
     "fetch_azure_llm_trace",
+    "fetch_cora_matching",
     "get_data_home",
     "knapsack_weights",
     "make_knapsack",

@@ -13,11 +13,11 @@ ENVIRONMENT_VARIABLE = "DFL_SKLEARN_DATA"
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file with a public home and a known content."""
+    """A file with a public home and, where `sha256` is given, a known content."""
 
     filename: str
     url: str
-    sha256: str
+    sha256: str | None
 
 
 def get_data_home(data_home: str | os.PathLike[str] | None = None) -> str:
@@ -79,6 +79,8 @@ def fetch_file(remote: RemoteFile, folder: Path, *, download_if_missing: bool) -
     path = folder / remote.filename
     by_hand = f"download {remote.url} by hand and put it at {path}"
     if path.exists():
+        if remote.sha256 is None:
+            return path
         found = _sha256(path)
         if found != remote.sha256:
             raise OSError(
@@ -97,14 +99,15 @@ def fetch_file(remote: RemoteFile, folder: Path, *, download_if_missing: bool) -
         # has the right hash.
         pooch.retrieve(
             remote.url,
-            known_hash=f"sha256:{remote.sha256}",
+            known_hash=None if remote.sha256 is None else f"sha256:{remote.sha256}",
             fname=remote.filename,
             path=folder,
         )
     # ValueError is pooch's word for a wrong hash; the errors of requests are OSErrors.
     except (OSError, ValueError) as error:
+        expected = "" if remote.sha256 is None else f" (expected sha256 {remote.sha256})"
         raise OSError(
-            f"Could not download {remote.url} to {path} (expected sha256 {remote.sha256}). "
+            f"Could not download {remote.url} to {path}{expected}. "
             "Nothing was kept. Check the connection and the rights on the folder and try "
             f"again, or {by_hand}. The error was: {error}"
         ) from error

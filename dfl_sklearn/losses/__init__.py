@@ -4,6 +4,7 @@ from ._default import default_loss
 from .base import DecisionLoss, Optimum
 from .blackbox import BlackboxLoss, IdentityLoss
 from .fenchel_young import PerturbedFenchelYoungLoss
+from .prediction import LogLoss, SquaredErrorLoss
 from .regret import RegretLoss
 from .spo_plus import SPOPlusLoss
 
@@ -11,9 +12,11 @@ __all__ = [
     "BlackboxLoss",
     "DecisionLoss",
     "IdentityLoss",
+    "LogLoss",
     "Optimum",
     "PerturbedFenchelYoungLoss",
     "RegretLoss",
     "SPOPlusLoss",
+    "SquaredErrorLoss",
     "default_loss",
 ]

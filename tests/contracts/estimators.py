@@ -6,8 +6,9 @@ from sklearn.linear_model import LinearRegression, QuantileRegressor
 
 from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor, TwoStageRegressor
 from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer, ProvisioningOptimizer
+from dfl_sklearn.losses import PerturbedFenchelYoungLoss, RegretLoss
 from dfl_sklearn.nets import LSTMPredictor
-from dfl_sklearn.problems import NewsvendorProblem, SquaredErrorProblem
+from dfl_sklearn.problems import LinearProgram, NewsvendorProblem, SquaredErrorProblem
 from dfl_sklearn.robust import (
     ChiSquareBall,
     CVaR,
@@ -36,6 +37,12 @@ def instances():
         DFLRegressor(make(), early_stopping=early_stopping, **QUICK)
         for make in problems
         for early_stopping in (False, True, "auto")
+    ]
+    # A linear problem of any width, decided by the sign of each parameter.
+    signs = LinearProgram(bounds=(-1, 1))
+    linear = [
+        DFLRegressor(signs, loss=loss, **{**QUICK, "max_iter": 30})
+        for loss in (None, RegretLoss(smoothing=30.0), PerturbedFenchelYoungLoss())
     ]
     # The checks' ten columns are no window, and a small LSTM takes longer steps to fit them.
     longer = {**QUICK, "max_iter": 30, "batch_size": 8, "early_stopping": False}
@@ -86,6 +93,7 @@ def instances():
     ]
     return [
         *nets,
+        *linear,
         *classical,
         *augmented,
         *robust,

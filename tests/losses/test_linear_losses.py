@@ -5,14 +5,17 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
+from sklearn import metrics
 from sklearn.base import clone
 
 from dfl_sklearn.losses import (
     BlackboxLoss,
     IdentityLoss,
+    LogLoss,
     PerturbedFenchelYoungLoss,
     RegretLoss,
     SPOPlusLoss,
+    SquaredErrorLoss,
     default_loss,
 )
 from dfl_sklearn.problems import (
@@ -179,3 +182,20 @@ def test_float32_and_repeated_binding(loss):
     values = loss(TopKProblem(2), y_hat, y)
     assert values.dtype == torch.float32
     assert_array_equal(clone(loss)(TopKProblem(2), y_hat, y), values)
+
+
+def test_losses_of_the_prediction_alone():
+    rng = np.random.default_rng(0)
+    y = torch.as_tensor(rng.integers(0, 2, (6, 4)).astype(float))
+    y_hat = torch.as_tensor(rng.uniform(0, 1, (6, 4)))
+    squared = SquaredErrorLoss()(TopKProblem(1), y_hat, y).numpy()
+    assert_allclose(squared, ((y_hat - y) ** 2).sum(dim=1))
+    log = LogLoss()(TopKProblem(1), y_hat, y).numpy()
+    expected = [
+        metrics.log_loss(a, b, normalize=False, labels=[0, 1])
+        for a, b in zip(y, y_hat, strict=True)
+    ]
+    assert_allclose(log, expected)
+    for values in ((y_hat - 1.0, y), (y_hat, y + 0.5)):
+        with pytest.raises(ValueError, match="LogLoss needs probabilities, but"):
+            LogLoss()(TopKProblem(1), *values)

@@ -1,0 +1,68 @@
+"""Losses of the prediction alone: what two-stage training of the same net pushes down."""
+
+import torch
+
+from ..problems.base import DecisionProblem
+from .base import DecisionLoss, Optimum, RowLoss
+
+
+class SquaredErrorLoss(DecisionLoss):
+    r"""Squared error of the predicted parameters, :math:`\|\hat y - y\|^2`.
+
+    The decision plays no part in training, so that the difference to another loss is the
+    difference that training for the decision makes: the net, its stopping by the regret, and all
+    else are the same.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dfl_sklearn.losses import SquaredErrorLoss
+    >>> from dfl_sklearn.problems import TopKProblem
+    >>> SquaredErrorLoss()(TopKProblem(1), torch.tensor([[1.0, 2.0]]), torch.tensor([[3.0, 2.0]]))
+    tensor([4.])
+    """
+
+    def bind(self, problem: DecisionProblem) -> RowLoss:
+        """Return the loss as a function of (y_hat, y, optimum)."""
+
+        def squared_error(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
+            return (y_hat - y).square().sum(dim=1)
+
+        return squared_error
+
+
+class LogLoss(DecisionLoss):
+    r"""Log loss of predicted probabilities, summed over the columns.
+
+    .. math:: -\sum_j y_j \log \hat y_j + (1 - y_j) \log (1 - \hat y_j)
+
+    For parameters in [0, 1], predicted by a net with the output "logistic" and
+    ``standardize=False``. As with :class:`SquaredErrorLoss`, the decision plays no part.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from dfl_sklearn.losses import LogLoss
+    >>> from dfl_sklearn.problems import TopKProblem
+    >>> LogLoss()(TopKProblem(1), torch.tensor([[0.5, 0.9]]), torch.tensor([[1.0, 1.0]]))
+    tensor([0.7985])
+    """
+
+    def bind(self, problem: DecisionProblem) -> RowLoss:
+        """Return the loss as a function of (y_hat, y, optimum)."""
+
+        def log_loss(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
+            for name, values in (("observed", y), ("predicted", y_hat)):
+                if ((values < 0) | (values > 1)).any():
+                    raise ValueError(
+                        f"LogLoss needs probabilities, but {name} parameters lie between "
+                        f"{float(values.min()):.3g} and {float(values.max()):.3g}."
+                        + (
+                            ' Use a predictor with output="logistic", and standardize=False.'
+                            if name == "predicted"
+                            else ""
+                        )
+                    )
+            return torch.nn.functional.binary_cross_entropy(y_hat, y, reduction="none").sum(dim=1)
+
+        return log_loss

@@ -1,0 +1,188 @@
+"""One net for every item of a row, or for every pair of items."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .._utils.checks import whole_number
+from .factories import MLPPredictor, NetFactory
+
+_OUTPUTS: dict[str, type[nn.Module]] = {"identity": nn.Identity, "logistic": nn.Sigmoid}
+
+
+class ItemwisePredictor(MLPPredictor):
+    """The same perceptron for each of the items that a row holds.
+
+    A row of X holds the features of the items, one item after the other; the parameters predicted
+    stand in the same order. Items share what is learnt: with ten items a row is ten examples.
+
+    Parameters
+    ----------
+    n_items : int
+        Items per row; the numbers of features and of parameters must be multiples of it.
+    hidden_layer_sizes : sequence of int, default=(32, 32)
+        Widths of the hidden layers; ``()`` is a linear model.
+    activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
+        Activation of the hidden layers.
+    output : {"identity", "logistic"}, default="identity"
+        Activation of the last layer; "logistic" predicts probabilities.
+
+    Notes
+    -----
+    Use it with ``standardize=False``, with features scaled beforehand: else every item gets a scale
+    of its own.
+
+    Examples
+    --------
+    Three items per row, two features each; the values depend on the features alone.
+
+    >>> import numpy as np
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.nets import ItemwisePredictor
+    >>> from dfl_sklearn.problems import TopKProblem
+    >>> items = np.random.default_rng(0).normal(size=(60, 3, 2))
+    >>> values = items @ [1.0, -2.0]
+    >>> model = DFLRegressor(
+    ...     TopKProblem(1),
+    ...     predictor=ItemwisePredictor(3, hidden_layer_sizes=()),
+    ...     standardize=False,
+    ...     random_state=0,
+    ... ).fit(items.reshape(60, 6), values)
+    >>> bool(model.score(items.reshape(60, 6), values) > 0.99)
+    True
+    """
+
+    def __init__(
+        self,
+        n_items: int,
+        hidden_layer_sizes: Sequence[int] = (32, 32),
+        activation: str = "relu",
+        output: str = "identity",
+    ) -> None:
+        super().__init__(hidden_layer_sizes, activation)
+        self.n_items = n_items
+        self.output = output
+
+    def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
+        """Return the net."""
+        whole_number(self.n_items, "n_items", at_least=1)
+        for what, width in (("features", n_in), ("parameters", n_out)):
+            if width % self.n_items:
+                raise ValueError(
+                    f"There are {width} {what} per row, which is not a multiple of "
+                    f"n_items={self.n_items}."
+                )
+        net = super().build(n_in // self.n_items, n_out // self.n_items, generator)
+        return Itemwise(net, self.n_items, _output(self.output))
+
+
+class PairwisePredictor(NetFactory):
+    """The same perceptron for each pair of an item on the left and one on the right.
+
+    A row of X holds the features of the left items, one after the other, and then those of the
+    right items; the perceptron sees the features of both members of a pair. The pair (i, j) is
+    column ``i * n_right + j`` of y, as in :class:`~dfl_sklearn.problems.MatchingProblem`.
+
+    Parameters
+    ----------
+    n_left, n_right : int
+        Items per row on the two sides.
+    hidden_layer_sizes : sequence of int, default=(32,)
+        Widths of the hidden layers, at least one: without, left and right could not interact.
+    activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
+        Activation of the hidden layers.
+    output : {"identity", "logistic"}, default="identity"
+        Activation of the last layer; "logistic" predicts probabilities.
+
+    Notes
+    -----
+    The first layer is applied to each item once, not to each pair: for 50 items on each side that
+    is 25 times less work. Use it with ``standardize=False``, with features scaled beforehand: else
+    every item gets a scale of its own.
+
+    References
+    ----------
+    Wilder, Dilkina, Tambe, "Melding the data-decisions pipeline", AAAI 2019, section 6 (the net).
+    """
+
+    def __init__(
+        self,
+        n_left: int,
+        n_right: int,
+        hidden_layer_sizes: Sequence[int] = (32,),
+        activation: str = "relu",
+        output: str = "identity",
+    ) -> None:
+        self.n_left = n_left
+        self.n_right = n_right
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.output = output
+
+    def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
+        """Return the net."""
+        for name in ("n_left", "n_right"):
+            whole_number(getattr(self, name), name, at_least=1)
+        n_items = self.n_left + self.n_right
+        if n_in % n_items:
+            raise ValueError(
+                f"X has {n_in} columns, which is not a multiple of the {n_items} items of a row "
+                f"(n_left={self.n_left}, n_right={self.n_right})."
+            )
+        if n_out != self.n_left * self.n_right:
+            raise ValueError(
+                f"y has {n_out} columns, but there are {self.n_left} x {self.n_right} pairs."
+            )
+        if np.size(self.hidden_layer_sizes) == 0:
+            raise ValueError(
+                "hidden_layer_sizes must have at least one layer: a linear net gives a pair the "
+                "sum of what each member is worth by itself."
+            )
+        n_features = n_in // n_items
+        net = MLPPredictor(self.hidden_layer_sizes, self.activation).build(
+            2 * n_features, 1, generator
+        )
+        return Pairwise(net, n_features, self.n_left, _output(self.output))
+
+
+def _output(name: str) -> nn.Module:
+    if name not in _OUTPUTS:
+        raise ValueError(f"output must be one of {sorted(_OUTPUTS)}, got {name!r}.")
+    return _OUTPUTS[name]()
+
+
+class Itemwise(nn.Module):
+    """A net applied to each of the items that stand one after the other in a row."""
+
+    def __init__(self, net: nn.Module, n_items: int, output: nn.Module) -> None:
+        super().__init__()
+        self.net, self.n_items, self.output = net, n_items, output
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map rows (B, n_items * p) to parameters (B, n_items * d)."""
+        items = x.reshape(len(x), self.n_items, -1)
+        return self.output(self.net(items)).reshape(len(x), -1)
+
+
+class Pairwise(nn.Module):
+    """A perceptron of the features of both members of a pair, for all pairs of two sides."""
+
+    def __init__(self, net: nn.Module, n_features: int, n_left: int, output: nn.Module) -> None:
+        super().__init__()
+        self.net, self.n_features, self.n_left, self.output = net, n_features, n_left, output
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map rows (B, (n_left + n_right) * p) to parameters (B, n_left * n_right)."""
+        items = x.reshape(len(x), -1, self.n_features)
+        layers: list[Any] = list(self.net.children())
+        first, *rest = layers
+        by_left, by_right = first.weight.split(self.n_features, dim=1)
+        left = items[:, : self.n_left] @ by_left.T + first.bias
+        right = items[:, self.n_left :] @ by_right.T
+        pairs = left[:, :, None] + right[:, None, :]
+        for layer in rest:
+            pairs = layer(pairs)
+        return self.output(pairs).reshape(len(x), -1)
