@@ -37,7 +37,8 @@ class QuadraticProgramLayer(nn.Module):
 
     Notes
     -----
-    With a diagonal Q a step costs one factor per row of the size of the constraints, without the
+    Without inequalities and bounds the minimiser is affine in c, and is found as such. Else, with
+    a diagonal Q a step costs one factor per row of the size of the constraints, without the
     bounds; sparse constraints are made use of. Where c lies between two sets of active constraints
     the minimiser has no derivative, and what is returned lies between those of both sides.
 
@@ -93,7 +94,11 @@ class QuadraticProgramLayer(nn.Module):
             return torch.as_tensor(np.ascontiguousarray(values))
 
         self.program: QuadraticPrograms | None = None
-        if len(left):
+        self.affine: tuple[torch.Tensor, torch.Tensor] | None = None
+        if len(left) and not kept.any() and not np.isfinite([low[~fixed], high[~fixed]]).any():
+            slope, offset = _affine(left, A, b)
+            self.affine = tensor(slope), tensor(offset)
+        elif len(left):
             self.program = QuadraticPrograms(
                 *(tensor(left), tensor(A), tensor(b), tensor(G[kept]), tensor(h[kept])),
                 *(tensor(low[~fixed]), tensor(high[~fixed])),
@@ -117,8 +122,12 @@ class QuadraticProgramLayer(nn.Module):
         c = self.scale * y.to("cpu", torch.float64)
         known = torch.isfinite(c).all(dim=1)
         z = torch.where(known[:, None], self.value, torch.nan)
-        if self.program is not None and known.any():
-            found = _Minimiser.apply(c[known][:, self.free] + self.pull, self.program)
+        if known.any() and self.free.any():
+            linear = c[known][:, self.free] + self.pull
+            if self.affine is not None:
+                found = linear @ self.affine[0] + self.affine[1]
+            else:
+                found = _Minimiser.apply(linear, self.program)
             rows, columns = torch.nonzero(known), torch.nonzero(self.free)[:, 0]
             z = z.index_put((rows, columns), found)
         return z.to(y)
@@ -144,6 +153,16 @@ class _Minimiser(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
         return ctx.program.derivative(Weights(*ctx.saved_tensors), gradient), None
+
+
+def _affine(Q: np.ndarray, A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the symmetric S and the z_0 of the minimiser S c + z_0 under A z = b."""
+    inverse = np.diag(1.0 / Q) if Q.ndim == 1 else np.linalg.inv(Q)
+    if not len(A):
+        return -inverse, np.zeros(len(inverse))
+    pulled = inverse @ A.T
+    multiplier = np.linalg.solve(A @ pulled, np.column_stack([b, pulled.T]))
+    return pulled @ multiplier[:, 1:] - inverse, pulled @ multiplier[:, 0]
 
 
 def _positive_definite(quadratic: Any) -> np.ndarray:
