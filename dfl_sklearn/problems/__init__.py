@@ -2,6 +2,7 @@
 
 from .base import DecisionProblem, OptimalSolution
 from .closed_form import NewsvendorProblem, SquaredErrorProblem
+from .coverage import CoverageProblem
 from .function import FunctionProblem
 from .knapsack import KnapsackProblem
 from .linear_cost import LinearCostProblem
@@ -13,6 +14,7 @@ from .shortest_path import ShortestPathProblem
 from .top_k import TopKProblem
 
 __all__ = [
+    "CoverageProblem",
     "DecisionProblem",
     "FunctionProblem",
     "KnapsackProblem",

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from dfl_sklearn.problems import (
+    CoverageProblem,
     DecisionProblem,
     FunctionProblem,
     KnapsackProblem,
@@ -234,6 +235,16 @@ PROBLEMS = [
     linear_case("assignment", lambda: MatchingProblem(3, 2, perfect=True), 6, {"perfect": False}),
     linear_case("knapsack", lambda: KnapsackProblem([3, 4, 5, 1], 7), 4, {"capacity": 5}),
     linear_case("top_k", lambda: TopKProblem(1), 4, {"k": 2}, (1.0,)),
+    ProblemCase(
+        "coverage",
+        lambda: CoverageProblem(2, 4, [1.0, 2.0, 0.5]),
+        uniform(0, 1, 12),
+        lambda rng, n: np.eye(4)[rng.integers(4, size=n)],
+        other={"k": 3},
+        slopes=(None, 0.3),
+        sample_prediction=uniform(0.1, 0.5, 12),
+        layer_tol=1e-3,
+    ),
     ProblemCase(
         "function",
         lambda: FunctionProblem(staff_cost, (0.0, 20.0)),

@@ -88,6 +88,7 @@ def test_optimal_cost_is_the_cost_of_solve(case):
     assert_array_equal(best.cost, problem.optimal_cost(y))
 
 
+@pytest.mark.cases(lambda case: case.make().exact)
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_no_feasible_decision_beats_solve(case, seed):

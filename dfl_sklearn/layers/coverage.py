@@ -1,0 +1,136 @@
+"""Coverage as a layer: which share of each item, as a function of the predicted chances."""
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+_RELATIVE = 0.1  # smoothing as a share of what an item covers
+_LARGEST_CHANCE = 1.0 - 1e-6  # beyond it a logarithm would be infinite
+_MAX_ITER = 2000
+_TOLERANCE = 1e-9
+_N_BISECTIONS = 60
+
+
+class CoverageLayer(nn.Module):
+    r"""The maximiser of a concave extension of coverage over shares of at most k items.
+
+    .. math:: \max_z \; \sum_j w_j \Bigl( 1 - \prod_i (1 - \theta_{ij})^{z_i} \Bigr)
+       - \gamma \|z\|^2, \qquad 0 \le z \le 1, \quad \textstyle\sum_i z_i \le k.
+
+    At zeros and ones this is the coverage, as the multilinear extension is. That one is convex
+    along the exchange of two items: its maximisers are corners, and nothing follows a prediction.
+    This one is concave, so that its maximiser is unique and moves with the chances. It is found by
+    accelerated projected gradient ascent, and differentiated by the optimality conditions on the
+    entries strictly between 0 and 1.
+
+    Parameters
+    ----------
+    k, n_items : int
+    weights : array-like of shape (n_targets,) or None
+    smoothing : float or None
+        :math:`\gamma`; None is a tenth of the mean, over items, of :math:`\sum_j w_j \theta_{ij}`.
+
+    References
+    ----------
+    Wilder, Dilkina, Tambe, "Melding the data-decisions pipeline", AAAI 2019, section 5, whose layer
+    is on the multilinear extension. Beck, Teboulle, "A fast iterative shrinkage-thresholding
+    algorithm", SIAM Journal on Imaging Sciences 2, 2009.
+    """
+
+    def __init__(self, k: int, n_items: int, weights: Any, smoothing: float | None) -> None:
+        super().__init__()
+        self.k, self.n_items, self.smoothing = k, n_items, smoothing
+        self.weights = None if weights is None else torch.as_tensor(np.asarray(weights, float))
+
+    def forward(self, y: torch.Tensor) -> torch.Tensor:
+        """Map chances (B, n_items * n_targets), clipped to [0, 1], to shares (B, n_items)."""
+        chances = y.reshape(len(y), self.n_items, y.shape[1] // self.n_items).to(
+            "cpu", torch.float64
+        )
+        chances = chances.clamp(0.0, _LARGEST_CHANCE)
+        worth = chances.new_ones(chances.shape[2]) if self.weights is None else self.weights
+        if self.smoothing is None:
+            covered = (chances @ worth).mean(dim=1)
+            size = _RELATIVE * torch.where(covered > 0, covered, 1.0)
+        else:
+            size = chances.new_full((len(chances),), self.smoothing)
+        return _Maximiser.apply(-torch.log1p(-chances), worth, size, self.k).to(y)
+
+
+class _Maximiser(torch.autograd.Function):
+    """Shares (B, n) for the negated logarithms a (B, n, m) of the chances to miss."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, a: torch.Tensor, worth: torch.Tensor, size: torch.Tensor, k: int
+    ) -> torch.Tensor:
+        z, left = _ascend(a, worth, size, k)
+        ctx.k = k
+        ctx.save_for_backward(a, z, left, size)
+        return z
+
+    @staticmethod
+    def backward(ctx: Any, upstream: Any) -> Any:
+        a, z, left, size = ctx.saved_tensors
+        n = z.shape[1]
+        free = ((z > 1e-7) & (z < 1 - 1e-7)).to(a)
+        # On the free entries: H u + mu 1 = g, sum u = 0 where the budget is spent; else u = 0.
+        hessian = (a * left[:, None]) @ a.transpose(1, 2)
+        hessian = hessian * free[:, :, None] * free[:, None] + torch.diag_embed(
+            torch.where(free > 0, 2.0 * size[:, None], 1.0)
+        )
+        spent = ((z.sum(dim=1) > ctx.k - 1e-7) & (free.sum(dim=1) > 0)).to(a)
+        system = a.new_zeros((len(z), n + 1, n + 1))
+        system[:, :n, :n] = hessian
+        system[:, :n, n] = system[:, n, :n] = free * spent[:, None]
+        system[:, n, n] = 1.0 - spent
+        right = torch.cat([upstream * free, upstream.new_zeros((len(z), 1))], dim=1)
+        u = torch.linalg.solve(system, right[:, :, None])[:, :n, 0]
+        # The slope of sum_i u_i dF/dz_i in a_lj, with dF/dz_i = sum_j left_j a_ij.
+        pull = (u[:, None] @ a)[:, 0]
+        gradient = left[:, None] * (u[:, :, None] - z[:, :, None] * pull[:, None])
+        return gradient, None, -2.0 * (u * z).sum(dim=1), None
+
+
+def _ascend(
+    a: torch.Tensor, worth: torch.Tensor, size: torch.Tensor, k: int
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the shares (B, n) and the weights still left to cover (B, m) there."""
+    # The slope changes by at most the norm of the Hessian at 0, bounded by its trace's rows.
+    curvature = ((a * worth) @ a.transpose(1, 2)).abs().sum(dim=2).amax(dim=1) + 2.0 * size
+    step = (1.0 / curvature)[:, None]
+    z = a.new_full(a.shape[:2], min(1.0, k / a.shape[1]))
+    ahead, momentum = z, 1.0
+
+    def left_at(shares: torch.Tensor) -> torch.Tensor:
+        return worth * torch.exp(-(shares[:, None] @ a)[:, 0])
+
+    for _ in range(_MAX_ITER):
+        slope = (a @ left_at(ahead)[:, :, None])[:, :, 0] - 2.0 * size[:, None] * ahead
+        new = _project(ahead + step * slope, k)
+        if float((new - ahead).abs().amax()) <= _TOLERANCE:
+            z = new
+            break
+        # Momentum that points away from where the last step went is dropped.
+        against = ((ahead - new) * (new - z)).sum() > 0
+        grown = 1.0 if against else (1.0 + (1.0 + 4.0 * momentum**2) ** 0.5) / 2.0
+        ahead = new if against else new + (momentum - 1.0) / grown * (new - z)
+        z, momentum = new, grown
+    return z, left_at(z)
+
+
+def _project(z: torch.Tensor, k: int) -> torch.Tensor:
+    """Return the nearest shares (B, n) in [0, 1] with sums of at most k."""
+    inside = z.clamp(0.0, 1.0)
+    over = inside.sum(dim=1) > k
+    if not over.any():
+        return inside
+    # The sum falls as a common level is taken off; bisection finds the level where it is k.
+    low, high = torch.zeros_like(z[:, :1]), z.amax(dim=1, keepdim=True).clamp_min(0.0)
+    for _ in range(_N_BISECTIONS):
+        level = (low + high) / 2
+        too_much = (z - level).clamp(0.0, 1.0).sum(dim=1, keepdim=True) > k
+        low, high = torch.where(too_much, level, low), torch.where(too_much, high, level)
+    return torch.where(over[:, None], (z - high).clamp(0.0, 1.0), inside)

@@ -1,0 +1,222 @@
+"""Covering targets with few items whose chances are predicted: a submodular maximisation."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._utils.checks import positive, whole_number
+from .._utils.rows import as_rows, raise_at
+from .base import DecisionProblem
+
+if TYPE_CHECKING:
+    from torch import nn
+
+
+class CoverageProblem(DecisionProblem):
+    r"""Choose at most k items so that many targets are reached.
+
+    The parameters are the chances :math:`\theta_{ij}` that item i reaches target j, row by row:
+    column ``i * n_targets + j``. With :math:`z_i` in {0, 1}, the cost is the negated mean weight of
+    the targets reached by at least one of the items chosen,
+
+    .. math:: -F(z, \theta) = -\sum_j w_j \Bigl( 1 - \prod_i (1 - z_i \theta_{ij}) \Bigr),
+       \qquad \textstyle\sum_i z_i \le k.
+
+    Budget allocation (channels reach customers) and diverse recommendation (items cover topics)
+    are of this kind. For z between 0 and 1 it is the multilinear extension: the mean over items
+    chosen independently with the chances z.
+
+    Parameters
+    ----------
+    k : int
+        How many items can be chosen.
+    n_items : int
+        How many there are.
+    weights : array-like of shape (n_targets,), default=None
+        What a target is worth, positive; None is 1 for each. If not given, the number of targets is
+        that of the columns of `y`, divided by `n_items`.
+
+    Notes
+    -----
+    `solve` is greedy: item after item, the one that adds most. It reaches at least
+    :math:`1 - 1/e` of the best value (Nemhauser et al., 1978), usually more; regrets are measured
+    from it, and can be negative. The greedy choice under several scenarios has the same guarantee
+    for the mean over them.
+
+    References
+    ----------
+    Wilder, Dilkina, Tambe, "Melding the data-decisions pipeline", AAAI 2019, section 5.
+
+    Examples
+    --------
+    The second item by itself is best; with the first, both targets are reached.
+
+    >>> from dfl_sklearn.problems import CoverageProblem
+    >>> problem = CoverageProblem(k=2, n_items=3)
+    >>> chances = [[0.0, 0.8, 0.9, 0.3, 0.9, 0.1]]
+    >>> problem.solve(chances)
+    array([[1., 1., 0.]])
+    >>> problem.cost([[1.0, 1.0, 0.0]], chances).round(2)
+    array([-1.76])
+    """
+
+    exact = False
+
+    def __init__(self, k: int, n_items: int, weights: ArrayLike | None = None) -> None:
+        self.k = k
+        self.n_items = n_items
+        self.weights = weights
+
+    def _check_constants(self) -> None:
+        whole_number(self.n_items, "n_items", at_least=1)
+        whole_number(self.k, "k", at_least=1)
+        if self.k > self.n_items:
+            raise ValueError(f"k={self.k} items cannot be chosen from n_items={self.n_items}.")
+        if self.weights is not None and positive(self.weights, "weights").ndim != 1:
+            raise ValueError("weights must be a 1-d sequence with one entry per target.")
+
+    def _n_parameters(self) -> int | None:
+        return None if self.weights is None else self.n_items * len(np.asarray(self.weights))
+
+    def _n_decisions(self, n_parameters: int) -> int:
+        return self.n_items
+
+    def _check_width(self, width: int) -> None:
+        super()._check_width(width)
+        if width % self.n_items or not width:
+            raise ValueError(
+                f"y has {width} columns, which is not a multiple of n_items={self.n_items}."
+            )
+
+    def _worth(self, n_targets: int) -> np.ndarray:
+        return np.ones(n_targets) if self.weights is None else np.asarray(self.weights, dtype=float)
+
+    # -- the hooks ---------------------------------------------------------------------
+
+    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+        return self._solve_scenarios(y[:, None], np.ones((len(y), 1)), context)
+
+    def _solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
+        rows = np.arange(len(y))
+        chances = np.clip(y, 0.0, 1.0).reshape(
+            *y.shape[:2], self.n_items, y.shape[2] // self.n_items
+        )
+        worth = self._worth(chances.shape[3])
+        # What is left to gain: the weight of each target times the chance that it is missed.
+        left = (weight[:, :, None] * worth).astype(y.dtype)
+        z = np.zeros((len(y), self.n_items), dtype=y.dtype)
+        for _ in range(self.k):
+            gain = np.einsum("nsij,nsj->ni", chances, left)
+            gain[z > 0] = -np.inf
+            best = gain.argmax(axis=1)
+            z[rows, best] = gain[rows, best] > 0  # an item that adds nothing is left out
+            left = left * (1.0 - chances[rows, :, best])
+        return z
+
+    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+        chances = xp.reshape(y, (y.shape[0], self.n_items, y.shape[1] // self.n_items))
+        missed = xp.prod(1.0 - decisions[:, :, None] * chances, axis=1)
+        worth = xp.asarray(self._worth(chances.shape[2]), dtype=y.dtype, device=y.device)
+        return -xp.sum(worth * (1.0 - missed), axis=1)
+
+    # -- what is allowed ---------------------------------------------------------------
+
+    def _check_decisions(self, decisions: np.ndarray) -> None:
+        outside = (decisions < -1e-6) | (decisions > 1 + 1e-6)
+        if outside.any():
+            raise_at(outside, decisions, "decisions", "is not between 0 and 1", "Use solve().")
+
+    def is_feasible(
+        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
+    ) -> np.ndarray:
+        """Return, for each row, whether z is zeros and at most k ones, to an absolute `tol`."""
+        z = as_rows(decisions, "decisions")
+        near = np.minimum(np.abs(z), np.abs(z - 1)) <= tol
+        return near.all(axis=1) & (z.sum(axis=1) <= self.k + tol)
+
+    def check_parameters(self, y: Any) -> None:
+        """Raise a ValueError, naming the cell, if `y` are not chances between 0 and 1."""
+        super().check_parameters(y)
+        rows = as_rows(y, "y")
+        outside = (rows < 0) | (rows > 1)
+        if outside.any():
+            raise_at(outside, rows, "y", "is not a chance between 0 and 1", "Scale or clip it.")
+
+    def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
+        """Clip generated chances to [0, 1]; the share of rows that were moved comes second."""
+        values, _ = super().project_parameters(y)
+        clipped = np.clip(values, 0.0, 1.0)
+        moved = (clipped != values).reshape(len(values), -1).any(axis=1)
+        return clipped, float(moved.mean()) if len(values) else 0.0
+
+    # -- relaxed decisions -------------------------------------------------------------
+
+    def round_decisions(self, decisions: ArrayLike, y: ArrayLike) -> np.ndarray:
+        """Round decisions between 0 and 1 to zeros and ones without loss (pipage rounding).
+
+        Two fractional entries are moved against one another, which keeps their sum, until one is 0
+        or 1: in that direction the multilinear extension is convex, so one of the two ends is no
+        worse. A last fractional entry is raised to 1 where the sum allows it, else dropped to 0
+        only if that is no loss.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n, n_items)
+            Between 0 and 1, with sums of at most k.
+        y : array-like of shape (n, n_items * n_targets)
+            The chances that the value is measured by.
+
+        Returns
+        -------
+        ndarray of shape (n, n_items)
+            Zeros and ones, of at least the value of `decisions`.
+
+        References
+        ----------
+        Ageev, Sviridenko, "Pipage rounding", Journal of Combinatorial Optimization 8, 2004.
+        """
+        z = np.array(as_rows(decisions, "decisions"), dtype=np.float64)
+        chances = as_rows(y, "y")
+        self.check_parameters(chances)
+        self._check_decision_width(z, chances.shape[1])
+        self._check_decisions(z)
+        over = z.sum(axis=1) - self.k
+        if (over > 1e-6).any():
+            row = int(over.argmax())
+            raise ValueError(f"decisions choose {z[row].sum()} items in row {row}; k={self.k}.")
+        for row in range(len(z)):
+            z[row] = self._rounded(np.clip(z[row], 0.0, 1.0), chances[row : row + 1])
+        return z
+
+    def _rounded(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:
+        while True:
+            fractional = np.flatnonzero((z > 1e-9) & (z < 1 - 1e-9))
+            if len(fractional) == 0:
+                return np.rint(z)
+            if len(fractional) == 1:
+                # The value is increasing in every entry, and the others are whole: there is room.
+                z[fractional[0]] = 1.0
+                return np.rint(z)
+            i, j = fractional[:2]
+            ends = []
+            for up, down in ((i, j), (j, i)):
+                step = min(1 - z[up], z[down])
+                end = z.copy()
+                end[up], end[down] = z[up] + step, z[down] - step
+                ends.append(end)
+            costs = self.cost(np.stack(ends), np.repeat(y, 2, axis=0))
+            z = ends[int(costs.argmin())]
+
+    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
+        r"""Return the maximiser of a concave extension, less :math:`\gamma \|z\|^2`.
+
+        `smoothing` is :math:`\gamma`, positive, in units of the weights. None takes for each row a
+        tenth of what an item covers by itself in the mean.
+        """
+        from ..layers.coverage import CoverageLayer
+
+        if smoothing is not None and not (np.isfinite(smoothing) and smoothing > 0):
+            raise ValueError(f"smoothing must be a finite number > 0 or None, got {smoothing!r}.")
+        self._check_constants()
+        return CoverageLayer(self.k, self.n_items, self.weights, smoothing)
