@@ -2,6 +2,7 @@
 
 from .base import DecisionProblem, OptimalSolution
 from .closed_form import NewsvendorProblem, SquaredErrorProblem
+from .convex import ConvexProgram
 from .coverage import CoverageProblem
 from .function import FunctionProblem
 from .knapsack import KnapsackProblem
@@ -14,6 +15,7 @@ from .shortest_path import ShortestPathProblem
 from .top_k import TopKProblem
 
 __all__ = [
+    "ConvexProgram",
     "CoverageProblem",
     "DecisionProblem",
     "FunctionProblem",
