@@ -7,9 +7,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+import cvxpy as cp
 import numpy as np
 
 from dfl_sklearn.problems import (
+    ConvexProgram,
     CoverageProblem,
     DecisionProblem,
     FunctionProblem,
@@ -135,6 +137,14 @@ def linear_case(
 COVARIANCE = np.array([[1.0, 0.4, -0.2], [0.4, 2.0, 0.1], [-0.2, 0.1, 1.5]])
 
 
+def batteries():
+    """Charge three batteries at predicted prices; wear grows with the square."""
+    charge, price = cp.Variable(3), cp.Parameter(3)
+    wear = cp.sum_squares(cp.multiply([1.0, 0.7, 1.4], charge))
+    limits = [cp.sum(charge) == 2, charge >= 0, charge <= 1.5]
+    return cp.Problem(cp.Minimize(price @ charge + wear), limits), price, charge
+
+
 PROBLEMS = [
     ProblemCase(
         "squared_error",
@@ -235,6 +245,17 @@ PROBLEMS = [
     linear_case("assignment", lambda: MatchingProblem(3, 2, perfect=True), 6, {"perfect": False}),
     linear_case("knapsack", lambda: KnapsackProblem([3, 4, 5, 1], 7), 4, {"capacity": 5}),
     linear_case("top_k", lambda: TopKProblem(1), 4, {"k": 2}, (1.0,)),
+    ProblemCase(
+        "convex_program",
+        lambda: ConvexProgram(batteries, solver="CLARABEL"),
+        normal(2.0, 3),
+        lambda rng, n: 0.5 + 0.5 * rng.dirichlet(np.ones(3), n),
+        other={"solver": "SCS"},
+        tol=1e-7,
+        slopes=(None,),
+        sample_prediction=normal(0.2, 3),
+        layer_tol=1e-2,
+    ),
     ProblemCase(
         "coverage",
         lambda: CoverageProblem(2, 4, [1.0, 2.0, 0.5]),
