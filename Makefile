@@ -31,6 +31,9 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/newsvendor_population.py
 	$(BIN)/python benchmarks/newsvendor_shift.py
 	$(BIN)/python benchmarks/shift_suite.py
+	$(BIN)/python benchmarks/layers.py
+	$(BIN)/python benchmarks/linear_losses.py
+	$(BIN)/python benchmarks/cora_matching.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
