@@ -31,9 +31,14 @@ RESULTS = Path(__file__).parent / "results"
 N_TEST = 5
 PROBLEM = MatchingProblem(50, 50)
 WAYS = {
-    "decision-focused": {"loss": RegretLoss(0.1), "alpha": 1.0, "max_iter": 5},
+    "decision-focused": {
+        "loss": RegretLoss(0.1),
+        "alpha": 1.0,
+        "max_iter": 8,
+        "learning_rate_init": 5e-4,
+    },
     "two-stage": {"loss": LogLoss(), "alpha": 0.2, "max_iter": 100},
-    "two-stage, as many epochs": {"loss": LogLoss(), "alpha": 0.2, "max_iter": 5},
+    "two-stage, as many epochs": {"loss": LogLoss(), "alpha": 0.2, "max_iter": 8},
 }
 
 
@@ -56,12 +61,11 @@ def run(way, split, X, y):
         standardize=False,
         early_stopping=False,
         learning_rate="constant",
-        learning_rate_init=1e-3,
         batch_size=1,
         tol=0.0,
         n_iter_no_change=1000,
         random_state=split,
-        **WAYS[way],
+        **{"learning_rate_init": 1e-3, **WAYS[way]},
     )
     start = time.perf_counter()
     with warnings.catch_warnings():

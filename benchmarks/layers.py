@@ -90,9 +90,9 @@ def timed(layer, values, upstream):
     return z.detach().numpy(), c.grad.numpy(), time.perf_counter() - start
 
 
-def off_by(found, right):
+def off_by(found, right, reduce=np.nanmax):
     """Return the largest difference, as a share of the largest entry where that is above 1."""
-    return float(np.nanmax(np.abs(found - right)) / max(1.0, np.nanmax(np.abs(right))))
+    return float(reduce(np.abs(found - right)) / max(1.0, np.nanmax(np.abs(right))))
 
 
 def exact(arguments, values):
@@ -159,6 +159,7 @@ def run(name, arguments, repeats):
                     "seconds": seconds,
                     "decision_off": off_by(decisions, best),
                     "gradient_off": off_by(gradient[:8], slope),
+                    "gradient_typically_off": off_by(gradient[:8], slope, np.nanmedian),
                 }
             )
         print(name, repeat, "done", flush=True)
@@ -171,8 +172,8 @@ def table(results):
         "# Layers beside cvxpylayers 1.2\n",
         f"Forward and backward of a batch of {BATCH}, one thread: median; ratio to ours, paired: "
         "median and range; largest errors.\n",
-        "| program | layer | ms | times ours | decision off | gradient off |",
-        "|---|---|---|---|---|---|",
+        "| program | layer | ms | times ours | decision off | gradient off | median entry off |",
+        "|---|---|---|---|---|---|---|",
     ]
     for (program, side), each in results.groupby(["program", "side"], sort=False):
         part = results[(results["program"] == program) & (results["side"] == "ours")]
@@ -184,7 +185,8 @@ def table(results):
         )
         lines.append(
             f"| {program} | {side} | {1000 * each['seconds'].median():.1f} | {shown} | "
-            f"{each['decision_off'].max():.0e} | {each['gradient_off'].max():.0e} |"
+            f"{each['decision_off'].max():.0e} | {each['gradient_off'].max():.0e} | "
+            f"{each['gradient_typically_off'].max():.0e} |"
         )
     return "\n".join(lines) + "\n"
 

@@ -10,6 +10,7 @@ _LOOSE_TOLERANCE = 1e-6  # still called converged where rounding does not let it
 _GAP = 1e-12
 _LOOSE_GAP = 1e-10
 _N_REFINEMENTS = 3
+_EARLY = 1e-6  # a gap above which one refinement will do
 _LEAST_PROGRESS = 0.9  # of the gap after a step, as a share of that before
 _SAFE_CENTRING = 0.3
 _LEAST_GAP = 1e-13  # beyond it rounding takes over
@@ -187,17 +188,17 @@ class Factor:
                 else (qp.rows * self.inverse[:, None]) @ qp.rows.T
             )
         else:
-            hessian = weights.unit[:, :, None] * qp.quadratic + torch.diag_embed(weights.bounds)
+            hessian = _with_diagonal(weights.unit[:, :, None] * qp.quadratic, weights.bounds)
             self.hessian = torch.linalg.cholesky(hessian)
             columns = qp.rows.T.expand(len(hessian), -1, -1)
             schur = qp.rows @ torch.cholesky_solve(columns, self.hessian)
         self.slack = torch.cat([schur.new_zeros((len(schur), len(qp.b))), weights.rows], dim=1)
-        schur = schur + torch.diag_embed(self.slack)
+        schur = _with_diagonal(schur, self.slack)
         # At a vertex the rows that hold are near dependent; a trace on the diagonal helps out.
         size = schur.diagonal(dim1=1, dim2=2)
         for trace in (1e-14, 1e-11, 1e-8):
             self.schur, failed = torch.linalg.cholesky_ex(
-                schur + torch.diag_embed(trace * size + 1e-300)
+                _with_diagonal(schur.clone(), trace * size + 1e-300)
             )
             if not failed.any():
                 break
@@ -208,13 +209,15 @@ class Factor:
             return right * self.inverse
         return torch.cholesky_solve(right[..., None], self.hessian)[..., 0]
 
-    def solve(self, right: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def solve(
+        self, right: torch.Tensor, rows: torch.Tensor, n_refinements: int = _N_REFINEMENTS
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Solve H x + M' v = right, M x - D v = rows."""
         x, v = self._solve(right, rows)
         if not len(self.rows):
             return x, v
         # Near a vertex the factor is ill-conditioned; refinements take the error away.
-        for _ in range(_N_REFINEMENTS):
+        for _ in range(n_refinements):
             x_more, v_more = self._solve(
                 right - self._times_hessian(x) - v @ self.rows,
                 rows - x @ self.rows.T + self.slack * v,
@@ -308,11 +311,13 @@ class _Iterate(NamedTuple):
         factor = Factor(self.qp, self.weights())
         gap = self.gap()[:, None]
         product = self.slack * self.dual
-        ahead = self._direction(factor, -product)
+        ahead = self._direction(factor, -product, n_refinements=0)  # only looked along
         reached = self._moved(ahead, self._room(ahead, 1.0))
         centring = (reached.gap()[:, None] / gap.clamp_min(1e-300)) ** 3
         target = centring * gap - product - ahead.slack * ahead.dual
-        step = self._direction(factor, target)
+        # Near the end factors are ill-conditioned, and one refinement is not enough.
+        n_refinements = 1 if float(gap.min()) > _EARLY else _N_REFINEMENTS
+        step = self._direction(factor, target, n_refinements)
         moved = self._moved(step, self._room(step, _FRACTION))
         # Rarely the correction overshoots, and steps go round in circles. Without it they do not.
         astray = moved.gap() >= _LEAST_PROGRESS * gap[:, 0]
@@ -348,7 +353,9 @@ class _Iterate(NamedTuple):
             return torch.zeros_like(self.z[:, 0])
         return (self.slack * self.dual).mean(dim=1)
 
-    def _direction(self, factor: Factor, target: torch.Tensor) -> "_Iterate":
+    def _direction(
+        self, factor: Factor, target: torch.Tensor, n_refinements: int = _N_REFINEMENTS
+    ) -> "_Iterate":
         """Return the Newton step towards slack * dual changed by `target`."""
         qp = self.qp
         n_bounds = len(qp.below) + len(qp.above)
@@ -362,7 +369,7 @@ class _Iterate(NamedTuple):
             ],
             dim=1,
         )
-        z, v = factor.solve(right, rows)
+        z, v = factor.solve(right, rows, n_refinements)
         slack = _distances(qp, z) - self.residual
         dual = (target - self.dual * slack) / self.slack
         return self._replace(z=z, equal=v[:, : len(qp.b)], slack=slack, dual=dual)
@@ -384,6 +391,12 @@ class _Iterate(NamedTuple):
                 ratio = torch.where(change < 0, -values / change, torch.inf)
                 length = torch.minimum(length, fraction * ratio.amin(dim=1, keepdim=True))
         return length
+
+
+def _with_diagonal(matrices: torch.Tensor, diagonal: torch.Tensor) -> torch.Tensor:
+    """Add to the diagonals (B, n) of matrices (B, n, n), in place."""
+    matrices.diagonal(dim1=1, dim2=2).add_(diagonal)
+    return matrices
 
 
 def _distances(qp: QuadraticPrograms, z: torch.Tensor) -> torch.Tensor:
