@@ -7,13 +7,13 @@ import torch
 _FRACTION = 0.995  # of the way to the nearest bound
 _TOLERANCE = 1e-9
 _LOOSE_TOLERANCE = 1e-6  # still called converged where rounding does not let it get closer
-_GAP = 1e-12
+_GAP = 1e-14
 _LOOSE_GAP = 1e-10
 _N_REFINEMENTS = 3
 _EARLY = 1e-6  # a gap above which one refinement will do
 _LEAST_PROGRESS = 0.9  # of the gap after a step, as a share of that before
 _SAFE_CENTRING = 0.3
-_LEAST_GAP = 1e-13  # beyond it rounding takes over
+_LEAST_GAP = 1e-15  # beyond it rounding takes over
 
 
 class Weights(NamedTuple):
