@@ -40,6 +40,8 @@ def as_rows(values: Any, name: str) -> Any:
 def as_float(values: Any, name: str) -> np.ndarray:
     """Return `values` as a NumPy array of float32 (kept) or float64."""
     try:
+        if is_torch_array(values):
+            values = values.detach().cpu()
         # In one order, so that a data frame gives the same bits as the array that it holds.
         array = np.asarray(values, order="C")
         if array.dtype != np.float32:

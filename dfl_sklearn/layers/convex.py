@@ -40,7 +40,8 @@ class ConvexLayer(nn.Module):
             return found.index_put((torch.nonzero(known)[:, 0],), self.forward(y[known]))
         if not (torch.is_grad_enabled() and y.requires_grad) or len(y) == 0:
             return y.new_tensor(self.problem._solve(y.detach().cpu().numpy(), None))
-        values = y.to("cpu", torch.float64)
+        shape = self.problem._program().parameter.shape
+        values = y.to("cpu", torch.float64).reshape(len(y), *shape)
         return self._differentiable()(values, solver_args=_EXACT)[0].reshape(len(y), -1).to(y)
 
     def _differentiable(self) -> Any:

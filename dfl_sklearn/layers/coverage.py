@@ -46,6 +46,11 @@ class CoverageLayer(nn.Module):
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map chances (B, n_items * n_targets), clipped to [0, 1], to shares (B, n_items)."""
+        if y.ndim != 2 or y.shape[1] % self.n_items:
+            raise ValueError(
+                f"The layer takes chances of shape (B, {self.n_items} * n_targets), got "
+                f"{tuple(y.shape)}."
+            )
         chances = y.reshape(len(y), self.n_items, y.shape[1] // self.n_items).to(
             "cpu", torch.float64
         )

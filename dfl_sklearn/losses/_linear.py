@@ -24,7 +24,15 @@ def solved(problem: DecisionProblem, y: torch.Tensor) -> torch.Tensor:
     """Return the best decisions (B, k) for parameters (B, d), as constants; NaN stays NaN."""
     values = y.detach().cpu().numpy()
     known = np.isfinite(values).all(axis=1)
-    decisions = problem._solve(values[known], None)
+    try:
+        decisions = problem._solve(values[known], None)
+    except ValueError as error:
+        error.add_note(
+            "This came up in training: the rows are predictions, or combined with the observed "
+            "parameters as the loss wants it, and can have other signs. Where the cost falls "
+            "without end for such rows, give the decisions finite bounds."
+        )
+        raise
     if known.all():
         return y.new_tensor(decisions)
     found = y.new_full((len(y), decisions.shape[1]), torch.nan)

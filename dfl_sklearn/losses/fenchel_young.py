@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from .._utils.checks import whole_number
 from ..problems.base import DecisionProblem
 from ._linear import linear_costs, solved
 from .base import DecisionLoss, Optimum, RowLoss
@@ -53,8 +54,7 @@ class PerturbedFenchelYoungLoss(DecisionLoss):
         """Return the loss as a function of (y_hat, y, optimum)."""
         if not (np.isfinite(self.sigma) and self.sigma > 0):
             raise ValueError(f"sigma must be a positive number, got {self.sigma!r}.")
-        if self.n_samples < 1:
-            raise ValueError(f"n_samples must be at least 1, got {self.n_samples!r}.")
+        whole_number(self.n_samples, "n_samples", at_least=1)
         costs = linear_costs(problem, "PerturbedFenchelYoungLoss")
         generator = torch.Generator().manual_seed(self.random_state)
 

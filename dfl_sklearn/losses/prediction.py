@@ -63,6 +63,9 @@ class LogLoss(DecisionLoss):
                             else ""
                         )
                     )
-            return torch.nn.functional.binary_cross_entropy(y_hat, y, reduction="none").sum(dim=1)
+            known = torch.isfinite(y_hat).all(dim=1)  # else NaN, for the caller to explain
+            chances = torch.where(known[:, None], y_hat, 0.5)
+            terms = torch.nn.functional.binary_cross_entropy(chances, y, reduction="none")
+            return torch.where(known, terms.sum(dim=1), torch.nan)
 
         return log_loss

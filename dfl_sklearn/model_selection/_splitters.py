@@ -153,8 +153,8 @@ class CostTailSplit(BaseCrossValidator):
         estimator = LinearRegression() if self.estimator is None else self.estimator
         if self.estimator is None:
             try:
-                check_array(X, dtype=np.float64)
-            except ValueError as error:
+                check_array(X, accept_sparse=True, dtype=np.float64)
+            except (TypeError, ValueError) as error:
                 raise ValueError(
                     "Rows are ranked by a least-squares fit, which X does not allow; give another "
                     f"model as estimator=. {error}"

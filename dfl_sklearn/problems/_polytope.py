@@ -56,10 +56,27 @@ class Polytope(NamedTuple):
             columns(whole, bool),
         )
 
+    def in_units(self) -> "Polytope":
+        """Return the same set with rows of length 1, so that no unit decides what is small."""
+
+        def scaled(A: sparse.csr_array, b: np.ndarray) -> tuple[sparse.csr_array, np.ndarray]:
+            # By the largest entry first: squares of small numbers would be lost.
+            size = np.asarray(abs(A).max(axis=1).toarray()).ravel() if A.shape[0] else b
+            size = np.where(size > 0, size, 1.0)
+            A, b = sparse.csr_array(sparse.diags_array(1.0 / size) @ A), b / size
+            length = np.sqrt(np.asarray(A.multiply(A).sum(axis=1)).ravel())
+            length = np.where(length > 0, length, 1.0)
+            return sparse.csr_array(sparse.diags_array(1.0 / length) @ A), b / length
+
+        A_ub, b_ub = scaled(self.A_ub, self.b_ub)
+        A_eq, b_eq = scaled(self.A_eq, self.b_eq)
+        return self._replace(A_ub=A_ub, b_ub=b_ub, A_eq=A_eq, b_eq=b_eq)
+
     def contains(self, z: np.ndarray, tol: float) -> np.ndarray:
         """Return, for each row of z (B, n), whether all constraints hold to an absolute `tol`."""
-        inside = ((z >= self.lower - tol) & (z <= self.upper + tol)).all(axis=1)
-        inside &= (z @ self.A_ub.T <= self.b_ub + tol).all(axis=1)
-        inside &= (np.abs(z @ self.A_eq.T - self.b_eq) <= tol).all(axis=1)
+        part = self.in_units()
+        inside = ((z >= part.lower - tol) & (z <= part.upper + tol)).all(axis=1)
+        inside &= (z @ part.A_ub.T <= part.b_ub + tol).all(axis=1)
+        inside &= (np.abs(z @ part.A_eq.T - part.b_eq) <= tol).all(axis=1)
         parts = z[:, self.whole]
         return inside & (np.abs(parts - np.rint(parts)) <= tol).all(axis=1)

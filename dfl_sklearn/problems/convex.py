@@ -26,7 +26,8 @@ class ConvexProgram(DecisionProblem):
         Takes nothing and returns ``(problem, parameter, variable)``: a ``cvxpy.Problem``, its one
         ``cvxpy.Parameter`` of shape (d,), which is what a model predicts, and the
         ``cvxpy.Variable`` of shape (k,) that is decided. Other variables are free to be chosen
-        once the parameter is known. A function at the top of a module, so that it can be pickled.
+        once the parameter is known. A function at the top of a module, so that it can be pickled;
+        it must always return the same program, which is kept.
     solver : str, default=None
         Handed to ``cvxpy.Problem.solve``; None is cvxpy's choice, for quadratic programs one that
         is good to about 1e-4. "CLARABEL" is good to 1e-8.
@@ -71,9 +72,14 @@ class ConvexProgram(DecisionProblem):
                 f"{self.builder!r}."
             )
         kept = _KEPT.__dict__.setdefault("programs", WeakKeyDictionary())
-        if self.builder not in kept:
-            kept[self.builder] = _Program.of(self.builder)
-        return kept[self.builder]
+        try:
+            if self.builder not in kept:
+                kept[self.builder] = _Program.of(self.builder)
+            return kept[self.builder]
+        except TypeError as error:
+            raise ValueError(
+                f"builder must be a plain function, or hashable like one: {error}"
+            ) from error
 
     def _n_parameters(self) -> int:
         return int(self._program().parameter.size)
@@ -87,7 +93,7 @@ class ConvexProgram(DecisionProblem):
         program = self._program()
         decisions = np.empty((len(y), program.variable.size))
         for i, row in enumerate(y):
-            program.parameter.value = row.astype(np.float64)
+            program.set_parameter(row, i)
             self._run(program.problem, f"row {i} of y")
             decisions[i] = np.ravel(program.variable.value)
         return decisions.astype(y.dtype, copy=False)
@@ -112,26 +118,42 @@ class ConvexProgram(DecisionProblem):
         from ..layers.numeric import differentiate_rows
 
         decisions = xp.broadcast_to(decisions, (y.shape[0], decisions.shape[1]))
-        return differentiate_rows(self._costs, [decisions, y], steps=[None, None])[:, 0]
+        held, observed = decisions.detach(), y.detach().cpu().numpy()
+        costs = differentiate_rows(
+            lambda rows: self._costs(held.cpu().numpy(), rows), [y], steps=[]
+        )
+        if not decisions.requires_grad:
+            return costs[:, 0]
+        slopes = y.new_tensor(self._costs(held.cpu().numpy(), observed, with_slopes=True)[:, 1:])
+        return costs[:, 0] + ((decisions - held) * slopes).sum(1)
 
-    def _costs(self, decisions: np.ndarray, y: np.ndarray) -> np.ndarray:
-        """Return the cost of each row as a column (n, 1)."""
+    def _costs(
+        self, decisions: np.ndarray, y: np.ndarray, *, with_slopes: bool = False
+    ) -> np.ndarray:
+        """Return the cost of each row as a column (n, 1), its slopes in the decision behind it."""
         program = self._program()
-        costs = np.empty((len(y), 1))
+        costs = np.empty((len(y), 1 + with_slopes * program.variable.size))
         for i, row in enumerate(y):
-            program.parameter.value = row.astype(np.float64)
+            program.set_parameter(row, i)
             decision = decisions[i if len(decisions) > 1 else 0].astype(np.float64)
-            costs[i] = program.sign * self._objective(program, decision, i)
+            costs[i] = self._cost_and_slopes(program, decision, i, with_slopes)
         return costs
 
-    def _objective(self, program: "_Program", decision: np.ndarray, row: int) -> float:
+    def _cost_and_slopes(
+        self, program: "_Program", decision: np.ndarray, row: int, with_slopes: bool
+    ) -> np.ndarray:
         if program.recourse is None:
-            program.variable.value = decision.reshape(program.variable.shape)
-            return float(program.problem.objective.value)
-        problem, held = program.recourse
-        held.value = decision.reshape(held.shape)
-        self._run(problem, f"the decision of row {row} held")
-        return float(problem.value)
+            program.set_decision(decision)
+            cost = program.sign * float(program.problem.objective.value)
+            slopes = program.sign * program.slope() if with_slopes else np.zeros(0)
+        else:
+            problem, held, constraint = program.recourse
+            held.value = decision.reshape(held.shape)
+            self._run(problem, f"the decision of row {row} held")
+            cost = program.sign * float(problem.value)
+            # How the best cost follows what is held (the envelope theorem).
+            slopes = -np.ravel(constraint.dual_value) if with_slopes else np.zeros(0)
+        return np.concatenate([[cost], slopes])
 
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
@@ -145,8 +167,13 @@ class ConvexProgram(DecisionProblem):
         rows = None if y is None else as_rows(y, "y")
         feasible = np.isfinite(z).all(axis=1)
         for i in np.flatnonzero(feasible):
-            program.variable.value = np.asarray(z[i], float).reshape(program.variable.shape)
-            program.parameter.value = None if rows is None else np.asarray(rows[i], float)
+            decision = program.set_decision(np.asarray(z[i], float))
+            program.parameter.save_value(None)
+            if rows is not None:
+                program.set_parameter(rows[i], int(i))
+            # nonneg=True and the like stand with the variable, not among the constraints.
+            nearest = np.asarray(program.variable.project(decision))
+            feasible[i] &= bool(np.abs(nearest - decision).max() <= tol)
             for constraint in program.problem.constraints:
                 others = [each for each in constraint.variables() if each is not program.variable]
                 if others or (rows is None and constraint.parameters()):
@@ -190,7 +217,7 @@ class _Program(NamedTuple):
     ----------
     sign : float
         -1 where the objective is maximised.
-    recourse : tuple (problem, held) or None
+    recourse : tuple (problem, held, constraint) or None
         Where there are other variables: the same problem with the decision held at a parameter.
     """
 
@@ -198,7 +225,30 @@ class _Program(NamedTuple):
     parameter: Any
     variable: Any
     sign: float
-    recourse: tuple[Any, Any] | None
+    recourse: tuple[Any, Any, Any] | None
+
+    def set_parameter(self, row: np.ndarray, number: int) -> None:
+        """Set the parameter, or name the row whose values it cannot take."""
+        try:
+            self.parameter.value = np.asarray(row, dtype=np.float64).reshape(self.parameter.shape)
+        except ValueError as error:
+            raise ValueError(
+                f"Row {number} of y, {np.asarray(row).tolist()}, cannot be the program's "
+                f"parameter: {error} The last layer of a net can keep predictions in its domain."
+            ) from error
+
+    def set_decision(self, decision: np.ndarray) -> np.ndarray:
+        """Set the variable, whatever its attributes say, and return the value set."""
+        value = decision.reshape(self.variable.shape)
+        self.variable.save_value(value)
+        return value
+
+    def slope(self) -> np.ndarray:
+        """Return the slope of the objective in the variable, at their present values."""
+        gradient = self.problem.objective.expr.grad[self.variable]
+        if gradient is None:
+            raise ValueError("The objective of the program has no slope at this decision.")
+        return np.ravel(gradient.toarray() if hasattr(gradient, "toarray") else gradient)
 
     @staticmethod
     def of(builder: Callable[[], tuple[Any, Any, Any]]) -> "_Program":
@@ -234,7 +284,8 @@ class _Program(NamedTuple):
         recourse = None
         if len(problem.variables()) > 1:
             held = cp.Parameter(variable.shape)
-            limits = [*problem.constraints, variable == held]
-            recourse = cp.Problem(problem.objective, limits), held
+            constraint = variable == held
+            recourse = cp.Problem(problem.objective, [*problem.constraints, constraint])
+            recourse = recourse, held, constraint
         sign = -1.0 if isinstance(problem.objective, cp.Maximize) else 1.0
         return _Program(problem, parameter, variable, sign, recourse)

@@ -41,8 +41,8 @@ class CoverageProblem(DecisionProblem):
     -----
     `solve` is greedy: item after item, the one that adds most. It reaches at least
     :math:`1 - 1/e` of the best value (Nemhauser et al., 1978), usually more; regrets are measured
-    from it, and can be negative. The greedy choice under several scenarios has the same guarantee
-    for the mean over them.
+    from it, and can be negative. Predictions beyond 0 and 1 are clipped for it. The greedy choice
+    under several scenarios has the same guarantee for the mean over them.
 
     References
     ----------
@@ -132,13 +132,23 @@ class CoverageProblem(DecisionProblem):
     ) -> np.ndarray:
         """Return, for each row, whether z is zeros and at most k ones, to an absolute `tol`."""
         z = as_rows(decisions, "decisions")
+        self._check_decision_width(z, self.n_items)
         near = np.minimum(np.abs(z), np.abs(z - 1)) <= tol
         return near.all(axis=1) & (z.sum(axis=1) <= self.k + tol)
+
+    def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
+        """Return the realised cost; see :meth:`DecisionProblem.cost`. `y` must be chances."""
+        costs = super().cost(decisions, y, context=context)
+        if isinstance(costs, np.ndarray):
+            self._check_chances(as_rows(y, "y"))
+        return costs
 
     def check_parameters(self, y: Any) -> None:
         """Raise a ValueError, naming the cell, if `y` are not chances between 0 and 1."""
         super().check_parameters(y)
-        rows = as_rows(y, "y")
+        self._check_chances(as_rows(y, "y"))
+
+    def _check_chances(self, rows: np.ndarray) -> None:
         outside = (rows < 0) | (rows > 1)
         if outside.any():
             raise_at(outside, rows, "y", "is not a chance between 0 and 1", "Scale or clip it.")
@@ -157,8 +167,8 @@ class CoverageProblem(DecisionProblem):
 
         Two fractional entries are moved against one another, which keeps their sum, until one is 0
         or 1: in that direction the multilinear extension is convex, so one of the two ends is no
-        worse. A last fractional entry is raised to 1 where the sum allows it, else dropped to 0
-        only if that is no loss.
+        worse. A last fractional entry is raised to 1. (Where a sum exceeds k by a rounding error,
+        no more than that is lost.)
 
         Parameters
         ----------
@@ -195,8 +205,9 @@ class CoverageProblem(DecisionProblem):
             if len(fractional) == 0:
                 return np.rint(z)
             if len(fractional) == 1:
-                # The value is increasing in every entry, and the others are whole: there is room.
-                z[fractional[0]] = 1.0
+                # The value grows with every entry; sums that rounding has raised leave no room.
+                others = np.rint(np.delete(z, fractional[0])).sum()
+                z[fractional[0]] = 1.0 if others + 1 <= self.k else 0.0
                 return np.rint(z)
             i, j = fractional[:2]
             ends = []

@@ -60,8 +60,13 @@ class KnapsackProblem(LinearCostProblem):
 
     def _constraints(self) -> tuple[np.ndarray, np.ndarray]:
         """Return weights (m, n) and capacities (m,)."""
-        weights = np.atleast_2d(np.asarray(self.weights, dtype=np.float64))
-        return weights, np.atleast_1d(np.asarray(self.capacity, dtype=np.float64))
+        parts = []
+        for name in ("weights", "capacity"):
+            try:
+                parts.append(np.asarray(getattr(self, name), dtype=np.float64))
+            except (TypeError, ValueError) as error:
+                raise ValueError(f"{name} must hold numbers: {error}") from error
+        return np.atleast_2d(parts[0]), np.atleast_1d(parts[1])
 
     def _check_constants(self) -> None:
         weights, capacity = self._constraints()

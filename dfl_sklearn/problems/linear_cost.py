@@ -72,10 +72,10 @@ class LinearCostProblem(DecisionProblem):
         part = self._polytope(n)
         has_ub, has_eq = len(part.b_ub) > 0, len(part.b_eq) > 0
         return LinearProgram(
-            A_ub=part.A_ub if has_ub else None,
-            b_ub=part.b_ub if has_ub else None,
-            A_eq=part.A_eq if has_eq else None,
-            b_eq=part.b_eq if has_eq else None,
+            A_ub=part.A_ub.copy() if has_ub else None,
+            b_ub=part.b_ub.copy() if has_ub else None,
+            A_eq=part.A_eq.copy() if has_eq else None,
+            b_eq=part.b_eq.copy() if has_eq else None,
             bounds=np.stack([part.lower, part.upper], axis=1),
             integrality=part.whole.astype(int),
             sense=self.sense,

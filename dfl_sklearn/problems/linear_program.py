@@ -28,7 +28,7 @@ class LinearProgram(LinearCostProblem):
     A_eq : array-like or sparse of shape (p, n), default=None
     b_eq : array-like of shape (p,), default=None
         Equality constraints.
-    bounds : (lower, upper) or sequence of n such pairs, default=(0, None)
+    bounds : (lower, upper), sequence of n such pairs or scipy.optimize.Bounds, default=(0, None)
         None stands for no bound.
     integrality : int or array-like of shape (n,), default=None
         1 where a decision must be a whole number, 0 where not; None is 0 for all.
@@ -42,6 +42,9 @@ class LinearProgram(LinearCostProblem):
     -----
     Needs HiGHS: ``pip install "dfl-sklearn[highs]"``. Without any constraints and with one pair of
     bounds the number of decisions is that of the columns of `y`.
+
+    Predicted costs may be negative where observed ones are not, and training with
+    :class:`~dfl_sklearn.losses.SPOPlusLoss` solves for such costs: give finite bounds.
 
     Examples
     --------
@@ -153,7 +156,14 @@ def _rows(A: Any, b: Any, n: int, kind: str) -> tuple[Any, Any]:
 
 def _pairs(bounds: Any) -> list[Any]:
     """Return a list of pairs, with one entry where one pair holds for all decisions."""
-    entries: list[Any] = [(0, None)] if bounds is None else list(bounds)
+    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):  # scipy.optimize.Bounds
+        bounds = np.stack(np.broadcast_arrays(*np.atleast_1d(bounds.lb, bounds.ub)), axis=1)
+    try:
+        entries: list[Any] = [(0, None)] if bounds is None else list(bounds)
+    except TypeError as error:
+        raise ValueError(f"bounds must be a pair or a sequence of pairs, got {bounds!r}.") from (
+            error
+        )
     if len(entries) == 2 and all(each is None or np.ndim(each) == 0 for each in entries):
         return [tuple(entries)]
     return entries
@@ -169,8 +179,13 @@ def _bounds(bounds: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
     for i, pair in enumerate(pairs):
         if np.ndim(pair) == 0 or len(pair) != 2:
             raise ValueError(f"bounds[{i}] must be a pair (lower, upper), got {pair!r}.")
-    low = np.array([-np.inf if each[0] is None else each[0] for each in pairs], dtype=np.float64)
-    high = np.array([np.inf if each[1] is None else each[1] for each in pairs], dtype=np.float64)
+    try:
+        low, high = (
+            np.array([absent if each[i] is None else each[i] for each in pairs], dtype=np.float64)
+            for i, absent in ((0, -np.inf), (1, np.inf))
+        )
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"bounds must hold numbers and None: {error}") from error
     bad = np.isnan(low) | np.isnan(high) | (low > high) | (low == np.inf) | (high == -np.inf)
     if bad.any():
         i = int(np.flatnonzero(bad)[0])

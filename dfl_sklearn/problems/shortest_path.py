@@ -1,6 +1,7 @@
 """Shortest paths in acyclic graphs whose edges have predicted lengths."""
 
 from functools import lru_cache
+from numbers import Integral
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -71,7 +72,10 @@ class ShortestPathProblem(LinearCostProblem):
         return cls(np.concatenate(edges))
 
     def _edges(self) -> np.ndarray:
-        edges = np.asarray(self.edges)
+        try:
+            edges = np.asarray(self.edges)
+        except ValueError as error:
+            raise ValueError(f"edges must have shape (n_edges, 2): {error}") from error
         if edges.ndim != 2 or edges.shape[1] != 2 or not len(edges):
             raise ValueError(f"edges must have shape (n_edges, 2), got {edges.shape}.")
         if not np.issubdtype(edges.dtype, np.integer):
@@ -80,6 +84,10 @@ class ShortestPathProblem(LinearCostProblem):
 
     def _graph(self) -> "_Graph":
         edges = self._edges()
+        for name in ("source", "target"):
+            node = getattr(self, name)
+            if node is not None and not isinstance(node, Integral):
+                raise ValueError(f"{name} must be a whole number that names a node, got {node!r}.")
         source = edges.min() if self.source is None else self.source
         target = edges.max() if self.target is None else self.target
         return _Graph.of(edges.tobytes(), int(source), int(target))

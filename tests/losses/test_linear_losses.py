@@ -168,7 +168,7 @@ def test_the_default_depends_on_the_cost():
     [
         (BlackboxLoss(0.0), "interpolation must be a positive number, got 0.0"),
         (PerturbedFenchelYoungLoss(sigma=-1.0), "sigma must be a positive number"),
-        (PerturbedFenchelYoungLoss(n_samples=0), "n_samples must be at least 1"),
+        (PerturbedFenchelYoungLoss(n_samples=0), "n_samples must be a whole number of at least 1"),
     ],
 )
 def test_bad_parameters(loss, message):

@@ -132,6 +132,77 @@ def test_float32_and_rows_that_are_not_finite():
     assert ConvexProgram(portfolio).solve(np.ones((2, 3), dtype=np.float32)).dtype == np.float32
 
 
+def non_negative():
+    z, c = cp.Variable(3, nonneg=True), cp.Parameter(3)
+    return cp.Problem(cp.Minimize(c @ z + 0.5 * cp.sum_squares(z)), [cp.sum(z) == 2]), c, z
+
+
+def one_number():
+    z, c = cp.Variable(), cp.Parameter()
+    return cp.Problem(cp.Minimize(c * z + z**2)), c, z
+
+
+def earn():
+    """Sell now or later; the parameter is what is earned later."""
+    now, later, price = cp.Variable(2), cp.Variable(2), cp.Parameter(2)
+    value = cp.sum(cp.sqrt(1 + now)) + price @ later - cp.sum_squares(later)
+    return cp.Problem(cp.Maximize(value), [now + later <= 3, now >= 0, later >= 0]), price, now
+
+
+def weighted():
+    z, c = cp.Variable(2), cp.Parameter(2, nonneg=True)
+    return cp.Problem(cp.Minimize(c @ cp.square(z)), [cp.sum(z) == 1]), c, z
+
+
+def test_attributes_of_the_variable_count_as_constraints():
+    problem = ConvexProgram(non_negative, solver="CLARABEL")
+    assert problem.is_feasible([[0.0, 0.0, 2.0], [-1.0, 1.0, 2.0]]).tolist() == [True, False]
+    y = torch.tensor([[1.0, 2.0, 9.0]], dtype=torch.float64, requires_grad=True)
+    cost = problem.cost(problem.decision_layer()(y), y.detach())
+    (slope,) = torch.autograd.grad(cost.sum(), y)
+    assert torch.isfinite(slope).all()
+
+
+@pytest.mark.parametrize("builder", [two_stages, earn, portfolio])
+def test_slopes_of_the_cost_in_the_decision(builder):
+    problem = ConvexProgram(builder, solver="CLARABEL")
+    rng = np.random.default_rng(0)
+    n = 3 if builder is portfolio else 2
+    y = torch.as_tensor(rng.uniform(0.5, 2, (4, n)))
+    z = torch.as_tensor(rng.uniform(0.1, 0.4, (4, n))).requires_grad_()
+    (slope,) = torch.autograd.grad(problem.cost(z, y).sum(), z)
+    for j in range(n):
+        move = np.zeros(n)
+        move[j] = 1e-3
+        ends = [problem.cost(z.detach().numpy() + s * move, y.numpy()) for s in (1, -1)]
+        assert_allclose(slope[:, j], (ends[0] - ends[1]) / 2e-3, atol=1e-4)
+
+
+def test_slopes_at_the_edge_of_what_is_allowed():
+    problem = ConvexProgram(two_stages, solver="CLARABEL")
+    z = torch.zeros((1, 2), dtype=torch.float64, requires_grad=True)
+    y = torch.tensor([[1.0, 3.0]], dtype=torch.float64)
+    (slope,) = torch.autograd.grad(problem.cost(z, y).sum(), z)
+    # One now for one late at three is -2; on the other side nothing is allowed, and any slope below
+    # is one as well.
+    assert (slope <= -2.0 + 1e-5).all()
+    assert (slope > -10.0).all()
+
+
+def test_a_parameter_that_is_one_number():
+    problem = ConvexProgram(one_number, solver="CLARABEL")
+    assert_allclose(problem.solve([[-1.0], [4.0]]), [[0.5], [-2.0]], atol=1e-6)
+    y = torch.tensor([[-1.0]], dtype=torch.float64, requires_grad=True)
+    z = problem.decision_layer()(y)
+    (slope,) = torch.autograd.grad(z.sum(), y)
+    assert_allclose(slope, [[-0.5]], atol=1e-3)
+
+
+def test_a_row_outside_the_parameters_domain_is_named():
+    with pytest.raises(ValueError, match=r"Row 1 of y, \[1.0, -1.0\], cannot be the program's"):
+        ConvexProgram(weighted).solve([[1.0, 1.0], [1.0, -1.0]])
+
+
 @pytest.mark.parametrize(
     ("builder", "message"),
     [

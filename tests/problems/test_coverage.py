@@ -79,6 +79,16 @@ def test_rounding_loses_nothing(seed):
     assert (problem.cost(rounded, y) <= problem.cost(z, y) + 1e-9).all()
 
 
+def test_shares_in_single_precision_are_rounded_to_at_most_k_items():
+    for seed in range(60):
+        y = np.random.default_rng(seed).uniform(0, 0.6, (1, 24)).astype(np.float32)
+        problem = CoverageProblem(2, 6)
+        shares = problem.decision_layer()(torch.tensor(y)).numpy()
+        assert problem.is_feasible(problem.round_decisions(shares, y)).all()
+    z = CoverageProblem(1, 2).round_decisions([[0.5, 0.5000005]], [[0.5, 0.5]])
+    assert z.sum() == 1
+
+
 def test_whole_decisions_are_not_rounded():
     problem, y, _ = draw(3)
     z = problem.solve(y)
@@ -178,6 +188,8 @@ def test_it_trains_an_itemwise_net():
             lambda: CoverageProblem(1, 2).round_decisions([[0.8, 0.9]], [[0.1, 0.2]]),
             r"decisions choose 1\.7.* items in row 0; k=1",
         ),
+        (lambda: CoverageProblem(1, 2).cost([[1.0, 0.0]], [[5.0, 0.5]]), "y is not a chance"),
+        (lambda: CoverageProblem(1, 2).is_feasible([[1.0, 0.0, 0.0]]), "decisions have 3 columns"),
         (lambda: CoverageProblem(1, 2).decision_layer(0.0), "smoothing must be a finite number"),
     ],
 )

@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from scipy.optimize import linprog
+from scipy.optimize import Bounds, linprog
 
+from dfl_sklearn import DFLRegressor
 from dfl_sklearn.problems import (
     KnapsackProblem,
     LinearProgram,
@@ -166,6 +167,8 @@ def test_linear_program_against_scipy(seed):
     for integrality in (None, rng.integers(0, 2, n)):
         if integrality is not None:
             parts |= {"A_eq": None, "b_eq": None}  # whole numbers need not meet an equation
+            # SciPy's HiGHS gives wrong answers for whole numbers with bounds that are none.
+            parts["bounds"] = [(0, np.floor(high)) for _, high in parts["bounds"]]
         problem = LinearProgram(**parts, integrality=integrality)
         whole = 0 if integrality is None else integrality
         exact = {} if integrality is None else {"mip_rel_gap": 0.0}
@@ -261,6 +264,11 @@ def test_scenarios_are_solved_for_their_mean():
         (ShortestPathProblem([[0, 1]], 0, 5), [[1.0]], "target=5 is no node"),
         (ShortestPathProblem([[0, 1]], 1, 1), [[1.0]], "the same node, 1"),
         (ShortestPathProblem([[0.5, 1]]), [[1.0]], "edges must name nodes by whole numbers"),
+        (ShortestPathProblem([[0, 1], [2]]), [[1.0, 1.0]], r"edges must have shape \(n_edges, 2\)"),
+        (ShortestPathProblem([[0, 1]], 0.7), [[1.0]], "source must be a whole number"),
+        (LinearProgram(bounds=5), [[1.0, 1.0]], "bounds must be a pair or a sequence of pairs"),
+        (LinearProgram(bounds=("a", 1)), [[1.0, 1.0]], "bounds must hold numbers and None"),
+        (KnapsackProblem("ab", 3), [[1.0, 1.0]], "weights must hold numbers"),
         (ShortestPathProblem([0, 1]), [[1.0, 1.0]], r"edges must have shape \(n_edges, 2\)"),
         (MatchingProblem(0, 2), [[1.0]], "n_left must be a whole number of at least 1, got 0"),
         (MatchingProblem(2, 2, sense="up"), [[1.0] * 4], 'sense must be "min" or "max"'),
@@ -298,3 +306,84 @@ def test_as_linear_program_wants_a_width_where_there_is_none():
 def test_no_exact_layer():
     with pytest.raises(ValueError, match="smoothing must be a finite number > 0"):
         TopKProblem(1).decision_layer(0.0)
+
+
+@pytest.mark.parametrize("dear", [1e5, 1e7, 1e9])
+def test_one_very_dear_decision_spoils_no_other(dear):
+    rng = np.random.default_rng(0)
+    problem = ShortestPathProblem.grid(4, 4)
+    y = rng.uniform(1, 2, (20, 24))
+    y[:, 5] = dear
+    program = problem.as_linear_program()
+    for whole in (1, None):
+        found = program.set_params(integrality=whole).optimal_cost(y)
+        assert_allclose(found, problem.optimal_cost(y), rtol=1e-6)
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e-7, 1.0, 1e9])
+@pytest.mark.parametrize("integrality", [None, 1])
+def test_the_unit_of_a_constraint_does_not_matter(unit, integrality):
+    problem = LinearProgram(
+        [[unit, 2 * unit]], [10 * unit], bounds=(0, 6), sense="max", integrality=integrality
+    )
+    assert_allclose(problem.solve([[3.0, 1.0]]), [[6.0, 2.0]], atol=1e-7)
+    assert problem.is_feasible([[6.0, 2.0], [6.0, 2.1]]).tolist() == [True, False]
+
+
+def test_a_linear_program_handed_out_is_a_copy():
+    problem = ShortestPathProblem([[0, 1], [1, 3], [0, 2], [2, 3]])
+    problem.as_linear_program().A_eq.data[:] = 0.0
+    assert not problem.is_feasible([[1.0, 0.0, 0.0, 0.0]]).any()
+    assert problem.is_feasible([[1.0, 1.0, 0.0, 0.0]]).all()
+
+
+@pytest.mark.parametrize(
+    ("problem", "n"),
+    [
+        (ShortestPathProblem.grid(4, 4), 24),
+        (KnapsackProblem(np.random.default_rng(0).integers(1, 5, 12), 12), 12),
+    ],
+)
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_ties_among_listed_decisions_do_not_depend_on_the_rows_around(problem, n, dtype):
+    y = np.random.default_rng(0).choice([0.1, 0.2, 0.3], size=(200, n)).astype(dtype)
+    expected = problem.solve(y)
+    for size in (1, 7):
+        parts = [problem.solve(y[i : i + size]) for i in range(0, 200, size)]
+        assert_array_equal(np.concatenate(parts), expected)
+
+
+def test_bounds_as_scipy_has_them():
+    y = [[1.0, -1.0]]
+    expected = LinearProgram(bounds=[(0, 1), (-1, 2)]).solve(y)
+    assert_array_equal(LinearProgram(bounds=Bounds([0, -1], [1, 2])).solve(y), expected)
+
+
+def test_training_says_that_predictions_have_other_signs():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    y = np.abs(X @ rng.normal(size=(3, 4))) + 0.1
+    diet = LinearProgram([[-1, -1, 0, 0], [0, -1, -1, -1]], [-1, -1])
+    with pytest.raises(ValueError, match="has no minimum for row") as caught:
+        DFLRegressor(diet, random_state=0).fit(X, y)
+    assert "give the decisions finite bounds" in "".join(caught.value.__notes__)
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=seeds)
+def test_whole_numbers_with_fractional_bounds_against_brute_force(seed):
+    rng = np.random.default_rng(seed)
+    n, m = int(rng.integers(2, 6)), int(rng.integers(1, 5))
+    A = rng.normal(size=(m, n))
+    b = A @ rng.integers(0, 3, n) + rng.uniform(0, 1, m)
+    y = rng.normal(size=(2, n))
+    z = np.array(list(itertools.product([0.0, 1.0, 2.0], repeat=n)))
+    allowed = z[(z @ A.T <= b + 1e-9).all(axis=1)]
+    problem = LinearProgram(A, b, bounds=(-0.7, 2.5), integrality=1)
+    assert_allclose(problem.optimal_cost(y), (y @ allowed.T).min(axis=1), atol=1e-7)
+
+
+def test_bounds_without_a_whole_number():
+    problem = LinearProgram(bounds=[(0.2, 0.8), (0, 1)], integrality=1)
+    with pytest.raises(ValueError, match="No decision satisfies all constraints"):
+        problem.solve([[1.0, 1.0]])
