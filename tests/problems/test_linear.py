@@ -172,17 +172,17 @@ def test_linear_program_against_scipy(seed):
         problem = LinearProgram(**parts, integrality=integrality)
         whole = 0 if integrality is None else integrality
         exact = {} if integrality is None else {"mip_rel_gap": 0.0}
-        expected = [linprog(c, **parts, integrality=whole, options=exact) for c in y]
+        # SciPy stops at an absolute gap of 1e-6: larger costs are solved more exactly.
+        scale = np.abs(y).max() / 1e4
+        expected = [linprog(c / scale, **parts, integrality=whole, options=exact) for c in y]
         if any(each.status == 2 for each in expected):
             with pytest.raises(ValueError, match="No decision satisfies"):
                 problem.solve(y)
             continue
         found = problem.solve(y)
         assert problem.is_feasible(found).all()
-        scale = np.abs(y).max()
-        assert_allclose(
-            problem.cost(found, y) / scale, [each.fun / scale for each in expected], atol=1e-7
-        )
+        best = [each.fun for each in expected]
+        assert_allclose(problem.cost(found, y) / scale, best, rtol=2e-6, atol=0.02)
         as_values = LinearProgram(**parts, integrality=integrality, sense="max")
         assert_allclose(as_values.optimal_cost(-y), problem.optimal_cost(y))
 
