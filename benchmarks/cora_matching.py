@@ -17,8 +17,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _equal_price import interval
 from joblib import Parallel, delayed
-from scipy import stats
 from sklearn.exceptions import ConvergenceWarning
 
 from dfl_sklearn import DFLRegressor
@@ -76,10 +76,6 @@ def run(way, split, X, y):
     return {**record, "test": matches(model.predict(X[test]), y[test]), **shown}
 
 
-def half_width(values):
-    return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-
-
 def table(results):
     """Return matches and ratios as Markdown."""
     by_way = {way: each.set_index("split") for way, each in results.groupby("way", sort=False)}
@@ -104,7 +100,7 @@ def table(results):
             low, high = np.quantile(many, [0.025, 0.975])
             ratio = f"{focused.mean() / test.mean():.2f} ({low:.2f} to {high:.2f})"
         lines.append(
-            f"| {way} | {test.mean():.2f} ± {half_width(test):.2f} | "
+            f"| {way} | {test.mean():.2f} ± {interval(test)[1]:.2f} | "
             f"{test.mean() / each['foresight'].mean():.0%} | {each['train'].mean():.1f} | "
             f"{ratio} | {each['seconds'].median():.0f} |"
         )

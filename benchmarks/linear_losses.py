@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from _equal_price import interval
 from joblib import Parallel, delayed
-from scipy import stats
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
@@ -109,11 +109,6 @@ def run(problem_name, seed):
     return records
 
 
-def half_width(values):
-    """Return half the 95 % interval of a mean."""
-    return stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else np.nan
-
-
 def table(results):
     """Return the regrets as Markdown."""
     lines = [
@@ -134,7 +129,7 @@ def table(results):
             for law in laws:
                 regrets = each.loc[each["law"] == law, "regret"]
                 cell = f"{regrets.mean():.2%}"
-                cells.append(cell + (f" ± {half_width(regrets):.2%}" * (law == "nominal")))
+                cells.append(cell + (f" ± {interval(regrets)[1]:.2%}" * (law == "nominal")))
             seconds = each["seconds"].median()
             lines.append(f"| {predictor} | {loss} | " + " | ".join(cells) + f" | {seconds:.2f} |")
     return "\n".join(lines) + "\n"

@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from scipy import stats
+from _equal_price import interval
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
@@ -153,8 +153,8 @@ def run(name, seed):
 
 def spread(values):
     """Write mean and the half-width of its 95 % interval, as percentages."""
-    half = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values) if len(values) > 1 else np.nan
-    return f"{np.mean(values):+.2%} ± {half:.2%}"
+    mean, half = interval(values)
+    return f"{mean:+.2%} ± {half:.2%}"
 
 
 def table(results):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.utils import check_random_state
 
+from dfl_sklearn._utils.grid import grid_edges
 from dfl_sklearn.datasets._checks import Knob, check_count, resolve_shift
 
 RUSH_FACTOR = 3.0
@@ -224,9 +225,4 @@ def _inner_edges(n_rows: int, n_columns: int) -> np.ndarray:
     """Return which edges of a grid, in the order of the problem, join two inner nodes."""
     inner = np.zeros((n_rows, n_columns), dtype=bool)
     inner[1:-1, 1:-1] = True
-    edges = []
-    for i in range(n_rows):
-        edges.append(inner[i, :-1] & inner[i, 1:])
-        if i + 1 < n_rows:
-            edges.append(inner[i] & inner[i + 1])
-    return np.concatenate(edges)
+    return inner.ravel()[grid_edges(n_rows, n_columns)].all(axis=1)

@@ -73,13 +73,14 @@ class ConvexProgram(DecisionProblem):
             )
         kept = _KEPT.__dict__.setdefault("programs", WeakKeyDictionary())
         try:
-            if self.builder not in kept:
-                kept[self.builder] = _Program.of(self.builder)
-            return kept[self.builder]
+            is_known = self.builder in kept
         except TypeError as error:
             raise ValueError(
                 f"builder must be a plain function, or hashable like one: {error}"
             ) from error
+        if not is_known:
+            kept[self.builder] = _Program.of(self.builder)
+        return kept[self.builder]
 
     def _n_parameters(self) -> int:
         return int(self._program().parameter.size)
@@ -118,14 +119,15 @@ class ConvexProgram(DecisionProblem):
         from ..layers.numeric import differentiate_rows
 
         decisions = xp.broadcast_to(decisions, (y.shape[0], decisions.shape[1]))
-        held, observed = decisions.detach(), y.detach().cpu().numpy()
-        costs = differentiate_rows(
-            lambda rows: self._costs(held.cpu().numpy(), rows), [y], steps=[]
-        )
+        held = decisions.detach()
+        fixed, observed = (each.cpu().numpy() for each in (held, y.detach()))
+        found = y.new_tensor(self._costs(fixed, observed, with_slopes=decisions.requires_grad))
+        costs = found[:, 0]
+        if y.requires_grad:
+            costs = differentiate_rows(lambda rows: self._costs(fixed, rows), [y], steps=[])[:, 0]
         if not decisions.requires_grad:
-            return costs[:, 0]
-        slopes = y.new_tensor(self._costs(held.cpu().numpy(), observed, with_slopes=True)[:, 1:])
-        return costs[:, 0] + ((decisions - held) * slopes).sum(1)
+            return costs
+        return costs + ((decisions - held) * found[:, 1:]).sum(1)
 
     def _costs(
         self, decisions: np.ndarray, y: np.ndarray, *, with_slopes: bool = False

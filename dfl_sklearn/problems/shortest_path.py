@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from .._utils.grid import grid_edges
 from ._listed import least_costly
 from ._polytope import Polytope
 from .linear_cost import LinearCostProblem
@@ -63,13 +64,7 @@ class ShortestPathProblem(LinearCostProblem):
         """
         if n_rows < 1 or n_columns < 1 or n_rows * n_columns < 2:
             raise ValueError(f"A grid of {n_rows} x {n_columns} nodes has no path.")
-        node = np.arange(n_rows * n_columns).reshape(n_rows, n_columns)
-        edges = []
-        for i in range(n_rows):
-            edges.append(np.stack([node[i, :-1], node[i, 1:]], axis=1))
-            if i + 1 < n_rows:
-                edges.append(np.stack([node[i], node[i + 1]], axis=1))
-        return cls(np.concatenate(edges))
+        return cls(grid_edges(n_rows, n_columns))
 
     def _edges(self) -> np.ndarray:
         try:

@@ -1,0 +1,17 @@
+"""The edges of a grid of nodes, in the one order that problems and data share."""
+
+import numpy as np
+
+
+def grid_edges(n_rows: int, n_columns: int) -> np.ndarray:
+    """Return start and end (n_edges, 2) of the edges that go right and down.
+
+    Row by row: those within a row from left to right, then those to the row below.
+    """
+    node = np.arange(n_rows * n_columns).reshape(n_rows, n_columns)
+    edges = []
+    for i in range(n_rows):
+        edges.append(np.stack([node[i, :-1], node[i, 1:]], axis=1))
+        if i + 1 < n_rows:
+            edges.append(np.stack([node[i], node[i + 1]], axis=1))
+    return np.concatenate(edges)
