@@ -2,6 +2,7 @@
 
 from dfl_sklearn.datasets._azure_llm import fetch_azure_llm_trace
 from dfl_sklearn.datasets._cora import fetch_cora_matching
+from dfl_sklearn.datasets._coverage import make_budget_allocation, make_recommendation
 from dfl_sklearn.datasets._download import get_data_home
 from dfl_sklearn.datasets._lags import make_lagged
 from dfl_sklearn.datasets._linear_costs import (
@@ -19,11 +20,13 @@ __all__ = [
     "fetch_cora_matching",
     "get_data_home",
     "knapsack_weights",
+    "make_budget_allocation",
     "make_knapsack",
     "make_lagged",
     "make_llm_trace",
     "make_newsvendor",
     "make_portfolio",
+    "make_recommendation",
     "make_shortest_path",
     "portfolio_covariance",
     "read_llm_trace",

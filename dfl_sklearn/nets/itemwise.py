@@ -96,6 +96,10 @@ class PairwisePredictor(NetFactory):
         Activation of the hidden layers.
     output : {"identity", "logistic"}, default="identity"
         Activation of the last layer; "logistic" predicts probabilities.
+    symmetric : bool, default=False
+        Whether the two sides are of one kind, so that it does not matter who is on the left: the
+        perceptron sees each pair in both orders, and what it says is averaged before the last
+        activation. Twice the work, and every pair is two examples.
 
     Notes
     -----
@@ -115,12 +119,14 @@ class PairwisePredictor(NetFactory):
         hidden_layer_sizes: Sequence[int] = (32,),
         activation: str = "relu",
         output: str = "identity",
+        symmetric: bool = False,
     ) -> None:
         self.n_left = n_left
         self.n_right = n_right
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
         self.output = output
+        self.symmetric = symmetric
 
     def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
         """Return the net."""
@@ -145,7 +151,9 @@ class PairwisePredictor(NetFactory):
         net = MLPPredictor(self.hidden_layer_sizes, self.activation).build(
             2 * n_features, 1, generator
         )
-        return Pairwise(net, n_features, self.n_left, _output(self.output))
+        return Pairwise(
+            net, n_features, self.n_left, _output(self.output), symmetric=self.symmetric
+        )
 
 
 def _output(name: str) -> nn.Module:
@@ -170,19 +178,34 @@ class Itemwise(nn.Module):
 class Pairwise(nn.Module):
     """A perceptron of the features of both members of a pair, for all pairs of two sides."""
 
-    def __init__(self, net: nn.Module, n_features: int, n_left: int, output: nn.Module) -> None:
+    def __init__(
+        self,
+        net: nn.Module,
+        n_features: int,
+        n_left: int,
+        output: nn.Module,
+        *,
+        symmetric: bool = False,
+    ) -> None:
         super().__init__()
         self.net, self.n_features, self.n_left, self.output = net, n_features, n_left, output
+        self.symmetric = symmetric
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Map rows (B, (n_left + n_right) * p) to parameters (B, n_left * n_right)."""
         items = x.reshape(len(x), -1, self.n_features)
+        left, right = items[:, : self.n_left], items[:, self.n_left :]
+        scores = self._scores(left, right)
+        if self.symmetric:
+            scores = (scores + self._scores(right, left).transpose(1, 2)) / 2
+        return self.output(scores).reshape(len(x), -1)
+
+    def _scores(self, first: torch.Tensor, second: torch.Tensor) -> torch.Tensor:
+        """Return the perceptron's output (B, n, m) for pairs of items (B, n, p) and (B, m, p)."""
         layers: list[Any] = list(self.net.children())
-        first, *rest = layers
-        by_left, by_right = first.weight.split(self.n_features, dim=1)
-        left = items[:, : self.n_left] @ by_left.T + first.bias
-        right = items[:, self.n_left :] @ by_right.T
-        pairs = left[:, :, None] + right[:, None, :]
+        entry, *rest = layers
+        by_first, by_second = entry.weight.split(self.n_features, dim=1)
+        pairs = (first @ by_first.T + entry.bias)[:, :, None] + (second @ by_second.T)[:, None, :]
         for layer in rest:
             pairs = layer(pairs)
-        return self.output(pairs).reshape(len(x), -1)
+        return pairs[..., 0]

@@ -4,6 +4,7 @@ from .base import DecisionProblem, OptimalSolution
 from .closed_form import NewsvendorProblem, SquaredErrorProblem
 from .convex import ConvexProgram
 from .coverage import CoverageProblem
+from .cvar_portfolio import CVaRPortfolioProblem
 from .function import FunctionProblem
 from .knapsack import KnapsackProblem
 from .linear_cost import LinearCostProblem
@@ -15,6 +16,7 @@ from .shortest_path import ShortestPathProblem
 from .top_k import TopKProblem
 
 __all__ = [
+    "CVaRPortfolioProblem",
     "ConvexProgram",
     "CoverageProblem",
     "DecisionProblem",

@@ -80,3 +80,20 @@ class Polytope(NamedTuple):
         inside &= (np.abs(z @ part.A_eq.T - part.b_eq) <= tol).all(axis=1)
         parts = z[:, self.whole]
         return inside & (np.abs(parts - np.rint(parts)) <= tol).all(axis=1)
+
+
+def tail_losses(spread: np.ndarray) -> Polytope:
+    """Return the constraints of a mean-CVaR portfolio on (z, t, u).
+
+    Shares z (d,) that sum to 1, a reserve t and what each scenario, a row of `spread` (S, d),
+    loses beyond it: ``-spread @ z - t <= u``, ``u >= 0``.
+    """
+    n_scenarios, n_assets = spread.shape
+    beyond = np.concatenate([-spread, -np.ones((n_scenarios, 1)), -np.eye(n_scenarios)], axis=1)
+    budget = np.zeros((1, beyond.shape[1]))
+    budget[0, :n_assets] = 1.0
+    lower = np.zeros(beyond.shape[1])
+    lower[n_assets] = -np.inf
+    return Polytope.of(
+        len(lower), ub=(beyond, np.zeros(n_scenarios)), eq=(budget, np.ones(1)), lower=lower
+    )

@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._utils.checks import finite_number
-from .._utils.rows import as_rows, raise_at
+from .._utils.rows import as_rows
 from ._critical_regions import CriticalRegions
+from ._shares import are_shares, check_shares
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -123,30 +124,13 @@ class PortfolioProblem(DecisionProblem):
         return 0.5 * risk - xp.sum(y * decisions, axis=1)
 
     def _check_decisions(self, decisions: np.ndarray) -> None:
-        if (decisions < -1e-6).any():
-            raise_at(
-                decisions < -1e-6,
-                decisions,
-                "decisions",
-                "is a negative share",
-                "Decide with solve().",
-            )
-        total = decisions.sum(axis=1, keepdims=True)
-        if (np.abs(total - 1) > 1e-5).any():
-            raise_at(
-                np.abs(total - 1) > 1e-5,
-                total,
-                "decisions",
-                "do not sum to 1",
-                "Decide with solve(), or divide shares by their sum.",
-            )
+        check_shares(decisions)
 
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
         """Return whether shares are non-negative and sum to 1, to `tol`."""
-        z = as_rows(decisions, "decisions")
-        return (z >= -tol).all(axis=1) & (np.abs(z.sum(axis=1) - 1) <= tol)
+        return are_shares(as_rows(decisions, "decisions"), tol)
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return the best portfolio as a function of predicted returns.

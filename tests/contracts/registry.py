@@ -13,6 +13,7 @@ import numpy as np
 from dfl_sklearn.problems import (
     ConvexProgram,
     CoverageProblem,
+    CVaRPortfolioProblem,
     DecisionProblem,
     FunctionProblem,
     KnapsackProblem,
@@ -62,6 +63,8 @@ class ProblemCase:
     is_linear : bool
         Whether the cost is linear in the decision: the layer is that of a linear program, whole
         numbers relaxed, with a quadratic term that moves its decisions.
+    is_regularized : bool
+        Whether the layer of another problem has such a term.
     """
 
     name: str
@@ -76,6 +79,7 @@ class ProblemCase:
     smooths: bool = True
     zero_is_legal: bool = True
     is_linear: bool = False
+    is_regularized: bool = False
 
     def predictions(self, rng: np.random.Generator, n: int) -> np.ndarray:
         return (self.sample_prediction or self.sample_y)(rng, n)
@@ -134,6 +138,11 @@ def linear_case(
     )
 
 
+def shares_and_reserve(rng: np.random.Generator, n: int) -> np.ndarray:
+    return np.concatenate([shares(3)(rng, n), 2.0 * rng.standard_normal((n, 1))], axis=1)
+
+
+RESIDUALS = np.random.default_rng(0).standard_normal((7, 3)) * [0.2, 1.0, 2.0]
 COVARIANCE = np.array([[1.0, 0.4, -0.2], [0.4, 2.0, 0.1], [-0.2, 0.1, 1.5]])
 
 
@@ -221,6 +230,30 @@ PROBLEMS = [
         sample_prediction=normal(0.3, 9),
         tol=1e-8,
         layer_tol=1e-4,
+    ),
+    ProblemCase(
+        "cvar_portfolio",
+        lambda: CVaRPortfolioProblem(0.8, 0.5, RESIDUALS),
+        normal(1.0, 3),
+        shares_and_reserve,
+        other={"level": 0.9},
+        slopes=(None, 0.5),
+        sample_prediction=normal(0.4, 3),
+        tol=1e-9,
+        layer_tol=1e-3,
+        is_regularized=True,
+    ),
+    ProblemCase(
+        "cvar_portfolio_of_scenarios",
+        lambda: CVaRPortfolioProblem(0.7, 2.0),
+        normal(1.0, 3),
+        shares_and_reserve,
+        other={"risk_aversion": 0.9},
+        slopes=(None, 0.5),
+        sample_prediction=normal(0.4, 3),
+        tol=1e-9,
+        layer_tol=1e-4,
+        is_regularized=True,
     ),
     linear_case(
         "linear_program",

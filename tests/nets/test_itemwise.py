@@ -39,6 +39,19 @@ def test_every_pair_goes_through_the_same_net(hidden, output):
     assert_allclose(net(x).detach(), torch.cat(by_hand, dim=1).detach(), rtol=1e-12)
 
 
+def test_a_symmetric_pair_has_no_left_and_right():
+    net = built(PairwisePredictor(2, 3, (7,), output="logistic", symmetric=True), 20, 6)
+    x = torch.randn(5, 20, dtype=torch.float64)
+    items = x.reshape(5, 5, 4)
+    left, right = items[:, :2], items[:, 2:]
+    for i in range(2):
+        for j in range(3):
+            orders = [(left[:, i], right[:, j]), (right[:, j], left[:, i])]
+            both = [net.net(torch.cat(order, dim=1))[:, 0] for order in orders]
+            expected = torch.sigmoid((both[0] + both[1]) / 2)
+            assert_allclose(net(x)[:, 3 * i + j].detach(), expected.detach(), rtol=1e-12)
+
+
 def test_items_share_what_is_learnt():
     rng = np.random.default_rng(0)
     items = rng.normal(size=(80, 5, 3))

@@ -1,0 +1,276 @@
+"""Chances that items reach targets: channels and customers, films and actors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from numbers import Real
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from dfl_sklearn.datasets._checks import Knob, check_count, resolve_shift
+
+N_LAYERS = 5  # of the random net behind the features of a channel
+N_GENRES = 5
+
+BUDGET_KNOBS = {
+    "chance": Knob(0.2, low=0.0, high=1.0),
+    "overlap": Knob(1.0, low=0.0),
+    "noise": Knob(0.0, low=0.0),
+    "outage": Knob(0.0, low=0.0, high=1.0),
+}
+BUDGET_PRESETS = {
+    "chance_up": {"chance": 0.4},
+    "chance_down": {"chance": 0.1},
+    "overlap": {"overlap": 2.0},
+    "noise": {"noise": 0.5},
+    "outage": {"outage": 0.2},
+}
+RECOMMENDATION_KNOBS = {
+    "cast": Knob(1.0, low=0.0),
+    "activity": Knob(1.0, low=0.0),
+    "drift": Knob(0.0, low=0.0, high=1.0),
+}
+RECOMMENDATION_PRESETS = {
+    "cast_up": {"cast": 2.0},
+    "cast_down": {"cast": 0.5},
+    "cold": {"activity": 0.3},
+    "drift": {"drift": 0.5},
+}
+
+
+def make_budget_allocation(
+    n_samples: int = 100,
+    n_channels: int = 20,
+    n_customers: int = 50,
+    n_features: int = 10,
+    *,
+    reach: float = 0.1,
+    shift: str | Mapping[str, float] | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Generate chances that channels reach customers, for ``CoverageProblem(k, n_channels)``.
+
+    Each row is a market of its own. Channel i and customer j are connected with the probability
+    :math:`\min(1, r\, a_i b_j)`, with log-normal :math:`a_i` and :math:`b_j` of mean 1, so that a
+    few channels reach many; connected, the chance is
+
+    .. math:: \theta_{ij} \sim U(0, u), \qquad u = 0.2,
+
+    and else 0. The features of a channel are what a random net of five layers makes of its
+    chances; its weights depend on the numbers of customers and features alone, so that samples
+    drawn with different seeds share one law.
+
+    Parameters
+    ----------
+    n_samples : int, default=100
+        Number of markets.
+    n_channels, n_customers : int, default=20 and 50
+        Per market.
+    n_features : int, default=10
+        Features per channel.
+    reach : float, default=0.1
+        r, about the share of the customers that a channel is connected to, in (0, 1].
+    shift : None, str or mapping of str to float, default=None
+        How the law differs from the nominal one.
+
+        =========  ==============================================  =======  =====================
+        key        meaning                                         nominal  as a string
+        =========  ==============================================  =======  =====================
+        "chance"   u, largest chance, in [0, 1]                    0.2      "chance_up": 0.4,
+                                                                            "chance_down": 0.1
+        "overlap"  standard deviation of :math:`\log b_j`: how     1        "overlap": 2
+                   much channels reach the same customers
+        "noise"    standard deviation of noise in the features     0        "noise": 0.5
+        "outage"   probability that a channel reaches nobody,      0        "outage": 0.2
+                   which its features do not foretell
+        =========  ==============================================  =======  =====================
+
+    random_state : int, RandomState instance or None, default=None
+        Determines the sample. The same seed gives the same draws whatever `shift` is.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_channels * n_features)
+        Channel by channel, as :class:`~dfl_sklearn.nets.ItemwisePredictor` takes them.
+    y : ndarray of shape (n_samples, n_channels * n_customers)
+        Chances, in the order of :class:`~dfl_sklearn.problems.CoverageProblem`.
+
+    Raises
+    ------
+    TypeError
+        If a count is not an integer, or `shift` is of the wrong type.
+    ValueError
+        If a number is out of range, or a name in `shift` is unknown.
+
+    References
+    ----------
+    Wilder, Dilkina, Tambe, "Melding the data-decisions pipeline", AAAI 2019, section 6, where
+    the graphs are of logs of advertisers' bids.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.datasets import make_budget_allocation
+    >>> from dfl_sklearn.problems import CoverageProblem
+    >>> X, y = make_budget_allocation(30, random_state=0)
+    >>> X.shape, y.shape
+    ((30, 200), (30, 1000))
+    >>> CoverageProblem(k=3, n_items=20).solve(y).sum(axis=1).mean().item()
+    3.0
+    """
+    n_samples = check_count("n_samples", n_samples, minimum=1)
+    n_channels = check_count("n_channels", n_channels, minimum=1)
+    n_customers = check_count("n_customers", n_customers, minimum=1)
+    n_features = check_count("n_features", n_features, minimum=1)
+    reach = _share("reach", reach)
+    knobs = resolve_shift(shift, BUDGET_KNOBS, BUDGET_PRESETS)
+    rng = check_random_state(random_state)
+
+    # All knobs act on the same draws, in a fixed order: this is what pairs the samples.
+    shape = (n_samples, n_channels, n_customers)
+    channel = _log_normal(rng.standard_normal((n_samples, n_channels, 1)), 1.0)
+    customer = _log_normal(rng.standard_normal((n_samples, 1, n_customers)), knobs["overlap"])
+    is_connected = rng.uniform(size=shape) < reach * channel * customer
+    chances = knobs["chance"] * rng.uniform(size=shape) * is_connected
+    noise = rng.standard_normal((n_samples, n_channels, n_features))
+    is_out = rng.uniform(size=(n_samples, n_channels, 1)) < knobs["outage"]
+
+    # In units of a usual channel's chances, so that features are of the order of 1.
+    usual = 0.2 * np.sqrt(reach * n_customers / 3.0)
+    X = _random_net(chances / usual, n_features) + knobs["noise"] * noise
+    y = np.where(is_out, 0.0, chances)
+    return X.reshape(n_samples, -1), y.reshape(n_samples, -1)
+
+
+def make_recommendation(
+    n_samples: int = 100,
+    n_films: int = 20,
+    n_actors: int = 50,
+    n_users: int = 30,
+    *,
+    cast: float = 2.0,
+    shift: str | Mapping[str, float] | None = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    r"""Generate ratings of films and who plays in them, for ``CoverageProblem(k, n_films)``.
+
+    Each row is a set of films, from which a few are to be recommended that together show many
+    actors. What is known of a film is how users rated it. Film i has genres
+    :math:`g_i \sim N(0, I_5)` and a size :math:`a_i`, log-normal of mean 1. Actor j plays in it
+    with the probability
+
+    .. math:: \min\Bigl(1, \; m \, a_i \, \frac{\exp(h_j^\top g_i + f_j)}
+       {\sum_l \exp(h_l^\top g_i + f_l)} \Bigr),
+
+    and user u has seen it with the probability :math:`\min(1, v\, a_i\, s_u)`; the rating is then
+
+    .. math:: 3 + t_u^\top g_i + \varepsilon_{iu}, \qquad \varepsilon_{iu} \sim N(0, 1),
+
+    rounded and clipped to 1, ..., 5, and 0 for films not seen. Genres and fame of actors, and
+    tastes and activity of users, are drawn once for each number of actors and of users, so that
+    samples drawn with different seeds share one law.
+
+    Parameters
+    ----------
+    n_samples : int, default=100
+        Number of sets of films.
+    n_films, n_actors : int, default=20 and 50
+        Films per set; actors, the same ones for all sets.
+    n_users : int, default=30
+        Features per film.
+    cast : float, default=2
+        m, about the mean number of actors in a film, positive.
+    shift : None, str or mapping of str to float, default=None
+        How the law differs from the nominal one.
+
+        ==========  ===========================================  =======  ====================
+        key         meaning                                      nominal  as a string
+        ==========  ===========================================  =======  ====================
+        "cast"      factor on m                                  1        "cast_up": 2,
+                                                                          "cast_down": 0.5
+        "activity"  factor on what users have seen               1        "cold": 0.3
+        "drift"     share of the actors who play in other        0        "drift": 0.5
+                    genres than before
+        ==========  ===========================================  =======  ====================
+
+    random_state : int, RandomState instance or None, default=None
+        Determines the sample. The same seed gives the same draws whatever `shift` is.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_films * n_users)
+        Ratings film by film, as :class:`~dfl_sklearn.nets.ItemwisePredictor` takes them.
+    y : ndarray of shape (n_samples, n_films * n_actors)
+        1 where an actor plays in a film, else 0.
+
+    Raises
+    ------
+    TypeError
+        If a count is not an integer, or `shift` is of the wrong type.
+    ValueError
+        If a number is out of range, or a name in `shift` is unknown.
+
+    References
+    ----------
+    Wilder, Dilkina, Tambe, "Melding the data-decisions pipeline", AAAI 2019, section 6, where
+    ratings and casts are of MovieLens.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.datasets import make_recommendation
+    >>> X, y = make_recommendation(30, random_state=0)
+    >>> X.shape, y.shape
+    ((30, 600), (30, 1000))
+    """
+    n_samples = check_count("n_samples", n_samples, minimum=1)
+    n_films = check_count("n_films", n_films, minimum=1)
+    n_actors = check_count("n_actors", n_actors, minimum=1)
+    n_users = check_count("n_users", n_users, minimum=1)
+    if isinstance(cast, bool) or not isinstance(cast, Real) or not 0 < cast < np.inf:
+        raise ValueError(f"cast must be a positive number, got {cast!r}.")
+    knobs = resolve_shift(shift, RECOMMENDATION_KNOBS, RECOMMENDATION_PRESETS)
+    rng = check_random_state(random_state)
+
+    # All knobs act on the same draws, in a fixed order: this is what pairs the samples.
+    genres = rng.standard_normal((n_samples, n_films, N_GENRES))
+    size = _log_normal(rng.standard_normal((n_samples, n_films, 1)), 0.7)
+    plays = rng.uniform(size=(n_samples, n_films, n_actors))
+    has_seen = rng.uniform(size=(n_samples, n_films, n_users))
+    mood = rng.standard_normal((n_samples, n_films, n_users))
+
+    law = np.random.default_rng([n_actors, n_users])
+    before, after = law.standard_normal((2, n_actors, N_GENRES))
+    fame, moves = law.standard_normal(n_actors), law.uniform(size=(n_actors, 1))
+    tastes = law.standard_normal((n_users, N_GENRES)) / np.sqrt(N_GENRES)
+    active = 0.3 * _log_normal(law.standard_normal(n_users), 0.7)
+
+    pull = np.exp(genres @ np.where(moves < knobs["drift"], after, before).T + fame)
+    part = pull / pull.sum(axis=2, keepdims=True)
+    y = (plays < cast * knobs["cast"] * size * part).astype(float)
+    ratings = np.clip(np.rint(3.0 + genres @ tastes.T + mood), 1.0, 5.0)
+    X = np.where(has_seen < knobs["activity"] * size * active, ratings, 0.0)
+    return X.reshape(n_samples, -1), y.reshape(n_samples, -1)
+
+
+def _log_normal(normal: np.ndarray, deviation: float) -> np.ndarray:
+    """Return values of mean 1 whose logarithms have this standard deviation."""
+    return np.exp(deviation * normal - deviation**2 / 2.0)
+
+
+def _random_net(x: np.ndarray, n_out: int) -> np.ndarray:
+    """Return what a net of five layers, the same at every call, makes of x (..., n)."""
+    n_in = x.shape[-1]
+    rng = np.random.default_rng([n_in, n_out])
+    for layer in range(N_LAYERS):
+        width = n_out if layer == N_LAYERS - 1 else n_in
+        weights = rng.standard_normal((x.shape[-1], width)) * np.sqrt(2.0 / x.shape[-1])
+        x = x @ weights + 0.3 * rng.standard_normal(width)
+        if layer < N_LAYERS - 1:
+            x = np.maximum(x, 0.0)
+    return x
+
+
+def _share(name: str, value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 < value <= 1:
+        raise ValueError(f"{name} must be a number in (0, 1], got {value!r}.")
+    return float(value)

@@ -1,0 +1,191 @@
+"""Mean-CVaR portfolios: shares of a budget, and the reserve held against losses."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._utils.checks import finite_number
+from .._utils.rows import as_rows
+from ._highs import solve_rows
+from ._polytope import tail_losses
+from ._shares import are_shares, check_shares
+from .base import DecisionProblem
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_ROUNDING = 1e-9  # of a sum of scenario weights
+
+
+class CVaRPortfolioProblem(DecisionProblem):
+    r"""Spread a budget over assets, and hold a reserve against the losses that are left.
+
+    The decision is the shares z and the reserve t, its last entry. With returns y, known
+    residuals :math:`e_1, \dots, e_S` and the losses :math:`L_s = -(y + e_s)^\top z`, the cost is
+
+    .. math:: \frac1S \sum_s L_s
+       + \lambda \Bigl( t + \frac{1}{(1 - \alpha) S} \sum_s (L_s - t)_+ \Bigr),
+       \qquad z \ge 0, \quad \textstyle\sum_j z_j = 1,
+
+    the loss, and a charge for the reserve and, at a higher rate, for losses beyond it. The best
+    reserve is the value at risk, and the bracket is then the conditional value at risk (CVaR), the
+    mean of the worst :math:`1 - \alpha` of the losses (Rockafellar and Uryasev, 2000).
+
+    Parameters
+    ----------
+    level : float, default=0.95
+        :math:`\alpha`, between 0 and 1.
+    risk_aversion : float, default=1
+        :math:`\lambda`, positive: how much a unit of CVaR counts beside a unit of the mean loss.
+    residuals : array-like of shape (n_scenarios, n_assets), default=None
+        What no model predicts of the returns, in units of `y`: usually the errors of a forecast on
+        held-out rows. None is no residual, so that a single known row of returns has no risk.
+
+    Notes
+    -----
+    Give `solve` several scenarios of returns per row, shape (n, S, d), and it minimises their mean
+    loss and CVaR exactly: the reserve makes CVaR a mean over scenarios. Residuals, where given, are
+    added to each. One linear program per row is solved by HiGHS
+    (``pip install "dfl-sklearn[highs]"``), and none where all scenarios of a row are equal.
+
+    Where values at risk are not unique the smallest is taken.
+
+    References
+    ----------
+    Rockafellar, Uryasev, "Optimization of conditional value-at-risk", Journal of Risk 2, 2000.
+
+    Examples
+    --------
+    The second asset returns more, but in one scenario of four it falls.
+
+    >>> from dfl_sklearn.problems import CVaRPortfolioProblem
+    >>> returns = [[[1.0, 3.0], [1.0, 3.0], [1.0, 3.0], [1.0, -5.0]]]
+    >>> CVaRPortfolioProblem(level=0.75, risk_aversion=1.0).solve(returns)
+    array([[ 1.,  0., -1.]])
+    >>> CVaRPortfolioProblem(level=0.75, risk_aversion=0.01).solve(returns)
+    array([[ 0.,  1., -3.]])
+    """
+
+    exact_scenarios = True
+
+    def __init__(
+        self,
+        level: float = 0.95,
+        risk_aversion: float = 1.0,
+        residuals: ArrayLike | None = None,
+    ) -> None:
+        self.level = level
+        self.risk_aversion = risk_aversion
+        self.residuals = residuals
+
+    def _check_constants(self) -> None:
+        if not 0 < finite_number(self.level, "level") < 1:
+            raise ValueError(f"level must be between 0 and 1, got {self.level}.")
+        if finite_number(self.risk_aversion, "risk_aversion") <= 0:
+            raise ValueError(f"risk_aversion must be positive, got {self.risk_aversion}.")
+        if self.residuals is None:
+            return
+        matrix = np.asarray(self.residuals, dtype=np.float64)
+        if matrix.ndim != 2 or not matrix.size:
+            raise ValueError(
+                f"residuals must have shape (n_scenarios, n_assets), got {matrix.shape}."
+            )
+        if not np.isfinite(matrix).all():
+            i, j = np.argwhere(~np.isfinite(matrix))[0]
+            raise ValueError(f"residuals are not finite at row {i}, column {j}: {matrix[i, j]}.")
+
+    def _residuals(self, n_assets: int) -> np.ndarray:
+        if self.residuals is None:
+            return np.zeros((1, n_assets))
+        return np.asarray(self.residuals, dtype=np.float64)
+
+    def _n_parameters(self) -> int | None:
+        return None if self.residuals is None else int(np.shape(self.residuals)[1])
+
+    def _n_decisions(self, n_parameters: int) -> int:
+        return n_parameters + 1
+
+    # -- the hooks ---------------------------------------------------------------------
+
+    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+        residuals = self._residuals(y.shape[1])
+        even = np.full(len(residuals), 1.0 / len(residuals))
+        return self._decide(y.astype(np.float64), residuals, even).astype(y.dtype, copy=False)
+
+    def _solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
+        n, _, n_assets = y.shape
+        residuals = self._residuals(n_assets)
+        z = np.empty((n, n_assets + 1))
+        for i in range(n):
+            present = weight[i] > 0
+            chance = weight[i, present]
+            mean = chance @ y[i, present]
+            spread = (y[i, present] - mean)[:, None] + residuals
+            even = np.repeat(chance / len(residuals), len(residuals))
+            z[i] = self._decide(mean[None], spread.reshape(-1, n_assets), even)[0]
+        return z.astype(y.dtype, copy=False)
+
+    def _decide(self, mean: np.ndarray, spread: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Return decisions (n, d + 1) for returns of mean (n, d) and deviations (S, d) from it."""
+        gain = (1.0 + self.risk_aversion) * mean + weight @ spread
+        if not np.ptp(spread, axis=0).any():  # nothing is uncertain
+            shares = np.eye(mean.shape[1])[gain.argmax(axis=1)]
+        else:
+            n, n_assets = mean.shape
+            charges = np.concatenate([[1.0], weight / (1.0 - self.level)]) * self.risk_aversion
+            costs = np.concatenate([-gain, np.broadcast_to(charges, (n, len(charges)))], axis=1)
+            found = solve_rows(tail_losses(spread), costs, n_jobs=None, name=type(self).__name__)
+            shares = found[:, :n_assets]
+            shares = shares / shares.sum(axis=1, keepdims=True)
+        losses = -(mean * shares).sum(axis=1, keepdims=True) - shares @ spread.T
+        reserve = _value_at_risk(losses, weight, self.level)
+        return np.concatenate([shares, reserve[:, None]], axis=1)
+
+    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+        residuals = xp.asarray(self._residuals(y.shape[1]), dtype=y.dtype, device=y.device)
+        decisions = xp.broadcast_to(decisions, (y.shape[0], y.shape[1] + 1))
+        shares, reserve = decisions[:, :-1], decisions[:, -1]
+        losses = -xp.sum(y * shares, axis=1)[:, None] - shares @ residuals.T
+        beyond = losses - reserve[:, None]
+        beyond = xp.where(beyond > 0, beyond, 0.0 * beyond)
+        at_risk = reserve + xp.mean(beyond, axis=1) / (1.0 - self.level)
+        return xp.mean(losses, axis=1) + self.risk_aversion * at_risk
+
+    # -- what is allowed ---------------------------------------------------------------
+
+    def _check_decisions(self, decisions: np.ndarray) -> None:
+        check_shares(decisions[:, :-1])
+
+    def is_feasible(
+        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
+    ) -> np.ndarray:
+        """Return whether shares are non-negative and sum to 1, to `tol`; any reserve is allowed."""
+        z = as_rows(decisions, "decisions")
+        return are_shares(z[:, :-1], tol) & np.isfinite(z[:, -1])
+
+    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
+        r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2` on the shares.
+
+        `smoothing` is :math:`\gamma`, positive, in units of `y`. None takes :math:`1 + \lambda`
+        times the standard deviation of a residual, in the mean over assets; without residuals, the
+        root mean square of each row of `y`.
+        """
+        from ..layers.cvar_portfolio import CVaRPortfolioLayer
+
+        if smoothing is not None and not (np.isfinite(smoothing) and smoothing > 0):
+            raise ValueError(
+                f"smoothing must be a finite number > 0 or None, got {smoothing!r}: the best "
+                "shares jump as returns change, and have no slope elsewhere."
+            )
+        self._check_constants()
+        residuals = None if self.residuals is None else np.asarray(self.residuals, np.float64)
+        return CVaRPortfolioLayer(self.level, self.risk_aversion, residuals, smoothing)
+
+
+def _value_at_risk(losses: np.ndarray, weight: np.ndarray, level: float) -> np.ndarray:
+    """Return, for each row of losses (n, S), the smallest that is not exceeded with `level`."""
+    order = np.argsort(losses, axis=1)
+    reached = np.cumsum(weight[order], axis=1) >= level - _ROUNDING
+    first = np.take_along_axis(order, reached.argmax(axis=1)[:, None], axis=1)
+    return np.take_along_axis(losses, first, axis=1)[:, 0]
