@@ -17,11 +17,17 @@ from . import (
     problems,
     robust,
 )
-from .estimators import DFLRegressor, DiffusionDRODFLRegressor, TwoStageRegressor
+from .estimators import (
+    DFFRegressor,
+    DFLRegressor,
+    DiffusionDRODFLRegressor,
+    TwoStageRegressor,
+)
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DFFRegressor",
     "DFLRegressor",
     "DiffusionDRODFLRegressor",
     "TwoStageRegressor",

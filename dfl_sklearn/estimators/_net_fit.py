@@ -150,7 +150,9 @@ class NetFit:
         self, seed: int, start: nn.Module | None
     ) -> tuple[dict[str, torch.Tensor], list[Training]]:
         """Train on the real rows."""
-        net = self._net(self.params._resolve_predictor(), seed)
+        predictor = self.params._resolve_predictor()
+        net = self._net(predictor, seed)
+        is_trained = start is not None or getattr(predictor, "starts_trained", False)
         if start is not None:
             try:
                 net.module_.load_state_dict(start.state_dict())
@@ -166,7 +168,7 @@ class NetFit:
             Batches(self.rows, batch_size, order),
             lambda: {self.monitored: self.regret(net, self.watched)},
             self._stopping(self.monitored, self.params.n_iter_no_change, _N_CUTS),
-            math.inf if start is None else self.regret(net, self.watched),
+            self.regret(net, self.watched) if is_trained else math.inf,
         )
         state = {name: value.cpu() for name, value in net.module_.state_dict().items()}
         if training.outcome == "interrupted":

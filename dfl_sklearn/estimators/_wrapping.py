@@ -4,6 +4,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
@@ -23,24 +24,38 @@ class WrappingMixin(MetaEstimatorMixin):
 
     def _fit_wrapped(
         self, X: Any, y: Any, sample_weight: ArrayLike | None, fit_params: dict[str, Any]
-    ) -> None:
-        """Fit a clone of the wrapped regressor; one per output where it predicts only one."""
+    ) -> dict[str, Any]:
+        """Fit a clone of the wrapped regressor; return the parameters of its `fit`."""
+        params = self._wrapped_params(sample_weight, fit_params)
+        self.estimator_ = self._unfitted(y).fit(X, y, **params)
+        if hasattr(self.estimator_, "feature_names_in_"):
+            self.feature_names_in_ = self.estimator_.feature_names_in_
+        return params
+
+    def _wrapped_params(
+        self, sample_weight: ArrayLike | None, fit_params: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Return what goes to the `fit` of the wrapped regressor."""
+        if isinstance(self.estimator, FrozenEstimator):
+            return {}  # it is not fitted again
         if sample_weight is not None:
             fit_params = {**fit_params, "sample_weight": sample_weight}
         if _routing_enabled():
-            fit_params = process_routing(self, "fit", **fit_params).estimator.fit
-        elif sample_weight is not None and not has_fit_parameter(self.estimator, "sample_weight"):
+            return process_routing(self, "fit", **fit_params).estimator.fit
+        if sample_weight is not None and not has_fit_parameter(self.estimator, "sample_weight"):
             raise ValueError(
                 f"sample_weight was given, but {type(self.estimator).__name__}.fit does not "
                 "take it. (Weights for a step of a Pipeline are routed with "
                 "sklearn.set_config(enable_metadata_routing=True).)"
             )
+        return fit_params
+
+    def _unfitted(self, y: Any) -> Any:
+        """Return a clone of the wrapped regressor; one per output where it predicts only one."""
         estimator = clone(self.estimator)
         if y.ndim == 2 and not get_tags(estimator).target_tags.multi_output:
-            estimator = MultiOutputRegressor(estimator)
-        self.estimator_ = estimator.fit(X, y, **fit_params)
-        if hasattr(self.estimator_, "feature_names_in_"):
-            self.feature_names_in_ = self.estimator_.feature_names_in_
+            return MultiOutputRegressor(estimator)
+        return estimator
 
     def _validate_target(self, y: Any) -> Any:
         return validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)

@@ -10,7 +10,6 @@ _RELATIVE = 0.1  # smoothing as a share of what an item covers
 _LARGEST_CHANCE = 1.0 - 1e-6  # beyond it a logarithm would be infinite
 _MAX_ITER = 2000
 _TOLERANCE = 1e-9
-_N_BISECTIONS = 60
 
 
 class CoverageLayer(nn.Module):
@@ -132,10 +131,15 @@ def _project(z: torch.Tensor, k: int) -> torch.Tensor:
     over = inside.sum(dim=1) > k
     if not over.any():
         return inside
-    # The sum falls as a common level is taken off; bisection finds the level where it is k.
-    low, high = torch.zeros_like(z[:, :1]), z.amax(dim=1, keepdim=True).clamp_min(0.0)
-    for _ in range(_N_BISECTIONS):
-        level = (low + high) / 2
-        too_much = (z - level).clamp(0.0, 1.0).sum(dim=1, keepdim=True) > k
-        low, high = torch.where(too_much, level, low), torch.where(too_much, high, level)
-    return torch.where(over[:, None], (z - high).clamp(0.0, 1.0), inside)
+    # The sum grows from 0 as a common level taken off falls. It is piecewise linear, steeper by 1
+    # from where an entry leaves 0, z_i, and flatter from where it reaches 1, z_i - 1.
+    corners, order = torch.cat([z, z - 1.0], dim=1).sort(dim=1, descending=True)
+    turn = torch.ones_like(corners)
+    turn[:, z.shape[1] :] = -1.0
+    slope = turn.gather(1, order).cumsum(dim=1)[:, :-1]
+    rise = slope * (corners[:, :-1] - corners[:, 1:])
+    sums = torch.cat([torch.zeros_like(z[:, :1]), rise.cumsum(dim=1)], dim=1)
+    last = ((sums <= k).sum(dim=1, keepdim=True) - 1).clamp_max(slope.shape[1] - 1)
+    missing = k - sums.gather(1, last)
+    level = corners.gather(1, last) - missing / slope.gather(1, last).clamp_min(1.0)
+    return torch.where(over[:, None], (z - level).clamp(0.0, 1.0), inside)

@@ -24,7 +24,15 @@ class NetFactory(BaseEstimator, ABC):
     Unlike a bare function ``(n_in, n_out) -> nn.Module`` it initialises weights from an
     explicit generator, and its own parameters can be searched
     (``predictor__hidden_size``).
+
+    Attributes
+    ----------
+    starts_trained : bool
+        Whether the net predicts well before it is trained, as one does that corrects given
+        predictions: training then keeps the first weights where no others are better.
     """
+
+    starts_trained: bool = False
 
     @property
     def is_linear(self) -> bool:

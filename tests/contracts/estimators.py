@@ -2,9 +2,14 @@
 
 import torch
 from sklearn.ensemble import HistGradientBoostingRegressor
-from sklearn.linear_model import LinearRegression, QuantileRegressor
+from sklearn.linear_model import LinearRegression, QuantileRegressor, Ridge
 
-from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor, TwoStageRegressor
+from dfl_sklearn import (
+    DFFRegressor,
+    DFLRegressor,
+    DiffusionDRODFLRegressor,
+    TwoStageRegressor,
+)
 from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer, ProvisioningOptimizer
 from dfl_sklearn.losses import PerturbedFenchelYoungLoss, RegretLoss
 from dfl_sklearn.nets import LSTMPredictor
@@ -58,6 +63,16 @@ def instances():
         TwoStageRegressor(QuantileRegressor(quantile=0.9, alpha=0.0), net_position()),
         TwoStageRegressor(HistGradientBoostingRegressor(max_iter=30, random_state=0)),
     ]
+    # The checks' targets are around 0, where a factor moves little.
+    quick = {**QUICK, "max_iter": 30, "cv": 3}
+    fine_tuned = [
+        DFFRegressor(LinearRegression(), **quick),
+        DFFRegressor(
+            LinearRegression(), NewsvendorProblem(1, 1, nonnegative=False), epsilon=0.2, **quick
+        ),
+        DFFRegressor(LinearRegression(), signs, trust_region="absolute", epsilon=1.0, **quick),
+        DFFRegressor(Ridge(), inputs="predictions", **quick),
+    ]
     generator = DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=10, max_iter=3, random_state=0)
     policy_gradient = PolicyGradientSearch(
         n_steps=8, n_tail=4, n_trajectories=40, n_warm_up=1, n_rounds=1, n_epochs=1
@@ -101,6 +116,7 @@ def instances():
         DFLRegressor(**{**QUICK, "hidden_layer_sizes": ()}),
         *predictors,
         *two_stage,
+        *fine_tuned,
         PredictionTransformer(LinearRegression()),
         PredictionTransformer(HistGradientBoostingRegressor(max_iter=5, random_state=0)),
         DecisionTransformer(),

@@ -1,0 +1,490 @@
+"""Decision-focused fine-tuning: correct the predictions of any regressor for the decision."""
+
+import warnings
+from collections.abc import Iterable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from scipy.sparse import issparse
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Bunch, Tags, indexable
+from sklearn.utils.validation import check_array, check_is_fitted
+
+from .._utils.canonical import CanonicalRows, canonical_rows
+from .._utils.holdout import hold_out
+from .._utils.rows import as_rows
+from .._utils.seeds import named_rng, named_seed, root_seed
+from .._utils.sklearn_private import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    _check_sample_weight,
+    _fit_context,
+)
+from ..losses.base import DecisionLoss
+from ..nets.correction import BiasCorrection
+from ..problems.base import DecisionProblem
+from ..robust.base import AmbiguitySet
+from ._cross_fit import given_splits, out_of_fold, predicted, random_splits
+from ._mixin import DecisionRegressorMixin
+from ._scaling import Scale
+from ._wrapping import WrappingMixin
+from .dfl import DFLRegressor
+
+
+class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
+    r"""Fine-tune any regressor for decisions, inside a trust region around its predictions.
+
+    The regressor (the backbone) is fitted as usual and then left alone: a forest, boosting, a
+    pipeline, a simulator. A small net multiplies each of its predictions by a factor between
+    :math:`1 - \epsilon` and :math:`1 + \epsilon` (or adds to it, see `trust_region`), and is
+    trained on a decision loss. It learns from cross-fitted predictions, and it is dropped where it
+    does not lower the regret on held-out rows.
+
+    Parameters
+    ----------
+    estimator : regressor
+        The backbone, any scikit-learn regressor, a Pipeline included. One that is fitted
+        already is given as ``FrozenEstimator(regressor)``; fit this class on rows it has not seen.
+    problem : DecisionProblem, default=None
+        The problem in which the predictions are used; None is the squared-error problem.
+    epsilon : float, default=0.5
+        Radius of the trust region, between 0 and 1; 0 is the backbone itself.
+    trust_region : {"relative", "absolute"}, default="relative"
+        What `epsilon` is a share of: the prediction itself, or the standard deviation of the
+        backbone's errors on rows it has not seen, column by column. "absolute" suits parameters
+        around 0, which no factor can move.
+    inputs : {"both", "X", "predictions"}, default="both"
+        What the correction depends on. "predictions" lets X be anything that the backbone takes,
+        for example a table with text.
+    loss : DecisionLoss, default=None
+        The loss of a row. None is :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear
+        in the decision, and else :class:`~dfl_sklearn.losses.RegretLoss`.
+    ambiguity_set : AmbiguitySet, default=None
+        The distributions to be ready for, of features, predictions and parameters together. None
+        trains for the rows as they are.
+    nominal_weight : float, default=0.0
+        Share of the real rows in training for the worst case; see :class:`DFLRegressor`.
+    cv : int or splitter, default=5
+        Folds of the cross-fitted predictions; a number is random folds. A splitter may leave rows
+        in no fold, as :class:`sklearn.model_selection.TimeSeriesSplit` does with the first ones:
+        the correction does not learn from these. A frozen backbone is not fitted, and has none.
+    min_gain : float, default=1.0
+        How many standard errors (of the paired differences on held-out rows) the regret must have
+        fallen for the correction to be used.
+    hidden_layer_sizes : sequence of int, default=(32, 32, 32)
+        Widths of the hidden layers of the correction.
+    activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
+        Their activation.
+    alpha, batch_size, learning_rate, learning_rate_init, max_iter, tol, n_iter_no_change
+        As in :class:`DFLRegressor`, for the correction.
+    validation_fraction : float, default=0.2
+        Share of the distinct rows on which the regret is compared, and training is stopped. Rows
+        that overlap in time leak into a random hold-out: give `X_val` and `y_val` to `fit` instead.
+    device : str or torch.device, default="cpu"
+        Where to train the correction.
+    n_jobs : int, default=None
+        Threads of torch; None is 1, -1 all cores.
+    callbacks : list of skorch.callbacks.Callback, default=None
+        As in :class:`DFLRegressor`.
+    random_state : int, RandomState or None, default=None
+        Seed of folds, hold-out, initial weights and batches. The backbone has its own.
+    verbose : bool or int, default=False
+        Print a line per epoch, or every `verbose` epochs.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The backbone, fitted on all rows.
+    corrector_ : DFLRegressor
+        The trained correction, of features and predictions side by side. With ``epsilon=0`` there
+        is none.
+    fell_back_ : bool
+        Whether predictions are the backbone's own, because correcting them did not help on the
+        held-out rows (or ``epsilon=0``).
+    held_out_regret_ : Bunch
+        Mean regret on the held-out rows, ``backbone`` and ``corrected``, and ``standard_error`` of
+        their difference.
+    residual_scale_ : ndarray of shape (d,)
+        Standard deviation of the backbone's errors on rows it has not seen.
+    n_iter_ : int
+        Number of epochs that the correction was trained for; ``corrector_.history_`` has one row
+        for each.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where X has string column names.
+
+    See Also
+    --------
+    DFLRegressor : Train a net for the decision from the start.
+    TwoStageRegressor : The backbone alone, with decisions and a score.
+
+    Notes
+    -----
+    With the relative trust region, for each row (hats are predictions, tildes corrected ones):
+
+    .. math:: |\tilde y_j - \hat y_j| \le \epsilon |\hat y_j|, \qquad
+       \cos(\tilde y, \hat y) \ge \sqrt{1 - \epsilon^2}, \qquad
+       \mathrm{RMSE}(\tilde y) \le \mathrm{RMSE}(\hat y) + \epsilon \|\hat y\| / \sqrt d .
+
+    References
+    ----------
+    "DFF: decision-focused fine-tuning for smarter predict-then-optimize with limited data",
+    arXiv:2501.01874. The absolute trust region and the comparison on held-out rows are not from
+    there.
+
+    Examples
+    --------
+    >>> from sklearn.ensemble import RandomForestRegressor
+    >>> from dfl_sklearn import DFFRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> X, y = make_newsvendor(random_state=0)
+    >>> forest = RandomForestRegressor(50, min_samples_leaf=5, random_state=0)
+    >>> model = DFFRegressor(forest, NewsvendorProblem(9, 1), random_state=0).fit(X, y)
+    >>> model.fell_back_
+    False
+    >>> moved = model.predict(X) / model.predict_backbone(X)
+    >>> bool((abs(moved - 1) <= 0.5 + 1e-12).all())
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "epsilon": [Interval(Real, 0, 1, closed="both")],
+        "trust_region": [StrOptions({"relative", "absolute"})],
+        "inputs": [StrOptions({"both", "X", "predictions"})],
+        "cv": ["cv_object"],
+        "min_gain": [Interval(Real, 0, None, closed="left")],
+        **{
+            name: DFLRegressor._parameter_constraints[name]
+            for name in (
+                *("problem", "loss", "ambiguity_set", "nominal_weight", "hidden_layer_sizes"),
+                *("activation", "alpha", "batch_size", "learning_rate", "learning_rate_init"),
+                *("max_iter", "tol", "n_iter_no_change", "validation_fraction", "device"),
+                *("n_jobs", "callbacks", "random_state", "verbose"),
+            )
+        },
+    }
+
+    corrector_: DFLRegressor
+
+    def __init__(
+        self,
+        estimator: BaseEstimator,
+        problem: DecisionProblem | None = None,
+        *,
+        epsilon: float = 0.5,
+        trust_region: str = "relative",
+        inputs: str = "both",
+        loss: DecisionLoss | None = None,
+        ambiguity_set: AmbiguitySet | None = None,
+        nominal_weight: float = 0.0,
+        cv: Any = 5,
+        min_gain: float = 1.0,
+        hidden_layer_sizes: Sequence[int] = (32, 32, 32),
+        activation: str = "relu",
+        alpha: float = 1e-4,
+        batch_size: int | str = "auto",
+        learning_rate: str = "adaptive",
+        learning_rate_init: float = 0.01,
+        max_iter: int = 200,
+        tol: float = 1e-4,
+        n_iter_no_change: int = 10,
+        validation_fraction: float = 0.2,
+        device: str | torch.device = "cpu",
+        n_jobs: int | None = None,
+        callbacks: Iterable[Any] | None = None,
+        random_state: int | np.random.RandomState | None = None,
+        verbose: bool | int = False,
+    ) -> None:
+        self.estimator = estimator
+        self.problem = problem
+        self.epsilon = epsilon
+        self.trust_region = trust_region
+        self.inputs = inputs
+        self.loss = loss
+        self.ambiguity_set = ambiguity_set
+        self.nominal_weight = nominal_weight
+        self.cv = cv
+        self.min_gain = min_gain
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.validation_fraction = validation_fraction
+        self.device = device
+        self.n_jobs = n_jobs
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        X_val: Any = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> "DFFRegressor":
+        """Fit the backbone, then the correction of its cross-fitted predictions.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Numbers, unless ``inputs="predictions"``.
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters of the problem.
+        sample_weight : array-like of shape (n,), default=None
+            Non-negative weights of the rows: for the backbone, which must take them, on all rows
+            and in every fold, for the correction and for the comparison.
+        X_val, y_val : array-like, default=None
+            Held-out rows on which to compare, for example later in time.
+        sample_weight_val : array-like, default=None
+            Non-negative weights of the held-out rows.
+        **fit_params : dict
+            Handed to the backbone's `fit`, by metadata routing where enabled.
+
+        Returns
+        -------
+        self : DFFRegressor
+
+        Raises
+        ------
+        ValueError
+            If `y` cannot be parameters of the problem, if the backbone does not predict one number
+            per column of it, or if X is not numeric where the correction depends on it.
+        FloatingPointError
+            If the loss becomes NaN or infinite.
+        """
+        X, y = indexable(_dense(X), self._validate_target(y))
+        problem = self._resolve_problem()
+        problem.check_parameters(y)
+        if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight)
+        weight = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
+        seed = root_seed(self.random_state)
+        params = self._fit_wrapped(X, y, sample_weight, fit_params)
+        self._target_ndim, self._n_outputs = y.ndim, as_rows(y, "y").shape[1]
+
+        rows = self._cross_fitted(X, y, weight, params, seed)
+        errors = rows.y - rows.X[:, -self._n_outputs :]
+        self.residual_scale_ = Scale.of(errors, rows.weight, of_constant=0.0).scale
+        train, valid = self._split(rows, X_val, y_val, sample_weight_val, seed)
+        self.__dict__.pop("corrector_", None)
+        if self.epsilon > 0:
+            self._warn_of_zeros(train)
+            self.corrector_ = self._corrector(train, seed).fit(
+                train.X, train.y, train.weight, valid.X, valid.y, valid.weight
+            )
+        self.n_iter_ = self.corrector_.n_iter_ if self.epsilon > 0 else 0
+        self._compare(problem, valid)
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the parameters of the problem, corrected for the decision.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, d)
+        """
+        backbone = self.predict_backbone(X)
+        if self.fell_back_:
+            return backbone
+        inputs = self._stacked(X, backbone.reshape(len(backbone), -1))
+        return self.corrector_.predict(inputs).reshape(backbone.shape)
+
+    def predict_backbone(self, X: Any) -> np.ndarray:
+        """Return what the backbone predicts.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, d)
+        """
+        check_is_fitted(self)
+        rows = predicted(self.estimator_, _dense(X), self._n_outputs)
+        return rows[:, 0] if self._target_ndim == 1 else rows
+
+    def correction(self, X: Any) -> np.ndarray:
+        """Return what the correction adds to the backbone's predictions, in units of `y`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, d)
+            0 where the model fell back to the backbone.
+        """
+        return self.predict(X) - self.predict_backbone(X)
+
+    def trust_radius(self, X: Any) -> np.ndarray:
+        """Return how far each prediction of the backbone may be moved, in units of `y`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, d)
+        """
+        backbone = self.predict_backbone(X)
+        if self.trust_region == "relative":
+            return self.epsilon * np.abs(backbone)
+        size = self.residual_scale_[0] if self._target_ndim == 1 else self.residual_scale_
+        return np.broadcast_to(self.epsilon * size, backbone.shape).copy()
+
+    # -- the steps of fit --------------------------------------------------------------
+
+    def _cross_fitted(
+        self, X: Any, y: np.ndarray, weight: np.ndarray, params: dict[str, Any], seed: int
+    ) -> CanonicalRows:
+        """Return features and out-of-fold predictions side by side, with y and weights."""
+        if isinstance(self.estimator, FrozenEstimator):
+            found = predicted(self.estimator_, X, self._n_outputs)
+        else:
+            if isinstance(self.cv, Integral):
+                rng = named_rng(seed, "folds")
+                splits = random_splits(X, y, weight, int(self.cv), rng)
+            else:
+                splits = given_splits(self.cv, X, y)
+            found = out_of_fold(
+                lambda X, y, **params: self._unfitted(y).fit(X, y, **params), X, y, params, splits
+            )
+        known = np.isfinite(found).all(axis=1) & (weight > 0)
+        inputs = self._stacked(X, np.where(known[:, None], found, 0.0))
+        return CanonicalRows(inputs[known], as_rows(y, "y")[known], weight[known])
+
+    def _stacked(self, X: Any, predictions: np.ndarray) -> np.ndarray:
+        """Return features, where they are an input, and predictions (n, d) side by side."""
+        if self.inputs == "predictions":
+            return predictions.astype(np.float64)
+        try:
+            features = check_array(X, dtype=np.float64)
+        except (TypeError, ValueError) as error:
+            raise type(error)(
+                f"{error}\nThe correction depends on X (inputs={self.inputs!r}), which must be "
+                'finite numbers for it. Use inputs="predictions", or transform X first.'
+            ) from error
+        return np.concatenate([features, predictions], axis=1)
+
+    def _split(
+        self, rows: CanonicalRows, X_val: Any, y_val: Any, sample_weight_val: Any, seed: int
+    ) -> tuple[CanonicalRows, CanonicalRows]:
+        """Return canonical rows to train on and to compare on."""
+        train = canonical_rows(*rows)
+        if (X_val is None) != (y_val is None):
+            raise ValueError("Give both X_val and y_val, or neither.")
+        if X_val is None:
+            if sample_weight_val is not None:
+                raise ValueError("sample_weight_val was given without X_val and y_val.")
+            return hold_out(train, self.validation_fraction, named_rng(seed, "hold-out"))
+        y_val = as_rows(self._validate_target(y_val), "y_val")
+        self._resolve_problem().check_parameters(y_val)
+        if y_val.shape[1] != self._n_outputs:
+            raise ValueError(f"y_val has {y_val.shape[1]} columns and y has {self._n_outputs}.")
+        weight = _check_sample_weight(
+            sample_weight_val, y_val, dtype=np.float64, ensure_non_negative=True
+        )
+        inputs = self._stacked(X_val, predicted(self.estimator_, _dense(X_val), self._n_outputs))
+        if len(inputs) != len(y_val):
+            raise ValueError(f"X_val has {len(inputs)} rows and y_val has {len(y_val)}.")
+        return train, canonical_rows(inputs, y_val, weight)
+
+    def _warn_of_zeros(self, train: CanonicalRows) -> None:
+        """Say so where a factor cannot move a prediction."""
+        is_zero = train.X[:, -self._n_outputs :] == 0
+        if self.trust_region == "relative" and is_zero.any():
+            warnings.warn(
+                f"{is_zero.mean():.0%} of the backbone's predictions are exactly 0, which no "
+                'factor can move. Use trust_region="absolute" to correct these too.',
+                UserWarning,
+                stacklevel=3,
+            )
+
+    def _corrector(self, train: CanonicalRows, seed: int) -> DFLRegressor:
+        """Return the correction, unfitted."""
+        scale = Scale.of(train.X, train.weight)
+        net = BiasCorrection(
+            self.epsilon,
+            size=None if self.trust_region == "relative" else self.residual_scale_,
+            mean=scale.mean,
+            scale=scale.scale,
+            sees_predictions=self.inputs != "X",
+            hidden_layer_sizes=self.hidden_layer_sizes,
+            activation=self.activation,
+        )
+        shared = (
+            *("loss", "ambiguity_set", "nominal_weight", "alpha", "batch_size", "learning_rate"),
+            *("learning_rate_init", "max_iter", "tol", "n_iter_no_change", "device", "n_jobs"),
+            *("callbacks", "verbose"),
+        )
+        return DFLRegressor(
+            self._resolve_problem(),
+            predictor=net,
+            standardize=False,
+            random_state=named_seed(seed, "correction") % 2**32,
+            **{name: getattr(self, name) for name in shared},
+        )
+
+    def _compare(self, problem: DecisionProblem, valid: CanonicalRows) -> None:
+        """Decide on the held-out rows whether the correction is used."""
+        backbone = valid.X[:, -self._n_outputs :]
+        regret = problem.cost(problem.solve(backbone), valid.y) - problem.optimal_cost(valid.y)
+        gain = np.zeros(len(regret))
+        if hasattr(self, "corrector_"):
+            corrected = self.corrector_.predict(valid.X)
+            gain = problem.cost(problem.solve(backbone), valid.y) - problem.cost(
+                problem.solve(corrected), valid.y
+            )
+        share = valid.weight / valid.weight.sum()
+        mean = float(share @ gain)
+        # Of a weighted mean, for as many rows as the weights amount to (Kish).
+        n_effective = 1.0 / float((share**2).sum())
+        variance = float(share @ (gain - mean) ** 2)
+        error = float(np.sqrt(variance / max(n_effective - 1.0, 1.0)))
+        self.held_out_regret_ = Bunch(
+            backbone=float(share @ regret),
+            corrected=float(share @ regret) - mean,
+            standard_error=error,
+        )
+        self.fell_back_ = not mean > self.min_gain * error
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.sparse = False
+        tags.input_tags.allow_nan &= self.inputs == "predictions"
+        return tags
+
+
+def _dense(X: Any) -> Any:
+    """Return X, or say that it is sparse."""
+    if issparse(X):
+        raise TypeError(
+            "X is sparse, but DFFRegressor needs a dense array or a table. Where the features are "
+            "made from a table, let the backbone be a Pipeline that makes them."
+        )
+    return X

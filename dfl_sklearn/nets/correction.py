@@ -1,0 +1,113 @@
+"""A net that moves given predictions, by no more than a trust region allows."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import nn
+
+from .factories import MLPPredictor
+
+
+class BiasCorrection(MLPPredictor):
+    r"""Corrected predictions as a function of features and of the predictions themselves.
+
+    A row of the input is p features and then the d predictions :math:`\hat y`. With the output g
+    of a perceptron that sees them, and :math:`\sigma` the logistic function,
+
+    .. math:: \tilde y_j = \phi_j \hat y_j, \qquad
+       \phi = (1 - \epsilon) + 2 \epsilon\, \sigma(g) \in (1 - \epsilon, 1 + \epsilon),
+
+    or, with a `size` s for each of them, :math:`\tilde y_j = \hat y_j + (\phi_j - 1) s_j`. The
+    perceptron's last layer starts at 0, so that training starts at :math:`\phi = 1`.
+
+    Parameters
+    ----------
+    epsilon : float
+        Radius of the trust region, between 0 and 1.
+    size : array-like of shape (d,), default=None
+        What the radius is a share of; None is the prediction itself.
+    mean, scale : array-like of shape (p + d,), default=None
+        What the input is standardised with for the perceptron; None is 0 and 1.
+    sees_predictions : bool, default=True
+        Whether the perceptron sees the predictions, or the features alone.
+    hidden_layer_sizes : sequence of int, default=(32, 32, 32)
+        Widths of the hidden layers.
+    activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
+        Activation of the hidden layers.
+
+    References
+    ----------
+    "DFF: decision-focused fine-tuning for smarter predict-then-optimize with limited data",
+    arXiv:2501.01874.
+    """
+
+    starts_trained = True
+
+    def __init__(
+        self,
+        epsilon: float,
+        size: Sequence[float] | np.ndarray | None = None,
+        mean: Sequence[float] | np.ndarray | None = None,
+        scale: Sequence[float] | np.ndarray | None = None,
+        sees_predictions: bool = True,
+        hidden_layer_sizes: Sequence[int] = (32, 32, 32),
+        activation: str = "relu",
+    ) -> None:
+        super().__init__(hidden_layer_sizes, activation)
+        self.epsilon = epsilon
+        self.size = size
+        self.mean = mean
+        self.scale = scale
+        self.sees_predictions = sees_predictions
+
+    def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
+        """Return the net, which predicts its last `n_out` inputs until it is trained."""
+        n_seen = n_in if self.sees_predictions else n_in - n_out
+        net = super().build(n_seen, n_out, generator)
+        last = list(net.children())[-1]
+        with torch.no_grad():
+            for parameter in last.parameters():
+                parameter.zero_()
+        mean = np.zeros(n_in) if self.mean is None else np.asarray(self.mean, np.float64)
+        scale = np.ones(n_in) if self.scale is None else np.asarray(self.scale, np.float64)
+        size = None if self.size is None else torch.as_tensor(np.asarray(self.size, np.float64))
+        seen = slice(0, n_seen)
+        return Corrected(
+            net,
+            n_out,
+            self.epsilon,
+            size,
+            torch.as_tensor(mean[seen]),
+            torch.as_tensor(scale[seen]),
+        )
+
+
+class Corrected(nn.Module):
+    """The last columns of the input, moved within their trust region."""
+
+    mean: torch.Tensor
+    scale: torch.Tensor
+    size: torch.Tensor | None
+
+    def __init__(
+        self,
+        net: nn.Module,
+        n_out: int,
+        epsilon: float,
+        size: torch.Tensor | None,
+        mean: torch.Tensor,
+        scale: torch.Tensor,
+    ) -> None:
+        super().__init__()
+        self.net, self.n_out, self.epsilon = net, n_out, float(epsilon)
+        for name, values in (("size", size), ("mean", mean), ("scale", scale)):
+            self.register_buffer(name, values)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        """Map features and predictions (B, p + d) to corrected predictions (B, d)."""
+        predicted = z[:, z.shape[1] - self.n_out :]
+        # 2 sigma(g) - 1, without the rounding error that phi = 1 would start with.
+        seen = z[:, : len(self.mean)]
+        share = torch.tanh(self.net((seen - self.mean) / self.scale) / 2.0)
+        return predicted + self.epsilon * share * (predicted if self.size is None else self.size)

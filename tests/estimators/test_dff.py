@@ -1,0 +1,427 @@
+"""The guarantees of fine-tuning, and that it composes."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import BaseEstimator, RegressorMixin, clone
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, TimeSeriesSplit
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from dfl_sklearn import DFFRegressor
+from dfl_sklearn.datasets import (
+    make_newsvendor,
+    make_portfolio,
+    make_shortest_path,
+    portfolio_covariance,
+)
+from dfl_sklearn.losses import PerturbedFenchelYoungLoss, RegretLoss, SquaredErrorLoss
+from dfl_sklearn.problems import (
+    NewsvendorProblem,
+    PortfolioProblem,
+    ShortestPathProblem,
+    SquaredErrorProblem,
+)
+from dfl_sklearn.robust import CVaR, KLBall, WassersteinBall
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+QUICK = {"max_iter": 15, "hidden_layer_sizes": (8,), "random_state": 0}
+TASKS = {
+    "newsvendor": (NewsvendorProblem(9, 1), lambda n, s: make_newsvendor(n, random_state=s)),
+    "paths": (
+        ShortestPathProblem.grid(3, 3),
+        lambda n, s: make_shortest_path(n, grid=(3, 3), random_state=s),
+    ),
+    "portfolio": (
+        PortfolioProblem(portfolio_covariance(5), 0.25),
+        lambda n, s: make_portfolio(n, random_state=s),
+    ),
+}
+BACKBONES = {
+    "least squares": LinearRegression(),
+    "forest": RandomForestRegressor(10, min_samples_leaf=5, random_state=0),
+    "boosting": HistGradientBoostingRegressor(max_iter=5, random_state=0),
+}
+
+
+def columns(values):
+    return np.asarray(values).reshape(len(values), -1)
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("epsilon", [0.1, 0.6, 1.0])
+def test_the_three_guarantees_hold_row_by_row(task, backbone, epsilon):
+    problem, make = TASKS[task]
+    X, y = make(150, 0)
+    X_test, y_test = make(400, 1)
+    model = DFFRegressor(BACKBONES[backbone], problem, epsilon=epsilon, min_gain=0, **QUICK)
+    model.fit(X, y)
+    model.fell_back_ = False  # whatever came of the comparison, the correction keeps its word
+    before, after = columns(model.predict_backbone(X_test)), columns(model.predict(X_test))
+    assert (np.abs(after - before) <= epsilon * np.abs(before) + 1e-12).all()
+    assert (after != before).any() == (model.corrector_.best_epoch_ > 0)
+    lengths = np.linalg.norm(after, axis=1) * np.linalg.norm(before, axis=1)
+    cosine = (after * before).sum(axis=1) / np.where(lengths > 0, lengths, 1.0)
+    assert (cosine[lengths > 0] >= np.sqrt(1 - epsilon**2) - 1e-9).all()
+    errors = [np.sqrt(((each - columns(y_test)) ** 2).mean(axis=1)) for each in (before, after)]
+    allowed = epsilon * np.linalg.norm(before, axis=1) / np.sqrt(before.shape[1])
+    assert (errors[1] - errors[0] <= allowed + 1e-12).all()
+    assert_array_equal(model.trust_radius(X_test), epsilon * np.abs(model.predict_backbone(X_test)))
+
+
+@pytest.mark.parametrize("task", TASKS)
+@pytest.mark.parametrize("epsilon", [0.3, 1.0])
+def test_the_absolute_trust_region_is_a_share_of_the_errors(task, epsilon):
+    problem, make = TASKS[task]
+    X, y = make(150, 0)
+    model = DFFRegressor(
+        LinearRegression(), problem, epsilon=epsilon, trust_region="absolute", **QUICK
+    ).fit(X, y)
+    model.fell_back_ = False
+    X_test, _ = make(400, 1)
+    moved = np.abs(model.correction(X_test))
+    assert (moved <= model.trust_radius(X_test) + 1e-12).all()
+    assert_allclose(columns(model.trust_radius(X_test))[7], epsilon * model.residual_scale_)
+    # The errors on rows not seen are at least those on rows seen.
+    seen = columns(y - model.estimator_.predict(X)).std(axis=0)
+    assert (model.residual_scale_ > seen).all()
+    assert (model.residual_scale_ < 1.5 * seen).all()
+
+
+@pytest.mark.parametrize("backbone", BACKBONES)
+@pytest.mark.parametrize("task", TASKS)
+def test_epsilon_0_is_the_backbone_to_the_last_bit(task, backbone):
+    problem, make = TASKS[task]
+    X, y = make(80, 0)
+    model = DFFRegressor(BACKBONES[backbone], problem, epsilon=0, **QUICK).fit(X, y)
+    alone = model._unfitted(y).fit(X, y)
+    assert_array_equal(model.predict(X), alone.predict(X))
+    assert model.fell_back_
+    assert not model.correction(X).any()
+
+
+def test_it_lowers_a_lopsided_cost():
+    X, y = make_newsvendor(400, random_state=0)
+    X_test, y_test = make_newsvendor(5_000, random_state=1)
+    problem = NewsvendorProblem(9, 1)
+    model = DFFRegressor(LinearRegression(), problem, random_state=0).fit(X, y)
+    before, after = (
+        problem.cost(problem.solve(each), y_test).mean()
+        for each in (model.predict_backbone(X_test), model.predict(X_test))
+    )
+    assert not model.fell_back_
+    assert after < 0.85 * before
+
+
+def test_it_falls_back_where_nothing_is_to_be_gained():
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((200, 3))
+    y = 5.0 + X @ [1.0, -1.0, 0.5]
+    model = DFFRegressor(LinearRegression(), SquaredErrorProblem(), **QUICK).fit(X, y)
+    assert model.fell_back_
+    assert_array_equal(model.predict(X), model.estimator_.predict(X))
+    assert model.held_out_regret_.corrected <= model.held_out_regret_.backbone
+
+
+def test_min_gain_is_in_standard_errors():
+    X, y = make_newsvendor(300, random_state=0)
+    problem = NewsvendorProblem(9, 1)
+    models = [
+        DFFRegressor(LinearRegression(), problem, min_gain=gain, **QUICK).fit(X, y)
+        for gain in (0.0, 1e6)
+    ]
+    assert not models[0].fell_back_
+    assert models[1].fell_back_
+    by = models[0].held_out_regret_
+    assert by == models[1].held_out_regret_
+    ratio = (by.backbone - by.corrected) / by.standard_error
+    for gain, falls in ((0.99 * ratio, False), (1.01 * ratio, True)):
+        model = DFFRegressor(LinearRegression(), problem, min_gain=gain, **QUICK).fit(X, y)
+        assert model.fell_back_ is falls
+
+
+def test_the_comparison_is_on_rows_that_the_backbone_has_not_seen():
+    """A backbone that knows its rows by heart must not be believed on them."""
+    rng = np.random.default_rng(0)
+    X = rng.uniform(0, 3, (300, 2))
+    y = 10 + X[:, 0] + rng.exponential(3.0, 300)
+    tree = RandomForestRegressor(1, bootstrap=False, random_state=0)
+    model = DFFRegressor(tree, NewsvendorProblem(9, 1), **{**QUICK, "max_iter": 60}).fit(X, y)
+    assert_allclose(model.predict_backbone(X), y)
+    assert model.held_out_regret_.backbone > 5
+    assert not model.fell_back_
+
+
+def test_weights_are_rows_given_twice():
+    X, y = make_newsvendor(120, random_state=0)
+    weight = np.random.default_rng(0).integers(0, 3, 120)
+    problem = NewsvendorProblem(9, 1)
+    model = DFFRegressor(LinearRegression(), problem, **QUICK)
+    weighted = clone(model).fit(X, y, sample_weight=weight)
+    repeated = clone(model).fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
+    order = np.random.default_rng(1).permutation(120)
+    shuffled = clone(model).fit(X[order], y[order], sample_weight=weight[order])
+    for other in (repeated, shuffled):
+        assert_allclose(other.predict(X), weighted.predict(X), rtol=1e-8)
+        assert other.held_out_regret_.backbone == pytest.approx(weighted.held_out_regret_.backbone)
+
+
+def test_weights_reach_backbone_folds_and_correction():
+    seen = []
+
+    class Spy(Ridge):
+        def fit(self, X, y, sample_weight=None):
+            seen.append(sample_weight)
+            return super().fit(X, y, sample_weight)
+
+    X, y = make_newsvendor(100, random_state=0)
+    weight = np.random.default_rng(0).uniform(1, 2, 100)
+    model = DFFRegressor(Spy(), NewsvendorProblem(9, 1), cv=4, **QUICK)
+    model.fit(X, y, sample_weight=weight)
+    assert_array_equal(seen[0], weight)
+    assert [len(each) for each in seen[1:]] == [75] * 4
+    assert set(np.concatenate(seen[1:])) == set(weight)
+    heavy = np.where(y > np.median(y), 20.0, 1.0)
+    steps = {"epsilon": 1.0, "min_gain": 0, **QUICK, "max_iter": 60}
+    light = DFFRegressor(FrozenEstimator(model.estimator_), NewsvendorProblem(1, 1), **steps)
+    up = clone(light).fit(X, y, sample_weight=heavy).corrector_
+    down = clone(light).fit(X, y, sample_weight=1 / heavy).corrector_
+    inputs = np.column_stack([X, model.estimator_.predict(X)])
+    assert up.predict(inputs).mean() > down.predict(inputs).mean()
+
+
+def test_copies_of_a_row_share_a_fold():
+    X, y = make_newsvendor(60, random_state=0)
+    tree = RandomForestRegressor(1, bootstrap=False, random_state=0)
+    model = DFFRegressor(tree, NewsvendorProblem(9, 1), **QUICK)
+    model.fit(np.tile(X, (5, 1)), np.tile(y, 5))  # a leak would make this tree look perfect
+    assert model.held_out_regret_.backbone > 1
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_does_not():
+    X, y = make_newsvendor(150, random_state=0)
+    model = DFFRegressor(LinearRegression(), NewsvendorProblem(9, 1), **QUICK)
+    first = clone(model).fit(X, y).predict(X)
+    assert_array_equal(clone(model).fit(X, y).predict(X), first)
+    assert (clone(model).set_params(random_state=1).fit(X, y).predict(X) != first).any()
+
+
+# -- it composes -----------------------------------------------------------------------
+
+
+def test_over_and_inside_a_pipeline_and_a_search():
+    X, y = make_newsvendor(150, random_state=0)
+    problem = NewsvendorProblem(9, 1)
+    over = DFFRegressor(make_pipeline(StandardScaler(), Ridge()), problem, **QUICK).fit(X, y)
+    inside = make_pipeline(StandardScaler(), DFFRegressor(Ridge(), problem, **QUICK)).fit(X, y)
+    assert_allclose(over.predict_backbone(X), inside[-1].predict_backbone(inside[0].transform(X)))
+    search = GridSearchCV(
+        DFFRegressor(Ridge(), problem, **QUICK),
+        {"epsilon": [0.0, 0.5], "estimator__alpha": [0.1, 10.0]},
+        cv=3,
+    ).fit(X, y)
+    assert search.best_params_["epsilon"] == 0.5
+
+
+def test_a_table_with_text():
+    X, y = make_newsvendor(150, random_state=0)
+    frame = pd.DataFrame(X, columns=[f"f{j}" for j in range(X.shape[1])])
+    frame["day"] = np.where(np.arange(150) % 7 < 5, "weekday", "weekend")
+    encode = make_column_transformer((OneHotEncoder(), ["day"]), remainder="passthrough")
+    backbone = make_pipeline(encode, LinearRegression())
+    problem = NewsvendorProblem(9, 1)
+    with pytest.raises(ValueError, match='Use inputs="predictions"'):
+        DFFRegressor(backbone, problem, **QUICK).fit(frame, y)
+    model = DFFRegressor(backbone, problem, inputs="predictions", **QUICK).fit(frame, y)
+    assert list(model.feature_names_in_) == list(frame.columns)
+    assert model.decide(frame).shape == (150,)
+    # One prediction, one correction.
+    order = np.argsort(model.predict_backbone(frame))
+    assert model.corrector_.n_features_in_ == 1
+    assert np.isfinite(model.predict(frame)[order]).all()
+    frame["day"] = frame["day"].astype(object)
+    again = clone(model).fit(frame, y)
+    assert_array_equal(again.predict(frame), model.predict(frame))
+
+
+def test_the_correction_sees_what_it_is_told_to():
+    X, y = make_newsvendor(150, random_state=0)
+    inputs = np.column_stack([X, np.full(150, 5.0)])
+    moved = np.column_stack([X, np.linspace(4, 6, 150)])
+    for name, same in (("X", True), ("both", False)):
+        model = DFFRegressor(LinearRegression(), NewsvendorProblem(9, 1), inputs=name, **QUICK)
+        net = model.fit(X, y).corrector_
+        factors = [net.predict(each)[:, 0] / each[:, -1] for each in (inputs, moved)]
+        assert np.allclose(*factors) is same
+
+
+@pytest.mark.parametrize(
+    "setting",
+    [
+        {"loss": RegretLoss()},
+        {"loss": PerturbedFenchelYoungLoss()},
+        {"loss": SquaredErrorLoss()},
+        {"ambiguity_set": KLBall(0.1)},
+        {"ambiguity_set": CVaR(0.8)},
+        {"ambiguity_set": WassersteinBall(0.05), "nominal_weight": 0.5},
+    ],
+    ids=str,
+)
+def test_losses_and_ambiguity_sets(setting):
+    problem, make = TASKS["paths"]
+    X, y = make(100, 0)
+    model = DFFRegressor(LinearRegression(), problem, epsilon=0.3, **setting, **QUICK).fit(X, y)
+    model.fell_back_ = False
+    before, after = model.predict_backbone(X), model.predict(X)
+    assert (np.abs(after - before) <= 0.3 * np.abs(before) + 1e-12).all()
+    assert (after != before).any() == (model.corrector_.best_epoch_ > 0)
+
+
+def test_a_frozen_backbone_is_not_fitted():
+    X, y = make_newsvendor(200, random_state=0)
+    X_new, y_new = make_newsvendor(200, random_state=1)
+    forest = RandomForestRegressor(10, random_state=0).fit(X, y)
+    model = DFFRegressor(FrozenEstimator(forest), NewsvendorProblem(9, 1), **QUICK)
+    model.fit(X_new, y_new)
+    assert_array_equal(model.predict_backbone(X_new), forest.predict(X_new))
+
+
+def test_splitters():
+    X, y = make_newsvendor(120, random_state=0)
+    model = DFFRegressor(LinearRegression(), NewsvendorProblem(9, 1), **QUICK)
+    clone(model).set_params(cv=KFold(3)).fit(X, y)
+    # Rows that are never held out have no prediction to learn from.
+    ordered = clone(model).set_params(cv=TimeSeriesSplit(5)).fit(X, y)
+    rest = np.concatenate([np.arange(20 * k) for k in range(1, 2)])
+    without = LinearRegression().fit(X[rest], y[rest]).predict(X[20:40])
+    inputs = ordered._cross_fitted(X, y, np.ones(120), {}, 0).X
+    assert len(inputs) == 100
+    assert_allclose(inputs[:20, -1], without)
+    with pytest.raises(ValueError, match=r"holds out row .* more than once"):
+        clone(model).set_params(cv=ShuffleSplit(5, random_state=0)).fit(X, y)
+
+
+def test_given_held_out_rows():
+    X, y = make_newsvendor(200, random_state=0)
+    X_val, y_val = make_newsvendor(300, random_state=1)
+    problem = NewsvendorProblem(9, 1)
+    model = DFFRegressor(LinearRegression(), problem, **QUICK).fit(X, y, X_val=X_val, y_val=y_val)
+    paid = problem.cost(problem.solve(model.predict_backbone(X_val)), y_val).mean()
+    assert model.held_out_regret_.backbone == pytest.approx(paid)
+    assert model.held_out_regret_.corrected == pytest.approx(
+        problem.cost(problem.solve(model.predict(X_val)), y_val).mean()
+    )
+    with pytest.raises(ValueError, match="Give both X_val and y_val"):
+        clone(model).fit(X, y, X_val=X_val)
+    with pytest.raises(ValueError, match="sample_weight_val was given without"):
+        clone(model).fit(X, y, sample_weight_val=np.ones(5))
+    with pytest.raises(ValueError, match="X_val has 300 rows and y_val has 10"):
+        clone(model).fit(X, y, X_val=X_val, y_val=y_val[:10])
+
+
+def test_metadata_is_routed():
+    X, y = make_newsvendor(100, random_state=0)
+    weight = np.random.default_rng(0).uniform(1, 2, 100)
+    with sklearn.config_context(enable_metadata_routing=True):
+        backbone = make_pipeline(
+            StandardScaler().set_fit_request(sample_weight=True),
+            Ridge().set_fit_request(sample_weight=True),
+        )
+        model = DFFRegressor(backbone, NewsvendorProblem(9, 1), **QUICK)
+        model.fit(X, y, sample_weight=weight)
+        alone = clone(backbone).fit(X, y, sample_weight=weight)
+        assert_array_equal(model.predict_backbone(X), alone.predict(X))
+
+
+def test_several_outputs_over_a_backbone_of_one():
+    problem, make = TASKS["portfolio"]
+    X, y = make(100, 0)
+    model = DFFRegressor(HistGradientBoostingRegressor(max_iter=3), problem, **QUICK).fit(X, y)
+    assert model.predict(X).shape == y.shape
+    one = DFFRegressor(LinearRegression(), NewsvendorProblem(9, 1), **QUICK)
+    target = np.abs(y[:, :1])
+    assert one.fit(X, target).predict(X).shape == (100, 1)
+    assert one.fit(X, target[:, 0]).predict(X).shape == (100,)
+
+
+# -- clear errors ----------------------------------------------------------------------
+
+
+class Constant(RegressorMixin, BaseEstimator):
+    """Predicts what it is told to."""
+
+    def __init__(self, value=0.0, width=None):
+        self.value, self.width = value, width
+
+    def fit(self, X, y, sample_weight=None):
+        self.n_features_in_ = X.shape[1]
+        return self
+
+    def predict(self, X):
+        return np.full(len(X) if self.width is None else (len(X), self.width), self.value)
+
+
+def test_a_backbone_of_another_width():
+    X, y = make_newsvendor(50, random_state=0)
+    with pytest.raises(ValueError, match="a Constant, predicts 3 numbers per row, but y has 1 col"):
+        DFFRegressor(Constant(1.0, 3), NewsvendorProblem(9, 1)).fit(X, y)
+    with pytest.raises(ValueError, match="a Constant, predicts nan at row 0, column 0"):
+        DFFRegressor(Constant(np.nan), NewsvendorProblem(9, 1)).fit(X, y)
+
+
+def test_predictions_of_0_cannot_be_multiplied():
+    X, y = make_newsvendor(50, random_state=0)
+    model = DFFRegressor(Constant(0.0), NewsvendorProblem(9, 1), **QUICK)
+    with pytest.warns(UserWarning, match="100% of the backbone's predictions are exactly 0"):
+        model.fit(X, y)
+    assert model.fell_back_
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.set_params(trust_region="absolute").fit(X, y)
+    assert not model.fell_back_
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"epsilon": 1.5}, r"'epsilon' parameter .* in the range \[0.0, 1.0\]"),
+        ({"epsilon": -0.1}, "'epsilon' parameter"),
+        ({"trust_region": "wide"}, "'trust_region' parameter"),
+        ({"inputs": "y"}, "'inputs' parameter"),
+        ({"min_gain": -1}, "'min_gain' parameter"),
+        ({"cv": "all"}, "'cv' parameter"),
+    ],
+)
+def test_bad_parameters(params, message):
+    X, y = make_newsvendor(50, random_state=0)
+    with pytest.raises(ValueError, match=message):
+        DFFRegressor(LinearRegression(), NewsvendorProblem(9, 1), **params).fit(X, y)
+
+
+def test_bad_data():
+    X, y = make_newsvendor(50, random_state=0)
+    model = DFFRegressor(LinearRegression(), NewsvendorProblem(9, 1))
+    with pytest.raises(ValueError, match="y is a negative demand at row 3"):
+        model.fit(X, np.where(np.arange(50) == 3, -1.0, y))
+    with pytest.raises(ValueError, match="at least 2 distinct rows"):
+        model.fit(X[:1], y[:1])
+    with pytest.raises(ValueError, match=r"but Lone\.fit does not take it"):
+        DFFRegressor(Lone(), NewsvendorProblem(9, 1)).fit(X, y, sample_weight=np.ones(50))
+
+
+class Lone(LinearRegression):
+    """Takes no weights."""
+
+    def fit(self, X, y):
+        return super().fit(X, y)
