@@ -270,17 +270,20 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         FloatingPointError
             If the loss becomes NaN or infinite.
         """
-        X, y = indexable(_dense(X), self._validate_target(y))
+        target: np.ndarray = self._validate_target(y)
+        X, _ = indexable(_dense(X), target)
         problem = self._resolve_problem()
-        problem.check_parameters(y)
+        problem.check_parameters(target)
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)
-        weight = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
+        weight = _check_sample_weight(
+            sample_weight, target, dtype=np.float64, ensure_non_negative=True
+        )
         seed = root_seed(self.random_state)
-        params = self._fit_wrapped(X, y, sample_weight, fit_params)
-        self._target_ndim, self._n_outputs = y.ndim, as_rows(y, "y").shape[1]
+        params = self._fit_wrapped(X, target, sample_weight, fit_params)
+        self._target_ndim, self._n_outputs = target.ndim, as_rows(target, "y").shape[1]
 
-        rows = self._cross_fitted(X, y, weight, params, seed)
+        rows = self._cross_fitted(X, target, weight, params, seed)
         errors = rows.y - rows.X[:, -self._n_outputs :]
         self.residual_scale_ = Scale.of(errors, rows.weight, of_constant=0.0).scale
         train, valid = self._split(rows, X_val, y_val, sample_weight_val, seed)
