@@ -1,7 +1,13 @@
 """Displays: pictures of decisions and what they cost. Matplotlib is imported when drawn."""
 
+from .bias_correction import BiasCorrectionDisplay
 from .decision import DecisionDisplay
 from .radius_curve import RadiusCurveDisplay
 from .worst_case import WorstCaseDisplay
 
-__all__ = ["DecisionDisplay", "RadiusCurveDisplay", "WorstCaseDisplay"]
+__all__ = [
+    "BiasCorrectionDisplay",
+    "DecisionDisplay",
+    "RadiusCurveDisplay",
+    "WorstCaseDisplay",
+]

@@ -9,9 +9,14 @@ mpl.use("Agg")
 from matplotlib import pyplot as plt
 from sklearn.linear_model import LinearRegression
 
-from dfl_sklearn import DiffusionDRODFLRegressor, TwoStageRegressor
+from dfl_sklearn import DFFRegressor, DiffusionDRODFLRegressor, TwoStageRegressor
 from dfl_sklearn.datasets import make_newsvendor
-from dfl_sklearn.inspection import DecisionDisplay, RadiusCurveDisplay, WorstCaseDisplay
+from dfl_sklearn.inspection import (
+    BiasCorrectionDisplay,
+    DecisionDisplay,
+    RadiusCurveDisplay,
+    WorstCaseDisplay,
+)
 from dfl_sklearn.metrics import decision_cost
 from dfl_sklearn.problems import NewsvendorProblem
 from dfl_sklearn.robust import DiffusionGenerator, TiltedSearch
@@ -97,3 +102,35 @@ def test_radius_curve_is_the_cost_of_each_fit(data):
     ]
     np.testing.assert_allclose(display.costs["training rows"], expected)
     np.testing.assert_allclose(display.ax_.lines[0].get_ydata(), expected)
+
+
+@pytest.mark.parametrize("trust_region", ["relative", "absolute"])
+def test_corrections_and_what_they_did(data, trust_region):
+    X, y = data
+    model = DFFRegressor(
+        LinearRegression(), PROBLEM, trust_region=trust_region, max_iter=20, random_state=0
+    ).fit(X, y)
+    display = BiasCorrectionDisplay.from_estimator(model, X, y)
+    np.testing.assert_array_equal(display.backbone, model.predict_backbone(X))
+    np.testing.assert_allclose(display.backbone + display.correction, model.predict(X))
+    np.testing.assert_array_equal(display.radius, model.trust_radius(X))
+    change = decision_cost(y, model.predict(X), problem=PROBLEM) - decision_cost(
+        y, model.predict_backbone(X), problem=PROBLEM
+    )
+    assert display.regret_change.mean() == pytest.approx(change)
+    offsets = display.axes_[1].collections[0].get_offsets()
+    np.testing.assert_allclose(offsets[:, 0], display.correction / display.radius)
+    np.testing.assert_allclose(offsets[:, 1], display.regret_change)
+    again = display.plot(ax=plt.subplots(1, 2)[1], color="red")
+    assert again.axes_[0].collections[1].get_facecolor()[0][0] == 1.0
+
+
+def test_what_cannot_be_drawn_as_a_correction(data):
+    X, y = data
+    two_stage = TwoStageRegressor(LinearRegression(), PROBLEM).fit(X, y)
+    with pytest.raises(ValueError, match="A TwoStageRegressor corrects nothing"):
+        BiasCorrectionDisplay.from_estimator(two_stage, X, y)
+    model = DFFRegressor(LinearRegression(), PROBLEM, epsilon=0).fit(X, y)
+    with pytest.raises(ValueError, match="column=1, but y has 1 columns"):
+        BiasCorrectionDisplay.from_estimator(model, X, y, column=1)
+    assert not BiasCorrectionDisplay.from_estimator(model, X, y).correction.any()
