@@ -37,12 +37,11 @@ RESULTS = Path(__file__).parent / "results"
 N_ITEMS, N_TARGETS = 100, 500
 KS = (5, 10, 20)
 TASKS = {
-    "budget, 10 features": (make_budget_allocation, 10, {"reach": 0.039}),
-    "budget, 500 features": (make_budget_allocation, 500, {"reach": 0.039}),
+    "budget allocation": (make_budget_allocation, 10, {"reach": 0.039}),
     "recommendation": (make_recommendation, 100, {"cast": 1.64}),
 }
 PUBLISHED = {
-    "budget": {
+    "budget allocation": {
         "decision-focused, one layer": (49.18, 72.62, 98.95),
         "decision-focused, two layers": (44.35, 67.64, 93.59),
         "two-stage, one layer": (32.13, 45.63, 61.88),
@@ -181,7 +180,7 @@ def table(results):
         for way in WAYS:
             each = of_task[of_task["way"] == way]
             cells = [interval(each.loc[each["k"] == k, "value"]) for k in KS]
-            published = PUBLISHED[task.split(",")[0]].get(way.replace(" as published", ""), ())
+            published = PUBLISHED[task].get(way.replace(" as published", ""), ())
             lines.append(
                 f"| {way} | "
                 + " | ".join(f"{mean:.2f} ± {half:.2f}" for mean, half in cells)

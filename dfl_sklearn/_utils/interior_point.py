@@ -242,7 +242,8 @@ class _Iterate(NamedTuple):
 
     Slacks and multipliers (B, N) are those of the lower bounds, the upper bounds and the rows of G,
     one after the other. `residual` is by how much the slacks differ from what z leaves: carried
-    along, as slacks near 0 cannot be recovered by subtraction.
+    along, as slacks near 0 cannot be recovered by subtraction. `force` (B, n) is the dual residual,
+    kept because much is asked of it.
     """
 
     qp: QuadraticPrograms
@@ -253,13 +254,14 @@ class _Iterate(NamedTuple):
     slack: torch.Tensor
     dual: torch.Tensor
     residual: torch.Tensor
+    force: torch.Tensor
 
     @classmethod
     def start(cls, qp: QuadraticPrograms, c: torch.Tensor, unit: torch.Tensor) -> "_Iterate":
         """Solve for the least squares of the slacks, and move what is negative inside."""
         n_rows = len(c)
         ones = c.new_ones((n_rows, qp.n_pairs))
-        blank = cls(qp, c, unit, c, c, ones, ones, ones)
+        blank = cls(qp, c, unit, c, c, ones, ones, ones, c)
         right = -c
         right = right.index_add(1, qp.below, qp.lower.expand(n_rows, -1))
         right = right.index_add(1, qp.above, qp.upper.expand(n_rows, -1))
@@ -273,7 +275,8 @@ class _Iterate(NamedTuple):
                 values = torch.where(worst < -1e-8, values, values + 1.0 + worst)
             shifted.append(values)
         slack, dual = shifted
-        return cls(qp, c, unit, z, v[:, : len(qp.b)], slack, dual, slack - distance)
+        first = cls(qp, c, unit, z, v[:, : len(qp.b)], slack, dual, slack - distance, c)
+        return first.with_force()
 
     def subset(self, kept: torch.Tensor) -> "_Iterate":
         """Return the rows kept."""
@@ -318,12 +321,12 @@ class _Iterate(NamedTuple):
         # Near the end factors are ill-conditioned, and one refinement is not enough.
         n_refinements = 1 if float(gap.min()) > _EARLY else _N_REFINEMENTS
         step = self._direction(factor, target, n_refinements)
-        moved = self._moved(step, self._room(step, _FRACTION))
+        moved = self._moved(step, self._room(step, _FRACTION)).with_force()
         # Rarely the correction overshoots, and steps go round in circles. Without it they do not.
         astray = moved.gap() >= _LEAST_PROGRESS * gap[:, 0]
         if astray.any():
             step = self._direction(factor, _SAFE_CENTRING * gap - product)
-            careful = self._moved(step, self._room(step, _FRACTION))
+            careful = self._moved(step, self._room(step, _FRACTION)).with_force()
             moved = careful.where(astray, moved)
         return moved
 
@@ -341,11 +344,12 @@ class _Iterate(NamedTuple):
 
     def dual_error(self) -> torch.Tensor:
         """Return the largest entry (B,) of the dual residual."""
-        return _largest(self._dual_residual())
+        return _largest(self.force)
 
-    def _dual_residual(self) -> torch.Tensor:
+    def with_force(self) -> "_Iterate":
+        """Return the same point with its dual residual."""
         force = self.unit * self.qp.times_quadratic(self.z) + self.c + self.equal @ self.qp.A
-        return force + self._spread(self.dual)
+        return self._replace(force=force + self._spread(self.dual))
 
     def gap(self) -> torch.Tensor:
         """Return the mean complementarity (B,)."""
@@ -361,7 +365,7 @@ class _Iterate(NamedTuple):
         n_bounds = len(qp.below) + len(qp.above)
         pull = (target + self.dual * self.residual) / self.slack
         in_bounds = torch.cat([pull[:, :n_bounds], torch.zeros_like(pull[:, n_bounds:])], dim=1)
-        right = -self._dual_residual() - self._spread(in_bounds)
+        right = -self.force - self._spread(in_bounds)
         rows = torch.cat(
             [
                 qp.b - self.z @ qp.A.T,
