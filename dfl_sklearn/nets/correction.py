@@ -31,7 +31,7 @@ class BiasCorrection(MLPPredictor):
         What the input is standardised with for the perceptron; None is 0 and 1.
     sees_predictions : bool, default=True
         Whether the perceptron sees the predictions, or the features alone.
-    hidden_layer_sizes : sequence of int, default=(32, 32, 32)
+    hidden_layer_sizes : sequence of int, default=(16,)
         Widths of the hidden layers.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers.
@@ -51,7 +51,7 @@ class BiasCorrection(MLPPredictor):
         mean: Sequence[float] | np.ndarray | None = None,
         scale: Sequence[float] | np.ndarray | None = None,
         sees_predictions: bool = True,
-        hidden_layer_sizes: Sequence[int] = (32, 32, 32),
+        hidden_layer_sizes: Sequence[int] = (16,),
         activation: str = "relu",
     ) -> None:
         super().__init__(hidden_layer_sizes, activation)
