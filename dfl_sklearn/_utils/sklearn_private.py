@@ -10,6 +10,7 @@ from sklearn.utils.validation import (
     _check_feature_names_in,
     _check_method_params,
     _check_sample_weight,
+    _num_samples,
 )
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "_check_method_params",
     "_check_sample_weight",
     "_fit_context",
+    "_num_samples",
     "_routing_enabled",
 ]

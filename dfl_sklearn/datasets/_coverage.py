@@ -70,7 +70,8 @@ def make_budget_allocation(
     n_features : int, default=10
         Features per channel.
     reach : float, default=0.1
-        r, about the share of the customers that a channel is connected to, in (0, 1].
+        r, in (0, 1]: about the share of the customers that a channel is connected to where it is
+        small, and more than it elsewhere, since no chance exceeds 1.
     shift : None, str or mapping of str to float, default=None
         How the law differs from the nominal one.
 
@@ -179,7 +180,8 @@ def make_recommendation(
     n_users : int, default=30
         Features per film.
     cast : float, default=2
-        m, about the mean number of actors in a film, positive.
+        m, positive: about the mean number of actors in a film, and more than it where that is
+        not small beside `n_actors`.
     shift : None, str or mapping of str to float, default=None
         How the law differs from the nominal one.
 

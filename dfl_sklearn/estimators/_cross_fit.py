@@ -6,9 +6,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.model_selection import check_cv
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils import _safe_indexing
 
-from .._utils.sklearn_private import _check_method_params
+from .._utils.sklearn_private import _check_method_params, _num_samples
 
 Splits = list[tuple[np.ndarray, np.ndarray]]
 """Rows to fit on and rows to predict, for each fold."""
@@ -38,32 +39,46 @@ def out_of_fold(
 
 def predicted(model: Any, X: Any, n_outputs: int) -> np.ndarray:
     """Return finite predictions (n, d) of a fitted model, or say what is wrong with them."""
-    prediction = np.asarray(model.predict(X))
-    rows = prediction.reshape(len(prediction), -1)
-    if rows.shape[1] != n_outputs:
-        raise ValueError(
-            f"The backbone, a {type(model).__name__}, predicts {rows.shape[1]} numbers per row, "
-            f"but y has {n_outputs} column{'s' if n_outputs != 1 else ''}."
+    prediction, n_rows = np.asarray(model.predict(X)), _num_samples(X)
+    inner = model.estimator if isinstance(model, MultiOutputRegressor) else model
+    name = f"The backbone, a {type(inner).__name__},"
+    shapes = [(n_rows, n_outputs), *([(n_rows,)] if n_outputs == 1 else [])]
+    if prediction.shape not in shapes:
+        hint = (
+            "It was fitted once for each column of y: one that predicts all of them has to say so "
+            "by its tag target_tags.multi_output."
+            if isinstance(model, MultiOutputRegressor)
+            else "It must predict one number for each column of y."
         )
+        raise ValueError(
+            f"{name} predicts shape {prediction.shape} for {n_rows} rows, but y has {n_outputs} "
+            f"column{'s' if n_outputs != 1 else ''}. {hint}"
+        )
+    rows = prediction.reshape(n_rows, n_outputs)
     if not np.isfinite(rows).all():
         i, j = np.argwhere(~np.isfinite(rows))[0]
-        raise ValueError(
-            f"The backbone, a {type(model).__name__}, predicts {rows[i, j]} at row {i}, column {j} "
-            f"of those it was given."
-        )
+        raise ValueError(f"{name} predicts {rows[i, j]} at row {i}, column {j} of those given.")
     return rows
 
 
 def random_splits(
-    X: Any, y: np.ndarray, weight: np.ndarray, n_folds: int, rng: np.random.Generator
+    code: np.ndarray, weight: np.ndarray, n_folds: int, rng: np.random.Generator
 ) -> Splits:
     """Return random folds in which copies of a row stand together; weights of 0 are in none.
 
     They are drawn over distinct rows in sorted order, so that neither copies nor the order of rows
     make a difference.
+
+    Parameters
+    ----------
+    code : ndarray of shape (n,)
+        Numbers of the distinct rows in sorted order, equal for copies; see :func:`row_codes`.
+    weight : ndarray of shape (n,)
+    n_folds : int
+    rng : numpy.random.Generator
     """
-    kept = np.flatnonzero(weight > 0)
-    _, distinct = np.unique(_codes(X, y)[kept], axis=0, return_inverse=True)
+    kept, everywhere = np.flatnonzero(weight > 0), np.flatnonzero(~(weight > 0))
+    _, distinct = np.unique(code[kept], return_inverse=True)
     n_distinct = int(distinct.max(initial=-1)) + 1
     if n_distinct < 2:
         raise ValueError(
@@ -71,8 +86,7 @@ def random_splits(
             f"rows, got n_samples={n_distinct}."
         )
     n_folds = min(n_folds, n_distinct)
-    fold = (rng.permutation(n_distinct) % n_folds)[distinct.ravel()]
-    everywhere = np.flatnonzero(~(weight > 0))
+    fold = (rng.permutation(n_distinct) % n_folds)[distinct]
     return [
         (np.sort(np.concatenate([kept[fold != k], everywhere])), kept[fold == k])
         for k in range(n_folds)
@@ -80,24 +94,45 @@ def random_splits(
 
 
 def given_splits(cv: Any, X: Any, y: np.ndarray) -> Splits:
-    """Return the splits of a splitter that predicts each row at most once."""
-    splits = [(np.asarray(rest), np.asarray(held)) for rest, held in check_cv(cv).split(X, y)]
+    """Return the splits of a splitter that predicts each row at most once, from other rows."""
+    rows = np.arange(len(y))
+    splits = [(rows[rest], rows[held]) for rest, held in check_cv(cv).split(X, y)]
     times = np.zeros(len(y), dtype=int)
-    for _, held in splits:
+    for number, (rest, held) in enumerate(splits):
+        seen = np.intersect1d(rest, held)
+        if len(seen):
+            raise ValueError(
+                f"Split {number} of cv fits on row {seen[0]} and holds it out: a prediction of a "
+                "row that was fitted on says nothing."
+            )
         times[held] += 1
     if (times > 1).any():
         raise ValueError(
             f"cv holds out row {int((times > 1).argmax())} more than once; it must have one "
             "prediction. Use a splitter that holds out each row at most once."
         )
-    if not times.any():
-        raise ValueError("cv holds out no row.")
     return splits
 
 
-def _codes(X: Any, y: np.ndarray) -> np.ndarray:
-    """Return numbers that are equal in equal rows and sort as the rows do."""
-    frame = pd.DataFrame(X if hasattr(X, "columns") else np.asarray(X))
-    columns = [pd.factorize(column, sort=True)[0] for _, column in frame.items()]
+def fold_of(splits: Splits, n_rows: int) -> np.ndarray:
+    """Return the number (n,) of the split that predicts each row, -1 where none does."""
+    fold = np.full(n_rows, -1)
+    for number, (_, held) in enumerate(splits):
+        fold[held] = number
+    return fold
+
+
+def row_codes(X: Any, y: np.ndarray) -> np.ndarray:
+    """Return numbers (n,) that are equal in equal rows and sort as the rows do.
+
+    Rows of what cannot be compared (dictionaries, say) are taken as distinct, in their order.
+    """
+    if not hasattr(X, "columns"):
+        X = np.asarray(X)
+        X = X.reshape(len(X), -1)
+    try:
+        columns = [pd.factorize(each, sort=True)[0] for _, each in pd.DataFrame(X).items()]
+    except TypeError:
+        return np.arange(len(y))
     columns += [np.unique(each, return_inverse=True)[1] for each in y.reshape(len(y), -1).T]
-    return np.stack(columns, axis=1)
+    return np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)[1].ravel()

@@ -1,11 +1,13 @@
 """What meta-estimators share: fitting any regressor as scikit-learn would."""
 
+from inspect import Parameter, signature
 from typing import Any
 
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, MetaEstimatorMixin, clone
 from sklearn.frozen import FrozenEstimator
 from sklearn.multioutput import MultiOutputRegressor
+from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import (
@@ -42,7 +44,7 @@ class WrappingMixin(MetaEstimatorMixin):
             fit_params = {**fit_params, "sample_weight": sample_weight}
         if _routing_enabled():
             return process_routing(self, "fit", **fit_params).estimator.fit
-        if sample_weight is not None and not has_fit_parameter(self.estimator, "sample_weight"):
+        if sample_weight is not None and not _takes_weights(self.estimator):
             raise ValueError(
                 f"sample_weight was given, but {type(self.estimator).__name__}.fit does not "
                 "take it. (Weights for a step of a Pipeline are routed with "
@@ -53,6 +55,8 @@ class WrappingMixin(MetaEstimatorMixin):
     def _unfitted(self, y: Any) -> Any:
         """Return a clone of the wrapped regressor; one per output where it predicts only one."""
         estimator = clone(self.estimator)
+        if isinstance(estimator, FrozenEstimator):
+            return estimator
         if y.ndim == 2 and not get_tags(estimator).target_tags.multi_output:
             return MultiOutputRegressor(estimator)
         return estimator
@@ -87,3 +91,12 @@ class WrappingMixin(MetaEstimatorMixin):
         )
         tags.non_deterministic = inner.non_deterministic
         return tags
+
+
+def _takes_weights(estimator: Any) -> bool:
+    """Return whether `fit` takes sample weights, itself or for what it wraps."""
+    if has_fit_parameter(estimator, "sample_weight"):
+        return True
+    kinds = [each.kind for each in signature(estimator.fit).parameters.values()]
+    # A Pipeline does not know which of its steps they are for.
+    return Parameter.VAR_KEYWORD in kinds and not isinstance(estimator, Pipeline)

@@ -12,6 +12,7 @@ from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import Bunch, Tags, indexable
+from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._utils.canonical import CanonicalRows, canonical_rows
@@ -24,12 +25,20 @@ from .._utils.sklearn_private import (
     StrOptions,
     _check_sample_weight,
     _fit_context,
+    _num_samples,
 )
 from ..losses.base import DecisionLoss
 from ..nets.correction import BiasCorrection
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
-from ._cross_fit import given_splits, out_of_fold, predicted, random_splits
+from ._cross_fit import (
+    fold_of,
+    given_splits,
+    out_of_fold,
+    predicted,
+    random_splits,
+    row_codes,
+)
 from ._mixin import DecisionRegressorMixin
 from ._scaling import Scale
 from ._wrapping import WrappingMixin
@@ -60,7 +69,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         around 0, which no factor can move.
     inputs : {"both", "X", "predictions"}, default="both"
         What the correction depends on. "predictions" lets X be anything that the backbone takes,
-        for example a table with text.
+        for example a table with text (or a list of dictionaries, whose copies are then taken for
+        different rows).
     loss : DecisionLoss, default=None
         The loss of a row. None is :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear
         in the decision, and else :class:`~dfl_sklearn.losses.RegretLoss`.
@@ -72,7 +82,9 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     cv : int or splitter, default=5
         Folds of the cross-fitted predictions; a number is random folds. A splitter may leave rows
         in no fold, as :class:`sklearn.model_selection.TimeSeriesSplit` does with the first ones:
-        the correction does not learn from these. A frozen backbone is not fitted, and has none.
+        the correction does not learn from these. For groups give the splits themselves,
+        ``list(GroupKFold().split(X, y, groups))``, and `X_val` of other groups to `fit`. A frozen
+        backbone is not fitted, and has none.
     min_gain : float, default=1.0
         How many standard errors (of the paired differences on held-out rows) the regret must have
         fallen for the correction to be used.
@@ -103,7 +115,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         The backbone, fitted on all rows.
     corrector_ : DFLRegressor
         The trained correction, of features and predictions side by side. With ``epsilon=0`` there
-        is none.
+        is none, nor are there `held_out_regret_` and `residual_scale_`.
     fell_back_ : bool
         Whether predictions are the backbone's own, because correcting them did not help on the
         held-out rows (or ``epsilon=0``).
@@ -271,31 +283,13 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         FloatingPointError
             If the loss becomes NaN or infinite.
         """
-        target: np.ndarray = self._validate_target(y)
-        X, _ = indexable(_dense(X), target)
-        problem = self._resolve_problem()
-        problem.check_parameters(target)
-        if sample_weight is not None:
-            sample_weight = np.asarray(sample_weight)
-        weight = _check_sample_weight(
-            sample_weight, target, dtype=np.float64, ensure_non_negative=True
-        )
-        seed = root_seed(self.random_state)
-        params = self._fit_wrapped(X, target, sample_weight, fit_params)
-        self._target_ndim, self._n_outputs = target.ndim, as_rows(target, "y").shape[1]
-
-        rows = self._cross_fitted(X, target, weight, params, seed)
-        errors = rows.y - rows.X[:, -self._n_outputs :]
-        self.residual_scale_ = Scale.of(errors, rows.weight, of_constant=0.0).scale
-        train, valid = self._split(rows, X_val, y_val, sample_weight_val, seed)
-        self.__dict__.pop("corrector_", None)
-        if self.epsilon > 0:
-            self._warn_of_zeros(train)
-            self.corrector_ = self._corrector(train, seed).fit(
-                train.X, train.y, train.weight, valid.X, valid.y, valid.weight
-            )
-        self.n_iter_ = self.corrector_.n_iter_ if self.epsilon > 0 else 0
-        self._compare(problem, valid)
+        before = dict(self.__dict__)
+        try:
+            self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), fit_params)
+        except BaseException:  # a fit that fails leaves the last model whole
+            self.__dict__.clear()
+            self.__dict__.update(before)
+            raise
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -356,36 +350,112 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         ndarray of shape (n,) or (n, d)
         """
         backbone = self.predict_backbone(X)
-        if self.trust_region == "relative":
+        if self.trust_region == "relative" or self.epsilon == 0:
             return self.epsilon * np.abs(backbone)
         size = self.residual_scale_[0] if self._target_ndim == 1 else self.residual_scale_
         return np.broadcast_to(self.epsilon * size, backbone.shape).copy()
 
     # -- the steps of fit --------------------------------------------------------------
 
+    def _fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None,
+        held_out: tuple[Any, Any, Any],
+        fit_params: dict[str, Any],
+    ) -> None:
+        target: np.ndarray = self._validate_target(y)
+        X, _ = indexable(_dense(X), target)
+        problem = self._resolve_problem()
+        problem.check_parameters(target)
+        if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight)
+        weight = _check_sample_weight(
+            sample_weight, target, dtype=np.float64, ensure_non_negative=True
+        )
+        held_out = self._checked_held_out(*held_out, n_outputs=as_rows(target, "y").shape[1])
+        seed = root_seed(self.random_state)
+        for name in ("corrector_", "held_out_regret_", "residual_scale_", "feature_names_in_"):
+            self.__dict__.pop(name, None)
+        self._columns = list(X.columns) if hasattr(X, "columns") else None
+        params = self._fit_wrapped(X, target, sample_weight, fit_params)
+        self._target_ndim, self._n_outputs = target.ndim, as_rows(target, "y").shape[1]
+        self.n_iter_, self.fell_back_ = 0, True
+        if self.epsilon == 0:
+            predicted(self.estimator_, X, self._n_outputs)  # or an error that says what is wrong
+            return
+
+        rows = self._cross_fitted(X, target, weight, params, seed)
+        errors = rows.y - rows.X[:, -self._n_outputs :]
+        self.residual_scale_ = Scale.of(errors, rows.weight, of_constant=0.0).scale
+        train, valid = self._split(rows, held_out, seed)
+        self._warn_of_zeros(train)
+        self.corrector_ = self._corrector(train, seed).fit(
+            train.X, train.y, train.weight, valid.X, valid.y, valid.weight
+        )
+        self.n_iter_ = self.corrector_.n_iter_
+        self._compare(problem, valid)
+
+    def _checked_held_out(
+        self, X: Any, y: Any, sample_weight: Any, n_outputs: int
+    ) -> tuple[Any, Any, Any]:
+        """Return held-out rows, y as (n, d), weights as (n,); or (None, None, None)."""
+        if (X is None) != (y is None):
+            raise ValueError("Give both X_val and y_val, or neither.")
+        if X is None:
+            if sample_weight is not None:
+                raise ValueError("sample_weight_val was given without X_val and y_val.")
+            return None, None, None
+        y = as_rows(self._validate_target(y), "y_val")
+        self._resolve_problem().check_parameters(y)
+        if y.shape[1] != n_outputs:
+            raise ValueError(f"y_val has {y.shape[1]} columns and y has {n_outputs}.")
+        if _num_samples(_dense(X)) != len(y):
+            raise ValueError(f"X_val has {_num_samples(X)} rows and y_val has {len(y)}.")
+        weight = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
+        return X, y, weight
+
     def _cross_fitted(
         self, X: Any, y: np.ndarray, weight: np.ndarray, params: dict[str, Any], seed: int
     ) -> CanonicalRows:
-        """Return features and out-of-fold predictions side by side, with y and weights."""
+        """Return distinct rows: features and out-of-fold predictions side by side, y, weights."""
+        code = row_codes(X, y)
         if isinstance(self.estimator, FrozenEstimator):
             found = predicted(self.estimator_, X, self._n_outputs)
+            fold = np.zeros(len(y), dtype=int)
         else:
             if isinstance(self.cv, Integral):
-                rng = named_rng(seed, "folds")
-                splits = random_splits(X, y, weight, int(self.cv), rng)
+                splits = random_splits(code, weight, int(self.cv), named_rng(seed, "folds"))
             else:
                 splits = given_splits(self.cv, X, y)
+            fold = fold_of(splits, len(y))
             found = out_of_fold(
                 lambda X, y, **params: self._unfitted(y).fit(X, y, **params), X, y, params, splits
             )
-        known = np.isfinite(found).all(axis=1) & (weight > 0)
-        inputs = self._stacked(X, np.where(known[:, None], found, 0.0))
-        return CanonicalRows(inputs[known], as_rows(y, "y")[known], weight[known])
+        known = np.flatnonzero((fold >= 0) & (weight > 0))
+        if not len(known):
+            raise ValueError("cv holds out no row of positive weight.")
+        # Copies in a fold are one row. Their predictions may differ in the last bit.
+        _, first, copy = np.unique(
+            np.stack([code, fold], axis=1)[known], axis=0, return_index=True, return_inverse=True
+        )
+        inputs = self._stacked(X, np.where(fold[:, None] >= 0, found, 0.0))
+        return CanonicalRows(
+            inputs[known][first],
+            as_rows(y, "y")[known][first],
+            np.bincount(copy.ravel(), weights=weight[known]),
+        )
 
     def _stacked(self, X: Any, predictions: np.ndarray) -> np.ndarray:
         """Return features, where they are an input, and predictions (n, d) side by side."""
         if self.inputs == "predictions":
             return predictions.astype(np.float64)
+        if self._columns is not None and hasattr(X, "columns"):
+            missing = [name for name in self._columns if name not in X.columns]
+            if missing:
+                raise ValueError(f"X lacks columns that the model was fitted on: {missing}.")
+            X = X[self._columns]  # a backbone may find its columns by name, wherever they stand
         try:
             features = check_array(X, dtype=np.float64)
         except (TypeError, ValueError) as error:
@@ -396,27 +466,14 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         return np.concatenate([features, predictions], axis=1)
 
     def _split(
-        self, rows: CanonicalRows, X_val: Any, y_val: Any, sample_weight_val: Any, seed: int
+        self, rows: CanonicalRows, held_out: tuple[Any, Any, Any], seed: int
     ) -> tuple[CanonicalRows, CanonicalRows]:
-        """Return canonical rows to train on and to compare on."""
-        train = canonical_rows(*rows)
-        if (X_val is None) != (y_val is None):
-            raise ValueError("Give both X_val and y_val, or neither.")
-        if X_val is None:
-            if sample_weight_val is not None:
-                raise ValueError("sample_weight_val was given without X_val and y_val.")
-            return hold_out(train, self.validation_fraction, named_rng(seed, "hold-out"))
-        y_val = as_rows(self._validate_target(y_val), "y_val")
-        self._resolve_problem().check_parameters(y_val)
-        if y_val.shape[1] != self._n_outputs:
-            raise ValueError(f"y_val has {y_val.shape[1]} columns and y has {self._n_outputs}.")
-        weight = _check_sample_weight(
-            sample_weight_val, y_val, dtype=np.float64, ensure_non_negative=True
-        )
-        inputs = self._stacked(X_val, predicted(self.estimator_, _dense(X_val), self._n_outputs))
-        if len(inputs) != len(y_val):
-            raise ValueError(f"X_val has {len(inputs)} rows and y_val has {len(y_val)}.")
-        return train, canonical_rows(inputs, y_val, weight)
+        """Return rows to train on and to compare on."""
+        X, y, weight = held_out
+        if X is None:
+            return hold_out(rows, self.validation_fraction, named_rng(seed, "hold-out"))
+        inputs = self._stacked(X, predicted(self.estimator_, X, self._n_outputs))
+        return rows, canonical_rows(inputs, y, weight)
 
     def _warn_of_zeros(self, train: CanonicalRows) -> None:
         """Say so where a factor cannot move a prediction."""
@@ -456,26 +513,30 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
 
     def _compare(self, problem: DecisionProblem, valid: CanonicalRows) -> None:
         """Decide on the held-out rows whether the correction is used."""
-        backbone = valid.X[:, -self._n_outputs :]
-        regret = problem.cost(problem.solve(backbone), valid.y) - problem.optimal_cost(valid.y)
-        gain = np.zeros(len(regret))
-        if hasattr(self, "corrector_"):
-            corrected = self.corrector_.predict(valid.X)
-            gain = problem.cost(problem.solve(backbone), valid.y) - problem.cost(
-                problem.solve(corrected), valid.y
-            )
+        backbone, corrected = valid.X[:, -self._n_outputs :], self.corrector_.predict(valid.X)
+        before, after = (
+            problem.cost(problem.solve(each), valid.y) for each in (backbone, corrected)
+        )
+        regret, gain = before - problem.optimal_cost(valid.y), before - after
         share = valid.weight / valid.weight.sum()
         mean = float(share @ gain)
         # Of a weighted mean, for as many rows as the weights amount to (Kish).
         n_effective = 1.0 / float((share**2).sum())
-        variance = float(share @ (gain - mean) ** 2)
-        error = float(np.sqrt(variance / max(n_effective - 1.0, 1.0)))
+        error = np.inf  # of a single row
+        if n_effective > 1.0 + 1e-9:
+            error = float(np.sqrt(share @ (gain - mean) ** 2 / (n_effective - 1.0)))
         self.held_out_regret_ = Bunch(
             backbone=float(share @ regret),
             corrected=float(share @ regret) - mean,
             standard_error=error,
         )
         self.fell_back_ = not mean > self.min_gain * error
+
+    # -- scikit-learn ------------------------------------------------------------------
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return the routing of `fit` metadata to the backbone; weights are used here as well."""
+        return super().get_metadata_routing().add_self_request(self)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

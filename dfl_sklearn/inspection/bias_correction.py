@@ -144,19 +144,22 @@ class BiasCorrectionDisplay:
         )
         if ax is None:
             _, ax = pyplot.subplots(1, 2, figsize=(9, 3.6), layout="constrained")
-        left, right = self.axes_ = np.asarray(ax, dtype=object).ravel()
+        self.axes_ = np.asarray(ax, dtype=object).ravel()
+        if len(self.axes_) != 2:
+            raise ValueError(f"ax must hold two axes, got {len(self.axes_)}.")
+        left, right = self.axes_
         self.figure_ = left.figure
         order = np.argsort(self.backbone)
         x, reach = self.backbone[order], self.radius[order]
         left.fill_between(x, -reach, reach, color="0.9", lw=0, label="trust region")
-        style = {"s": 8, "alpha": 0.6, "lw": 0, **scatter_kw}
-        left.scatter(self.backbone, self.correction, label="correction", **style)
+        style = {"s": 8, "alpha": 0.6, "lw": 0, "label": "correction", **scatter_kw}
+        left.scatter(self.backbone, self.correction, **style)
         left.set(xlabel="prediction of the backbone", ylabel="correction")
         left.legend(frameon=False, loc="upper left")
         share = np.divide(
             self.correction, self.radius, out=np.zeros_like(self.correction), where=self.radius > 0
         )
-        right.scatter(share, self.regret_change, **style)
+        right.scatter(share, self.regret_change, **{**style, "label": None})
         mean = self.regret_change.mean()
         right.axhline(mean, color="0.35", lw=1.0, ls=":", label=f"mean {mean:+.3g}")
         right.set(

@@ -9,6 +9,7 @@ from .quadratic_program import QuadraticProgramLayer
 from .regularized_linear import RegularizedLinearLayer
 
 _CURVATURE = 1e-4  # of the charges for reserve and losses beyond it, per standard deviation
+_ROUNDING = 1e-9  # deviations of residuals that are none, beside residuals
 
 
 class CVaRPortfolioLayer(nn.Module):
@@ -36,21 +37,27 @@ class CVaRPortfolioLayer(nn.Module):
         smoothing: float | None,
     ) -> None:
         super().__init__()
-        self.scale = 1.0 + risk_aversion
-        if residuals is None:
+        self.scale, self.size = 1.0 + risk_aversion, 1.0
+        self.centre: torch.Tensor | None = None
+        self.charges: torch.Tensor | None = None
+        spread = np.zeros((1, 1))
+        if residuals is not None:
+            centre = residuals.mean(axis=0)
+            spread = residuals - centre
+            self.centre = torch.as_tensor(centre)
+        if residuals is None or np.abs(spread).max() <= _ROUNDING * np.abs(residuals).max():
             self.program: nn.Module = RegularizedLinearLayer(_simplex, smoothing, scale=-self.scale)
-            self.charges = None
             return
-        n_scenarios, n_assets = residuals.shape
-        part = tail_losses(residuals)
-        size = float(residuals.std(axis=0).mean()) or 1.0
-        smoothing = self.scale * size if smoothing is None else smoothing
+        n_scenarios, n_assets = spread.shape
+        # In units of the residuals, since the solver's tolerances know none.
+        self.size = float(spread.std(axis=0).mean())
+        part = tail_losses(spread / self.size)
+        gamma = self.scale if smoothing is None else smoothing / self.size
         charges = np.full(1 + n_scenarios, risk_aversion / ((1.0 - level) * n_scenarios))
         charges[0] = risk_aversion
-        self.mean = torch.as_tensor(residuals.mean(axis=0))
         self.charges = torch.as_tensor(charges)
         self.program = QuadraticProgramLayer(
-            np.concatenate([np.full(n_assets, 2.0 * smoothing), _CURVATURE / size * charges]),
+            np.concatenate([np.full(n_assets, 2.0 * gamma), _CURVATURE * charges]),
             *(part.A_eq.toarray(), part.b_eq),
             *(part.A_ub.toarray(), part.b_ub),
             *(part.lower, part.upper),
@@ -58,17 +65,17 @@ class CVaRPortfolioLayer(nn.Module):
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map returns (B, d) to shares and the reserve (B, d + 1)."""
+        returns = y.to("cpu", torch.float64)
+        if self.centre is not None:
+            returns = returns + self.centre
         if self.charges is None:
-            shares = self.program(y)
-            above = torch.zeros_like(y[:, :1])
+            shares, above = self.program(returns), torch.zeros_like(returns[:, :1])
         else:
-            n_assets = len(self.mean)
-            returns = y.to("cpu", torch.float64)
-            charges = self.charges.expand(len(y), -1)
-            linear = torch.cat([-self.scale * returns - self.mean, charges], dim=1)
-            found = self.program(linear).to(y)
-            shares, above = found[:, :n_assets], found[:, n_assets : n_assets + 1]
-        return torch.cat([shares, above - (y * shares).sum(dim=1, keepdim=True)], dim=1)
+            gain, charges = returns * (self.scale / self.size), self.charges.expand(len(y), -1)
+            found = self.program(torch.cat([-gain, charges], dim=1))
+            shares, above = found[:, : y.shape[1]], self.size * found[:, y.shape[1], None]
+        loss = -(returns * shares).sum(dim=1, keepdim=True)
+        return torch.cat([shares, above + loss], dim=1).to(y)
 
 
 def _simplex(n: int) -> Polytope:

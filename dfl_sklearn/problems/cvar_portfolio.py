@@ -15,7 +15,7 @@ from .base import DecisionProblem
 if TYPE_CHECKING:
     from torch import nn
 
-_ROUNDING = 1e-9  # of a sum of scenario weights
+_ROUNDING = 1e-9  # of a sum of scenario weights, and of deviations that are none
 
 
 class CVaRPortfolioProblem(DecisionProblem):
@@ -96,6 +96,7 @@ class CVaRPortfolioProblem(DecisionProblem):
             raise ValueError(f"residuals are not finite at row {i}, column {j}: {matrix[i, j]}.")
 
     def _residuals(self, n_assets: int) -> np.ndarray:
+        """Return residuals (S, d), one of 0 where there are none."""
         if self.residuals is None:
             return np.zeros((1, n_assets))
         return np.asarray(self.residuals, dtype=np.float64)
@@ -110,32 +111,38 @@ class CVaRPortfolioProblem(DecisionProblem):
 
     def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
         residuals = self._residuals(y.shape[1])
+        centre = residuals.mean(axis=0)
         even = np.full(len(residuals), 1.0 / len(residuals))
-        return self._decide(y.astype(np.float64), residuals, even).astype(y.dtype, copy=False)
+        z = self._decide(y.astype(np.float64) + centre, residuals - centre, even)
+        return z.astype(y.dtype, copy=False)
 
     def _solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
         n, _, n_assets = y.shape
         residuals = self._residuals(n_assets)
+        centre = residuals.mean(axis=0)
         z = np.empty((n, n_assets + 1))
         for i in range(n):
             present = weight[i] > 0
             chance = weight[i, present]
             mean = chance @ y[i, present]
-            spread = (y[i, present] - mean)[:, None] + residuals
+            spread = (y[i, present] - mean)[:, None] + (residuals - centre)
             even = np.repeat(chance / len(residuals), len(residuals))
-            z[i] = self._decide(mean[None], spread.reshape(-1, n_assets), even)[0]
+            z[i] = self._decide((mean + centre)[None], spread.reshape(-1, n_assets), even)[0]
         return z.astype(y.dtype, copy=False)
 
     def _decide(self, mean: np.ndarray, spread: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return decisions (n, d + 1) for returns of mean (n, d) and deviations (S, d) from it."""
-        gain = (1.0 + self.risk_aversion) * mean + weight @ spread
-        if not np.ptp(spread, axis=0).any():  # nothing is uncertain
-            shares = np.eye(mean.shape[1])[gain.argmax(axis=1)]
+        size = np.abs(spread).max()
+        if size <= _ROUNDING * np.abs(mean).max(initial=0.0):  # nothing is uncertain
+            shares = np.eye(mean.shape[1])[mean.argmax(axis=1)]
         else:
+            # In units of the deviations, since tolerances of the solver are absolute.
             n, n_assets = mean.shape
             charges = np.concatenate([[1.0], weight / (1.0 - self.level)]) * self.risk_aversion
+            gain = (1.0 + self.risk_aversion) * (mean / size)
             costs = np.concatenate([-gain, np.broadcast_to(charges, (n, len(charges)))], axis=1)
-            found = solve_rows(tail_losses(spread), costs, n_jobs=None, name=type(self).__name__)
+            part = tail_losses(spread / size)
+            found = solve_rows(part, costs, n_jobs=None, name=type(self).__name__)
             shares = found[:, :n_assets]
             shares = shares / shares.sum(axis=1, keepdims=True)
         losses = -(mean * shares).sum(axis=1, keepdims=True) - shares @ spread.T
@@ -168,8 +175,8 @@ class CVaRPortfolioProblem(DecisionProblem):
         r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2` on the shares.
 
         `smoothing` is :math:`\gamma`, positive, in units of `y`. None takes :math:`1 + \lambda`
-        times the standard deviation of a residual, in the mean over assets; without residuals, the
-        root mean square of each row of `y`.
+        times the standard deviation of a residual, in the mean over assets; where residuals do not
+        vary, the root mean square of each row of `y`.
         """
         from ..layers.cvar_portfolio import CVaRPortfolioLayer
 

@@ -8,14 +8,22 @@ import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin, clone
-from sklearn.compose import make_column_transformer
+from sklearn.compose import TransformedTargetRegressor, make_column_transformer
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
-from sklearn.exceptions import ConvergenceWarning
+from sklearn.exceptions import ConvergenceWarning, NotFittedError
+from sklearn.feature_extraction import DictVectorizer
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit, TimeSeriesSplit
+from sklearn.model_selection import (
+    GridSearchCV,
+    GroupKFold,
+    KFold,
+    ShuffleSplit,
+    TimeSeriesSplit,
+)
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from skorch.callbacks import Callback
 
 from dfl_sklearn import DFFRegressor
 from dfl_sklearn.datasets import (
@@ -108,6 +116,9 @@ def test_epsilon_0_is_the_backbone_to_the_last_bit(task, backbone):
     assert_array_equal(model.predict(X), alone.predict(X))
     assert model.fell_back_
     assert not model.correction(X).any()
+    assert not model.trust_radius(X).any()
+    assert model.n_iter_ == 0
+    assert not hasattr(model, "corrector_")
 
 
 def test_it_lowers_a_lopsided_cost():
@@ -200,6 +211,53 @@ def test_weights_reach_backbone_folds_and_correction():
     assert up.predict(inputs).mean() > down.predict(inputs).mean()
 
 
+@pytest.mark.parametrize("n_features", [5, 37, 60])
+def test_copies_are_one_row_even_where_their_predictions_differ_in_the_last_bit(n_features):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, n_features))
+    y = np.abs(X[:, 0]) + rng.exponential(size=60)
+    weight = rng.integers(1, 4, 60)
+    order = rng.permutation(weight.sum())
+    model = DFFRegressor(Ridge(), NewsvendorProblem(9, 1), min_gain=0, **QUICK)
+    weighted = clone(model).fit(X, y, sample_weight=weight)
+    X_long, y_long = np.repeat(X, weight, axis=0)[order], np.repeat(y, weight)[order]
+    repeated = clone(model).fit(X_long, y_long)
+    assert len(repeated._cross_fitted(X_long, y_long, np.ones(len(order)), {}, 0).X) == 60
+    assert_allclose(repeated.predict(X), weighted.predict(X), rtol=1e-8)
+    assert repeated.held_out_regret_.backbone == pytest.approx(weighted.held_out_regret_.backbone)
+
+
+def test_a_single_held_out_row_is_no_evidence():
+    X, y = make_newsvendor(80, random_state=0)
+    model = DFFRegressor(LinearRegression(), NewsvendorProblem(9, 1), min_gain=0.1, **QUICK)
+    model.fit(X, y, X_val=X[:1], y_val=y[:1] + 30)
+    assert model.fell_back_
+    assert model.held_out_regret_.standard_error == np.inf
+
+
+def test_a_fit_that_fails_leaves_the_last_model_whole():
+    class Stop(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            raise RuntimeError("no more")
+
+    X, y = make_newsvendor(80, random_state=0)
+    model = DFFRegressor(LinearRegression(), NewsvendorProblem(9, 1), **QUICK).fit(X, y)
+    before, fitted = model.predict(X), dict(vars(model))
+    for params, data, message in (
+        ({}, {"X_val": X}, "Give both"),
+        ({"callbacks": [Stop()]}, {}, "no more"),
+    ):
+        with pytest.raises((ValueError, RuntimeError), match=message):
+            model.set_params(**params).fit(X, 10 * y, **data)
+        assert_array_equal(model.predict(X), before)
+        assert vars(model).keys() == fitted.keys()
+    fresh = clone(model)
+    with pytest.raises(RuntimeError, match="no more"):
+        fresh.fit(X, y)
+    with pytest.raises(NotFittedError):
+        fresh.predict(X)
+
+
 def test_copies_of_a_row_share_a_fold():
     X, y = make_newsvendor(60, random_state=0)
     tree = RandomForestRegressor(1, bootstrap=False, random_state=0)
@@ -254,6 +312,32 @@ def test_a_table_with_text():
     assert_array_equal(again.predict(frame), model.predict(frame))
 
 
+def test_columns_are_found_by_name():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.standard_normal((150, 3)), columns=["warm", "dear", "far"])
+    y = 5 + np.abs(frame["warm"].to_numpy()) + rng.exponential(1 + (frame["far"].to_numpy() > 0))
+    select = make_column_transformer((StandardScaler(), ["warm", "dear", "far"]))
+    backbone = make_pipeline(select, LinearRegression())
+    model = DFFRegressor(backbone, NewsvendorProblem(9, 1), **QUICK).fit(frame, y)
+    assert not model.fell_back_
+    assert_array_equal(model.predict(frame[["far", "warm", "dear"]]), model.predict(frame))
+    model.estimator_ = Constant(1.0)  # which does not look
+    with pytest.raises(ValueError, match=r"X lacks columns .*: \['dear'\]"):
+        model.predict(frame[["far", "warm"]])
+
+
+def test_what_pandas_cannot_compare():
+    X, y = make_newsvendor(60, random_state=0)
+    backbone = make_pipeline(DictVectorizer(), Ridge())
+    settings = {"inputs": "predictions", **QUICK}
+    rows = [{"first": float(each)} for each in X[:, 0]]
+    model = DFFRegressor(backbone, NewsvendorProblem(9, 1), **settings).fit(rows, y)
+    assert model.predict(rows).shape == (60,)
+    windows = np.stack([X, X], axis=2)
+    model = DFFRegressor(Constant(9.0), NewsvendorProblem(9, 1), **settings).fit(windows, y)
+    assert model.predict(windows).shape == (60,)
+
+
 def test_the_correction_sees_what_it_is_told_to():
     X, y = make_newsvendor(150, random_state=0)
     inputs = np.column_stack([X, np.full(150, 5.0)])
@@ -294,6 +378,13 @@ def test_a_frozen_backbone_is_not_fitted():
     model = DFFRegressor(FrozenEstimator(forest), NewsvendorProblem(9, 1), **QUICK)
     model.fit(X_new, y_new)
     assert_array_equal(model.predict_backbone(X_new), forest.predict(X_new))
+    # Nor is it wrapped, whatever its tags say.
+    problem, make = TASKS["portfolio"]
+    X, y = make(100, 0)
+    model = DFFRegressor(FrozenEstimator(Constant(1.0, 5).fit(X, y)), problem, **QUICK).fit(X, y)
+    assert model.predict(X).shape == y.shape
+    with pytest.raises(ValueError, match=r"a Constant, predicts shape .*multi_output"):
+        DFFRegressor(Constant(1.0, 5), problem, **QUICK).fit(X, y)
 
 
 def test_splitters():
@@ -302,13 +393,22 @@ def test_splitters():
     clone(model).set_params(cv=KFold(3)).fit(X, y)
     # Rows that are never held out have no prediction to learn from.
     ordered = clone(model).set_params(cv=TimeSeriesSplit(5)).fit(X, y)
-    rest = np.concatenate([np.arange(20 * k) for k in range(1, 2)])
-    without = LinearRegression().fit(X[rest], y[rest]).predict(X[20:40])
-    inputs = ordered._cross_fitted(X, y, np.ones(120), {}, 0).X
-    assert len(inputs) == 100
-    assert_allclose(inputs[:20, -1], without)
+    rows = ordered._cross_fitted(X, y, np.ones(120), {}, 0)
+    assert len(rows.X) == 100
+    for start in range(20, 120, 20):
+        before = LinearRegression().fit(X[:start], y[:start]).predict(X[start : start + 20])
+        of_these = [int(np.flatnonzero(rows.y[:, 0] == each)[0]) for each in y[start : start + 20]]
+        assert_allclose(rows.X[of_these, -1], before)
     with pytest.raises(ValueError, match=r"holds out row .* more than once"):
         clone(model).set_params(cv=ShuffleSplit(5, random_state=0)).fit(X, y)
+    i = np.arange(120)
+    with pytest.raises(ValueError, match="Split 0 of cv fits on row 0 and holds it out"):
+        clone(model).set_params(cv=[(i, i)]).fit(X, y)
+    weight = np.where(i < 20, 0.0, 1.0)
+    with pytest.raises(ValueError, match="cv holds out no row of positive weight"):
+        clone(model).set_params(cv=[(i[20:], i[:20])]).fit(X, y, sample_weight=weight)
+    groups = i // 12
+    clone(model).set_params(cv=list(GroupKFold(3).split(X, y, groups))).fit(X, y)
 
 
 def test_given_held_out_rows():
@@ -341,6 +441,19 @@ def test_metadata_is_routed():
         model.fit(X, y, sample_weight=weight)
         alone = clone(backbone).fit(X, y, sample_weight=weight)
         assert_array_equal(model.predict_backbone(X), alone.predict(X))
+        frozen = DFFRegressor(FrozenEstimator(alone), NewsvendorProblem(9, 1), **QUICK)
+        frozen.set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+        search = GridSearchCV(frozen, {"epsilon": [0.1]}, cv=2)
+        search.fit(X, y, sample_weight=weight)
+
+
+def test_weights_reach_what_a_wrapper_wraps():
+    X, y = make_newsvendor(100, random_state=0)
+    weight = np.random.default_rng(0).uniform(1, 2, 100)
+    of_log = TransformedTargetRegressor(Ridge(), func=np.log1p, inverse_func=np.expm1)
+    model = DFFRegressor(of_log, NewsvendorProblem(9, 1), **QUICK).fit(X, y, sample_weight=weight)
+    alone = clone(of_log).fit(X, y, sample_weight=weight)
+    assert_array_equal(model.predict_backbone(X), alone.predict(X))
 
 
 def test_several_outputs_over_a_backbone_of_one():
@@ -373,7 +486,7 @@ class Constant(RegressorMixin, BaseEstimator):
 
 def test_a_backbone_of_another_width():
     X, y = make_newsvendor(50, random_state=0)
-    with pytest.raises(ValueError, match="a Constant, predicts 3 numbers per row, but y has 1 col"):
+    with pytest.raises(ValueError, match=r"a Constant, predicts shape \(10, 3\) for 10 rows"):
         DFFRegressor(Constant(1.0, 3), NewsvendorProblem(9, 1)).fit(X, y)
     with pytest.raises(ValueError, match="a Constant, predicts nan at row 0, column 0"):
         DFFRegressor(Constant(np.nan), NewsvendorProblem(9, 1)).fit(X, y)

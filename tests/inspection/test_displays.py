@@ -133,4 +133,6 @@ def test_what_cannot_be_drawn_as_a_correction(data):
     model = DFFRegressor(LinearRegression(), PROBLEM, epsilon=0).fit(X, y)
     with pytest.raises(ValueError, match="column=1, but y has 1 columns"):
         BiasCorrectionDisplay.from_estimator(model, X, y, column=1)
+    with pytest.raises(ValueError, match="ax must hold two axes, got 1"):
+        BiasCorrectionDisplay.from_estimator(model, X, y, ax=plt.gca())
     assert not BiasCorrectionDisplay.from_estimator(model, X, y).correction.any()

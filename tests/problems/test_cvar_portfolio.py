@@ -70,6 +70,36 @@ def test_known_returns_bear_no_risk():
     assert_allclose(z[:, -1], -y.max(axis=1))
 
 
+@pytest.mark.parametrize("n_copies", [1, 2, 5])
+def test_residuals_that_do_not_vary_move_the_returns(n_copies):
+    rng = np.random.default_rng(1)
+    shift, y = np.array([1.0, 0.0, -2.0]), rng.standard_normal((30, 3))
+    problem = CVaRPortfolioProblem(0.9, 1.0, np.tile(shift, (n_copies, 1)))
+    plain = CVaRPortfolioProblem(0.9, 1.0)
+    assert_allclose(problem.solve(y), plain.solve(y + shift))
+    assert_allclose(problem.optimal_cost(y), plain.optimal_cost(y + shift))
+    assert_allclose(problem.solve(np.stack([y, y], axis=1)), plain.solve(y + shift))
+    layers = [each.decision_layer()(torch.as_tensor(y)) for each in (problem, plain)]
+    shifted = plain.decision_layer()(torch.as_tensor(y + shift))
+    assert_allclose(layers[0], shifted, atol=1e-12)
+
+
+@pytest.mark.parametrize("unit", [1e-8, 1e-4, 1e7])
+def test_units_do_not_matter(unit):
+    rng = np.random.default_rng(45)
+    residuals, y = rng.standard_normal((60, 5)), 0.3 * rng.standard_normal((10, 5))
+    for level, aversion in ((0.01, 10.0), (0.95, 1.0)):
+        problem = CVaRPortfolioProblem(level, aversion, residuals)
+        scaled = CVaRPortfolioProblem(level, aversion, unit * residuals)
+        assert_allclose(scaled.optimal_cost(unit * y), unit * problem.optimal_cost(y), rtol=1e-9)
+        z, z_scaled = (
+            each.decision_layer()(torch.as_tensor(factor * y))
+            for each, factor in ((problem, 1.0), (scaled, unit))
+        )
+        assert_allclose(z_scaled[:, :-1], z[:, :-1], atol=1e-6)
+        assert_allclose(z_scaled[:, -1] / unit, z[:, -1], atol=1e-6)
+
+
 def test_no_finer_grid_is_better():
     rng = np.random.default_rng(2)
     residuals = rng.standard_normal((15, 2)) * [0.3, 2.0]
@@ -78,7 +108,7 @@ def test_no_finer_grid_is_better():
     grid = np.stack([first, 1 - first, reserve], axis=-1).reshape(-1, 3)
     for row in rng.standard_normal((5, 2)):
         least = problem.cost(grid, np.tile(row, (len(grid), 1))).min()
-        assert 0 <= least - problem.optimal_cost(row[None])[0] < 0.02
+        assert -1e-12 <= least - problem.optimal_cost(row[None])[0] < 0.02
 
 
 @pytest.mark.parametrize("smoothing", [0.1, 2.0])
