@@ -32,17 +32,34 @@ from dfl_sklearn.datasets import (
     make_shortest_path,
     portfolio_covariance,
 )
-from dfl_sklearn.losses import PerturbedFenchelYoungLoss, RegretLoss, SquaredErrorLoss
+from dfl_sklearn.losses import (
+    BlackboxLoss,
+    IdentityLoss,
+    PerturbedFenchelYoungLoss,
+    RegretLoss,
+    SquaredErrorLoss,
+)
 from dfl_sklearn.problems import (
     NewsvendorProblem,
     PortfolioProblem,
     ShortestPathProblem,
     SquaredErrorProblem,
 )
-from dfl_sklearn.robust import CVaR, KLBall, WassersteinBall
+from dfl_sklearn.robust import (
+    ChiSquareBall,
+    CVaR,
+    DiffusionBall,
+    DiffusionGenerator,
+    GaussianNoise,
+    KLBall,
+    NominalSamples,
+    TiltedSearch,
+    WassersteinBall,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 QUICK = {"max_iter": 15, "hidden_layer_sizes": (8,), "random_state": 0}
+GENERATOR = DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=10, max_iter=3, random_state=0)
 TASKS = {
     "newsvendor": (NewsvendorProblem(9, 1), lambda n, s: make_newsvendor(n, random_state=s)),
     "paths": (
@@ -355,7 +372,13 @@ def test_the_correction_sees_what_it_is_told_to():
         {"loss": RegretLoss()},
         {"loss": PerturbedFenchelYoungLoss()},
         {"loss": SquaredErrorLoss()},
+        {"loss": BlackboxLoss()},
+        {"loss": IdentityLoss()},
         {"ambiguity_set": KLBall(0.1)},
+        {"ambiguity_set": ChiSquareBall(0.1)},
+        {"ambiguity_set": GaussianNoise(0.1), "nominal_weight": 0.5},
+        {"ambiguity_set": NominalSamples(100, generator=GENERATOR), "nominal_weight": 0.5},
+        {"ambiguity_set": DiffusionBall(0.1, generator=GENERATOR, search=TiltedSearch(200))},
         {"ambiguity_set": CVaR(0.8)},
         {"ambiguity_set": WassersteinBall(0.05), "nominal_weight": 0.5},
     ],
