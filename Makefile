@@ -34,6 +34,8 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/layers.py
 	$(BIN)/python benchmarks/linear_losses.py
 	$(BIN)/python benchmarks/cora_matching.py
+	$(BIN)/python benchmarks/coverage.py
+	$(BIN)/python benchmarks/fine_tuning.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
