@@ -52,8 +52,8 @@ def make_budget_allocation(
     r"""Generate chances that channels reach customers, for ``CoverageProblem(k, n_channels)``.
 
     Each row is a market of its own. Channel i and customer j are connected with the probability
-    :math:`\min(1, r\, a_i b_j)`, with log-normal :math:`a_i` and :math:`b_j` of mean 1, so that a
-    few channels reach many; connected, the chance is
+    :math:`\min(1, r\, a_i b_j)`, with log-normal :math:`a_i` and :math:`b_j` of mean 1 (1 the
+    deviation of their logarithms), so that a few channels reach many; connected, the chance is
 
     .. math:: \theta_{ij} \sim U(0, u), \qquad u = 0.2,
 
@@ -157,19 +157,22 @@ def make_recommendation(
 
     Each row is a set of films, from which a few are to be recommended that together show many
     actors. What is known of a film is how users rated it. Film i has genres
-    :math:`g_i \sim N(0, I_5)` and a size :math:`a_i`, log-normal of mean 1. Actor j plays in it
+    :math:`g_i \sim N(0, I_5)` and a size :math:`a_i`, log-normal of mean 1 (0.7 its logarithm's
+    deviation). Actor j plays in it
     with the probability
 
     .. math:: \min\Bigl(1, \; m \, a_i \, \frac{\exp(h_j^\top g_i + f_j)}
        {\sum_l \exp(h_l^\top g_i + f_l)} \Bigr),
 
-    and user u has seen it with the probability :math:`\min(1, v\, a_i\, s_u)`; the rating is then
+    with :math:`h_j \sim N(0, I_5)` and :math:`f_j \sim N(0, 1)`. User u has seen it with the
+    probability :math:`\min(1, 0.3\, v\, a_i\, s_u)`, v = 1, and :math:`s_u` like :math:`a_i`; the
+    rating is then
 
-    .. math:: 3 + t_u^\top g_i + \varepsilon_{iu}, \qquad \varepsilon_{iu} \sim N(0, 1),
+    .. math:: 3 + t_u^\top g_i + \varepsilon_{iu}, \qquad t_u \sim N(0, I_5 / 5), \quad
+       \varepsilon_{iu} \sim N(0, 1),
 
-    rounded and clipped to 1, ..., 5, and 0 for films not seen. Genres and fame of actors, and
-    tastes and activity of users, are drawn once for each number of actors and of users, so that
-    samples drawn with different seeds share one law.
+    rounded and clipped to 1, ..., 5, and 0 for films not seen. Actors and users are drawn once for
+    each pair of their numbers, so that samples drawn with different seeds share one law.
 
     Parameters
     ----------
@@ -190,7 +193,7 @@ def make_recommendation(
         ==========  ===========================================  =======  ====================
         "cast"      factor on m                                  1        "cast_up": 2,
                                                                           "cast_down": 0.5
-        "activity"  factor on what users have seen               1        "cold": 0.3
+        "activity"  v, factor on what users have seen            1        "cold": 0.3
         "drift"     share of the actors who play in other        0        "drift": 0.5
                     genres than before
         ==========  ===========================================  =======  ====================

@@ -27,6 +27,7 @@ from .._utils.sklearn_private import (
     _fit_context,
     _num_samples,
 )
+from ..losses import LogLoss
 from ..losses.base import DecisionLoss
 from ..nets.correction import BiasCorrection
 from ..problems.base import DecisionProblem
@@ -72,8 +73,9 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         for example a table with text (or a list of dictionaries, whose copies are then taken for
         different rows).
     loss : DecisionLoss, default=None
-        The loss of a row. None is :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear
-        in the decision, and else :class:`~dfl_sklearn.losses.RegretLoss`.
+        The loss of a row; not :class:`~dfl_sklearn.losses.LogLoss`. None is
+        :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear in the decision, and else
+        :class:`~dfl_sklearn.losses.RegretLoss`.
     ambiguity_set : AmbiguitySet, default=None
         The distributions to be ready for, of features, predictions and parameters together. None
         trains for the rows as they are.
@@ -87,7 +89,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         backbone is not fitted, and has none.
     min_gain : float, default=1.0
         How many standard errors (of the paired differences on held-out rows) the regret must have
-        fallen for the correction to be used.
+        fallen for the correction to be used. With few rows 2 is safer.
     hidden_layer_sizes : sequence of int, default=(16,)
         Widths of the hidden layers of the correction; the paper has three of 32, which learn more
         by heart.
@@ -96,8 +98,9 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     alpha, batch_size, learning_rate, learning_rate_init, max_iter, tol, n_iter_no_change
         As in :class:`DFLRegressor`, for the correction.
     validation_fraction : float, default=0.2
-        Share of the distinct rows on which the regret is compared, and training is stopped. Rows
-        that overlap in time leak into a random hold-out: give `X_val` and `y_val` to `fit` instead.
+        Share of the distinct rows on which training is stopped and then the regret is compared,
+        which makes the correction look a little better than it is; see `min_gain`. Rows that
+        overlap in time leak into a random hold-out: give `X_val` and `y_val` to `fit` instead.
     device : str or torch.device, default="cpu"
         Where to train the correction.
     n_jobs : int, default=None
@@ -369,6 +372,11 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         X, _ = indexable(_dense(X), target)
         problem = self._resolve_problem()
         problem.check_parameters(target)
+        if isinstance(self.loss, LogLoss):
+            raise ValueError(
+                "loss=LogLoss() needs predictions between 0 and 1, which corrected ones may leave. "
+                "Use a loss of the decision, or let the backbone learn by the log loss."
+            )
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)
         weight = _check_sample_weight(

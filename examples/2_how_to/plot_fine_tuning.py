@@ -98,5 +98,6 @@ BiasCorrectionDisplay.from_estimator(model, X[tested], y[tested])
 plt.show()
 
 # %%
-# On the generated trace boosting learnt from an hour of noisy windows, and the correction helps. On
-# the real one there is nothing to gain, and it is dropped: predictions are those of the backbone.
+# On the generated trace boosting learnt from half an hour of noisy windows, and the correction
+# helps. On the real one there is nothing to gain, and it is dropped: predictions are those of the
+# backbone.

@@ -35,6 +35,7 @@ from dfl_sklearn.datasets import (
 from dfl_sklearn.losses import (
     BlackboxLoss,
     IdentityLoss,
+    LogLoss,
     PerturbedFenchelYoungLoss,
     RegretLoss,
     SquaredErrorLoss,
@@ -550,6 +551,8 @@ def test_bad_data():
     model = DFFRegressor(LinearRegression(), NewsvendorProblem(9, 1))
     with pytest.raises(ValueError, match="y is a negative demand at row 3"):
         model.fit(X, np.where(np.arange(50) == 3, -1.0, y))
+    with pytest.raises(ValueError, match="needs predictions between 0 and 1"):
+        clone(model).set_params(loss=LogLoss()).fit(X, y)
     with pytest.raises(ValueError, match="at least 2 distinct rows"):
         model.fit(X[:1], y[:1])
     with pytest.raises(ValueError, match=r"but Lone\.fit does not take it"):
