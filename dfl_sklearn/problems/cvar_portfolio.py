@@ -60,11 +60,11 @@ class CVaRPortfolioProblem(DecisionProblem):
     The second asset returns more, but in one scenario of four it falls.
 
     >>> from dfl_sklearn.problems import CVaRPortfolioProblem
-    >>> returns = [[[1.0, 3.0], [1.0, 3.0], [1.0, 3.0], [1.0, -5.0]]]
+    >>> returns = [[[1.0, 4.0], [1.0, 4.0], [1.0, 4.0], [1.0, -5.0]]]
     >>> CVaRPortfolioProblem(level=0.75, risk_aversion=1.0).solve(returns)
     array([[ 1.,  0., -1.]])
     >>> CVaRPortfolioProblem(level=0.75, risk_aversion=0.01).solve(returns)
-    array([[ 0.,  1., -3.]])
+    array([[ 0.,  1., -4.]])
     """
 
     exact_scenarios = True
