@@ -1,8 +1,19 @@
-"""A random hold-out over distinct rows."""
+"""Held-out rows: a random share of the distinct ones, or those that were given."""
+
+from typing import Any
 
 import numpy as np
 
 from .canonical import CanonicalRows
+
+
+def is_given(X_val: Any, y_val: Any, sample_weight_val: Any) -> bool:
+    """Return whether held-out rows were given to `fit`, or say which part of them is missing."""
+    if (X_val is None) != (y_val is None):
+        raise ValueError("Give both X_val and y_val, or neither.")
+    if X_val is None and sample_weight_val is not None:
+        raise ValueError("sample_weight_val was given without X_val and y_val.")
+    return X_val is not None
 
 
 def hold_out(

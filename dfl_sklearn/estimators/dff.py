@@ -16,7 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._utils.canonical import CanonicalRows, canonical_rows
-from .._utils.holdout import hold_out
+from .._utils.holdout import hold_out, is_given
 from .._utils.rows import as_rows
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import (
@@ -306,11 +306,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         -------
         ndarray of shape (n,) or (n, d)
         """
-        backbone = self.predict_backbone(X)
-        if self.fell_back_:
-            return backbone
-        inputs = self._stacked(X, backbone.reshape(len(backbone), -1))
-        return self.corrector_.predict(inputs).reshape(backbone.shape)
+        return self._corrected(X, self.predict_backbone(X))
 
     def predict_backbone(self, X: Any) -> np.ndarray:
         """Return what the backbone predicts.
@@ -339,7 +335,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         ndarray of shape (n,) or (n, d)
             0 where the model fell back to the backbone.
         """
-        return self.predict(X) - self.predict_backbone(X)
+        backbone = self.predict_backbone(X)
+        return self._corrected(X, backbone) - backbone
 
     def trust_radius(self, X: Any) -> np.ndarray:
         """Return how far each prediction of the backbone may be moved, in units of `y`.
@@ -357,6 +354,13 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             return self.epsilon * np.abs(backbone)
         size = self.residual_scale_[0] if self._target_ndim == 1 else self.residual_scale_
         return np.broadcast_to(self.epsilon * size, backbone.shape).copy()
+
+    def _corrected(self, X: Any, backbone: np.ndarray) -> np.ndarray:
+        """Return the corrected predictions, given those of the backbone."""
+        if self.fell_back_:
+            return backbone
+        inputs = self._stacked(X, backbone.reshape(len(backbone), -1))
+        return self.corrector_.predict(inputs).reshape(backbone.shape)
 
     # -- the steps of fit --------------------------------------------------------------
 
@@ -409,11 +413,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, n_outputs: int
     ) -> tuple[Any, Any, Any]:
         """Return held-out rows, y as (n, d), weights as (n,); or (None, None, None)."""
-        if (X is None) != (y is None):
-            raise ValueError("Give both X_val and y_val, or neither.")
-        if X is None:
-            if sample_weight is not None:
-                raise ValueError("sample_weight_val was given without X_val and y_val.")
+        if not is_given(X, y, sample_weight):
             return None, None, None
         y = as_rows(self._validate_target(y), "y_val")
         self._resolve_problem().check_parameters(y)

@@ -17,7 +17,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from .._utils.canonical import CanonicalRows, canonical_rows
-from .._utils.holdout import hold_out
+from .._utils.holdout import hold_out, is_given
 from .._utils.rows import as_rows
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
@@ -363,11 +363,7 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
     ) -> tuple[CanonicalRows, CanonicalRows | None]:
         """Return canonical training rows and, if any, the held-out rows."""
         train = canonical_rows(*rows)
-        if (X_val is None) != (y_val is None):
-            raise ValueError("Give both X_val and y_val, or neither.")
-        if X_val is None and sample_weight_val is not None:
-            raise ValueError("sample_weight_val was given without X_val and y_val.")
-        if X_val is not None:
+        if is_given(X_val, y_val, sample_weight_val):
             valid, _ = self._check_rows(X_val, y_val, sample_weight_val, reset=False)
             self._resolve_problem().check_parameters(valid.y)
             if valid.y.shape[1] != rows.y.shape[1]:
