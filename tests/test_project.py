@@ -18,9 +18,10 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Part -> the parts that it may import at module level.
 MAY_IMPORT = {
     "_utils": set(),
-    "problems": {"_utils"},
+    "solvers": {"_utils"},
+    "problems": {"_utils", "solvers"},
     "metrics": {"_utils", "problems"},
-    "layers": {"_utils", "problems"},
+    "layers": {"_utils", "solvers", "problems"},
     "losses": {"_utils", "problems", "layers"},
     "nets": {"_utils"},
     "datasets": {"_utils"},
@@ -81,7 +82,7 @@ def test_the_walk_sees_relative_imports():
 
 
 def test_problems_do_not_import_torch():
-    for path in files_of("problems"):
+    for path in [*files_of("problems"), *files_of("solvers")]:
         names = {name.split(".")[0] for name in module_level_imports(path)}
         assert not names & {"torch", "skorch"}, path
 

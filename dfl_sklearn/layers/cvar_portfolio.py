@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..problems._polytope import Polytope, tail_losses
+from ..solvers.polytope import Polytope, tail_losses
 from .quadratic_program import QuadraticProgramLayer
 from .regularized_linear import RegularizedLinearLayer
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..problems._polytope import Polytope
+from ..solvers.polytope import Polytope
 from .quadratic_program import QuadraticProgramLayer
 
 _RELATIVE = 1.0  # smoothing as a multiple of the size of a row

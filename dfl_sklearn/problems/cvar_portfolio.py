@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 
 from .._utils.checks import finite_number
 from .._utils.rows import as_rows
-from ._highs import solve_rows
-from ._polytope import tail_losses
+from ..solvers.linear import solve_rows
+from ..solvers.polytope import tail_losses
 from ._shares import are_shares, check_shares
 from .base import DecisionProblem
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ._highs import solve_rows
+from ..solvers.linear import solve_rows
+from ..solvers.polytope import Polytope
 from ._listed import least_costly
-from ._polytope import Polytope
 from .linear_cost import LinearCostProblem
 
 _MOST_SETS = 20_000  # of items, that are listed

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.rows import as_rows
-from ._polytope import Polytope
+from ..solvers.polytope import Polytope
 from .base import DecisionProblem
 
 if TYPE_CHECKING:

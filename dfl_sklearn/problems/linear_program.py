@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
-from ._highs import solve_rows
-from ._polytope import Polytope
+from ..solvers.linear import solve_rows
+from ..solvers.polytope import Polytope
 from .linear_cost import LinearCostProblem
 
 

@@ -7,7 +7,7 @@ from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
 from .._utils.checks import whole_number
-from ._polytope import Polytope
+from ..solvers.polytope import Polytope
 from .linear_cost import LinearCostProblem
 
 

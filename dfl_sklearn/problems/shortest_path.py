@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from .._utils.grid import grid_edges
+from ..solvers.polytope import Polytope
 from ._listed import least_costly
-from ._polytope import Polytope
 from .linear_cost import LinearCostProblem
 
 _MOST_PATHS = 500  # that are listed

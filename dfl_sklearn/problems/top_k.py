@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .._utils.checks import whole_number
-from ._polytope import Polytope
+from ..solvers.polytope import Polytope
 from .linear_cost import LinearCostProblem
 
 

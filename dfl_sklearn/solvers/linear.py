@@ -8,7 +8,7 @@ from joblib import Parallel, delayed, effective_n_jobs
 from scipy import sparse
 
 from .._utils.optional import import_optional
-from ._polytope import Polytope
+from .polytope import Polytope
 
 _MIP_GAP = 1e-9  # costs are scaled to a median of 1
 _SMALL = 1e-12  # an entry that HiGHS drops; rows have length 1

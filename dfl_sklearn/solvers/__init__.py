@@ -1,0 +1,1 @@
+"""Solvers: numbers in, numbers out. They know nothing of problems, models or training."""
