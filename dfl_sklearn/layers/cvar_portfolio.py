@@ -4,7 +4,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..solvers.polytope import Polytope, tail_losses
+from ..solvers.polytope import Polytope
+from ..solvers.tail_losses import tail_losses
 from .quadratic_program import QuadraticProgramLayer
 from .regularized_linear import RegularizedLinearLayer
 

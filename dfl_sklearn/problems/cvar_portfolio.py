@@ -7,8 +7,8 @@ from numpy.typing import ArrayLike
 
 from .._utils.checks import finite_number
 from .._utils.rows import as_rows
-from ..solvers.linear import solve_rows
-from ..solvers.polytope import tail_losses
+from ..solvers.rows import solve_rows
+from ..solvers.tail_losses import tail_losses
 from ._shares import are_shares, check_shares
 from .base import DecisionProblem
 
@@ -113,8 +113,7 @@ class CVaRPortfolioProblem(DecisionProblem):
         residuals = self._residuals(y.shape[1])
         centre = residuals.mean(axis=0)
         even = np.full(len(residuals), 1.0 / len(residuals))
-        z = self._decide(y.astype(np.float64) + centre, residuals - centre, even)
-        return z.astype(y.dtype, copy=False)
+        return self._decide(y + centre, residuals - centre, even)
 
     def _solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
         n, _, n_assets = y.shape
@@ -128,7 +127,7 @@ class CVaRPortfolioProblem(DecisionProblem):
             spread = (y[i, present] - mean)[:, None] + (residuals - centre)
             even = np.repeat(chance / len(residuals), len(residuals))
             z[i] = self._decide((mean + centre)[None], spread.reshape(-1, n_assets), even)[0]
-        return z.astype(y.dtype, copy=False)
+        return z
 
     def _decide(self, mean: np.ndarray, spread: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return decisions (n, d + 1) for returns of mean (n, d) and deviations (S, d) from it."""

@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from ..solvers.linear import solve_rows
 from ..solvers.polytope import Polytope
+from ..solvers.rows import solve_rows
+from ._limits import check_limits, has_limits
 from ._listed import least_costly
 from .linear_cost import LinearCostProblem
 
@@ -32,6 +33,18 @@ class KnapsackProblem(LinearCostProblem):
         How much there is.
     n_jobs : int, default=None
         Threads among which the rows are divided, where they are solved one by one.
+    time_limit : float, default=None
+        Seconds for each row, where they are solved one by one. Decisions may then differ from run
+        to run.
+    mip_gap : float, default=0
+        By how much the items chosen may be worth less than the best ones, as a share of their
+        value, where rows are solved one by one.
+
+    Attributes
+    ----------
+    exact : bool
+        False where one of these limits is set. Rows that such a limit leaves short of the best
+        items are counted in a warning, with the largest gap.
 
     Notes
     -----
@@ -52,11 +65,24 @@ class KnapsackProblem(LinearCostProblem):
     sense = "max"
 
     def __init__(
-        self, weights: ArrayLike, capacity: float | ArrayLike, *, n_jobs: int | None = None
+        self,
+        weights: ArrayLike,
+        capacity: float | ArrayLike,
+        *,
+        n_jobs: int | None = None,
+        time_limit: float | None = None,
+        mip_gap: float = 0.0,
     ) -> None:
         self.weights = weights
         self.capacity = capacity
         self.n_jobs = n_jobs
+        self.time_limit = time_limit
+        self.mip_gap = mip_gap
+
+    @property
+    def exact(self) -> bool:  # type: ignore[override]
+        """Whether the best items are found: not where a limit may end the search before."""
+        return not has_limits(self.time_limit, self.mip_gap)
 
     def _constraints(self) -> tuple[np.ndarray, np.ndarray]:
         """Return weights (m, n) and capacities (m,)."""
@@ -69,6 +95,7 @@ class KnapsackProblem(LinearCostProblem):
         return np.atleast_2d(parts[0]), np.atleast_1d(parts[1])
 
     def _check_constants(self) -> None:
+        check_limits(self.time_limit, self.mip_gap)
         weights, capacity = self._constraints()
         if weights.ndim != 2 or not weights.size:
             raise ValueError(
@@ -99,17 +126,20 @@ class KnapsackProblem(LinearCostProblem):
         sets = _largest_sets(weights.tobytes(), capacity.tobytes(), weights.shape[1])
         if sets is not None:
             # An item that does not pay is left out of its set.
-            return (sets[least_costly(sets, -np.maximum(y, 0.0))] & (y > 0)).astype(y.dtype)
+            return (sets[least_costly(sets, -np.maximum(y, 0.0))] & (y > 0)).astype(np.float64)
         unit = np.gcd.reduce([*weights[0].astype(int), int(capacity[0])]) or 1
         is_whole = len(weights) == 1 and (weights == np.rint(weights)).all()
         room = int(capacity[0] // unit)
         if is_whole and (room + 1) * weights.shape[1] <= _MOST_CELLS:
             return _by_capacity((weights[0] // unit).astype(int), room, y)
-        polytope = self._polytope(y.shape[1])
-        z = solve_rows(
-            polytope, -y.astype(np.float64), n_jobs=self.n_jobs, name=type(self).__name__
+        return solve_rows(
+            self._polytope(y.shape[1]),
+            -y,
+            n_jobs=self.n_jobs,
+            name=type(self).__name__,
+            time_limit=self.time_limit,
+            mip_gap=self.mip_gap,
         )
-        return z.astype(y.dtype, copy=False)
 
 
 @lru_cache(maxsize=8)
@@ -139,7 +169,7 @@ def _by_capacity(weights: np.ndarray, capacity: int, y: np.ndarray) -> np.ndarra
     step = max(1, _CHUNK // ((capacity + 1) * len(weights)))
     for start in range(0, len(y), step):
         gain = y[start : start + step]
-        value = np.zeros((len(gain), capacity + 1), dtype=y.dtype)
+        value = np.zeros((len(gain), capacity + 1))
         taken = np.zeros((len(weights), *value.shape), dtype=bool)
         for j, weight in enumerate(weights):
             if weight > capacity:

@@ -82,15 +82,61 @@ class LinearCostProblem(DecisionProblem):
         )
 
     def is_feasible(
-        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
+        self,
+        decisions: Any,
+        y: Any = None,
+        *,
+        context: Any = None,
+        tol: float = 1e-6,
+        atol: float | None = None,
     ) -> np.ndarray:
-        """Return, for each row, whether all constraints hold to an absolute `tol`."""
-        self._check_constants()
-        z = as_rows(decisions, "decisions")
-        self._check_width(z.shape[1])
-        z = np.asarray(z, dtype=np.float64)
+        r"""Return, for each row, whether all constraints hold.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+        y, context : None
+            Not looked at: the constraints are known.
+        tol : float, default=1e-6
+            By how much a constraint may be missed, as a share of its absolute terms,
+            :math:`\sum_j |a_j z_j| + |b|`, and of a variable and its bounds; and how far whole
+            numbers may be from such.
+        atol : float, default=None
+            By how much more it may be missed, in its own unit. None is a billionth of the least
+            right-hand side or bound that is not 0, or of 1 if that is less; 0 where `tol` is 0.
+
+        Returns
+        -------
+        ndarray of bool of shape (n,)
+        """
+        z, polytope = self._numbers(decisions)
         finite = np.isfinite(z).all(axis=1)
-        return finite & self._polytope(z.shape[1]).contains(np.where(finite[:, None], z, 0.0), tol)
+        return finite & polytope.contains(np.where(finite[:, None], z, 0.0), tol, atol)
+
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much each constraint is missed, in its own unit.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+        y, context : None
+            Not looked at: the constraints are known.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            0 where a constraint holds. The columns are the inequalities, the equations, and for
+            each decision its bounds or, where that is more, its distance from a whole number.
+        """
+        z, polytope = self._numbers(decisions)
+        return polytope.violation(z)
+
+    def _numbers(self, decisions: Any) -> tuple[np.ndarray, Polytope]:
+        """Return decisions as (n, k) numbers, and the constraints on them."""
+        self._check_constants()
+        z = np.asarray(as_rows(decisions, "decisions"), dtype=np.float64)
+        self._check_width(z.shape[1])
+        return z, self._polytope(z.shape[1])
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2`, relaxed.

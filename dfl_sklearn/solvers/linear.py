@@ -1,162 +1,234 @@
-"""Linear programs that differ in their costs alone, solved row by row with HiGHS."""
+"""Linear programs that differ in their costs alone, solved row by row and checked."""
 
-from itertools import pairwise
-from typing import Any
+from functools import cached_property
 
 import numpy as np
-from joblib import Parallel, delayed, effective_n_jobs
-from scipy import sparse
+from scipy.optimize import linprog
 
-from .._utils.optional import import_optional
+from .certificate import Certificate
+from .exact import ContradictionError, ExactProgram
+from .highs import Highs
 from .polytope import Polytope
+from .scaling import Units
 
-_MIP_GAP = 1e-9  # costs are scaled to a median of 1
-_SMALL = 1e-12  # an entry that HiGHS drops; rows have length 1
+_MOST_CELLS = 20_000  # of a matrix that exact arithmetic is used for
+_FEW_CELLS = 400  # of one for which it is quick
+_EPS = 2.0**-52
+_NO_END = ("kUnbounded", "kUnboundedOrInfeasible")
 
 
-def solve_rows(polytope: Polytope, costs: np.ndarray, *, n_jobs: int | None, name: str) -> Any:
-    """Return a minimiser (B, n) of ``costs @ z`` over the polytope for each row of costs (B, n).
+class NoDecisionError(ValueError):
+    """The constraints contradict one another."""
+
+
+class LinearSolver:
+    """A polytope over which costs are minimised, one row of them after the other.
+
+    What HiGHS returns counts where its constraints hold and its dual values prove its cost to be
+    least, in the units of the user. Elsewhere exact arithmetic goes on from its basis or, where the
+    program is too large for that, it is asked again in other units.
 
     Every row starts from the same vertex, so that among equally good decisions it gets the one
     that it would get by itself.
 
+    Parameters
+    ----------
+    polytope : Polytope
+        Whole numbers are taken as any others.
+    name : str
+        Of the problem, for errors.
+
     Raises
     ------
     ValueError
-        If no z satisfies the constraints, naming some that contradict one another, or if the
-        cost of a row has no minimum.
+        If no z satisfies the constraints; the message names some that contradict one another.
     """
-    n_parts = min(effective_n_jobs(n_jobs), max(1, len(costs)))
-    bounds = np.linspace(0, len(costs), n_parts + 1).astype(int)
-
-    def run(start: int, end: int) -> np.ndarray:
-        return _Solver(polytope, name).solve(costs[start:end], first_row=start)
-
-    if n_parts == 1:
-        return run(0, len(costs))
-    parts = Parallel(n_jobs=n_parts, require="sharedmem")(
-        delayed(run)(*each) for each in pairwise(bounds)
-    )
-    return np.concatenate(parts)
-
-
-def _whole_bounds(polytope: Polytope) -> Polytope:
-    """Round the bounds of whole numbers inwards.
-
-    HiGHS (1.15, and the one in SciPy 1.17) calls one in twenty-five small programs with bounds
-    such as 2.5 infeasible, or wrong decisions optimal.
-    """
-    low, high = np.ceil(polytope.lower - 1e-9), np.floor(polytope.upper + 1e-9)
-    return polytope._replace(
-        lower=np.where(polytope.whole, low, polytope.lower),
-        upper=np.where(polytope.whole, high, polytope.upper),
-    )
-
-
-class _Solver:
-    """One model in HiGHS, whose costs are exchanged."""
 
     def __init__(self, polytope: Polytope, name: str) -> None:
-        self.polytope, self.name = _whole_bounds(polytope.in_units()), name
-        self.highspy: Any = import_optional("highspy", extra="highs", needed_by=name)
-        self.model = self.highspy.Highs()
-        self.is_mixed = bool(polytope.whole.any())
-        for option, value in (
-            ("output_flag", False),
-            ("parallel", "off"),
-            ("mip_rel_gap", 0.0),
-            ("mip_abs_gap", _MIP_GAP),
-            ("small_matrix_value", _SMALL),
-        ):
-            self.model.setOptionValue(option, value)
-        if self.model.passModel(self._described()) == self.highspy.HighsStatus.kError:
-            raise ValueError(
-                f"HiGHS does not take the constraints of {name}: look for entries that are much "
-                "larger than the others of their row."
-            )
+        self.polytope = polytope._replace(whole=np.zeros_like(polytope.whole))
+        self.name = name
+        self.units = Units.of(self.polytope)
+        self.scaled = self.units.apply(self.polytope)
+        m, n = self.polytope.matrix.shape
+        self.is_small = (m + 1) * n <= _MOST_CELLS
+        self.is_tiny = (m + 1) * n <= _FEW_CELLS
+        self.highs = self._in_highs()
         # With costs of 0 a vertex is found, or that there is none.
-        self.model.run()
-        if self.status == "kInfeasible":
-            raise ValueError(self._contradiction())
-        if self.status != "kOptimal":
-            raise RuntimeError(f"HiGHS could not find a decision of {name}: {self.status}.")
-        self.vertex = None if self.is_mixed else self.model.getBasis()
+        status = "" if self.highs is None else self.highs.run(np.zeros(n))
+        self.vertex = self.highs.basis() if self.highs and status == "kOptimal" else None
+        if self.vertex is None and self.is_small:
+            assert self._exact  # or an error
+        elif status == "kInfeasible":
+            raise NoDecisionError(self._contradiction(self._elastic()))
 
-    @property
-    def status(self) -> str:
-        return str(self.model.getModelStatus().name)
+    def _in_highs(self) -> Highs | None:
+        try:
+            return Highs(self.scaled, self.name)
+        except ValueError:
+            if not self.is_small:
+                raise
+            return None  # numbers too far apart for it
 
-    def solve(self, costs: np.ndarray, first_row: int) -> np.ndarray:
-        z = np.empty(costs.shape)
-        columns = np.arange(costs.shape[1], dtype=np.int32)
-        # Tolerances of the solver are absolute. By the median, since one very dear decision would
-        # else make the others too cheap to be told apart.
-        known = np.where(costs != 0, np.abs(costs), np.nan)
-        size = np.ones((len(costs), 1))
-        some = (costs != 0).any(axis=1)
-        size[some] = np.nanmedian(known[some], axis=1, keepdims=True)
-        scaled = costs / size
-        for i, cost in enumerate(scaled):
-            self.model.changeColsCost(len(columns), columns, cost)
-            self.model.clearSolver()
-            if self.vertex is not None:
-                self.model.setBasis(self.vertex)
-            self.model.run()
-            if self.status != "kOptimal":
-                raise self._failure(first_row + i, cost)
-            z[i] = self.model.getSolution().col_value
-        whole = self.polytope.whole
-        z[:, whole] = np.rint(z[:, whole])
-        return np.clip(z, self.polytope.lower, self.polytope.upper) + 0.0
+    def solve(self, costs: np.ndarray, first_row: int = 0) -> np.ndarray:
+        """Return minimisers (B, n) for costs (B, n); errors count rows from `first_row`.
 
-    def _described(self) -> Any:
-        part, n = self.polytope, len(self.polytope.lower)
-        rows = sparse.csr_array(sparse.vstack([part.A_ub, part.A_eq]))
-        lp = self.highspy.HighsLp()
-        lp.num_col_, lp.num_row_ = n, rows.shape[0]
-        lp.col_cost_ = np.zeros(n)
-        lp.col_lower_, lp.col_upper_ = part.lower, part.upper
-        lp.row_lower_ = np.concatenate([np.full(len(part.b_ub), -np.inf), part.b_eq])
-        lp.row_upper_ = np.concatenate([part.b_ub, part.b_eq])
-        lp.a_matrix_.format_ = self.highspy.MatrixFormat.kRowwise
-        lp.a_matrix_.start_ = rows.indptr
-        lp.a_matrix_.index_ = rows.indices
-        lp.a_matrix_.value_ = rows.data
-        if self.is_mixed:
-            kinds = self.highspy.HighsVarType
-            lp.integrality_ = [kinds.kInteger if each else kinds.kContinuous for each in part.whole]
-        return lp
+        Raises
+        ------
+        ValueError
+            If the cost of a row has no minimum.
+        RuntimeError
+            If nothing that is found for a row stands the check.
+        """
+        z, dual = np.zeros(costs.shape), np.zeros((len(costs), len(self.polytope.row_upper)))
+        # By the median, since one very dear decision would else make the others too cheap to be
+        # told apart.
+        size = median_size(costs * self.units.columns)
+        found = np.zeros(len(costs), dtype=bool)
+        for i, cost in enumerate(costs):
+            found[i] = self._run(cost, size[i]) == "kOptimal"
+            if found[i]:
+                z[i], dual[i] = self._solution(size[i])
+        proof = Certificate.of(self.polytope, costs, z, dual)
+        proven = found & proof.holds()
+        if self.is_small:
+            proven &= proof.is_certain()
+        if self.is_tiny:
+            proven &= ~self._is_borderline(z, dual)
+        again = self._solve_exactly if self.is_small else self._solve_in_other_units
+        for k in np.flatnonzero(~proven).tolist():
+            z[k] = again(costs[k], size[k], first_row + k)
+        return z
 
-    def _contradiction(self) -> str:
-        """Name constraints that cannot hold together."""
-        rows, columns = self._irreducible()
-        n_ub = len(self.polytope.b_ub)
-        named = [f"row {i} of A_ub" if i < n_ub else f"row {i - n_ub} of A_eq" for i in rows]
-        named += [f"the bounds of decision {j}" for j in columns]
+    def _is_borderline(self, z: np.ndarray, dual: np.ndarray) -> np.ndarray:
+        """Return for which decisions (B, n) a row may hold, or not, by its last digit only.
+
+        Where it does not, a decision that is many times dearer may be needed to make up for it.
+        """
+        part = self.polytope
+        long = np.longdouble
+        apart = z.astype(long) @ part.matrix.toarray().T.astype(long) - part.row_upper.astype(long)
+        near = np.abs(apart) <= 8.0 * _EPS * part.size(z)[:, : apart.shape[1]]
+        return (near & (apart != 0) & (dual == 0)).any(axis=1)
+
+    def _run(self, cost: np.ndarray, size: float) -> str:
+        if self.highs is None:
+            return "kNotset"
+        return self.highs.run(cost * self.units.columns / size, self.vertex)
+
+    def _solution(self, size: float) -> tuple[np.ndarray, np.ndarray]:
+        assert self.highs is not None
+        z, dual = self.highs.solution()
+        inside = np.clip(z * self.units.of_decisions, self.polytope.lower, self.polytope.upper)
+        return inside + 0.0, dual * self.units.rows * size
+
+    # -- where floating point does not do ------------------------------------------------
+
+    def _solve_exactly(self, cost: np.ndarray, size: float, row: int) -> np.ndarray:
+        basis = None
+        if self.highs is not None:
+            self._run(cost, size)
+            basis = self.highs.basic_and_at_upper()
+        z = self._exact.minimise(cost, basis)
+        if z is None:
+            raise ValueError(self._no_minimum(cost, row))
+        return z
+
+    @cached_property
+    def _exact(self) -> ExactProgram:
+        try:
+            return ExactProgram(self.polytope)
+        except ContradictionError as error:
+            raise NoDecisionError(self._contradiction(error.culprits)) from None
+
+    def _solve_in_other_units(self, cost: np.ndarray, size: float, row: int) -> np.ndarray:
+        """Ask again, with other units of the costs, from the vertex and from nothing."""
+        assert self.highs is not None
+        scaled = np.abs(cost * self.units.columns)
+        used = self._solution(size)[0] != 0 if self._run(cost, size) == "kOptimal" else scaled > 0
+        best = None
+        for sizes in (scaled[used & (scaled > 0)], scaled[scaled > 0]):
+            for unit in (np.median(sizes), sizes.max(), sizes.min()) if len(sizes) else (1.0,):
+                for vertex in (self.vertex, None):
+                    status = self.highs.run(cost * self.units.columns / unit, vertex)
+                    if status != "kOptimal":
+                        continue
+                    z, dual = self._solution(float(unit))
+                    best = Certificate.of(self.polytope, cost[None], z[None], dual[None])
+                    if best.holds()[0]:
+                        return z
+        if status in _NO_END:
+            raise ValueError(self._no_minimum(cost, row))
+        raise RuntimeError(self._unproven(best, status, row))
+
+    # -- words ---------------------------------------------------------------------------
+
+    def _elastic(self) -> list[int]:
+        """Return variables and rows that contradict one another, where there are any.
+
+        They are those that count in the least sum by which rows have to be missed.
+        """
+        part = self.scaled
+        m_ub, m_eq, n = len(part.b_ub), len(part.b_eq), len(part.lower)
+        eye_ub, eye_eq = np.eye(m_ub), np.eye(m_eq)
+        found = linprog(
+            np.concatenate([np.zeros(n), np.ones(m_ub + 2 * m_eq)]),
+            A_ub=np.hstack([part.A_ub.toarray(), -eye_ub, np.zeros((m_ub, 2 * m_eq))]),
+            b_ub=part.b_ub,
+            A_eq=np.hstack([part.A_eq.toarray(), np.zeros((m_eq, m_ub)), eye_eq, -eye_eq]),
+            b_eq=part.b_eq,
+            bounds=[*zip(part.lower, part.upper, strict=True), *[(0, None)] * (m_ub + 2 * m_eq)],
+        )
+        if found.status != 0:
+            return []
+        in_bounds = np.abs(found.lower.marginals[:n]) + np.abs(found.upper.marginals[:n])
+        in_rows = np.abs(np.concatenate([found.ineqlin.marginals, found.eqlin.marginals]))
+        return [int(i) for i in np.flatnonzero(np.concatenate([in_bounds, in_rows]) > 1e-9)]
+
+    def _contradiction(self, culprits: list[int]) -> str:
+        """Name constraints that cannot hold together: variables, then rows."""
+        n = len(self.polytope.lower)
+        named = [self.polytope.name_of_row(i - n) for i in culprits if i >= n]
+        named += [f"the bounds of decision {j}" for j in culprits if j < n]
         shown = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
         which = f": these contradict one another: {shown}" if named else ""
         return f"No decision satisfies all constraints of {self.name}{which}."
 
-    def _irreducible(self) -> tuple[list[int], list[int]]:
-        """Return rows and columns that are infeasible together, where HiGHS finds some."""
-        strategy = getattr(self.highspy, "IisStrategy", None)
-        if strategy is None:  # before HiGHS 1.8
-            return [], []
-        self.model.setOptionValue("iis_strategy", int(strategy.kIisStrategyFromLp))
-        found = self.model.getIis()
-        iis = found[-1] if isinstance(found, tuple) else found
-        return list(getattr(iis, "row_index_", [])), list(getattr(iis, "col_index_", []))
-
-    def _failure(self, row: int, cost: np.ndarray) -> Exception:
-        if self.status in ("kUnbounded", "kUnboundedOrInfeasible"):
-            part = self.polytope
-            free = np.where(cost > 0, np.isinf(part.lower), np.isinf(part.upper)) & (cost != 0)
-            which = ", ".join(str(j) for j in np.flatnonzero(free)[:8])
-            return ValueError(
-                f"The cost of {self.name} has no minimum for row {row} of y: it falls without end "
-                f"as decisions grow. Bound them; among decisions {which} one has no bound on the "
-                "side where it pays."
-            )
-        return RuntimeError(
-            f"HiGHS found no best decision of {self.name} for row {row} of y: {self.status}."
+    def _no_minimum(self, cost: np.ndarray, row: int) -> str:
+        part = self.polytope
+        free = np.where(cost > 0, np.isinf(part.lower), np.isinf(part.upper)) & (cost != 0)
+        which = ", ".join(str(j) for j in np.flatnonzero(free)[:8])
+        return (
+            f"The cost of {self.name} has no minimum for row {row} of y: it falls without end "
+            f"as decisions grow. Bound them; among decisions {which} one has no bound on the "
+            "side where it pays."
         )
+
+    def _unproven(self, best: Certificate | None, status: str, row: int) -> str:
+        what = f"HiGHS ends with the status {status}"
+        if best is not None:
+            n_rows = len(self.polytope.row_upper)
+            worst = int(np.argmax(best.missed[0]))
+            where = (
+                self.polytope.name_of_row(worst)
+                if worst < n_rows
+                else f"the bounds of decision {worst - n_rows}"
+            )
+            what = (
+                f"the best decision found misses {where} by {best.missed[0, worst]:.2g} of its "
+                f"terms, and may cost {best.gap[0]:.2g} of its own cost too much"
+            )
+        return (
+            f"No decision of {self.name} could be proven best for row {row} of y: {what}. The "
+            "numbers of the program differ too much in size; give variables and constraints units "
+            "in which they are alike."
+        )
+
+
+def median_size(costs: np.ndarray) -> np.ndarray:
+    """Return the median (B,) of the absolute costs that are not 0, and 1 where all are."""
+    size = np.ones(len(costs))
+    some = (costs != 0).any(axis=1)
+    if some.any():
+        known = np.where(costs[some] != 0, np.abs(costs[some]), np.nan)
+        size[some] = np.nanmedian(known, axis=1)
+    return size

@@ -56,44 +56,74 @@ class Polytope(NamedTuple):
             columns(whole, bool),
         )
 
-    def in_units(self) -> "Polytope":
-        """Return the same set with rows of length 1, so that no unit decides what is small."""
+    @property
+    def matrix(self) -> sparse.csr_array:
+        """All rows (m + p, n), inequalities first."""
+        return sparse.csr_array(sparse.vstack([self.A_ub, self.A_eq], format="csr"))
 
-        def scaled(A: sparse.csr_array, b: np.ndarray) -> tuple[sparse.csr_array, np.ndarray]:
-            # By the largest entry first: squares of small numbers would be lost.
-            size = np.asarray(abs(A).max(axis=1).toarray()).ravel() if A.shape[0] else b
-            size = np.where(size > 0, size, 1.0)
-            A, b = sparse.csr_array(sparse.diags_array(1.0 / size) @ A), b / size
-            length = np.sqrt(np.asarray(A.multiply(A).sum(axis=1)).ravel())
-            length = np.where(length > 0, length, 1.0)
-            return sparse.csr_array(sparse.diags_array(1.0 / length) @ A), b / length
+    @property
+    def row_lower(self) -> np.ndarray:
+        """Least values (m + p,) of the rows, -inf for inequalities."""
+        return np.concatenate([np.full(len(self.b_ub), -np.inf), self.b_eq])
 
-        A_ub, b_ub = scaled(self.A_ub, self.b_ub)
-        A_eq, b_eq = scaled(self.A_eq, self.b_eq)
-        return self._replace(A_ub=A_ub, b_ub=b_ub, A_eq=A_eq, b_eq=b_eq)
+    @property
+    def row_upper(self) -> np.ndarray:
+        """Largest values (m + p,) of the rows."""
+        return np.concatenate([self.b_ub, self.b_eq])
 
-    def contains(self, z: np.ndarray, tol: float) -> np.ndarray:
-        """Return, for each row of z (B, n), whether all constraints hold to an absolute `tol`."""
-        part = self.in_units()
-        inside = ((z >= part.lower - tol) & (z <= part.upper + tol)).all(axis=1)
-        inside &= (z @ part.A_ub.T <= part.b_ub + tol).all(axis=1)
-        inside &= (np.abs(z @ part.A_eq.T - part.b_eq) <= tol).all(axis=1)
-        parts = z[:, self.whole]
-        return inside & (np.abs(parts - np.rint(parts)) <= tol).all(axis=1)
+    def name_of_row(self, i: int) -> str:
+        """Return what the user calls a row of `matrix`."""
+        n_ub = len(self.b_ub)
+        return f"row {i} of A_ub" if i < n_ub else f"row {i - n_ub} of A_eq"
+
+    def violation(self, z: np.ndarray) -> np.ndarray:
+        """Return by how much each row of z (B, n) misses constraints (B, m + p + n).
+
+        In the units of the constraints, 0 where one holds: rows of A_ub, rows of A_eq, and for each
+        variable its bounds or, where that is more, its distance from a whole number.
+        """
+        fraction = np.where(self.whole, np.abs(z - np.rint(z)), 0.0)
+        missed = self._missed(z)
+        last = missed[:, len(self.b_ub) + len(self.b_eq) :]
+        np.maximum(last, fraction, out=last)
+        return missed
+
+    def _missed(self, z: np.ndarray) -> np.ndarray:
+        """Return the violation of rows and bounds, whether or not whole numbers are such."""
+        above = np.maximum(z @ self.A_ub.T - self.b_ub, 0.0)
+        off = np.abs(z @ self.A_eq.T - self.b_eq)
+        outside = np.maximum(np.maximum(self.lower - z, z - self.upper), 0.0)
+        return np.concatenate([above, off, outside], axis=1)
+
+    def size(self, z: np.ndarray) -> np.ndarray:
+        r"""Return what :meth:`violation` is to be compared with, (B, m + p + n).
+
+        The sum of the absolute terms of a row, :math:`\sum_j |a_{ij} z_j| + |b_i|`; the largest of
+        the absolute values of a variable and its bounds.
+        """
+        rows = np.abs(z) @ abs(self.matrix).T + _finite(np.concatenate([self.b_ub, self.b_eq]))
+        bounds = np.maximum(_finite(self.lower), _finite(self.upper))
+        return np.concatenate([rows, np.maximum(np.abs(z), bounds)], axis=1)
+
+    def contains(self, z: np.ndarray, tol: float, atol: float | None = None) -> np.ndarray:
+        """Return, for each row of z (B, n), whether all constraints hold.
+
+        Each may be missed by `tol` times its size at z, and by `atol` in its own unit. None is a
+        billionth of the least right-hand side or bound that is not 0, and of 1 at most; it is 0
+        where `tol` is. Whole numbers may be off by `tol`, and are rounded for the rows.
+        """
+        if atol is None:
+            atol = 1e-9 * self._least_number() if tol > 0 else 0.0
+        rounded = np.where(self.whole, np.rint(z), z)
+        holds = (self._missed(rounded) <= tol * self.size(rounded) + atol).all(axis=1)
+        return holds & (np.abs(z - rounded) <= tol).all(axis=1)
+
+    def _least_number(self) -> float:
+        """Return the least absolute right-hand side or bound that is not 0, and 1 at most."""
+        numbers = np.abs(np.concatenate([self.b_ub, self.b_eq, self.lower, self.upper]))
+        return float(numbers[numbers > 0].min(initial=1.0))
 
 
-def tail_losses(spread: np.ndarray) -> Polytope:
-    """Return the constraints of a mean-CVaR portfolio on (z, t, u).
-
-    Shares z (d,) that sum to 1, a reserve t and what each scenario, a row of `spread` (S, d),
-    loses beyond it: ``-spread @ z - t <= u``, ``u >= 0``.
-    """
-    n_scenarios, n_assets = spread.shape
-    beyond = np.concatenate([-spread, -np.ones((n_scenarios, 1)), -np.eye(n_scenarios)], axis=1)
-    budget = np.zeros((1, beyond.shape[1]))
-    budget[0, :n_assets] = 1.0
-    lower = np.zeros(beyond.shape[1])
-    lower[n_assets] = -np.inf
-    return Polytope.of(
-        len(lower), ub=(beyond, np.zeros(n_scenarios)), eq=(budget, np.ones(1)), lower=lower
-    )
+def _finite(values: np.ndarray) -> np.ndarray:
+    """Return absolute values, 0 where they are infinite."""
+    return np.where(np.isfinite(values), np.abs(values), 0.0)

@@ -1,0 +1,71 @@
+"""A proof that decisions are feasible and least costly, from dual values."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .polytope import Polytope
+
+_FEASIBLE = 1e-9  # by how much a constraint may be missed, as a share of its terms
+_SURELY = 1e-12  # by how much rounding errors may
+_GAP = 1e-7  # between a cost and its lower bound, as a share of the absolute terms of the cost
+_ROUNDING = 1e-13  # of a reduced cost, as a share of its terms
+_EPS = 2.0**-52
+
+
+class Certificate(NamedTuple):
+    """How far decisions (B, n) are from a proof that they are best.
+
+    Attributes
+    ----------
+    missed : ndarray of shape (B, m + n)
+        Violation of each constraint, as a share of its terms.
+    gap : ndarray of shape (B,)
+        Cost less a lower bound of it, as a share of the absolute terms of the cost; infinite where
+        the dual values prove nothing.
+    doubt : ndarray of shape (B,)
+        What rounding errors in the rows may add to the gap.
+    """
+
+    missed: np.ndarray
+    gap: np.ndarray
+    doubt: np.ndarray
+
+    @classmethod
+    def of(
+        cls, polytope: Polytope, costs: np.ndarray, z: np.ndarray, dual: np.ndarray
+    ) -> "Certificate":
+        r"""Measure decisions z (B, n) with dual values (B, m) of the rows.
+
+        With reduced costs :math:`d = c - A^\top y` the cost is at least :math:`b^\top y` plus what
+        d costs at the cheaper bounds. Cost and bound differ by terms of which each is at least 0,
+        and which are added up, so that nothing cancels.
+        """
+        A, end = polytope.matrix, polytope.row_upper
+        n_rows, n_ub = len(end), len(polytope.b_ub)
+        dual = np.where(np.isfinite(end), dual, 0.0)
+        dual[:, :n_ub] = np.minimum(dual[:, :n_ub], 0.0)
+        # What does not fit into a float proves nothing.
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            size = polytope.size(z)
+            missed = polytope.violation(z) / np.where(size > 0, size, 1.0)
+            reduced = costs - dual @ A
+            terms = np.abs(costs) + np.abs(dual) @ abs(A)
+            bound = np.where(reduced > 0, polytope.lower, polytope.upper)
+            is_zero = np.isinf(bound) & (np.abs(reduced) <= _ROUNDING * terms)
+            apart = np.abs(z - np.where(is_zero, 0.0, bound))
+            in_bounds = np.where(reduced == 0, 0.0, np.abs(reduced) * apart)
+            in_rows = np.abs(dual * (z @ A.T - np.where(np.isfinite(end), end, 0.0)))
+            total = in_bounds.sum(axis=1) + in_rows.sum(axis=1)
+            noise = _EPS * (np.abs(dual) * size[:, :n_rows]).sum(axis=1)
+            spent = np.abs(costs * z).sum(axis=1)
+            gap, doubt = (np.where(each == 0, 0.0, each / spent) for each in (total, noise))
+        return cls(missed, *(np.where(np.isnan(each), np.inf, each) for each in (gap, doubt)))
+
+    def holds(self) -> np.ndarray:
+        """Return which decisions (B,) are feasible and best."""
+        return (self.missed <= _FEASIBLE).all(axis=1) & (self.gap <= _GAP)
+
+    def is_certain(self) -> np.ndarray:
+        """Return which rows (B,) rounding errors leave no doubt about."""
+        return (self.missed <= _SURELY).all(axis=1) & (self.doubt <= _GAP)

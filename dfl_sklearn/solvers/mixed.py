@@ -1,0 +1,294 @@
+"""Mixed-integer programs that differ in their costs alone, solved row by row and checked."""
+
+import time
+from typing import NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from .highs import Highs
+from .linear import LinearSolver, NoDecisionError, median_size
+from .polytope import Polytope
+from .scaling import Units
+
+_TOLERANCE = 1e-9  # of HiGHS, in scaled rows; whole numbers as well
+_FEASIBLE = 1e-12  # by how much whole numbers may miss a constraint, as a share of its terms
+_GAP = 1e-6  # between a cost and its lower bound, as a share of the absolute terms of the cost
+_ALIKE = 2.0**20  # ratio of numbers up to which HiGHS's proofs can be trusted
+_MOST_NODES = 2000  # per row
+_MOST_PROGRAMS = 200  # linear ones, to prove what HiGHS found
+
+
+class Node(NamedTuple):
+    """Bounds (n,) within which a part of the decisions lies."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+
+    def split(self, z: np.ndarray, whole: np.ndarray) -> list["Node"]:
+        """Return parts without a variable that the solver took for whole, at decisions z (n,).
+
+        Where it left one between two whole numbers, below the one and above the other; else around
+        the value of one that is not held yet.
+        """
+        near = np.rint(z)
+        off = np.where(whole, np.abs(z - near), 0.0)
+        free = whole & (self.lower < self.upper)
+        if off.max() > 0:
+            j = int(off.argmax())
+            return [self._at_most(j, np.floor(z[j])), self._at_least(j, np.ceil(z[j]))]
+        if not free.any():
+            return []
+        j = int(free.argmax())
+        held = self._at_most(j, near[j])._at_least(j, near[j])
+        parts = [self._at_most(j, near[j] - 1), self._at_least(j, near[j] + 1), held]
+        return [each for each in parts if (each.lower <= each.upper).all()]
+
+    def _at_most(self, j: int, value: float) -> "Node":
+        upper = self.upper.copy()
+        upper[j] = min(upper[j], value)
+        return self._replace(upper=upper)
+
+    def _at_least(self, j: int, value: float) -> "Node":
+        lower = self.lower.copy()
+        lower[j] = max(lower[j], value)
+        return self._replace(lower=lower)
+
+
+class Incumbent(NamedTuple):
+    """A decision (n,), its cost, and a lower bound of the cost of all decisions."""
+
+    z: np.ndarray
+    cost: float
+    bound: float
+
+    def gap(self, costs: np.ndarray) -> float:
+        """Return how much less the best decision may cost, as a share of the terms of the cost."""
+        return self.gap_to(self.bound, costs)
+
+    def gap_to(self, cost: float, costs: np.ndarray) -> float:
+        """Return how much dearer it is than `cost`, as a share of the terms of its own cost."""
+        above, terms = self.cost - cost, float(np.abs(costs * self.z).sum())
+        return 0.0 if above <= 0 else (above / terms if terms > 0 else np.inf)
+
+
+class MixedSolver:
+    """A polytope with whole numbers over which costs are minimised, one row after the other.
+
+    HiGHS takes a number for whole, and a row for held, to a tolerance. So its decisions are rounded
+    and the other variables solved for with those held. Where that is not feasible, or dearer than
+    HiGHS promised, its search is split around the decision and goes on.
+
+    Parameters
+    ----------
+    polytope : Polytope
+    name : str
+        Of the problem, for errors.
+    time_limit : float, default=None
+        Seconds for a row.
+    mip_gap : float, default=0
+        By how much a decision may be dearer than the best one, as a share of its cost.
+
+    Attributes
+    ----------
+    gaps : dict of int to float
+        The rows that were not solved to the end, and by how much they may be too dear.
+    """
+
+    def __init__(
+        self, polytope: Polytope, name: str, time_limit: float | None = None, mip_gap: float = 0.0
+    ) -> None:
+        self.polytope, self.name = _whole_bounds(polytope), name
+        self.time_limit, self.mip_gap = time_limit, mip_gap
+        self.gaps: dict[int, float] = {}
+        if (self.polytope.lower > self.polytope.upper).any():
+            j = int((self.polytope.lower > self.polytope.upper).argmax())
+            raise NoDecisionError(
+                f"No decision satisfies all constraints of {name}: no whole number lies within "
+                f"the bounds of decision {j}."
+            )
+        self.relaxed = LinearSolver(self.polytope, name)  # or an error that names rows
+        self.has_limits = time_limit is not None or mip_gap > 0
+        self.units = Units.of(self.polytope)
+        self.scaled = self.units.apply(self.polytope)
+        options = {"mip_rel_gap": float(mip_gap), "mip_abs_gap": 1e-9}
+        tolerances = ("mip_feasibility", "primal_feasibility", "dual_feasibility")
+        options |= {f"{each}_tolerance": _TOLERANCE for each in tolerances}
+        self.highs = Highs(self.scaled, name, **options)
+
+    def solve(self, costs: np.ndarray, first_row: int = 0) -> np.ndarray:
+        """Return minimisers (B, n) for costs (B, n); errors count rows from `first_row`.
+
+        Raises
+        ------
+        ValueError
+            If no decision satisfies the constraints, or the cost of a row has no minimum.
+        RuntimeError
+            If nothing feasible is found for a row in its time, or nothing that is surely best.
+        """
+        z = np.empty(costs.shape)
+        for i, cost in enumerate(costs):
+            found = self._solve(cost, first_row + i)
+            z[i] = found.z
+            if found.gap(cost) > _GAP:
+                self.gaps[first_row + i] = found.gap(cost)
+        return z + 0.0
+
+    def _solve(self, cost: np.ndarray, row: int) -> Incumbent:
+        """Return the best decision and its bound.
+
+        Where numbers differ much in size, HiGHS may prove what is wrong. What it finds is then
+        proven by linear programs or, where these would be too many, found again with other units
+        of the costs.
+        """
+        scaled = cost * self.units.columns
+        best = self._search_tree(cost, float(median_size(scaled[None])[0]), row)
+        if self.has_limits or (best is not None and not self._is_wild(scaled)):
+            return self._known(best)
+        proven, is_proven = self._branch(cost, best, row)
+        if is_proven:
+            return self._known(proven)
+        spent = 0.0 if proven is None else float(np.abs(cost * proven.z).sum())
+        again = self._search_tree(cost, spent or float(np.abs(scaled).max()), row)
+        if proven is None or again is None or again.gap_to(proven.cost, cost) > _GAP:
+            raise RuntimeError(self._unproven(row))
+        if proven.gap_to(again.cost, cost) > _GAP or max(proven.gap(cost), again.gap(cost)) > _GAP:
+            raise RuntimeError(self._unproven(row))
+        return proven
+
+    def _is_wild(self, costs: np.ndarray) -> bool:
+        """Return whether numbers differ so much in size that HiGHS's proofs may be wrong."""
+        return spread(costs) > _ALIKE or spread(self.scaled.matrix.data) > _ALIKE
+
+    def _known(self, best: Incumbent | None) -> Incumbent:
+        if best is None:
+            raise NoDecisionError(
+                f"No decision satisfies all constraints of {self.name} with whole numbers."
+            )
+        return best
+
+    def _search_tree(self, cost: np.ndarray, size: float, row: int) -> Incumbent | None:
+        """Search a tree whose nodes are searches of HiGHS; None where nothing is feasible."""
+        end = None if self.time_limit is None else time.monotonic() + self.time_limit
+        nodes = [Node(self.polytope.lower, self.polytope.upper)]
+        best: Incumbent | None = None
+        least = np.inf  # of the bounds of what has been searched
+        for _ in range(_MOST_NODES):
+            if not nodes:
+                break
+            node = nodes.pop()
+            status, z, bound = self._search(node, cost, size, end)
+            if status in ("kInfeasible", "kUnboundedOrInfeasible", "kUnbounded"):
+                if status != "kInfeasible":
+                    self.relaxed.solve(cost[None], row)  # or an error: there is no minimum
+                continue
+            if z is None:
+                if status == "kTimeLimit" and best is None:
+                    raise RuntimeError(
+                        f"No decision of {self.name} was found for row {row} of y in "
+                        f"time_limit={self.time_limit} seconds. Raise it."
+                    )
+                least = min(least, bound)
+                continue
+            found = self._held(np.rint(z), cost)
+            if found is not None and (best is None or found[1] < best.cost):
+                best = Incumbent(*found, bound)
+            stops = status == "kTimeLimit" or self.mip_gap > 0
+            if found is not None and (stops or Incumbent(*found, bound).gap(cost) <= _GAP):
+                least = min(least, bound)
+            elif best is None or best._replace(bound=bound).gap(cost) > _GAP:
+                nodes += node.split(z, self.polytope.whole)
+        else:
+            raise RuntimeError(self._unproven(row))
+        return None if best is None else best._replace(bound=min(least, best.cost))
+
+    def _branch(
+        self, cost: np.ndarray, best: Incumbent | None, row: int
+    ) -> tuple[Incumbent | None, bool]:
+        """Improve a decision by branch and bound over linear programs, each with its own proof.
+
+        Returns the best decision, and whether it is proven that there is no better one.
+        """
+        nodes = [Node(self.polytope.lower, self.polytope.upper)]
+        for _ in range(_MOST_PROGRAMS):
+            if not nodes:
+                return (best if best is None else best._replace(bound=best.cost)), True
+            node = nodes.pop()
+            part = self.polytope._replace(lower=node.lower, upper=node.upper)
+            try:
+                z = LinearSolver(part, self.name).solve(cost[None], row)[0]
+            except NoDecisionError:
+                continue
+            bound = float(cost @ z)
+            if best is not None and best._replace(bound=bound).gap(cost) <= _GAP / 2:
+                continue
+            found = self._held(np.rint(z), cost)
+            if found is not None and (best is None or found[1] < best.cost):
+                best = Incumbent(*found, bound)
+            nodes += node.split(z, self.polytope.whole)
+        return best, False
+
+    def _unproven(self, row: int) -> str:
+        return (
+            f"No decision of {self.name} could be proven best for row {row} of y: its whole "
+            "numbers depend on rounding errors. Give variables and constraints units in which "
+            "their numbers are alike."
+        )
+
+    def _search(
+        self, node: Node, cost: np.ndarray, size: float, end: float | None
+    ) -> tuple[str, np.ndarray | None, float]:
+        """Return the status, a decision (n,) if any, and a lower bound of the cost in a node."""
+        unit, columns = self.units.of_decisions, self.highs.columns
+        bounds = node.lower / unit, node.upper / unit
+        self.highs.model.changeColsBounds(len(columns), columns, *bounds)
+        if end is not None:
+            self.highs.limit_time(end - time.monotonic())
+        status = self.highs.run(cost * self.units.columns / size)
+        bound = float(self.highs.model.getInfo().mip_dual_bound) * size * self.units.size
+        if status != "kOptimal" and not self.highs.has_solution():
+            return status, None, bound
+        return status, self.highs.solution()[0] * unit, bound
+
+    def _held(self, z: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, float] | None:
+        """Return the best decision with the whole numbers of z, and its cost; None without any."""
+        part, whole = self.polytope, self.polytope.whole
+        z = np.where(whole, z, 0.0)
+        if whole.all():
+            size = part.size(z[None])
+            missed = part.violation(z[None]) / np.where(size > 0, size, 1.0)
+            return (z, float(cost @ z)) if (missed <= _FEASIBLE).all() else None
+        rest = ~whole
+        left = Polytope(
+            A_ub=sparse.csr_array(part.A_ub[:, rest]),
+            b_ub=part.b_ub - part.A_ub @ z,
+            A_eq=sparse.csr_array(part.A_eq[:, rest]),
+            b_eq=part.b_eq - part.A_eq @ z,
+            lower=part.lower[rest],
+            upper=part.upper[rest],
+            whole=whole[rest],
+        )
+        try:
+            z[rest] = LinearSolver(left, self.name).solve(cost[None, rest])[0]
+        except NoDecisionError:
+            return None
+        return z, float(cost @ z)
+
+
+def _whole_bounds(polytope: Polytope) -> Polytope:
+    """Round the bounds of whole numbers inwards.
+
+    HiGHS (1.15, and the one in SciPy 1.17) calls one in twenty-five small programs with bounds
+    such as 2.5 infeasible, or wrong decisions optimal.
+    """
+    low, high = np.ceil(polytope.lower - 1e-9), np.floor(polytope.upper + 1e-9)
+    return polytope._replace(
+        lower=np.where(polytope.whole, low, polytope.lower),
+        upper=np.where(polytope.whole, high, polytope.upper),
+    )
+
+
+def spread(values: np.ndarray) -> float:
+    """Return the ratio of the largest and the least absolute value that is not 0, or 1."""
+    sizes = np.abs(values[values != 0])
+    return float(sizes.max() / sizes.min()) if len(sizes) else 1.0

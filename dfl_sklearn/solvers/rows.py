@@ -1,0 +1,55 @@
+"""Programs that differ in their costs alone, divided among threads."""
+
+import warnings
+from itertools import pairwise
+
+import numpy as np
+from joblib import Parallel, delayed, effective_n_jobs
+from sklearn.exceptions import ConvergenceWarning
+
+from .linear import LinearSolver
+from .mixed import MixedSolver
+from .polytope import Polytope
+
+
+def solve_rows(
+    polytope: Polytope,
+    costs: np.ndarray,
+    *,
+    n_jobs: int | None,
+    name: str,
+    time_limit: float | None = None,
+    mip_gap: float = 0.0,
+) -> np.ndarray:
+    """Return a minimiser (B, n) of ``costs @ z`` over the polytope for each row of costs (B, n).
+
+    A row's decision does not depend on the other rows, nor on the threads. Limits are for whole
+    numbers; where one leaves a row short of the best decision, a warning says by how much.
+    """
+    n_parts = min(effective_n_jobs(n_jobs), max(1, len(costs)))
+    bounds = np.linspace(0, len(costs), n_parts + 1).astype(int)
+
+    def run(start: int, end: int) -> tuple[np.ndarray, dict[int, float]]:
+        part = costs[start:end]
+        if not polytope.whole.any():
+            return LinearSolver(polytope, name).solve(part, start), {}
+        solver = MixedSolver(polytope, name, time_limit, mip_gap)
+        return solver.solve(part, start), solver.gaps
+
+    if n_parts == 1:
+        parts = [run(0, len(costs))]
+    else:
+        parts = Parallel(n_jobs=n_parts, require="sharedmem")(
+            delayed(run)(*each) for each in pairwise(bounds)
+        )
+    gaps = {row: gap for _, found in parts for row, gap in found.items()}
+    if gaps:
+        row = max(gaps, key=lambda each: gaps[each])
+        warnings.warn(
+            f"{len(gaps)} of {len(costs)} rows of y were not solved to the end (time_limit="
+            f"{time_limit}, mip_gap={mip_gap}): decisions of {name} may be dearer than the "
+            f"best by up to {gaps[row]:.2g} of the absolute terms of their cost, as in row {row}.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
+    return np.concatenate([z for z, _ in parts])
