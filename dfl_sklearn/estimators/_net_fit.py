@@ -100,7 +100,7 @@ class NetFit:
         self.total_weight = float(train.weight.sum())
         self.watched = self.rows if valid is None else self.tensors(valid)
         self.monitored = "train_regret" if valid is None else "valid_regret"
-        self.y_mean, self.y_scale = (self.tensor(each) for each in scales[1])
+        self.y_mean, self.y_scale = (self.exactly(each) for each in scales[1])
         self.null_regret = self._null_regret(train)
         self.loss = params.loss or default_loss(problem)
         self.row_loss = self.loss.bind(problem)
@@ -309,7 +309,7 @@ class NetFit:
         return (batch["weight"] * rows).mean() / self.null_regret
 
     def _row_losses(self, output: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        y_hat = output * self.y_scale + self.y_mean
+        y_hat = self.in_units(output)
         optimum = Optimum(batch["best_decision"], batch["best_cost"])
         losses = self.row_loss(y_hat, batch["y"], optimum)
         if losses.shape != optimum.cost.shape:
@@ -345,7 +345,7 @@ class NetFit:
         """
         layer, regret = self._relaxation
         best_cost = self.problem._cost(array_namespace(y), layer(y), y, None)
-        y_hat = net.module_(X) * self.y_scale + self.y_mean
+        y_hat = self.in_units(net.module_(X))
         return regret(y_hat, y, Optimum(best_decision, best_cost))
 
     @cached_property
@@ -355,7 +355,11 @@ class NetFit:
 
     def predicted(self, net: NeuralNet, rows: TrainingRows) -> np.ndarray:
         """Return the net's predictions (n, d), in the problem's units."""
-        return (forward(net, rows.X) * self.y_scale + self.y_mean).cpu().numpy()
+        return self.in_units(forward(net, rows.X)).cpu().numpy()
+
+    def in_units(self, output: torch.Tensor) -> torch.Tensor:
+        """Return the problem's parameters, float64, for the output of the net."""
+        return output.to(torch.float64) * self.y_scale + self.y_mean
 
     def _null_regret(self, train: CanonicalRows) -> float:
         """Return the mean regret of the best constant decision, the unit of tol and the loss."""
@@ -377,21 +381,19 @@ class NetFit:
             )
         return TrainingRows(
             X=self.tensor(self.x_scale.apply(rows.X)),
-            y=self.tensor(rows.y),
-            weight=self.tensor(rows.weight / rows.weight.mean()),
-            best_decision=self.tensor(best.decisions),
-            best_cost=self.tensor(best.cost),
+            y=self.exactly(rows.y),
+            weight=self.exactly(rows.weight / rows.weight.mean()),
+            best_decision=self.exactly(best.decisions),
+            best_cost=self.exactly(best.cost),
         )
 
     def tensor(self, values: np.ndarray) -> torch.Tensor:
         """Return numbers in the dtype of the net, on its device."""
-        tensor = torch.as_tensor(values, dtype=self.dtype, device=self.device)
-        if not torch.isfinite(tensor).all():
-            raise ValueError(
-                f"X is {self.dtype}, and so is the net, but y or its costs do not fit into that "
-                f"type: the largest is {np.abs(values).max():.3g}. Give X as float64."
-            )
-        return tensor
+        return torch.as_tensor(values, dtype=self.dtype, device=self.device)
+
+    def exactly(self, values: np.ndarray) -> torch.Tensor:
+        """Return numbers in float64, as decisions, costs and regrets are, on the net's device."""
+        return torch.as_tensor(values, dtype=torch.float64, device=self.device)
 
     # -- words -------------------------------------------------------------------------
 

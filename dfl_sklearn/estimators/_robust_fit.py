@@ -106,7 +106,7 @@ class WorstCaseBatches:
 
     def _mixture(self) -> TrainingRows:
         worst = self.row_loss.known(self.worst.rows)
-        weight = (1 - self.nominal_weight) * self.fit.tensor(self.worst.rows.weight)
+        weight = (1 - self.nominal_weight) * self.fit.exactly(self.worst.rows.weight)
         # A row without weight would take a place in a batch and add nothing to it.
         kept = weight > 0
         parts = [TrainingRows(worst.X, worst.y, weight, worst.best_decision, worst.best_cost)]

@@ -22,7 +22,7 @@ def linear_costs(problem: DecisionProblem, loss: str) -> Callable[[Any], Any]:
 
 def solved(problem: DecisionProblem, y: torch.Tensor) -> torch.Tensor:
     """Return the best decisions (B, k) for parameters (B, d), as constants; NaN stays NaN."""
-    values = y.detach().cpu().numpy()
+    values = y.detach().cpu().numpy().astype(np.float64, copy=False)
     known = np.isfinite(values).all(axis=1)
     try:
         decisions = problem._solve(values[known], None)

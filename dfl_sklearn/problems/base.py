@@ -67,8 +67,7 @@ class DecisionProblem(BaseEstimator, ABC):
         self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None
     ) -> np.ndarray:
         """Minimise the mean cost over scenarios: (n, S, d), (n, S) -> (n, k)."""
-        mean = np.einsum("ns,nsd->nd", weight, y).astype(y.dtype, copy=False)
-        return self._solve(mean, context)
+        return self._solve(np.einsum("ns,nsd->nd", weight, y), context)
 
     def _n_parameters(self) -> int | None:
         """Return the number of parameters per row if the problem fixes it, else None."""
@@ -100,7 +99,8 @@ class DecisionProblem(BaseEstimator, ABC):
         Returns
         -------
         ndarray of shape (n, k)
-            One decision per row; of shape (n,) if `y` is 1-d and a decision is one number.
+            One decision per row, in float64; of shape (n,) if `y` is 1-d and a decision is one
+            number.
 
         Raises
         ------
@@ -108,7 +108,7 @@ class DecisionProblem(BaseEstimator, ABC):
             If `y` is not finite or has the wrong shape; the message names the cell.
         """
         self._check_constants()
-        values = as_float(y, "y")
+        values = as_float(y, "y").astype(np.float64, copy=False)
         if values.ndim == 3:
             self._check_parameter_array(values)
             weight = _scenario_weight(scenario_weight, values.shape[0], values.shape[1])
@@ -139,7 +139,8 @@ class DecisionProblem(BaseEstimator, ABC):
         Returns
         -------
         ndarray or torch.Tensor of shape (n,)
-            In the kind of array that came in; torch tensors are differentiable.
+            NumPy arrays in float64. Torch tensors give a tensor of their own type, which is
+            differentiable.
 
         Raises
         ------
@@ -159,6 +160,7 @@ class DecisionProblem(BaseEstimator, ABC):
         if is_torch_array(z) != is_torch_array(values):
             raise TypeError("decisions and y must both be NumPy arrays or both torch tensors.")
         if isinstance(values, np.ndarray):
+            z, values = (each.astype(np.float64, copy=False) for each in (z, values))
             check_finite(z, "decisions")
             check_finite(values, "y")
             self._check_decisions(z)

@@ -97,7 +97,7 @@ class ConvexProgram(DecisionProblem):
             program.set_parameter(row, i)
             self._run(program.problem, f"row {i} of y")
             decisions[i] = np.ravel(program.variable.value)
-        return decisions.astype(y.dtype, copy=False)
+        return decisions
 
     def _run(self, problem: Any, where: str) -> None:
         cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
@@ -115,7 +115,7 @@ class ConvexProgram(DecisionProblem):
 
     def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
         if isinstance(y, np.ndarray):
-            return self._costs(decisions, y)[:, 0].astype(y.dtype, copy=False)
+            return self._costs(decisions, y)[:, 0]
         from ..layers.numeric import differentiate_rows
 
         decisions = xp.broadcast_to(decisions, (y.shape[0], decisions.shape[1]))

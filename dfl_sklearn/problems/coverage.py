@@ -104,8 +104,8 @@ class CoverageProblem(DecisionProblem):
         )
         worth = self._worth(chances.shape[3])
         # What is left to gain: the weight of each target times the chance that it is missed.
-        left = (weight[:, :, None] * worth).astype(y.dtype)
-        z = np.zeros((len(y), self.n_items), dtype=y.dtype)
+        left = weight[:, :, None] * worth
+        z = np.zeros((len(y), self.n_items))
         for _ in range(self.k):
             gain = np.einsum("nsij,nsj->ni", chances, left)
             gain[z > 0] = -np.inf

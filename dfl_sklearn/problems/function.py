@@ -117,7 +117,7 @@ class FunctionProblem(DecisionProblem):
         lower, upper = self._box()
         n, n_scenarios, _ = y.shape
         if n == 0:
-            return np.empty((0, lower.size), dtype=y.dtype)
+            return np.empty((0, lower.size))
         self._check_context_given(context is not None)
 
         def mean_cost(unit: np.ndarray) -> np.ndarray:
@@ -139,7 +139,7 @@ class FunctionProblem(DecisionProblem):
         unit = minimise_in_box(
             mean_cost, n, lower.size, n_starts=self.n_starts * lower.size, tol=self.tol
         )
-        return np.clip(lower + (upper - lower) * unit, lower, upper).astype(y.dtype, copy=False)
+        return np.clip(lower + (upper - lower) * unit, lower, upper)
 
     def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
         self._check_context_given(context is not None)

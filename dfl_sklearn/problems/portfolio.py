@@ -95,15 +95,13 @@ class PortfolioProblem(DecisionProblem):
         return n_parameters
 
     def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
-        quadratic, values = self._quadratic(), y.astype(np.float64, copy=False)
+        quadratic = self._quadratic()
         if len(quadratic) <= _MOST_ENUMERATED:
-            shares = CriticalRegions.of(quadratic).solve(values)
-        else:
-            import torch
+            return CriticalRegions.of(quadratic).solve(y)
+        import torch
 
-            shares = self._layer(quadratic)(torch.tensor(values)).numpy()
-            shares = shares / shares.sum(axis=1, keepdims=True)
-        return shares.astype(y.dtype, copy=False)
+        shares = self._layer(quadratic)(torch.tensor(y)).numpy()
+        return shares / shares.sum(axis=1, keepdims=True)
 
     @staticmethod
     def _layer(quadratic: np.ndarray) -> "nn.Module":

@@ -180,14 +180,12 @@ class ProvisioningProblem(DecisionProblem):
     # -- scenarios ---------------------------------------------------------------------
 
     def _solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
-        v = np.maximum(y.astype(np.float64) - self.c_min, 0.0) / self._range
+        v = np.maximum(y - self.c_min, 0.0) / self._range
         u = [
             [self._solve_mean(v[i, :, j], weight[i]) for j in range(v.shape[2])]
             for i in range(len(v))
         ]
-        return np.clip(self.c_min + self._range * np.array(u), self.c_min, self.c_max).astype(
-            y.dtype, copy=False
-        )
+        return np.clip(self.c_min + self._range * np.array(u), self.c_min, self.c_max)
 
     def _solve_mean(self, v: np.ndarray, weight: np.ndarray) -> float:
         """Minimise the weighted mean cost over u in [0, 1], for one service."""

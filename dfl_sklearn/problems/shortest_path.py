@@ -189,19 +189,19 @@ class _Graph(NamedTuple):
     def solve(self, lengths: np.ndarray) -> np.ndarray:
         """Return the best path (B, n_edges) for each row of lengths (B, n_edges)."""
         if self.paths is not None:
-            return self.paths[least_costly(self.paths, lengths)].astype(lengths.dtype)
+            return self.paths[least_costly(self.paths, lengths)]
         n_rows, n_edges = lengths.shape
         # Rows last: each step then runs over contiguous numbers.
-        length = np.append(lengths.T, np.full((1, n_rows), np.inf, dtype=lengths.dtype), axis=0)
+        length = np.append(lengths.T, np.full((1, n_rows), np.inf), axis=0)
         n_nodes = self.incidence.shape[0]
-        distance = np.zeros((n_nodes, n_rows), dtype=lengths.dtype)
+        distance = np.zeros((n_nodes, n_rows))
         arrives_by = np.full((n_nodes, n_rows), n_edges)
         for level in self.levels:
             by_edge = distance[level.tails] + length[level.edges]
             best = by_edge.argmin(axis=1)
             distance[level.nodes] = np.take_along_axis(by_edge, best[:, None], axis=1)[:, 0]
             arrives_by[level.nodes] = np.take_along_axis(level.edges, best, axis=1)
-        decisions = np.zeros((n_rows, n_edges + 1), dtype=lengths.dtype)
+        decisions = np.zeros((n_rows, n_edges + 1))
         rows = np.arange(n_rows)
         node = np.full(n_rows, self.target)
         while (node != self.source).any():
