@@ -45,7 +45,7 @@ class LinearSolver:
     """
 
     def __init__(self, polytope: Polytope, name: str) -> None:
-        self.polytope = polytope._replace(whole=np.zeros_like(polytope.whole))
+        self.polytope = polytope.replace(whole=np.zeros_like(polytope.whole))
         self.name = name
         self.units = Units.of(self.polytope)
         self.scaled = self.units.apply(self.polytope)

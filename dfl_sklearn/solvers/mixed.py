@@ -214,7 +214,7 @@ class MixedSolver:
             if not nodes:
                 return (best if best is None else best._replace(bound=best.cost)), True
             node = nodes.pop()
-            part = self.polytope._replace(lower=node.lower, upper=node.upper)
+            part = self.polytope.replace(lower=node.lower, upper=node.upper)
             try:
                 z = LinearSolver(part, self.name).solve(cost[None], row)[0]
             except NoDecisionError:
@@ -282,7 +282,7 @@ def _whole_bounds(polytope: Polytope) -> Polytope:
     such as 2.5 infeasible, or wrong decisions optimal.
     """
     low, high = np.ceil(polytope.lower - 1e-9), np.floor(polytope.upper + 1e-9)
-    return polytope._replace(
+    return polytope.replace(
         lower=np.where(polytope.whole, low, polytope.lower),
         upper=np.where(polytope.whole, high, polytope.upper),
     )

@@ -1,12 +1,15 @@
 """The set of decisions that linear constraints allow."""
 
-from typing import Any, NamedTuple
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 
-class Polytope(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Polytope:
     r"""All z with :math:`A_{ub} z \le b_{ub}`, :math:`A_{eq} z = b_{eq}`, within bounds.
 
     Attributes
@@ -56,20 +59,32 @@ class Polytope(NamedTuple):
             columns(whole, bool),
         )
 
-    @property
+    def replace(self, **changes: Any) -> "Polytope":
+        """Return the set with other constraints in the place of some."""
+        return replace(self, **changes)
+
+    @cached_property
     def matrix(self) -> sparse.csr_array:
         """All rows (m + p, n), inequalities first."""
         return sparse.csr_array(sparse.vstack([self.A_ub, self.A_eq], format="csr"))
 
-    @property
+    @cached_property
     def row_lower(self) -> np.ndarray:
         """Least values (m + p,) of the rows, -inf for inequalities."""
         return np.concatenate([np.full(len(self.b_ub), -np.inf), self.b_eq])
 
-    @property
+    @cached_property
     def row_upper(self) -> np.ndarray:
         """Largest values (m + p,) of the rows."""
         return np.concatenate([self.b_ub, self.b_eq])
+
+    @cached_property
+    def _columns(self) -> sparse.csr_array:
+        return sparse.csr_array(self.matrix.T)
+
+    @cached_property
+    def _absolute_columns(self) -> sparse.csr_array:
+        return abs(self._columns)
 
     def name_of_row(self, i: int) -> str:
         """Return what the user calls a row of `matrix`."""
@@ -90,8 +105,9 @@ class Polytope(NamedTuple):
 
     def _missed(self, z: np.ndarray) -> np.ndarray:
         """Return the violation of rows and bounds, whether or not whole numbers are such."""
-        above = np.maximum(z @ self.A_ub.T - self.b_ub, 0.0)
-        off = np.abs(z @ self.A_eq.T - self.b_eq)
+        apart = z @ self._columns - self.row_upper
+        n_ub = len(self.b_ub)
+        above, off = np.maximum(apart[:, :n_ub], 0.0), np.abs(apart[:, n_ub:])
         outside = np.maximum(np.maximum(self.lower - z, z - self.upper), 0.0)
         return np.concatenate([above, off, outside], axis=1)
 
@@ -101,7 +117,7 @@ class Polytope(NamedTuple):
         The sum of the absolute terms of a row, :math:`\sum_j |a_{ij} z_j| + |b_i|`; the largest of
         the absolute values of a variable and its bounds.
         """
-        rows = np.abs(z) @ abs(self.matrix).T + _finite(np.concatenate([self.b_ub, self.b_eq]))
+        rows = np.abs(z) @ self._absolute_columns + _finite(self.row_upper)
         bounds = np.maximum(_finite(self.lower), _finite(self.upper))
         return np.concatenate([rows, np.maximum(np.abs(z), bounds)], axis=1)
 
