@@ -7,9 +7,8 @@ from numpy.typing import ArrayLike
 
 from .._utils.checks import finite_number
 from .._utils.rows import as_rows
-from ..solvers.rows import solve_rows
-from ..solvers.tail_losses import tail_losses
 from ._shares import are_shares, check_shares
+from ._tail_program import TailProgram, value_at_risk
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -135,17 +134,14 @@ class CVaRPortfolioProblem(DecisionProblem):
         if size <= _ROUNDING * np.abs(mean).max(initial=0.0):  # nothing is uncertain
             shares = np.eye(mean.shape[1])[mean.argmax(axis=1)]
         else:
-            # In units of the deviations, since tolerances of the solver are absolute.
-            n, n_assets = mean.shape
-            charges = np.concatenate([[1.0], weight / (1.0 - self.level)]) * self.risk_aversion
-            gain = (1.0 + self.risk_aversion) * (mean / size)
-            costs = np.concatenate([-gain, np.broadcast_to(charges, (n, len(charges)))], axis=1)
-            part = tail_losses(spread / size)
-            found = solve_rows(part, costs, n_jobs=None, name=type(self).__name__)
-            shares = found[:, :n_assets]
+            # In units of the deviations, so that shares and losses are alike in size.
+            program = TailProgram(
+                *(spread / size, weight, self.level, self.risk_aversion, type(self).__name__)
+            )
+            shares = program.shares((1.0 + self.risk_aversion) * (mean / size))
             shares = shares / shares.sum(axis=1, keepdims=True)
         losses = -(mean * shares).sum(axis=1, keepdims=True) - shares @ spread.T
-        reserve = _value_at_risk(losses, weight, self.level)
+        reserve = value_at_risk(losses, weight, self.level)
         return np.concatenate([shares, reserve[:, None]], axis=1)
 
     def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
@@ -187,11 +183,3 @@ class CVaRPortfolioProblem(DecisionProblem):
         self._check_constants()
         residuals = None if self.residuals is None else np.asarray(self.residuals, np.float64)
         return CVaRPortfolioLayer(self.level, self.risk_aversion, residuals, smoothing)
-
-
-def _value_at_risk(losses: np.ndarray, weight: np.ndarray, level: float) -> np.ndarray:
-    """Return, for each row of losses (n, S), the smallest that is not exceeded with `level`."""
-    order = np.argsort(losses, axis=1)
-    reached = np.cumsum(weight[order], axis=1) >= level - _ROUNDING
-    first = np.take_along_axis(order, reached.argmax(axis=1)[:, None], axis=1)
-    return np.take_along_axis(losses, first, axis=1)[:, 0]

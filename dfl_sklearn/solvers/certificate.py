@@ -9,7 +9,8 @@ from .polytope import Polytope
 _FEASIBLE = 1e-9  # by how much a constraint may be missed, as a share of its terms
 _SURELY = 1e-12  # by how much rounding errors may
 _GAP = 1e-7  # between a cost and its lower bound, as a share of the absolute terms of the cost
-_ROUNDING = 1e-13  # of a reduced cost, as a share of its terms
+_ZERO = 1e-9  # a reduced cost that counts as none, as a share of its terms
+_SURELY_ZERO = 1e-13
 _EPS = 2.0**-52
 
 
@@ -24,7 +25,8 @@ class Certificate(NamedTuple):
         Cost less a lower bound of it, as a share of the absolute terms of the cost; infinite where
         the dual values prove nothing.
     doubt : ndarray of shape (B,)
-        What rounding errors in the rows may add to the gap.
+        What rounding errors in the rows may add to the gap; infinite where it is not sure that a
+        reduced cost is 0.
     """
 
     missed: np.ndarray
@@ -52,7 +54,9 @@ class Certificate(NamedTuple):
             reduced = costs - dual @ A
             terms = np.abs(costs) + np.abs(dual) @ abs(A)
             bound = np.where(reduced > 0, polytope.lower, polytope.upper)
-            is_zero = np.isinf(bound) & (np.abs(reduced) <= _ROUNDING * terms)
+            is_open = np.isinf(bound) & (reduced != 0)
+            is_zero = is_open & (np.abs(reduced) <= _ZERO * terms)
+            unsure = (is_open & (np.abs(reduced) > _SURELY_ZERO * terms)).any(axis=1)
             apart = np.abs(z - np.where(is_zero, 0.0, bound))
             in_bounds = np.where(reduced == 0, 0.0, np.abs(reduced) * apart)
             in_rows = np.abs(dual * (z @ A.T - np.where(np.isfinite(end), end, 0.0)))
@@ -60,6 +64,7 @@ class Certificate(NamedTuple):
             noise = _EPS * (np.abs(dual) * size[:, :n_rows]).sum(axis=1)
             spent = np.abs(costs * z).sum(axis=1)
             gap, doubt = (np.where(each == 0, 0.0, each / spent) for each in (total, noise))
+            doubt = np.where(unsure, np.inf, doubt)
         return cls(missed, *(np.where(np.isnan(each), np.inf, each) for each in (gap, doubt)))
 
     def holds(self) -> np.ndarray:
