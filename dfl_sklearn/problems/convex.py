@@ -9,6 +9,8 @@ import numpy as np
 
 from .._utils.optional import import_optional
 from .._utils.rows import as_rows
+from ..solvers.linear import NoDecisionError, NoMinimumError
+from ._canonical import solve_canonical
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -29,8 +31,9 @@ class ConvexProgram(DecisionProblem):
         once the parameter is known. A function at the top of a module, so that it can be pickled;
         it must always return the same program, which is kept.
     solver : str, default=None
-        Handed to ``cvxpy.Problem.solve``; None is cvxpy's choice, for quadratic programs one that
-        is good to about 1e-4. "CLARABEL" is good to 1e-8.
+        None is HiGHS for linear programs, whole numbers included, and Clarabel for others, with
+        numbers scaled and every answer checked. A name is handed to ``cvxpy.Problem.solve``:
+        decisions are then as accurate as that solver's tolerances, which are often absolute.
 
     Notes
     -----
@@ -41,6 +44,10 @@ class ConvexProgram(DecisionProblem):
 
     A model is trained through `cvxpylayers`, which differentiates programs that follow cvxpy's
     rules for parameters (DPP); integer variables cannot be differentiated.
+
+    Decisions are checked in the units given: constraints hold to 1e-8 of their absolute terms, and
+    the dual values prove that no decision is cheaper by more than 1e-7 of the absolute terms of the
+    cost. What cannot be proven is an error.
 
     Needs cvxpy: ``pip install "dfl-sklearn[cvxpy]"``.
 
@@ -101,17 +108,30 @@ class ConvexProgram(DecisionProblem):
 
     def _run(self, problem: Any, where: str) -> None:
         cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
+        infeasible = f"No decision satisfies the constraints for {where}."
+        endless = f"The objective has no best value for {where}: bound the decisions."
         try:
+            if self.solver is None:
+                solve_canonical(problem)
+                return
             # A warm start would make a decision depend on the rows before.
             problem.solve(solver=self.solver, warm_start=False)
-        except cp.SolverError as error:
-            raise RuntimeError(f"cvxpy could not solve the program for {where}: {error}") from error
+        except NoDecisionError as error:
+            raise ValueError(infeasible) from error
+        except NoMinimumError as error:
+            raise ValueError(endless) from error
+        except (cp.SolverError, RuntimeError) as error:
+            raise RuntimeError(f"The program could not be solved for {where}: {error}") from error
         if problem.status in ("infeasible", "infeasible_inaccurate"):
-            raise ValueError(f"No decision satisfies the constraints for {where}.")
+            raise ValueError(infeasible)
         if problem.status in ("unbounded", "unbounded_inaccurate"):
-            raise ValueError(f"The objective has no best value for {where}: bound the decisions.")
-        if problem.status not in ("optimal", "optimal_inaccurate"):
-            raise RuntimeError(f"cvxpy stopped with status {problem.status!r} for {where}.")
+            raise ValueError(endless)
+        if problem.status != "optimal":
+            raise RuntimeError(
+                f"{self.solver} stopped with status {problem.status!r} for {where}, which is no "
+                "answer. Leave solver=None, or give variables and constraints units in which their "
+                "numbers are alike."
+            )
 
     def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
         if isinstance(y, np.ndarray):
@@ -158,11 +178,33 @@ class ConvexProgram(DecisionProblem):
         return np.concatenate([[cost], slopes])
 
     def is_feasible(
-        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
+        self,
+        decisions: Any,
+        y: Any = None,
+        *,
+        context: Any = None,
+        tol: float = 1e-6,
+        atol: float = 1e-9,
     ) -> np.ndarray:
-        """Return, for each row, whether the constraints hold to an absolute `tol`.
+        """Return, for each row, whether the constraints hold.
 
-        Constraints on other variables, or on the parameter, are not looked at without `y`.
+        Constraints on other variables are not looked at, nor are those on the parameter without
+        `y`.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+        y : array-like of shape (n,) or (n, d), default=None
+            The parameters.
+        context : None
+        tol : float, default=1e-6
+            By how much a constraint may be missed, as a share of its absolute terms.
+        atol : float, default=1e-9
+            By how much more it may be missed, in its own unit.
+
+        Returns
+        -------
+        ndarray of bool of shape (n,)
         """
         z, program = as_rows(decisions, "decisions"), self._program()
         self._check_decision_width(z, program.parameter.size)
@@ -175,12 +217,14 @@ class ConvexProgram(DecisionProblem):
                 program.set_parameter(rows[i], int(i))
             # nonneg=True and the like stand with the variable, not among the constraints.
             nearest = np.asarray(program.variable.project(decision))
-            feasible[i] &= bool(np.abs(nearest - decision).max() <= tol)
+            slack = tol * np.abs(decision) + atol
+            feasible[i] &= bool((np.abs(nearest - decision) <= slack).all())
             for constraint in program.problem.constraints:
                 others = [each for each in constraint.variables() if each is not program.variable]
                 if others or (rows is None and constraint.parameters()):
                     continue
-                feasible[i] &= bool(np.max(constraint.violation()) <= tol)
+                missed = np.ravel(constraint.violation())
+                feasible[i] &= bool((missed <= tol * program.size(constraint) + atol).all())
         return feasible
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
@@ -244,6 +288,21 @@ class _Program(NamedTuple):
         value = decision.reshape(self.variable.shape)
         self.variable.save_value(value)
         return value
+
+    def size(self, constraint: Any) -> Any:
+        """Return the absolute terms of a constraint, entry by entry, at the present values.
+
+        Those of its linear part, where it has a slope; else the absolute values of its sides.
+        """
+        expression: Any = getattr(constraint, "expr", None)
+        gradient = None if expression is None else expression.grad.get(self.variable)
+        if gradient is None or constraint.size != expression.size:
+            return max(float(np.abs(side.value).max()) for side in constraint.args)
+        slopes = gradient.toarray() if hasattr(gradient, "toarray") else np.asarray(gradient)
+        slopes = slopes.reshape(self.variable.size, -1)
+        z = np.ravel(self.variable.value, order="F")
+        rest = np.ravel(expression.value, order="F") - z @ slopes
+        return np.abs(z) @ np.abs(slopes) + np.abs(rest)
 
     def slope(self) -> np.ndarray:
         """Return the slope of the objective in the variable, at their present values."""

@@ -52,17 +52,21 @@ class ExactProgram:
             if self._from_basis(None) is None:
                 raise ContradictionError(self._last.contradiction())
 
-    def minimise(self, cost: np.ndarray, basis: Basis | None = None) -> np.ndarray | None:
-        """Return a minimiser (n,), each entry rounded once; None where the cost falls without end.
+    def minimise(
+        self, cost: np.ndarray, basis: Basis | None = None
+    ) -> tuple[np.ndarray, np.ndarray] | None:
+        """Return a minimiser (n,) and dual values of the rows (m,), each entry rounded once.
 
-        Of equally good ones it is that which is found first from the basis.
+        None where the cost falls without end. Of equally good minimisers it is that which is found
+        first from the basis.
         """
         start = self._from_basis(basis)
         assert start is not None  # there is a feasible point, from wherever one starts
         simplex = start.copy()
         if not simplex.minimise(cost.tolist()):
             return None
-        return np.array([float(each) for each in simplex.value[: self.n]]) + 0.0
+        z = np.array([float(each) for each in simplex.value[: self.n]])
+        return z + 0.0, np.array(simplex.dual_values(cost.tolist()))
 
     def _from_basis(self, basis: Basis | None) -> ExactSimplex | None:
         """Return a feasible tableau found from a basis, which is kept; None where there is none."""

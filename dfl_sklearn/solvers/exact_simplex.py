@@ -77,7 +77,8 @@ class ExactSimplex:
         rows = [_whole(row) for row in A]
         # Each activity is counted in a unit that makes the entries of its row whole.
         self.table = np.array([row for row, _ in rows], dtype=object).reshape(m, n)
-        units = [Fraction(1)] * n + [unit for _, unit in rows]
+        self.units = [unit for _, unit in rows]
+        units = [Fraction(1)] * n + self.units
         self.ranges = [each.times(unit) for each, unit in zip(ranges, units, strict=True)]
         self.denominator = 1
         self.basic = list(range(n, n + m))
@@ -125,19 +126,35 @@ class ExactSimplex:
         """Go from a feasible basis to a best one; False where the cost falls without end."""
         whole, _ = _whole(costs)
         idle = [0] * len(self.basic)
-        n = len(whole)
         while True:
-            slopes = np.array(
-                [whole[j] * self.denominator if j < n else 0 for j in self.nonbasic], dtype=object
-            )
-            for i, b in enumerate(self.basic):
-                if b < n and whole[b]:
-                    slopes = slopes + whole[b] * self.table[i]
+            slopes = self._slopes(whole)
             entering = self._entering(slopes)
             if entering is None:
                 return True
             if not self._move(*entering, idle):
                 return False
+
+    def dual_values(self, costs: Sequence[float]) -> list[float]:
+        """Return, for each row of A, the slope of the least cost in its activity."""
+        whole, unit = _whole(costs)
+        n = len(whole)
+        found = [Fraction(0)] * len(self.basic)
+        for variable, slope in zip(self.nonbasic, self._slopes(whole), strict=True):
+            if variable >= n:
+                per_unit = Fraction(slope, self.denominator) / unit
+                found[variable - n] = per_unit * self.units[variable - n]
+        return [float(each) for each in found]
+
+    def _slopes(self, whole: list[int]) -> np.ndarray:
+        """Return the slope of a cost in each nonbasic variable, times the denominator."""
+        n = len(whole)
+        slopes = np.array(
+            [whole[j] * self.denominator if j < n else 0 for j in self.nonbasic], dtype=object
+        )
+        for i, b in enumerate(self.basic):
+            if b < n and whole[b]:
+                slopes = slopes + whole[b] * self.table[i]
+        return slopes
 
     def contradiction(self) -> list[int]:
         """Return variables whose ranges contradict one another, where no basis is feasible."""

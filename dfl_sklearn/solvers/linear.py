@@ -21,6 +21,10 @@ class NoDecisionError(ValueError):
     """The constraints contradict one another."""
 
 
+class NoMinimumError(ValueError):
+    """The cost falls without end."""
+
+
 class LinearSolver:
     """A polytope over which costs are minimised, one row of them after the other.
 
@@ -70,7 +74,16 @@ class LinearSolver:
             return None  # numbers too far apart for it
 
     def solve(self, costs: np.ndarray, first_row: int = 0) -> np.ndarray:
-        """Return minimisers (B, n) for costs (B, n); errors count rows from `first_row`.
+        """Return minimisers (B, n) for costs (B, n); errors as in :meth:`solve_with_duals`."""
+        return self.solve_with_duals(costs, first_row)[0]
+
+    def solve_with_duals(
+        self, costs: np.ndarray, first_row: int = 0
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return minimisers (B, n) for costs (B, n), and dual values of the rows (B, m).
+
+        A dual value is the slope of the least cost in a right-hand side. Errors count rows of costs
+        from `first_row`.
 
         Raises
         ------
@@ -96,8 +109,8 @@ class LinearSolver:
             proven &= ~self._is_borderline(z, dual)
         again = self._solve_exactly if self.is_small else self._solve_in_other_units
         for k in np.flatnonzero(~proven).tolist():
-            z[k] = again(costs[k], size[k], first_row + k)
-        return z
+            z[k], dual[k] = again(costs[k], size[k], first_row + k)
+        return z, dual
 
     def _is_borderline(self, z: np.ndarray, dual: np.ndarray) -> np.ndarray:
         """Return for which decisions (B, n) a row may hold, or not, by its last digit only.
@@ -123,15 +136,17 @@ class LinearSolver:
 
     # -- where floating point does not do ------------------------------------------------
 
-    def _solve_exactly(self, cost: np.ndarray, size: float, row: int) -> np.ndarray:
+    def _solve_exactly(
+        self, cost: np.ndarray, size: float, row: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         basis = None
         if self.highs is not None:
             self._run(cost, size)
             basis = self.highs.basic_and_at_upper()
-        z = self._exact.minimise(cost, basis)
-        if z is None:
-            raise ValueError(self._no_minimum(cost, row))
-        return z
+        found = self._exact.minimise(cost, basis)
+        if found is None:
+            raise NoMinimumError(self._no_minimum(cost, row))
+        return found
 
     @cached_property
     def _exact(self) -> ExactProgram:
@@ -140,7 +155,9 @@ class LinearSolver:
         except ContradictionError as error:
             raise NoDecisionError(self._contradiction(error.culprits)) from None
 
-    def _solve_in_other_units(self, cost: np.ndarray, size: float, row: int) -> np.ndarray:
+    def _solve_in_other_units(
+        self, cost: np.ndarray, size: float, row: int
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Ask again, with other units of the costs, from the vertex and from nothing."""
         assert self.highs is not None
         scaled = np.abs(cost * self.units.columns)
@@ -155,9 +172,9 @@ class LinearSolver:
                     z, dual = self._solution(float(unit))
                     best = Certificate.of(self.polytope, cost[None], z[None], dual[None])
                     if best.holds()[0]:
-                        return z
+                        return z, dual
         if status in _NO_END:
-            raise ValueError(self._no_minimum(cost, row))
+            raise NoMinimumError(self._no_minimum(cost, row))
         raise RuntimeError(self._unproven(best, status, row))
 
     # -- words ---------------------------------------------------------------------------

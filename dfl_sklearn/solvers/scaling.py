@@ -45,16 +45,16 @@ class Units(NamedTuple):
         rows, columns = np.ones(A.shape[0]), np.ones(A.shape[1])
         row_of = np.repeat(np.arange(A.shape[0]), np.diff(A.indptr))
         for _ in range(_PASSES if A.nnz else 0):
-            rows = _middle(A.data * columns[A.indices], row_of, A.shape[0])
-            columns = _middle(A.data * rows[row_of], A.indices, A.shape[1])
+            rows = middle(A.data * columns[A.indices], row_of, A.shape[0])
+            columns = middle(A.data * rows[row_of], A.indices, A.shape[1])
             columns[polytope.whole] = 1.0
-        rows, columns = _power_of_two(rows), _power_of_two(columns)
+        rows, columns = power_of_two(rows), power_of_two(columns)
         size = 1.0
         if not polytope.whole.any():
             bounds = np.concatenate([polytope.lower / columns, polytope.upper / columns])
             numbers = np.concatenate([rows * polytope.row_upper, bounds])
             numbers = np.abs(numbers[np.isfinite(numbers) & (numbers != 0)])
-            size = float(_power_of_two(np.median(numbers))) if len(numbers) else 1.0
+            size = float(power_of_two(np.median(numbers))) if len(numbers) else 1.0
         return cls(rows, columns, size)
 
     def apply(self, polytope: Polytope) -> Polytope:
@@ -77,7 +77,7 @@ class Units(NamedTuple):
         )
 
 
-def _middle(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
+def middle(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
     """Return, for each group, 1 / sqrt(least * largest) of its positive values, 1 without any."""
     least, largest = np.full(n_groups, np.inf), np.zeros(n_groups)
     np.minimum.at(least, group, values)
@@ -88,6 +88,6 @@ def _middle(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
     return found
 
 
-def _power_of_two(values: np.ndarray) -> np.ndarray:
+def power_of_two(values: np.ndarray) -> np.ndarray:
     """Return the powers of two nearest to positive values, in ratio."""
     return np.exp2(np.rint(np.log2(values)))

@@ -3,14 +3,17 @@
 import warnings
 from itertools import permutations, product
 
+import cvxpy as cp
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
-from scipy.optimize import linprog
+from scipy.optimize import brentq, linprog
 from sklearn.exceptions import ConvergenceWarning
 
 from dfl_sklearn.metrics import regret
 from dfl_sklearn.problems import (
+    ConvexProgram,
     KnapsackProblem,
     LinearProgram,
     MatchingProblem,
@@ -192,3 +195,87 @@ def test_limits_are_checked(limits, message):
     for problem in (knapsack(**limits), LinearProgram(bounds=(0, 1), integrality=1, **limits)):
         with pytest.raises(ValueError, match=message):
             problem.solve(np.ones((1, 60)))
+
+
+# -- programs in cvxpy ---------------------------------------------------------------------
+
+
+def cheap_shares():
+    z, price = cp.Variable(3), cp.Parameter(3)
+    cost = price @ z + 2e-6 * cp.sum_squares(z)
+    return cp.Problem(cp.Minimize(cost), [cp.sum(z) == 2, z >= 0]), price, z
+
+
+def servers_in_raw_tokens():
+    servers, overflow, load = cp.Variable(1), cp.Variable(1), cp.Parameter(1)
+    cost = 5 * servers[0] + 1e-6 * overflow[0]
+    limits = [1.2e7 * servers + overflow >= load, servers >= 0, overflow >= 0, servers <= 50]
+    return cp.Problem(cp.Minimize(cost), limits), load, servers
+
+
+def whole_servers():
+    servers, price = cp.Variable(2, integer=True), cp.Parameter(2)
+    limits = [np.array([1.2e7, 3.0e7]) @ servers >= 7.0e7, servers >= 0, servers <= 50]
+    return cp.Problem(cp.Minimize(price @ servers), limits), price, servers
+
+
+def test_prices_of_a_hundred_thousandth():
+    problem = ConvexProgram(cheap_shares)
+    assert_allclose(problem.solve([[3e-5, 2e-5, 1e-5]]), [[0, 0, 2]], atol=1e-8)
+
+
+def test_tokens_beside_servers():
+    problem = ConvexProgram(servers_in_raw_tokens)
+    load = np.array([[0.0], [1e7], [3e8], [9e8]])
+    best = np.clip(load / 1.2e7, 0, 50)  # a server costs less than the tokens that it serves
+    assert_allclose(problem.solve(load), best, rtol=1e-12)
+    z = np.array([[1.0], [1.0], [10.0], [60.0]])
+    overflow = np.maximum(load - 1.2e7 * z, 0.0)
+    assert_allclose(problem.cost(z[:3], load[:3]), (5 * z + 1e-6 * overflow)[:3, 0], rtol=1e-12)
+    with pytest.raises(ValueError, match="the decision of row 0 held"):
+        problem.cost(z[3:], load[3:])
+    held = torch.tensor(z[:3], requires_grad=True)
+    problem.cost(held, torch.tensor(load[:3])).sum().backward()
+    assert_allclose(held.grad, [[5], [5], [5 - 12]])
+
+
+def test_whole_numbers_in_cvxpy():
+    found = ConvexProgram(whole_servers).solve([[1e-6, 3e-6], [1.0, 1e9], [1e9, 1.0]])
+    assert_array_equal(found, [[6, 0], [6, 0], [0, 3]])
+
+
+@pytest.mark.parametrize("unit", [1e-9, 1e-4, 1.0, 1e4, 1e9])
+def test_quadratic_programs_in_any_unit(unit):
+    def build():
+        z, price = cp.Variable(3), cp.Parameter(3)
+        cost = price @ z + 0.5 * unit * cp.sum_squares(z)
+        return cp.Problem(cp.Minimize(cost), [cp.sum(z) == 2, z >= 0]), price, z
+
+    rng = np.random.default_rng(0)
+    y = unit * rng.normal(size=(10, 3)) * 10.0 ** rng.uniform(-3, 3, (10, 3))
+    found = ConvexProgram(build).solve(y)
+    for z, price in zip(found, y / unit, strict=True):
+        # By water filling: z = (level - price)_+, with the level at which the sum is 2.
+        ends = price.min(), price.max() + 2
+        level = brentq(lambda at, p=price: np.maximum(at - p, 0).sum() - 2, *ends, xtol=1e-14)
+        assert_allclose(z, np.maximum(level - price, 0), atol=1e-7)
+
+
+def test_an_inaccurate_answer_is_none(monkeypatch):
+    solve = cp.Problem.solve
+
+    def roughly(self, **options):
+        solve(self, **options)
+        self._status = cp.OPTIMAL_INACCURATE
+
+    monkeypatch.setattr(cp.Problem, "solve", roughly)
+    with pytest.raises(
+        RuntimeError, match="'optimal_inaccurate' for row 0 of y, which is no answer"
+    ):
+        ConvexProgram(cheap_shares, solver="OSQP").solve([[3.0, 2.0, 1.0]])
+
+
+def test_what_is_feasible_depends_on_the_terms_of_a_constraint():
+    problem = ConvexProgram(cheap_shares)
+    z = [[2.0, 0, 0], [2.0 + 1e-8, 0, -1e-10], [2.001, 0, 0], [2.0, 0, -1e-3]]
+    assert problem.is_feasible(z).tolist() == [True, True, False, False]

@@ -1,0 +1,105 @@
+"""cvxpy programs by the solvers of this package, which check what they find."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+
+from .._utils.optional import import_optional
+from ..solvers.conic import ConicProgram, ConicSolution, has_no_end, is_infeasible, solve_cone
+from ..solvers.linear import LinearSolver, NoDecisionError, NoMinimumError
+from ..solvers.mixed import MixedSolver
+from ..solvers.polytope import Polytope
+
+_NAME = "ConvexProgram"
+
+
+class UnprovenError(RuntimeError):
+    """No answer stood the check."""
+
+
+def solve_canonical(problem: Any) -> None:
+    """Solve a cvxpy problem whose parameters are set, and set its variables and dual values.
+
+    cvxpy writes it down in the standard form of cones. Linear programs, whole numbers included, go
+    to HiGHS, others to Clarabel.
+
+    Raises
+    ------
+    NoDecisionError, NoMinimumError, UnprovenError
+    """
+    cp: Any = import_optional("cvxpy", extra="cvxpy", needed_by=_NAME)
+    if problem.is_mixed_integer():
+        data, chain, inverse = problem.get_problem_data(cp.HIGHS, solver_opts={})
+        found: Any = _mixed(data)
+    else:
+        data, chain, inverse = problem.get_problem_data(cp.CLARABEL, solver_opts={})
+        found = _continuous(data)
+    problem.unpack_results(found, chain, inverse)
+
+
+def _continuous(data: dict[str, Any]) -> ConicSolution:
+    program = _conic_program(data)
+    if program.is_linear:
+        part, n_eq = _polytope(program.A, program.b, program.n_zero), program.n_zero
+        z, dual = LinearSolver(part, _NAME).solve_with_duals(program.c[None])
+        # Rows of inequalities come first here, and last there.
+        n_ub = len(program.b) - n_eq
+        multipliers = -np.concatenate([dual[0, n_ub:], dual[0, :n_ub]])
+        return ConicSolution("Solved", z[0], multipliers, float(program.c @ z[0]))
+    solution, said = solve_cone(program)
+    if solution is None:
+        if is_infeasible(said):
+            raise NoDecisionError(said)
+        if has_no_end(said):
+            raise NoMinimumError(said)
+        raise UnprovenError(f"Clarabel ends with {said!r}, and what it found is not surely best.")
+    return solution
+
+
+def _conic_program(data: dict[str, Any]) -> ConicProgram:
+    from cvxpy.reductions.solvers.conic_solvers.clarabel_conif import dims_to_solver_cones
+
+    n, dims = len(data["c"]), data["dims"]
+    return ConicProgram(
+        P=sparse.csc_array(data["P"]) if "P" in data else sparse.csc_array((n, n)),
+        c=np.asarray(data["c"], dtype=np.float64),
+        A=sparse.csc_array(data["A"]),
+        b=np.asarray(data["b"], dtype=np.float64),
+        n_zero=int(dims.zero),
+        n_nonnegative=int(dims.nonneg),
+        cones=dims_to_solver_cones(dims),
+    )
+
+
+def _polytope(A: Any, b: np.ndarray, n_eq: int, **bounds: Any) -> Polytope:
+    rows = sparse.csr_array(A)
+    bounds = {"lower": -np.inf} | bounds
+    return Polytope.of(A.shape[1], ub=(rows[n_eq:], b[n_eq:]), eq=(rows[:n_eq], b[:n_eq]), **bounds)
+
+
+def _mixed(data: dict[str, Any]) -> dict[str, Any]:
+    """Return a solution in the form of cvxpy's interface to HiGHS."""
+    if "P" in data:
+        raise UnprovenError(
+            "It has whole numbers and a quadratic objective: name a solver for these."
+        )
+    n = len(data["c"])
+    low, high = (
+        np.full(n, end) if data[name] is None else np.array(data[name], dtype=np.float64)
+        for name, end in (("lower_bounds", -np.inf), ("upper_bounds", np.inf))
+    )
+    two = list(data["bool_vars_idx"])
+    low[two], high[two] = np.maximum(low[two], 0.0), np.minimum(high[two], 1.0)
+    whole = np.zeros(n, dtype=bool)
+    whole[two + list(data["int_vars_idx"])] = True
+    bounds = {"lower": low, "upper": high, "whole": whole}
+    part = _polytope(data["A"], data["b"], int(data["dims"].zero), **bounds)
+    z = MixedSolver(part, _NAME).solve(data["c"][None])[0]
+    info = SimpleNamespace(
+        objective_function_value=float(data["c"] @ z),
+        **{f"{each}_iteration_count": 0 for each in ("ipm", "crossover", "pdlp", "qp", "simplex")},
+    )
+    solution = SimpleNamespace(col_value=z, row_dual=np.zeros(len(data["b"])))
+    return {"solution": solution, "info": info, "model_status": "kOptimal", "run_time": 0.0}

@@ -1,0 +1,152 @@
+"""Convex programs in the standard form of cones, by Clarabel, checked in the user's units."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy import sparse
+
+from .._utils.optional import import_optional
+from .scaling import middle, power_of_two
+
+_FEASIBLE = 1e-8  # by how much a row may be missed, as a share of its terms
+_GAP = 1e-7  # between a cost and its lower bound, as a share of the absolute terms of the cost
+_ROUNDING = 1e-10
+_TOLERANCES = (1e-12, 1e-10, 1e-9)  # of Clarabel, in turns
+_PASSES = 6
+_INFEASIBLE = ("PrimalInfeasible", "AlmostPrimalInfeasible")
+_NO_END = ("DualInfeasible", "AlmostDualInfeasible")
+
+
+class ConicProgram(NamedTuple):
+    r"""Minimise :math:`\frac12 x^\top P x + c^\top x` with :math:`b - A x` in a product of cones.
+
+    Attributes
+    ----------
+    P : csc_array of shape (n, n)
+    c : ndarray of shape (n,)
+    A : csc_array of shape (m, n)
+    b : ndarray of shape (m,)
+    n_zero, n_nonnegative : int
+        Sizes of the first two cones: equations and inequalities.
+    cones : list
+        All of them, as Clarabel wants them; those after the first two are not polyhedral.
+    """
+
+    P: sparse.csc_array
+    c: np.ndarray
+    A: sparse.csc_array
+    b: np.ndarray
+    n_zero: int
+    n_nonnegative: int
+    cones: list[Any]
+
+    @property
+    def is_polyhedral(self) -> bool:
+        """Whether there are equations and inequalities alone."""
+        return self.n_zero + self.n_nonnegative == len(self.b)
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether it is a linear program."""
+        return self.is_polyhedral and not self.P.nnz
+
+
+class ConicSolution(NamedTuple):
+    """A status, a minimiser, dual values of the rows, and the cost, as Clarabel has them."""
+
+    status: str
+    x: np.ndarray
+    z: np.ndarray
+    obj_val: float
+    solve_time: float = 0.0
+    iterations: int = 0
+
+
+def solve_cone(program: ConicProgram) -> tuple[ConicSolution | None, str]:
+    """Return a solution that stands the check, or None, and what Clarabel said of it last.
+
+    Columns, rows and the cost are scaled, so that tolerances mean the same in all units. An answer
+    counts where rows hold, slopes vanish and the dual values prove the cost to be least.
+    """
+    clarabel: Any = import_optional("clarabel", extra="cvxpy", needed_by="ConvexProgram")
+    rows, columns, size, unit = _units(program)
+    across = sparse.diags_array(columns)
+    P = sparse.csc_array(sparse.triu(across @ program.P @ across)) * (size / unit)
+    A = sparse.csc_array(sparse.diags_array(rows) @ program.A @ across)
+    c, b = program.c * columns / unit, program.b * rows / size
+    said = ""
+    for tolerance in _TOLERANCES:
+        settings = clarabel.DefaultSettings()
+        settings.verbose = False
+        settings.max_threads = 1
+        settings.max_iter = 500
+        for name in ("tol_gap_abs", "tol_gap_rel", "tol_feas", "tol_ktratio"):
+            setattr(settings, name, tolerance)
+        found = clarabel.DefaultSolver(P, c, A, b, program.cones, settings).solve()
+        said = str(found.status)
+        if said in _INFEASIBLE + _NO_END:
+            break
+        x = np.asarray(found.x) * columns * size
+        slack, dual = np.asarray(found.s) / rows * size, np.asarray(found.z) * rows * unit
+        if _is_proven(program, x, slack, dual, size / rows, size * unit * len(x)):
+            return ConicSolution("Solved", x, dual, _cost(program, x)), said
+    return None, said
+
+
+def is_infeasible(status: str) -> bool:
+    """Return whether Clarabel found that nothing is feasible."""
+    return status in _INFEASIBLE
+
+
+def has_no_end(status: str) -> bool:
+    """Return whether Clarabel found that the cost falls without end."""
+    return status in _NO_END
+
+
+def _cost(program: ConicProgram, x: np.ndarray) -> float:
+    return float(0.5 * x @ (program.P @ x) + program.c @ x)
+
+
+def _is_proven(
+    program: ConicProgram,
+    x: np.ndarray,
+    slack: np.ndarray,
+    dual: np.ndarray,
+    row_unit: np.ndarray,
+    cost_unit: float,
+) -> bool:
+    """Return whether x is feasible and best, with slacks and dual values in the cones.
+
+    Where all terms of a row, or of the least cost, are 0, rounding errors in its unit are left.
+    """
+    A, P = program.A, program.P
+    with np.errstate(over="ignore", invalid="ignore"):
+        missed = np.abs(A @ x + slack - program.b)
+        terms = abs(A) @ np.abs(x) + np.abs(program.b)
+        slope = P @ x + program.c + A.T @ dual
+        # What rows and slopes are off by, at what it may cost, and what is left of the gap.
+        gap = np.abs(slope * x).sum() + np.abs(dual * missed).sum() + abs(slack @ dual)
+        spent = np.abs(program.c * x).sum() + x @ (P @ x)
+    holds = missed <= _FEASIBLE * terms + _ROUNDING * row_unit
+    return bool(holds.all() and gap <= _GAP * spent + _ROUNDING * cost_unit)
+
+
+def _units(program: ConicProgram) -> tuple[np.ndarray, np.ndarray, float, float]:
+    """Return factors of rows and columns, the size of x, and that of the cost, powers of two."""
+    A = abs(sparse.csr_array(program.A))
+    A.eliminate_zeros()
+    n_linear = program.n_zero + program.n_nonnegative
+    row_of = np.repeat(np.arange(A.shape[0]), np.diff(A.indptr))
+    rows, columns = np.ones(A.shape[0]), np.ones(A.shape[1])
+    for _ in range(_PASSES if A.nnz else 0):
+        rows = middle(A.data * columns[A.indices], row_of, A.shape[0])
+        rows[n_linear:] = 1.0  # a cone has one unit
+        columns = middle(A.data * rows[row_of], A.indices, A.shape[1])
+    rows, columns = power_of_two(rows), power_of_two(columns)
+    right = np.abs(program.b * rows)
+    size = float(power_of_two(np.median(right[right > 0]))) if right.any() else 1.0
+    costs = np.abs(program.c * columns)
+    diagonal = np.abs(program.P.diagonal()) * columns**2 * size
+    costs = np.concatenate([costs[costs > 0], diagonal[diagonal > 0]])
+    unit = float(power_of_two(np.median(costs))) if len(costs) else 1.0
+    return rows, columns, size, unit
