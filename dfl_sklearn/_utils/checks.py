@@ -1,8 +1,12 @@
 """Checks of constants, with errors that name the argument."""
 
+from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+from .rows import as_float
 
 
 def positive(value: Any, name: str, *, strictly: bool = True) -> np.ndarray:
@@ -14,8 +18,8 @@ def positive(value: Any, name: str, *, strictly: bool = True) -> np.ndarray:
         Naming the argument, the entry and its value.
     """
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        array = as_float(value, name).astype(np.float64, copy=False)
+    except ValueError as error:
         raise ValueError(f"{name} must be a number or a sequence of numbers, got {value!r}.") from (
             error
         )
@@ -43,3 +47,62 @@ def whole_number(value: Any, name: str, *, at_least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
         raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}.")
     return int(value)
+
+
+def number(
+    value: Any,
+    name: str,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+) -> float:
+    """Return `value` as a finite float within limits, or raise an error that names the argument."""
+    found = finite_number(value, name)
+    limits = (
+        ("above", above, lambda limit: found > limit),
+        ("at least", at_least, lambda limit: found >= limit),
+        ("below", below, lambda limit: found < limit),
+        ("at most", at_most, lambda limit: found <= limit),
+    )
+    given = [(words, limit, holds) for words, limit, holds in limits if limit is not None]
+    if not all(holds(limit) for _, limit, holds in given):
+        wanted = " and ".join(f"{words} {limit}" for words, limit, _ in given)
+        raise ValueError(f"{name} must be {wanted}, got {value!r}.")
+    return found
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return `value` as a bool, or raise a ValueError that names the argument."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def option(value: Any, name: str, options: Sequence[str]) -> str:
+    """Return `value` if it is one of `options`, or raise a ValueError that names the argument."""
+    if not isinstance(value, str) or value not in options:
+        if len(options) == 2:
+            raise ValueError(f'{name} must be "{options[0]}" or "{options[1]}", got {value!r}.')
+        raise ValueError(f"{name} must be one of {tuple(options)}, got {value!r}.")
+    return value
+
+
+def smoothing_number(value: Any, *, positive: bool, why: str = "") -> float | None:
+    """Return the smoothing of a layer, None or a finite number of at least 0 or above it."""
+    if value is None:
+        return None
+    is_number = not isinstance(value, bool) and isinstance(value, Real) and np.isfinite(value)
+    if not (is_number and (value > 0 if positive else value >= 0)):
+        bound = "> 0 or None" if positive else ">= 0"
+        raise ValueError(f"smoothing must be a finite number {bound}, got {value!r}{why or '.'}")
+    return float(value)
+
+
+def job_count(value: Any, name: str = "n_jobs") -> None:
+    """Raise a ValueError unless `value` is None or a whole number other than 0."""
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, Integral) or value == 0
+    ):
+        raise ValueError(f"{name} must be None or a whole number other than 0, got {value!r}.")

@@ -27,7 +27,7 @@ def as_rows(values: Any, name: str) -> Any:
     ValueError
         If `values` is not numeric or not 1- or 2-dimensional.
     """
-    array = values if is_torch_array(values) else as_float(values, name)
+    array = _floating(values, name) if is_torch_array(values) else as_float(values, name)
     if array.ndim == 1:
         return array[:, None]
     if array.ndim == 2:
@@ -37,18 +37,70 @@ def as_rows(values: Any, name: str) -> Any:
     )
 
 
+def as_numpy_rows(values: Any, name: str) -> np.ndarray:
+    """Return `values` as :func:`as_rows` does, a torch tensor as a NumPy array."""
+    return as_rows(as_float(values, name), name)
+
+
 def as_float(values: Any, name: str) -> np.ndarray:
-    """Return `values` as a NumPy array of float32 (kept) or float64."""
+    """Return `values` as a NumPy array of float32 (kept) or float64.
+
+    Raises
+    ------
+    ValueError
+        If `values` are no real numbers: complex numbers, dates, text, None, masked entries.
+    """
+    if is_torch_array(values):
+        return _floating(values, name).detach().cpu().numpy()
+    if isinstance(values, np.ma.MaskedArray):
+        masked = np.ma.getmaskarray(values)
+        if masked.any():
+            raise_at(masked, values.data, name, "is masked", "Remove or impute such entries first.")
     try:
-        if is_torch_array(values):
-            values = values.detach().cpu()
         # In one order, so that a data frame gives the same bits as the array that it holds.
         array = np.asarray(values, order="C")
-        if array.dtype != np.float32:
-            array = array.astype(np.float64, order="C", copy=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must hold numbers: {error}") from error
-    return array
+    refuse_other_kinds(array, name)
+    if array.dtype == np.float32:
+        return array
+    try:
+        return array.astype(np.float64, order="C", copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must hold numbers: {error}") from error
+
+
+def refuse_other_kinds(array: np.ndarray, name: str) -> None:
+    """Raise a ValueError if an array holds what NumPy would turn into numbers that it is not."""
+    kind = array.dtype.kind
+    if kind == "c":
+        raise ValueError(f"{name} must hold real numbers. Complex data not supported.")
+    if kind in "mM":
+        raise ValueError(
+            f"{name} must hold numbers, got {array.dtype}: turn dates and times into numbers first."
+        )
+    if kind in "SU":
+        raise ValueError(
+            f"{name} must hold numbers, got text such as {array.ravel()[:1].tolist()}."
+        )
+    if kind != "O":
+        return
+    for i, each in enumerate(array.ravel()):
+        # float() takes text, and NumPy None: both would pass for numbers.
+        if each is None or isinstance(each, (str, bytes, complex, np.complexfloating)):
+            place = tuple(int(j) for j in np.unravel_index(i, array.shape))
+            raise ValueError(f"{name} must hold numbers, got {each!r} at {list(place)}.")
+
+
+def _floating(values: Any, name: str) -> Any:
+    """Return a torch tensor of real numbers in float32 (kept) or float64, with its graph."""
+    import torch
+
+    if values.is_complex():
+        raise ValueError(f"{name} must hold real numbers. Complex data not supported.")
+    if values.dtype in (torch.float32, torch.float64):
+        return values
+    return values.to(torch.float64)
 
 
 def check_finite(array: np.ndarray, name: str) -> None:

@@ -60,8 +60,9 @@ class AmbiguitySet(BaseEstimator, ABC):
 
         `held_out` are the rows that training watches, where there are such: nothing is to be
         learnt from them, but :meth:`held_out_regret` may use them. State is kept in attributes
-        with a trailing underscore.
+        with a trailing underscore. Call this method of the base class, which keeps `held_out`.
         """
+        self._held_out = None if held_out is None else held_out.as_shares()
 
     @abstractmethod
     def rows(self, row_loss: RowLoss) -> WorstCase:
@@ -72,11 +73,14 @@ class AmbiguitySet(BaseEstimator, ABC):
         """
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
-        """Return the worst regret on rows that training does not see, or None.
+        """Return the worst regret on rows that training does not see, None where there are none.
 
-        A flexible net learns the worst rows by heart; this is what tells it when to stop.
+        A flexible net overfits the worst rows; the regret on held-out rows is used for early
+        stopping. The base class gives the plain mean regret of the rows held out, as a set that
+        searches for nothing needs it. Where None is returned training watches that one, too.
         """
-        return None
+        rows = getattr(self, "_held_out", None)
+        return None if rows is None else float(rows.weight @ row_loss(rows))
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:
         """Return numbers about the worst case last found, which end up in ``worst_case_``."""

@@ -27,9 +27,9 @@ class ReweightedRows(AmbiguitySet):
     ) -> None:
         """Take up the training rows."""
         self._check()
+        super().start(rows, problem, seed, held_out)
         self.rows_ = rows.as_shares()
         self.weight_ = self.rows_.weight
-        self._held_out = None if held_out is None else held_out.as_shares()
 
     def rows(self, row_loss: RowLoss) -> WorstCase:
         """Weight the training rows for the present predictor."""
