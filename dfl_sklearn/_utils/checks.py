@@ -1,5 +1,6 @@
 """Checks of constants, with errors that name the argument."""
 
+import math
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -93,7 +94,7 @@ def smoothing_number(value: Any, *, positive: bool, why: str = "") -> float | No
     """Return the smoothing of a layer, None or a finite number of at least 0 or above it."""
     if value is None:
         return None
-    is_number = not isinstance(value, bool) and isinstance(value, Real) and np.isfinite(value)
+    is_number = not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
     if not (is_number and (value > 0 if positive else value >= 0)):
         bound = "> 0 or None" if positive else ">= 0"
         raise ValueError(f"smoothing must be a finite number {bound}, got {value!r}{why or '.'}")

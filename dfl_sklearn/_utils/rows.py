@@ -110,6 +110,14 @@ def check_finite(array: np.ndarray, name: str) -> None:
     raise_at(~np.isfinite(array), array, name, "is not finite", "Remove or impute such rows first.")
 
 
+def check_total(weight: np.ndarray, name: str) -> None:
+    """Raise a ValueError unless non-negative weights have a positive, finite sum."""
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not (np.isfinite(total) and total > 0):
+        raise ValueError(f"{name} must have a positive, finite sum, got {total}.")
+
+
 def raise_at(bad: np.ndarray, array: np.ndarray, name: str, what: str, advice: str) -> None:
     """Raise a ValueError about the first cell where `bad` holds: name, row, column, value."""
     index = tuple(int(i) for i in np.argwhere(bad)[0])

@@ -16,6 +16,8 @@ from torch import nn
 
 from .._utils.canonical import CanonicalRows
 from .._utils.once import compute_once
+from .._utils.recent import Recent
+from .._utils.rounding import is_rounding
 from .._utils.seeds import named_seed
 from ..losses import Optimum, RegretLoss, default_loss
 from ..losses.base import RowLoss
@@ -48,6 +50,7 @@ if TYPE_CHECKING:
 
 _N_CUTS = 3  # of an adaptive learning rate
 _N_ROBUST_CUTS = 2  # where training goes on from a trained net
+_N_OPTIMA = 8  # arrays of parameters whose best decisions are remembered
 _ROBUST_PATIENCE = 0.4  # there, as a share of n_iter_no_change
 
 
@@ -95,6 +98,8 @@ class NetFit:
         self.device = resolve_device(params.device)
         self.dtype = torch.as_tensor(train.X[:0]).dtype
         self.train, self.valid = train, valid
+        # Sets may move the features alone: the rows have the same best decisions then.
+        self._optima = Recent(_N_OPTIMA, by_value=True)
         self.x_scale = scales[0]
         self.rows = self.tensors(train)
         self.total_weight = float(train.weight.sum())
@@ -358,16 +363,22 @@ class NetFit:
         return (forward(net, rows.X) * self.y_scale + self.y_mean).cpu().numpy()
 
     def _null_regret(self, train: CanonicalRows) -> float:
-        """Return the mean regret of the best constant decision, the unit of tol and the loss."""
-        if (train.y == train.y[0]).all():
-            return 1.0
-        constant = self.problem.solve(train.y[None], scenario_weight=train.weight)
-        excess = self.problem.cost(constant, train.y) - self.rows.best_cost.cpu().numpy()
-        regret = float(np.average(excess, weights=train.weight))
-        return regret if regret > 0 else 1.0
+        """Return the mean regret of the best constant decision, the unit of tol and the loss.
+
+        Where there is none, or rounding errors alone, it is the mean size of the best costs.
+        """
+        if not Scale.of(train.y, train.weight, of_constant=0.0).scale.any():
+            return 1.0  # parameters that differ by rounding errors at most
+        best, weight = self.rows.best_cost.cpu().numpy(), train.weight
+        constant = self.problem.solve(train.y[None], scenario_weight=weight)
+        paid = self.problem.cost(constant, train.y)
+        regret = float(np.average(paid - best, weights=weight))
+        if regret > 0 and not is_rounding(regret, paid, best, weight=weight):
+            return regret
+        return float(np.average(np.abs(best), weights=weight)) or 1.0
 
     def tensors(self, rows: CanonicalRows) -> TrainingRows:
-        best = self.problem.optimum(rows.y)
+        best = self._optima.get((rows.y,), lambda: self.problem.optimum(rows.y))
         bad = np.flatnonzero(~np.isfinite(best.cost))
         if len(bad):
             raise FloatingPointError(
