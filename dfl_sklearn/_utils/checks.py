@@ -60,18 +60,25 @@ def number(
     at_most: float | None = None,
 ) -> float:
     """Return `value` as a finite float within limits, or raise an error that names the argument."""
-    found = finite_number(value, name)
-    limits = (
-        ("above", above, lambda limit: found > limit),
-        ("at least", at_least, lambda limit: found >= limit),
-        ("below", below, lambda limit: found < limit),
-        ("at most", at_most, lambda limit: found <= limit),
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise ValueError(f"{name} must be a number, got {value!r}.")
+    fits = (
+        (above is None or value > above)
+        and (at_least is None or value >= at_least)
+        and (below is None or value < below)
+        and (at_most is None or value <= at_most)
     )
-    given = [(words, limit, holds) for words, limit, holds in limits if limit is not None]
-    if not all(holds(limit) for _, limit, holds in given):
-        wanted = " and ".join(f"{words} {limit}" for words, limit, _ in given)
-        raise ValueError(f"{name} must be {wanted}, got {value!r}.")
-    return found
+    if not fits:
+        low, high = above if at_least is None else at_least, below if at_most is None else at_most
+        if low is not None and high is not None:
+            left, right = "(" if at_least is None else "[", ")" if at_most is None else "]"
+            wanted = f"in {left}{low}, {high}{right}"
+        elif low is not None:
+            wanted = f"at least {low}" if above is None else f"a number above {low}"
+        else:
+            wanted = f"at most {high}" if below is None else f"a number below {high}"
+        raise ValueError(f"{name} must be {wanted}, got {value}.")
+    return finite_number(value, name)
 
 
 def flag(value: Any, name: str) -> bool:

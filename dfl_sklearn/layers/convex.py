@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from .._utils.optional import import_optional
+from ._batch import check_batch
 
 if TYPE_CHECKING:
     from ..problems.convex import ConvexProgram
@@ -34,6 +35,7 @@ class ConvexLayer(nn.Module):
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map parameters (B, d) to decisions (B, k); a row that is not finite gives NaN."""
+        check_batch(y, int(self.problem._n_parameters() or 0))
         known = torch.isfinite(y).all(dim=1)
         if not known.all():
             found = y.new_full((len(y), self.problem._n_decisions(y.shape[1])), torch.nan)

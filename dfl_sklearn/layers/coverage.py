@@ -8,6 +8,8 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
+from ._batch import check_batch
+
 _RELATIVE = 0.1  # smoothing as a share of what an item covers
 _LARGEST_CHANCE = 1.0 - 1e-6  # beyond it a logarithm would be infinite
 _MAX_ITER = 2000
@@ -47,7 +49,8 @@ class CoverageLayer(nn.Module):
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map chances (B, n_items * n_targets), clipped to [0, 1], to shares (B, n_items)."""
-        if y.ndim != 2 or y.shape[1] % self.n_items:
+        check_batch(y)
+        if not y.shape[1] or y.shape[1] % self.n_items:
             raise ValueError(
                 f"The layer takes chances of shape (B, {self.n_items} * n_targets), got "
                 f"{tuple(y.shape)}."

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ..problems._polytope import Polytope, tail_losses
+from ._batch import check_batch
 from .quadratic_program import QuadraticProgramLayer
 from .regularized_linear import RegularizedLinearLayer
 
@@ -65,6 +66,7 @@ class CVaRPortfolioLayer(nn.Module):
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map returns (B, d) to shares and the reserve (B, d + 1)."""
+        check_batch(y, None if self.centre is None else len(self.centre))
         returns = y.to("cpu", torch.float64)
         if self.centre is not None:
             returns = returns + self.centre

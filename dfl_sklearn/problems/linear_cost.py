@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.rows import as_rows
+from .._utils.checks import job_count, option, smoothing_number
 from ._polytope import Polytope
 from .base import DecisionProblem
 
@@ -40,8 +40,8 @@ class LinearCostProblem(DecisionProblem):
         return -1.0 if self.sense == "max" else 1.0
 
     def _check_constants(self) -> None:
-        if self.sense not in ("min", "max"):
-            raise ValueError(f'sense must be "min" or "max", got {self.sense!r}.')
+        option(self.sense, "sense", ("min", "max"))
+        job_count(getattr(self, "n_jobs", None))
 
     def _n_decisions(self, n_parameters: int) -> int:
         return n_parameters
@@ -85,10 +85,8 @@ class LinearCostProblem(DecisionProblem):
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
         """Return, for each row, whether all constraints hold to an absolute `tol`."""
-        self._check_constants()
-        z = as_rows(decisions, "decisions")
+        z = self._decision_rows(decisions, y, context, tol)
         self._check_width(z.shape[1])
-        z = np.asarray(z, dtype=np.float64)
         finite = np.isfinite(z).all(axis=1)
         return finite & self._polytope(z.shape[1]).contains(np.where(finite[:, None], z, 0.0), tol)
 
@@ -105,11 +103,10 @@ class LinearCostProblem(DecisionProblem):
         """
         from ..layers.regularized_linear import RegularizedLinearLayer
 
-        if smoothing is not None and not (np.isfinite(smoothing) and smoothing > 0):
-            raise ValueError(
-                f"smoothing must be a finite number > 0 or None, got {smoothing!r}: the best "
-                "decision under a linear cost jumps, and has no slope elsewhere. To train without "
-                "smoothing use SPOPlusLoss."
-            )
+        why = (
+            ": the best decision under a linear cost jumps, and has no slope elsewhere. To train "
+            "without smoothing use SPOPlusLoss."
+        )
+        smoothing_number(smoothing, positive=True, why=why)
         self._check_constants()
         return RegularizedLinearLayer(self._polytope, smoothing, scale=self._sign)

@@ -73,7 +73,12 @@ class DiffusionBall(AmbiguitySet):
         held_out: CanonicalRows | None = None,
     ) -> None:
         """Fit the generator, or recall it, and start the search."""
-        number(self.radius, "radius", at_least=0)
+        if self.radius != np.inf:
+            number(self.radius, "radius", at_least=0)
+        for name, kind in (("generator", DiffusionGenerator), ("search", WorstCaseSearch)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise ValueError(f"{name} must be a {kind.__name__} or None, got {value!r}.")
         super().start(rows, problem, seed)  # the search takes up the rows held out
         self._problem = problem
         self._n_features = rows.X.shape[1]

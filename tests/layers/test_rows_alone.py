@@ -43,9 +43,9 @@ def test_coverage_is_the_maximiser_in_every_row():
     rng = np.random.default_rng(1)
     y = rng.uniform(0, 1, (4, 12)) * np.array([[0.01], [0.5], [0.9], [0.99]])
     found = CoverageLayer(2, 4, None, 0.05)(torch.as_tensor(y)).numpy()
-    for row, z in zip(y.reshape(4, 4, 3), found, strict=True):
+    for a, z in zip(-np.log1p(-y.reshape(4, 4, 3)), found, strict=True):
 
-        def negated(shares, a=-np.log1p(-row)):
+        def negated(shares, a=a):
             return -(1 - np.exp(-shares @ a)).sum() + 0.05 * shares @ shares
 
         best = minimize(
