@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import is_torch_array
+from scipy.sparse import issparse
 
 
 def as_rows(values: Any, name: str) -> Any:
@@ -90,6 +91,41 @@ def refuse_other_kinds(array: np.ndarray, name: str) -> None:
         if each is None or isinstance(each, (str, bytes, complex, np.complexfloating)):
             place = tuple(int(j) for j in np.unravel_index(i, array.shape))
             raise ValueError(f"{name} must hold numbers, got {each!r} at {list(place)}.")
+
+
+def refuse_text(y: Any, name: str) -> None:
+    """Raise a ValueError if a target holds text or dates, which pass for numbers.
+
+    What else is wrong with it is for scikit-learn to say.
+    """
+    if y is None or issparse(y):
+        return
+    try:
+        array = np.asarray(y)
+    except (TypeError, ValueError):
+        return
+    if array.dtype.kind in "SUmM" or (
+        array.dtype.kind == "O" and any(isinstance(each, (str, bytes)) for each in array.ravel())
+    ):
+        refuse_other_kinds(array, name)
+
+
+def refuse_dates(X: Any, name: str) -> None:
+    """Raise a ValueError if a table has columns of dates or times, which pass for numbers.
+
+    As scikit-learn does with a table that has other columns beside them.
+    """
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        pairs = zip(X.columns, X.dtypes, strict=True)
+        types = [(f"column {column!r} is", dtype) for column, dtype in pairs]
+    else:
+        types = [("it is", getattr(X, "dtype", None))]
+    for what, dtype in types:
+        if getattr(dtype, "kind", None) in ("m", "M"):
+            raise ValueError(
+                f"{name} must hold numbers, but {what} {dtype}: turn dates and times into numbers "
+                "first."
+            )
 
 
 def _floating(values: Any, name: str) -> Any:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -132,6 +135,11 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 archive.extractfile(f"cora/{name}").read().decode()  # type: ignore[union-attr]
                 for name in ("cora.content", "cora.cites")
             )
+    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
+        raise OSError(
+            f"{path} is a damaged archive: {type(error).__name__}: {error}. Delete it and fetch "
+            "again."
+        ) from error
     except (tarfile.TarError, KeyError, AttributeError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path} is not the Cora archive, which holds cora/cora.content and cora/cora.cites: "

@@ -23,6 +23,7 @@ from ..losses import Optimum, RegretLoss, default_loss
 from ..losses.base import RowLoss
 from ..nets.construct import (
     build_module,
+    check_monitors,
     check_output_width,
     forked_generator,
     n_threads,
@@ -40,7 +41,7 @@ from ..nets.trainer import (
     forward,
     train,
 )
-from ..problems.base import DecisionProblem
+from ..problems.base import DecisionProblem, NonFiniteCostError
 from ..robust.base import AmbiguitySet
 from ._robust_fit import WorstCaseBatches
 from ._scaling import Scale
@@ -251,6 +252,8 @@ class NetFit:
                 "callbacks has one that scores by itself (EpochScoring or BatchScoring), which "
                 "cannot see the rows; history_ has the regret of each epoch."
             )
+        own = predictor.callbacks if isinstance(predictor, NeuralNet) else None
+        check_monitors([*callbacks, *(own or [])], self.monitored)
         criterion = {"criterion": BatchCriterion, "criterion__function": self._batch_loss}
         if isinstance(predictor, NeuralNet):
             net = clone(predictor)
@@ -310,6 +313,13 @@ class NetFit:
 
     def _batch_loss(self, output: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         rows = self._row_losses(output, batch)
+        if not rows.requires_grad:
+            raise ValueError(
+                f"{type(self.loss).__name__} for {type(self.problem).__name__} does not depend on "
+                "the predictions: torch has nothing to differentiate. A loss or a decision layer "
+                "that leaves torch (.detach(), .numpy()) needs a gradient of its own, see "
+                "dfl_sklearn.layers.differentiate_rows."
+            )
         # Weights have mean 1, so that the gradient is that of the weighted mean in expectation.
         return (batch["weight"] * rows).mean() / self.null_regret
 
@@ -334,10 +344,11 @@ class NetFit:
         known = np.isfinite(y_hat).all(axis=1)
         regret = np.full(len(y_hat), np.nan)
         if known.any():
-            # Where costs overflow the regret is infinite, and training says so.
             y, best = rows.y.cpu().numpy()[known], rows.best_cost.cpu().numpy()[known]
-            with np.errstate(over="ignore"):
+            try:
                 regret[known] = self.problem.cost(self.problem.solve(y_hat[known]), y) - best
+            except NonFiniteCostError as error:
+                regret[known] = error.costs - best  # training says so
         return regret
 
     def relaxed_regret(
@@ -378,14 +389,14 @@ class NetFit:
         return float(np.average(np.abs(best), weights=weight)) or 1.0
 
     def tensors(self, rows: CanonicalRows) -> TrainingRows:
-        best = self._optima.get((rows.y,), lambda: self.problem.optimum(rows.y))
-        bad = np.flatnonzero(~np.isfinite(best.cost))
-        if len(bad):
+        try:
+            best = self._optima.get((rows.y,), lambda: self.problem.optimum(rows.y))
+        except NonFiniteCostError as error:
+            i = int(np.flatnonzero(~np.isfinite(error.costs))[0])
             raise FloatingPointError(
-                f"{type(self.problem).__name__} gave a cost of {best.cost[bad[0]]} to the best "
-                f"decision of a row with X = {rows.X[bad[0]].tolist()} and y = "
-                f"{rows.y[bad[0]].tolist()}."
-            )
+                f"{type(self.problem).__name__} gave a cost of {error.costs[i]} to the best "
+                f"decision of a row with X = {rows.X[i].tolist()} and y = {rows.y[i].tolist()}."
+            ) from error
         return TrainingRows(
             X=self.tensor(self.x_scale.apply(rows.X)),
             y=self.tensor(rows.y),

@@ -42,6 +42,13 @@ class ColumnCoordinates:
     def fit(cls, Z: np.ndarray, weight: np.ndarray) -> "ColumnCoordinates":
         """Fit on rows of a table with positive weights."""
         share = weight / weight.sum()
+        with np.errstate(over="ignore"):
+            too_wide = ~np.isfinite(Z.max(axis=0) - Z.min(axis=0))
+        if too_wide.any():
+            raise ValueError(
+                f"Column {int(too_wide.argmax())} spans more than a float holds: divide it by a "
+                "number of its size."
+            )
         center, spread, bent = _tails(Z, share)
         bend = np.where(bent, np.arcsinh((Z - center) / spread), Z)
         exponent = size_exponent(bend)

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._utils.canonical import CanonicalRows
+from .._utils.params import NestedParamsMixin
 from ..problems.base import DecisionProblem
 
 
@@ -38,7 +39,7 @@ class WorstCase(NamedTuple):
     divergence: float
 
 
-class AmbiguitySet(BaseEstimator, ABC):
+class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     """Base class of ambiguity sets: the distributions that training makes ready for.
 
     A set is a parameter object; `fit` clones it, calls :meth:`start` once with the training

@@ -36,13 +36,6 @@ def test_what_is_no_number_is_refused(case, kind):
         problem.optimum,
         problem.check_parameters,
         problem.project_parameters,
-        lambda values: (
-            problem.solve(torch.stack([torch.as_tensor(values)], 1))
-            if torch.is_tensor(values)
-            else problem.solve(
-                np.ma.stack([values], 1) if kind == "masked" else np.stack([values], 1)
-            )
-        ),
         lambda values: problem.cost(z if not torch.is_tensor(values) else torch.tensor(z), values),
         lambda values: problem.is_feasible(z, values),
     ):
@@ -95,7 +88,7 @@ def test_feasibility_asks_for_the_right_shape(case):
     assert_array_equal(
         problem.is_feasible(z[:1], y), problem.is_feasible(np.repeat(z[:1], 5, 0), y)
     )
-    with pytest.raises(ValueError, match="^y is not finite at row 1"):
+    with pytest.raises(ValueError, match="y is not finite at row 1"):
         problem.is_feasible(z, np.where(np.arange(5)[:, None] == 1, np.nan, y))
     with pytest.raises(ValueError, match="tol must be"):
         problem.is_feasible(z, y, tol=-1.0)
