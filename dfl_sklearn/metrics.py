@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import make_scorer
 
+from ._utils.checks import flag
 from ._utils.rounding import is_rounding
 from ._utils.rows import as_numpy_rows, as_rows, check_finite, check_total
 from ._utils.sklearn_private import _check_sample_weight
@@ -286,6 +287,7 @@ def make_regret_scorer(problem: DecisionProblem, *, normalized: bool = False) ->
     True
     """
     _check_problem(problem)
+    flag(normalized, "normalized")
     metric = normalized_regret if normalized else regret
     return make_scorer(metric, greater_is_better=False, problem=problem)
 

@@ -19,6 +19,8 @@ def positive(value: Any, name: str, *, strictly: bool = True) -> np.ndarray:
         Naming the argument, the entry and its value.
     """
     try:
+        if np.asarray(value).dtype == bool:
+            raise ValueError
         array = as_float(value, name).astype(np.float64, copy=False)
     except ValueError as error:
         raise ValueError(f"{name} must be a number or a sequence of numbers, got {value!r}.") from (
@@ -58,6 +60,7 @@ def number(
     at_least: float | None = None,
     below: float | None = None,
     at_most: float | None = None,
+    may_be_infinite: bool = False,
 ) -> float:
     """Return `value` as a finite float within limits, or raise an error that names the argument."""
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
@@ -78,7 +81,15 @@ def number(
         else:
             wanted = f"at most {high}" if below is None else f"a number below {high}"
         raise ValueError(f"{name} must be {wanted}, got {value}.")
-    return finite_number(value, name)
+    return float(value) if may_be_infinite else finite_number(value, name)
+
+
+def layer_sizes(value: Any, name: str) -> list[int]:
+    """Return the widths of hidden layers, none or more positive whole numbers."""
+    sizes = np.atleast_1d(np.asarray(value))
+    if sizes.size and (sizes.dtype.kind not in "iu" or sizes.ndim != 1 or sizes.min() < 1):
+        raise ValueError(f"{name} must be positive whole numbers, got {value!r}.")
+    return [int(size) for size in sizes]
 
 
 def flag(value: Any, name: str) -> bool:

@@ -14,6 +14,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import Bunch
 
+from dfl_sklearn._utils.checks import flag
 from dfl_sklearn.datasets._download import RemoteFile, fetch_file, get_data_home
 from dfl_sklearn.datasets._equal_parts import equal_parts, halves_with_many_between
 
@@ -99,6 +100,8 @@ def fetch_cora_matching(
     The cuts are made anew at every call (about two seconds), by exchanges that start from spectral
     bisections: the publication (Wilder et al., 2019) used METIS, and does not list its parts.
     """
+    flag(download_if_missing, "download_if_missing")
+    flag(return_X_y, "return_X_y")
     folder = Path(get_data_home(data_home)) / "cora"
     path = fetch_file(ARCHIVE, folder, download_if_missing=download_if_missing)
     names, words, links = _read(path)

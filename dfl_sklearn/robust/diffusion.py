@@ -73,8 +73,7 @@ class DiffusionBall(AmbiguitySet):
         held_out: CanonicalRows | None = None,
     ) -> None:
         """Fit the generator, or recall it, and start the search."""
-        if self.radius != np.inf:
-            number(self.radius, "radius", at_least=0)
+        number(self.radius, "radius", at_least=0, may_be_infinite=True)
         for name, kind in (("generator", DiffusionGenerator), ("search", WorstCaseSearch)):
             value = getattr(self, name)
             if value is not None and not isinstance(value, kind):

@@ -79,8 +79,7 @@ class ReweightedRows(AmbiguitySet):
 
     def _check(self) -> None:
         """Raise where a parameter is out of its range."""
-        if self.radius != np.inf:
-            number(self.radius, "radius", at_least=0)
+        number(self.radius, "radius", at_least=0, may_be_infinite=True)
 
     @abstractmethod
     def _worst_weights(self, loss: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
