@@ -84,6 +84,11 @@ def number(
     return float(value) if may_be_infinite else finite_number(value, name)
 
 
+def is_exactly(value: Any, wanted: float) -> bool:
+    """Return whether `value` is that number; what is no number is for a later check to name."""
+    return isinstance(value, (Real, np.number)) and bool(value == wanted)
+
+
 def layer_sizes(value: Any, name: str) -> list[int]:
     """Return the widths of hidden layers, none or more positive whole numbers."""
     sizes = np.atleast_1d(np.asarray(value))

@@ -338,7 +338,14 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
             inputs = inputs.to(parameter.dtype)
         with pinned_threads(n_threads(self.n_jobs)):
             output = forward(self.predictor_, inputs).cpu().numpy()
-        y_hat = (output * self.y_scale_.scale + self.y_scale_.mean).astype(output.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            y_hat = (output * self.y_scale_.scale + self.y_scale_.mean).astype(output.dtype)
+        bad = np.flatnonzero(~np.isfinite(y_hat).all(axis=1))
+        if len(bad):
+            raise ValueError(
+                f"The net has no finite prediction for row {bad[0]} of X, "
+                f"{features[bad[0]].tolist()}: it is far from the rows of fit."
+            )
         return y_hat[:, 0] if self._target_ndim == 1 else y_hat
 
     # -- the steps of fit --------------------------------------------------------------

@@ -76,6 +76,13 @@ class PortfolioProblem(DecisionProblem):
                 f"covariance is not symmetric: {matrix[i, j]} at [{i}, {j}] and {matrix[j, i]} at "
                 f"[{j}, {i}]."
             )
+        with np.errstate(over="ignore"):
+            charge = self._quadratic()
+        if not np.isfinite(charge).all() or not (np.diag(charge) > 0).all():
+            raise ValueError(
+                f"risk_aversion={self.risk_aversion} times the covariance, up to "
+                f"{np.abs(matrix).max():.3g}, must be finite, with a positive diagonal."
+            )
         least = np.linalg.eigvalsh(matrix)[0]
         if not least > 1e-12 * np.trace(matrix):
             raise ValueError(

@@ -3,7 +3,7 @@
 from typing import Any
 
 from .._utils.canonical import CanonicalRows
-from .._utils.checks import number, whole_number
+from .._utils.checks import is_exactly, number, whole_number
 from .._utils.seeds import named_rng
 from ..problems.base import DecisionProblem
 from ._columns_moved import check_moved, deviation
@@ -52,7 +52,7 @@ class GaussianNoise(AmbiguitySet):
     @property
     def is_nominal(self) -> bool:
         """Whether there is no noise."""
-        return self.scale == 0
+        return is_exactly(self.scale, 0)
 
     def start(
         self,

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._utils.canonical import CanonicalRows
+from .._utils.checks import is_exactly
 from .._utils.params import NestedParamsMixin
 from ..problems.base import DecisionProblem
 
@@ -95,4 +96,4 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     @property
     def is_nominal(self) -> bool:
         """Whether the set holds the nominal distribution alone, as with radius 0."""
-        return self.radius == 0
+        return is_exactly(self.radius, 0)

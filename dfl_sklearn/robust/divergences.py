@@ -5,7 +5,7 @@ from abc import abstractmethod
 import numpy as np
 
 from .._utils.canonical import CanonicalRows
-from .._utils.checks import number
+from .._utils.checks import is_exactly, number
 from .._utils.rows import as_float, check_finite, check_total, raise_at
 from ..problems.base import DecisionProblem
 from ._tilt import effective_sample_size, tilt
@@ -200,7 +200,7 @@ class CVaR(ReweightedRows):
     @property
     def is_nominal(self) -> bool:
         """Whether the share is all of the rows."""
-        return self.alpha == 1
+        return is_exactly(self.alpha, 1)
 
     def _check(self) -> None:
         number(self.alpha, "alpha", above=0, at_most=1)

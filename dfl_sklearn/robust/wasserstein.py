@@ -4,6 +4,7 @@ import numpy as np
 
 from .._utils.canonical import CanonicalRows
 from .._utils.checks import number, option, whole_number
+from .._utils.powers import size_exponent
 from ..problems.base import DecisionProblem
 from ._columns_moved import check_moved, deviation
 from .base import AmbiguitySet, RowLoss, WorstCase
@@ -169,6 +170,7 @@ class WassersteinBall(AmbiguitySet):
 
         Row i moves in the direction of its dual norm, by a length in proportion to that norm.
         """
+        slope = np.ldexp(slope, -size_exponent(slope, axis=None))  # their unit does not matter
         size = np.abs(slope)
         if self.norm == "l2":
             dual = np.sqrt((size**2).sum(axis=1))

@@ -270,3 +270,17 @@ def test_a_column_that_spans_too_much_is_named():
 def test_targets_whose_squares_are_no_numbers(size):
     with pytest.raises((ValueError, FloatingPointError)):
         DFLRegressor(**QUICK).fit(X, size * y)
+
+
+def test_features_too_far_away_are_named():
+    model = DFLRegressor(**QUICK).fit(1e-3 * X, y)
+    far = X.copy()
+    far[4, 1] = 1.7e308
+    with pytest.raises(ValueError, match=r"(row 4|column 1)"):
+        model.predict(far)
+
+
+@pytest.mark.parametrize("radius", [np.array([0.1]), "a", [0.1]])
+def test_a_radius_that_is_no_number_is_named_in_fit(radius):
+    with pytest.raises(ValueError, match="radius must be a number"):
+        DFLRegressor(ambiguity_set=KLBall(radius), **QUICK).fit(X, y)

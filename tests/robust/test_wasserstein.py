@@ -228,3 +228,21 @@ def test_targets_that_may_not_move_are_not_put_into_the_domain():
     found = ball.rows(Slope())
     np.testing.assert_array_equal(found.rows.y, y)
     assert found.divergence == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("size", [1e-180, 1e180])
+def test_the_unit_of_the_regret_does_not_matter(rows, size):
+    class Scaled(AbsoluteLoss):
+        def __call__(self, rows):
+            return size * super().__call__(rows)
+
+        def gradient(self, rows):
+            return tuple(size * each for each in super().gradient(rows))
+
+    found = []
+    for loss in (AbsoluteLoss(), Scaled()):
+        ball = WassersteinBall(0.3)
+        ball.start(rows, NewsvendorProblem(1, 1, nonnegative=False), 0)
+        found.append(ball.rows(loss))
+    np.testing.assert_allclose(found[1].rows.X, found[0].rows.X, rtol=1e-12)
+    assert found[1].divergence == pytest.approx(0.3)
