@@ -18,6 +18,7 @@ from dfl_sklearn.problems import (
     DecisionProblem,
     LinearProgram,
     NewsvendorProblem,
+    TopKProblem,
 )
 from dfl_sklearn.robust import DiffusionBall, DiffusionGenerator, KLBall
 
@@ -189,10 +190,14 @@ def test_nets_with_weights_in_float32_are_converted():
 
 def test_where_one_decision_is_feasible_a_fit_works():
     costs = np.random.default_rng(0).uniform(1, 2, (60, 2))
-    problem = LinearProgram(A_eq=[[1.0, 0.0], [0.0, 1.0]], b_eq=[1.0, 2.0])
-    for loss in (RegretLoss(), None):
-        model = DFLRegressor(problem, loss=loss, **QUICK).fit(X, costs)
-        np.testing.assert_allclose(model.decide(X), np.tile([1.0, 2.0], (60, 1)), atol=1e-9)
+    for problem, only in (
+        (LinearProgram(bounds=[(1, 1), (2, 2)]), [1.0, 2.0]),
+        (LinearProgram(A_eq=[[1.0, 0.0], [0.0, 1.0]], b_eq=[1.0, 2.0]), [1.0, 2.0]),
+        (TopKProblem(2), [1.0, 1.0]),
+    ):
+        for loss in (RegretLoss(), None):
+            model = DFLRegressor(problem, loss=loss, **QUICK).fit(X, costs)
+            np.testing.assert_allclose(model.decide(X), np.tile(only, (60, 1)), atol=1e-9)
 
 
 class Constant(DecisionProblem):
