@@ -10,7 +10,8 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ._utils.rows import as_rows
+from ._utils.params import NestedParamsMixin
+from ._utils.rows import as_rows, refuse_dates
 from ._utils.sklearn_private import HasMethods, Interval, _check_feature_names_in, _fit_context
 from .estimators._wrapping import WrappingMixin
 from .metrics import d2_regret_score
@@ -141,7 +142,7 @@ def _target_fits(transformer: "DecisionTransformer") -> bool:
     return True
 
 
-class DecisionTransformer(TransformerMixin, BaseEstimator):
+class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
     """Turn predicted parameters into decisions.
 
     Parameters
@@ -192,6 +193,7 @@ class DecisionTransformer(TransformerMixin, BaseEstimator):
         -------
         self : DecisionTransformer
         """
+        refuse_dates(X, "X")
         parameters = validate_data(self, X, dtype=[np.float64, np.float32])
         # One solve tells how many decisions a row has, and whether the widths fit.
         first = self._resolve_problem().solve(parameters[:1])
@@ -213,6 +215,7 @@ class DecisionTransformer(TransformerMixin, BaseEstimator):
             One decision per row.
         """
         check_is_fitted(self)
+        refuse_dates(X, "X")
         parameters = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         return self._resolve_problem().solve(parameters)
 

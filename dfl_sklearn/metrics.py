@@ -12,9 +12,14 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.metrics import make_scorer
 
-from ._utils.rows import as_rows, check_finite
+from ._utils.checks import flag
+from ._utils.rounding import is_rounding
+from ._utils.rows import as_numpy_rows, as_rows, check_finite, check_total
 from ._utils.sklearn_private import _check_sample_weight
 from .problems.base import DecisionProblem
+
+_NOTHING = 1e-12  # best costs beside regrets, that are rounding errors
+_SOLVER_ERROR = 1e-9  # share of the cost by which a solver of an exact problem misses the minimum
 
 __all__ = [
     "d2_regret_score",
@@ -63,7 +68,9 @@ def decision_cost(
     """
     y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
     decisions = problem.solve(y_pred, context=context)
-    return float(np.average(problem.cost(decisions, y_true, context=context), weights=weight))
+    paid = problem.cost(decisions, y_true, context=context)
+    _weighted_sum(paid, weight)
+    return float(np.average(paid, weights=weight))
 
 
 def regret(
@@ -92,7 +99,8 @@ def regret(
     Returns
     -------
     float
-        In the unit of the problem's cost; 0 is perfect.
+        In the unit of the problem's cost; 0 is perfect. Where the problem's ``solve`` is not exact
+        (``problem.exact`` is False) it can be negative.
 
     Examples
     --------
@@ -103,6 +111,7 @@ def regret(
     """
     y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
     excess, _ = _row_regret(y_true, y_pred, problem, context)
+    _weighted_sum(excess, weight)
     return float(np.average(excess, weights=weight))
 
 
@@ -152,13 +161,13 @@ def normalized_regret(
     """
     y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
     excess, best = _row_regret(y_true, y_pred, problem, context)
-    scale = float(weight @ np.abs(best))
-    if scale == 0.0:
+    scale = _weighted_sum(np.abs(best), weight)
+    if scale <= _NOTHING * _weighted_sum(np.abs(excess), weight):
         raise ValueError(
             f"normalized_regret is undefined here: the best decisions of {type(problem).__name__} "
             "cost 0 on every row, and regret cannot be a share of that. Use d2_regret_score."
         )
-    return float(weight @ excess) / scale
+    return _weighted_sum(excess, weight) / scale
 
 
 def d2_regret_score(
@@ -195,8 +204,15 @@ def d2_regret_score(
     -------
     float
         NaN, with a warning, for fewer than two rows. Where the constant decision has no
-        regret, 1 if the predictions have none either, else 0, as in
+        regret (beyond rounding errors), 1 if the predictions have none either, else 0, as in
         :func:`sklearn.metrics.r2_score`.
+
+    Warns
+    -----
+    UndefinedMetricWarning
+        Where the regret of the constant decision is negative, which only that of problems whose
+        ``solve`` is not exact can be: NaN is returned. Where that of the predictions is: their
+        score is above 1.
 
     Examples
     --------
@@ -213,12 +229,33 @@ def d2_regret_score(
             stacklevel=2,
         )
         return float("nan")
-    excess, best = _row_regret(y_true, y_pred, problem, context)
-    model = float(weight @ excess)
-    constant = float(weight @ _constant_regret(y_true, weight, best, problem, context))
-    if constant == 0.0:
-        return 1.0 if model == 0.0 else 0.0
-    return 1.0 - model / constant
+    best = problem.optimal_cost(y_true, context=context)
+    paid = problem.cost(problem.solve(y_pred, context=context), y_true, context=context)
+    fixed = _constant_cost(y_true, weight, best, problem, context)
+    model, constant = (_weighted_sum(each - best, weight) for each in (paid, fixed))
+    n = float(weight.sum())
+    if is_rounding(constant / n, fixed, best, weight=weight):
+        has_none = model <= 0 or is_rounding(model / n, paid, best, weight=weight)
+        return 1.0 if has_none else 0.0
+    if constant < 0:
+        warnings.warn(
+            f"d2_regret_score is undefined here: the best constant decision costs less than the "
+            f"decisions that {type(problem).__name__}.solve gives for the observed parameters"
+            f"{'' if problem.exact else ', which are not exact'}. Compare decision_cost.",
+            UndefinedMetricWarning,
+            stacklevel=2,
+        )
+        return float("nan")
+    if model < 0 and not _is_solver_error(model / n, paid, best, weight):
+        warnings.warn(
+            f"d2_regret_score is above 1: the decisions made from y_pred cost less than those that "
+            f"{type(problem).__name__}.solve gives for the observed parameters"
+            f"{'' if problem.exact else ', which are not exact'}. Compare decision_cost.",
+            UndefinedMetricWarning,
+            stacklevel=2,
+        )
+        return 1.0 - model / constant
+    return 1.0 - max(model, 0.0) / constant
 
 
 def make_regret_scorer(problem: DecisionProblem, *, normalized: bool = False) -> Any:
@@ -250,6 +287,7 @@ def make_regret_scorer(problem: DecisionProblem, *, normalized: bool = False) ->
     True
     """
     _check_problem(problem)
+    flag(normalized, "normalized")
     metric = normalized_regret if normalized else regret
     return make_scorer(metric, greater_is_better=False, problem=problem)
 
@@ -281,7 +319,7 @@ def _check_rows(
     y_true: Any, y_pred: Any, problem: DecisionProblem, sample_weight: Any
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     _check_problem(problem)
-    y_true, y_pred = as_rows(y_true, "y_true"), as_rows(y_pred, "y_pred")
+    y_true, y_pred = as_numpy_rows(y_true, "y_true"), as_numpy_rows(y_pred, "y_pred")
     if y_true.shape != y_pred.shape:
         raise ValueError(f"y_true has shape {y_true.shape} and y_pred {y_pred.shape}.")
     if len(y_true) == 0:
@@ -290,6 +328,7 @@ def _check_rows(
     check_finite(y_pred, "y_pred")
     problem.check_parameters(y_true)
     weight = _check_sample_weight(sample_weight, y_true, dtype=np.float64, ensure_non_negative=True)
+    check_total(weight, "sample_weight")
     return y_true, y_pred, weight
 
 
@@ -302,16 +341,34 @@ def _row_regret(
     return paid - best, best
 
 
-def _constant_regret(
+def _constant_cost(
     y_true: np.ndarray, weight: np.ndarray, best: np.ndarray, problem: DecisionProblem, context: Any
 ) -> np.ndarray:
-    """Return the regret of each row under the one decision that is best for all of them."""
+    """Return the cost of each row under the one decision that is best for all of them."""
     if (y_true == y_true[0]).all() and context is None:
         # One decision is best for all; the weighted mean of equal numbers may miss them by a bit.
-        return np.zeros(len(y_true))
+        return best
     if context is not None:
         mean = np.average(as_rows(context, "context"), axis=0, weights=weight)[None]
         decision = problem.solve(y_true[None], context=mean, scenario_weight=weight)
     else:
         decision = problem.solve(y_true[None], scenario_weight=weight)
-    return problem.cost(decision, y_true, context=context) - best
+    return problem.cost(decision, y_true, context=context)
+
+
+def _is_solver_error(regret: float, paid: np.ndarray, best: np.ndarray, weight: np.ndarray) -> bool:
+    """Return whether a negative mean regret is within what solvers of exact problems miss."""
+    size = float(np.average(np.abs(paid) + np.abs(best), weights=weight))
+    return abs(regret) <= _SOLVER_ERROR * size
+
+
+def _weighted_sum(values: np.ndarray, weight: np.ndarray) -> float:
+    """Return the weighted sum of costs, or say that it is too large a number."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = float(weight @ values)
+    if not np.isfinite(total):
+        raise ValueError(
+            f"The costs of the rows, up to {np.abs(values).max():.3g}, add up to more than a "
+            "float holds. Divide the parameters by a number of their size."
+        )
+    return total

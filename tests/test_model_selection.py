@@ -176,7 +176,7 @@ def test_clusters_are_held_out_one_by_one():
 
 @pytest.mark.parametrize("n_splits", [1, 2.5])
 def test_a_single_cluster_cannot_be_held_out(n_splits):
-    with pytest.raises(ValueError, match="n_splits must be an integer of at least 2"):
+    with pytest.raises(ValueError, match="n_splits must be a whole number of at least 2"):
         next(ClusterSplit(n_splits).split(np.arange(6.0)[:, None]))
 
 
@@ -188,3 +188,31 @@ def test_more_clusters_than_distinct_rows():
         pytest.warns(match="distinct clusters"),
     ):
         next(ClusterSplit(3).split([[1e9], [1e9 + 1e-6], [5.0], [5.0]]))
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"n_splits": 0}, "n_splits must be a whole number of at least 1, got 0"),
+        ({"n_splits": 2.5}, "n_splits must be a whole number"),
+        ({"test_size": "half"}, "test_size must be a number"),
+        ({"test_size": 0}, "test_size must be a whole number of at least 1"),
+        ({"tail_share": "half"}, "tail_share must be a number"),
+        ({"problem": "newsvendor"}, "problem must be a DecisionProblem or None"),
+    ],
+)
+def test_splits_name_their_parameters(data, params, message):
+    with pytest.raises(ValueError, match=message):
+        next(CostTailSplit(**{"problem": PROBLEM, **params}).split(*data))
+
+
+@pytest.mark.parametrize("n", [0, 1, 4])
+def test_too_few_rows_to_rank(n):
+    with pytest.raises(ValueError, match=f"needs at least 5 rows, got n_samples={n}"):
+        next(CostTailSplit(PROBLEM).split(np.ones((n, 2)), np.ones(n)))
+
+
+def test_as_many_splits_as_asked_for():
+    for splitter in (CostTailSplit(PROBLEM, 0), ClusterSplit(1)):
+        with pytest.raises(ValueError, match="n_splits must be a whole number"):
+            splitter.get_n_splits()

@@ -1,8 +1,13 @@
 """Checks of constants, with errors that name the argument."""
 
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+
+from .rows import as_float
 
 
 def positive(value: Any, name: str, *, strictly: bool = True) -> np.ndarray:
@@ -14,8 +19,10 @@ def positive(value: Any, name: str, *, strictly: bool = True) -> np.ndarray:
         Naming the argument, the entry and its value.
     """
     try:
-        array = np.asarray(value, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        if np.asarray(value).dtype == bool:
+            raise ValueError
+        array = as_float(value, name).astype(np.float64, copy=False)
+    except ValueError as error:
         raise ValueError(f"{name} must be a number or a sequence of numbers, got {value!r}.") from (
             error
         )
@@ -43,3 +50,83 @@ def whole_number(value: Any, name: str, *, at_least: int) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < at_least:
         raise ValueError(f"{name} must be a whole number of at least {at_least}, got {value!r}.")
     return int(value)
+
+
+def number(
+    value: Any,
+    name: str,
+    *,
+    above: float | None = None,
+    at_least: float | None = None,
+    below: float | None = None,
+    at_most: float | None = None,
+    may_be_infinite: bool = False,
+) -> float:
+    """Return `value` as a finite float within limits, or raise an error that names the argument."""
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer, np.floating)):
+        raise ValueError(f"{name} must be a number, got {value!r}.")
+    fits = (
+        (above is None or value > above)
+        and (at_least is None or value >= at_least)
+        and (below is None or value < below)
+        and (at_most is None or value <= at_most)
+    )
+    if not fits:
+        low, high = above if at_least is None else at_least, below if at_most is None else at_most
+        if low is not None and high is not None:
+            left, right = "(" if at_least is None else "[", ")" if at_most is None else "]"
+            wanted = f"in {left}{low}, {high}{right}"
+        elif low is not None:
+            wanted = f"at least {low}" if above is None else f"a number above {low}"
+        else:
+            wanted = f"at most {high}" if below is None else f"a number below {high}"
+        raise ValueError(f"{name} must be {wanted}, got {value}.")
+    return float(value) if may_be_infinite else finite_number(value, name)
+
+
+def is_exactly(value: Any, wanted: float) -> bool:
+    """Return whether `value` is that number; what is no number is for a later check to name."""
+    return isinstance(value, (Real, np.number)) and bool(value == wanted)
+
+
+def layer_sizes(value: Any, name: str) -> list[int]:
+    """Return the widths of hidden layers, none or more positive whole numbers."""
+    sizes = np.atleast_1d(np.asarray(value))
+    if sizes.size and (sizes.dtype.kind not in "iu" or sizes.ndim != 1 or sizes.min() < 1):
+        raise ValueError(f"{name} must be positive whole numbers, got {value!r}.")
+    return [int(size) for size in sizes]
+
+
+def flag(value: Any, name: str) -> bool:
+    """Return `value` as a bool, or raise a ValueError that names the argument."""
+    if not isinstance(value, (bool, np.bool_)):
+        raise ValueError(f"{name} must be True or False, got {value!r}.")
+    return bool(value)
+
+
+def option(value: Any, name: str, options: Sequence[str]) -> str:
+    """Return `value` if it is one of `options`, or raise a ValueError that names the argument."""
+    if not isinstance(value, str) or value not in options:
+        if len(options) == 2:
+            raise ValueError(f'{name} must be "{options[0]}" or "{options[1]}", got {value!r}.')
+        raise ValueError(f"{name} must be one of {tuple(options)}, got {value!r}.")
+    return value
+
+
+def smoothing_number(value: Any, *, positive: bool, why: str = "") -> float | None:
+    """Return the smoothing of a layer, None or a finite number of at least 0 or above it."""
+    if value is None:
+        return None
+    is_number = not isinstance(value, bool) and isinstance(value, Real) and math.isfinite(value)
+    if not (is_number and (value > 0 if positive else value >= 0)):
+        bound = "> 0 or None" if positive else ">= 0"
+        raise ValueError(f"smoothing must be a finite number {bound}, got {value!r}{why or '.'}")
+    return float(value)
+
+
+def job_count(value: Any, name: str = "n_jobs") -> None:
+    """Raise a ValueError unless `value` is None or a whole number other than 0."""
+    if value is not None and (
+        isinstance(value, bool) or not isinstance(value, Integral) or value == 0
+    ):
+        raise ValueError(f"{name} must be None or a whole number other than 0, got {value!r}.")

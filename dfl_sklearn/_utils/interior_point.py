@@ -131,8 +131,12 @@ class QuadraticPrograms:
         x, _ = Factor(self, weights).solve(
             gradient, gradient.new_zeros((len(gradient), len(self.rows)))
         )
-        if not torch.isfinite(x).all():
-            raise RuntimeError("The optimality conditions of a quadratic program are singular.")
+        singular = ~torch.isfinite(x).all(dim=1)
+        if singular.any():
+            row = int(torch.nonzero(singular)[0])
+            raise RuntimeError(
+                f"The optimality conditions of the quadratic program of row {row} are singular."
+            )
         return -x * weights.unit
 
     def times_quadratic(self, z: torch.Tensor) -> torch.Tensor:
@@ -196,12 +200,13 @@ class Factor:
         schur = _with_diagonal(schur, self.slack)
         # At a vertex the rows that hold are near dependent; a trace on the diagonal helps out.
         size = schur.diagonal(dim1=1, dim2=2)
-        for trace in (1e-14, 1e-11, 1e-8):
-            self.schur, failed = torch.linalg.cholesky_ex(
-                _with_diagonal(schur.clone(), trace * size + 1e-300)
-            )
-            if not failed.any():
+        self.schur, failed = _factored(schur, size, 1e-14)
+        for trace in (1e-11, 1e-8):
+            # A row gets by with the least trace that does for it, whatever the others need.
+            again = torch.nonzero(failed)[:, 0]
+            if not len(again):
                 break
+            self.schur[again], failed[again] = _factored(schur[again], size[again], trace)
 
     def _divide(self, right: torch.Tensor) -> torch.Tensor:
         """Return the solution of H x = right."""
@@ -210,18 +215,28 @@ class Factor:
         return torch.cholesky_solve(right[..., None], self.hessian)[..., 0]
 
     def solve(
-        self, right: torch.Tensor, rows: torch.Tensor, n_refinements: int = _N_REFINEMENTS
+        self,
+        right: torch.Tensor,
+        rows: torch.Tensor,
+        n_refinements: int = _N_REFINEMENTS,
+        once: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Solve H x + M' v = right, M x - D v = rows."""
+        """Solve H x + M' v = right, M x - D v = rows; rows `once` (B,) are refined once only."""
         x, v = self._solve(right, rows)
         if not len(self.rows):
             return x, v
+        if once is not None and once.all():
+            n_refinements, once = 1, None
         # Near a vertex the factor is ill-conditioned; refinements take the error away.
-        for _ in range(n_refinements):
+        for i in range(n_refinements):
             x_more, v_more = self._solve(
                 right - self._times_hessian(x) - v @ self.rows,
                 rows - x @ self.rows.T + self.slack * v,
             )
+            if once is not None and i:
+                x_more, v_more = (
+                    torch.where(once[:, None], 0.0, each) for each in (x_more, v_more)
+                )
             x, v = x + x_more, v + v_more
         return x, v
 
@@ -319,8 +334,7 @@ class _Iterate(NamedTuple):
         centring = (reached.gap()[:, None] / gap.clamp_min(1e-300)) ** 3
         target = centring * gap - product - ahead.slack * ahead.dual
         # Near the end factors are ill-conditioned, and one refinement is not enough.
-        n_refinements = 1 if float(gap.min()) > _EARLY else _N_REFINEMENTS
-        step = self._direction(factor, target, n_refinements)
+        step = self._direction(factor, target, once=gap[:, 0] > _EARLY)
         moved = self._moved(step, self._room(step, _FRACTION)).with_force()
         # Rarely the correction overshoots, and steps go round in circles. Without it they do not.
         astray = moved.gap() >= _LEAST_PROGRESS * gap[:, 0]
@@ -358,7 +372,11 @@ class _Iterate(NamedTuple):
         return (self.slack * self.dual).mean(dim=1)
 
     def _direction(
-        self, factor: Factor, target: torch.Tensor, n_refinements: int = _N_REFINEMENTS
+        self,
+        factor: Factor,
+        target: torch.Tensor,
+        n_refinements: int = _N_REFINEMENTS,
+        once: torch.Tensor | None = None,
     ) -> "_Iterate":
         """Return the Newton step towards slack * dual changed by `target`."""
         qp = self.qp
@@ -373,7 +391,7 @@ class _Iterate(NamedTuple):
             ],
             dim=1,
         )
-        z, v = factor.solve(right, rows, n_refinements)
+        z, v = factor.solve(right, rows, n_refinements, once)
         slack = _distances(qp, z) - self.residual
         dual = (target - self.dual * slack) / self.slack
         return self._replace(z=z, equal=v[:, : len(qp.b)], slack=slack, dual=dual)
@@ -395,6 +413,13 @@ class _Iterate(NamedTuple):
                 ratio = torch.where(change < 0, -values / change, torch.inf)
                 length = torch.minimum(length, fraction * ratio.amin(dim=1, keepdim=True))
         return length
+
+
+def _factored(
+    matrices: torch.Tensor, size: torch.Tensor, trace: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return Cholesky factors with a trace of `size` (B, n) on the diagonal, and what failed."""
+    return torch.linalg.cholesky_ex(_with_diagonal(matrices.clone(), trace * size + 1e-300))
 
 
 def _with_diagonal(matrices: torch.Tensor, diagonal: torch.Tensor) -> torch.Tensor:

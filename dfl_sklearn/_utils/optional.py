@@ -23,13 +23,18 @@ def import_optional(module: str, *, extra: str, needed_by: str) -> ModuleType:
     Raises
     ------
     ImportError
-        If the module is not installed.
+        If the package is not installed, or if it is and its import fails.
     """
+    package = module.partition(".")[0]
     try:
         return importlib.import_module(module)
-    except ImportError as error:
-        package = module.partition(".")[0]
+    except Exception as error:  # a package that is there may fail in any way
+        if isinstance(error, ModuleNotFoundError) and error.name == package:
+            raise ImportError(
+                f"{needed_by} needs the package {package!r}, which is not installed. "
+                f'Install it with: pip install "dfl-sklearn[{extra}]"'
+            ) from error
         raise ImportError(
-            f"{needed_by} needs the package {package!r}, which is not installed. "
-            f'Install it with: pip install "dfl-sklearn[{extra}]"'
+            f"{needed_by} needs {module!r}, whose import failed, though {package!r} is installed: "
+            f"{type(error).__name__}: {error}"
         ) from error

@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 from array_api_compat import is_torch_array
+from scipy.sparse import issparse
 
 
 def as_rows(values: Any, name: str) -> Any:
@@ -27,7 +28,7 @@ def as_rows(values: Any, name: str) -> Any:
     ValueError
         If `values` is not numeric or not 1- or 2-dimensional.
     """
-    array = values if is_torch_array(values) else as_float(values, name)
+    array = _floating(values, name) if is_torch_array(values) else as_float(values, name)
     if array.ndim == 1:
         return array[:, None]
     if array.ndim == 2:
@@ -37,18 +38,105 @@ def as_rows(values: Any, name: str) -> Any:
     )
 
 
+def as_numpy_rows(values: Any, name: str) -> np.ndarray:
+    """Return `values` as :func:`as_rows` does, a torch tensor as a NumPy array."""
+    return as_rows(as_float(values, name), name)
+
+
 def as_float(values: Any, name: str) -> np.ndarray:
-    """Return `values` as a NumPy array of float32 (kept) or float64."""
+    """Return `values` as a NumPy array of float32 (kept) or float64.
+
+    Raises
+    ------
+    ValueError
+        If `values` are no real numbers: complex numbers, dates, text, None, masked entries.
+    """
+    if is_torch_array(values):
+        return _floating(values, name).detach().cpu().numpy()
+    if isinstance(values, np.ma.MaskedArray):
+        masked = np.ma.getmaskarray(values)
+        if masked.any():
+            raise_at(masked, values.data, name, "is masked", "Remove or impute such entries first.")
     try:
-        if is_torch_array(values):
-            values = values.detach().cpu()
         # In one order, so that a data frame gives the same bits as the array that it holds.
         array = np.asarray(values, order="C")
-        if array.dtype != np.float32:
-            array = array.astype(np.float64, order="C", copy=False)
     except (TypeError, ValueError) as error:
         raise ValueError(f"{name} must hold numbers: {error}") from error
-    return array
+    refuse_other_kinds(array, name)
+    if array.dtype == np.float32:
+        return array
+    try:
+        return array.astype(np.float64, order="C", copy=False)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise ValueError(f"{name} must hold numbers: {error}") from error
+
+
+def refuse_other_kinds(array: np.ndarray, name: str) -> None:
+    """Raise a ValueError if an array holds what NumPy would turn into numbers that it is not."""
+    kind = array.dtype.kind
+    if kind == "c":
+        raise ValueError(f"{name} must hold real numbers. Complex data not supported.")
+    if kind in "mM":
+        raise ValueError(
+            f"{name} must hold numbers, got {array.dtype}: turn dates and times into numbers first."
+        )
+    if kind in "SU":
+        raise ValueError(
+            f"{name} must hold numbers, got text such as {array.ravel()[:1].tolist()}."
+        )
+    if kind != "O":
+        return
+    for i, each in enumerate(array.ravel()):
+        # float() takes text, and NumPy None: both would pass for numbers.
+        if each is None or isinstance(each, (str, bytes, complex, np.complexfloating)):
+            place = tuple(int(j) for j in np.unravel_index(i, array.shape))
+            raise ValueError(f"{name} must hold numbers, got {each!r} at {list(place)}.")
+
+
+def refuse_text(y: Any, name: str) -> None:
+    """Raise a ValueError if a target holds text or dates, which pass for numbers.
+
+    What else is wrong with it is for scikit-learn to say.
+    """
+    if y is None or issparse(y):
+        return
+    try:
+        array = np.asarray(y)
+    except (TypeError, ValueError):
+        return
+    if array.dtype.kind in "SUmM" or (
+        array.dtype.kind == "O" and any(isinstance(each, (str, bytes)) for each in array.ravel())
+    ):
+        refuse_other_kinds(array, name)
+
+
+def refuse_dates(X: Any, name: str) -> None:
+    """Raise a ValueError if a table has columns of dates or times, which pass for numbers.
+
+    As scikit-learn does with a table that has other columns beside them.
+    """
+    if hasattr(X, "columns") and hasattr(X, "dtypes"):
+        pairs = zip(X.columns, X.dtypes, strict=True)
+        types = [(f"column {column!r} is", dtype) for column, dtype in pairs]
+    else:
+        types = [("it is", getattr(X, "dtype", None))]
+    for what, dtype in types:
+        if getattr(dtype, "kind", None) in ("m", "M"):
+            raise ValueError(
+                f"{name} must hold numbers, but {what} {dtype}: turn dates and times into numbers "
+                "first."
+            )
+
+
+def _floating(values: Any, name: str) -> Any:
+    """Return a torch tensor of real numbers in float32 (kept) or float64, with its graph."""
+    import torch
+
+    if values.is_complex():
+        raise ValueError(f"{name} must hold real numbers. Complex data not supported.")
+    if values.dtype in (torch.float32, torch.float64):
+        return values
+    return values.to(torch.float64)
 
 
 def check_finite(array: np.ndarray, name: str) -> None:
@@ -56,6 +144,14 @@ def check_finite(array: np.ndarray, name: str) -> None:
     if np.isfinite(array).all():
         return
     raise_at(~np.isfinite(array), array, name, "is not finite", "Remove or impute such rows first.")
+
+
+def check_total(weight: np.ndarray, name: str) -> None:
+    """Raise a ValueError unless non-negative weights have a positive, finite sum."""
+    with np.errstate(over="ignore"):
+        total = weight.sum()
+    if not (np.isfinite(total) and total > 0):
+        raise ValueError(f"{name} must have a positive, finite sum, got {total}.")
 
 
 def raise_at(bad: np.ndarray, array: np.ndarray, name: str, what: str, advice: str) -> None:

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 from sklearn.utils import Bunch
 
+from dfl_sklearn._utils.checks import flag
 from dfl_sklearn.datasets._checks import check_count, check_freq, check_option
 from dfl_sklearn.datasets._download import RemoteFile, fetch_file, get_data_home
 from dfl_sklearn.datasets._lags import make_lagged
@@ -136,6 +137,8 @@ def fetch_azure_llm_trace(
     width = check_freq(freq)
     n_lags = check_count("n_lags", n_lags, minimum=1)
     horizon = check_count("horizon", horizon, minimum=1)
+    flag(download_if_missing, "download_if_missing")
+    flag(return_X_y, "return_X_y")
 
     folder = Path(get_data_home(data_home)) / "azure_llm"
     path = fetch_file(FILES[service], folder, download_if_missing=download_if_missing)

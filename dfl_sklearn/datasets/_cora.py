@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gzip
+import lzma
 import os
 import tarfile
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +14,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils import Bunch
 
+from dfl_sklearn._utils.checks import flag
 from dfl_sklearn.datasets._download import RemoteFile, fetch_file, get_data_home
 from dfl_sklearn.datasets._equal_parts import equal_parts, halves_with_many_between
 
@@ -96,6 +100,8 @@ def fetch_cora_matching(
     The cuts are made anew at every call (about two seconds), by exchanges that start from spectral
     bisections: the publication (Wilder et al., 2019) used METIS, and does not list its parts.
     """
+    flag(download_if_missing, "download_if_missing")
+    flag(return_X_y, "return_X_y")
     folder = Path(get_data_home(data_home)) / "cora"
     path = fetch_file(ARCHIVE, folder, download_if_missing=download_if_missing)
     names, words, links = _read(path)
@@ -132,6 +138,11 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
                 archive.extractfile(f"cora/{name}").read().decode()  # type: ignore[union-attr]
                 for name in ("cora.content", "cora.cites")
             )
+    except (EOFError, zlib.error, gzip.BadGzipFile, lzma.LZMAError) as error:
+        raise OSError(
+            f"{path} is a damaged archive: {type(error).__name__}: {error}. Delete it and fetch "
+            "again."
+        ) from error
     except (tarfile.TarError, KeyError, AttributeError, UnicodeDecodeError) as error:
         raise ValueError(
             f"{path} is not the Cora archive, which holds cora/cora.content and cora/cora.cites: "

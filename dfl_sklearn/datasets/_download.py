@@ -118,6 +118,11 @@ def _import_pooch(by_hand: str) -> ModuleType:
     try:
         import pooch
     except ImportError as error:
+        if not (isinstance(error, ModuleNotFoundError) and error.name == "pooch"):
+            raise ImportError(
+                f"Downloading needs pooch, which is installed, but its import failed: {error}. "
+                f"To do without it, {by_hand}."
+            ) from error
         raise ImportError(
             'Downloading needs pooch: pip install "dfl-sklearn[datasets]". '
             f"To do without it, {by_hand}."

@@ -56,7 +56,7 @@ def read_llm_trace(
         whole number >= 0 (the message names file, line and column); if the file holds no
         request; if it spans more than 100 million bins.
     OSError
-        If the file cannot be read.
+        If the file cannot be read, or is a damaged archive (the message names it).
 
     See Also
     --------
@@ -106,7 +106,18 @@ def read_llm_trace(
                 part = _sum_chunk(chunk, path, width)
                 sums = pd.concat([sums, part]).groupby(level=0).sum()
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
+        if _is_archive(path):  # and what came out of it is no table
+            raise OSError(f"{path} is a damaged archive, or holds no csv file: {error}") from error
         raise ValueError(f"{path} is not a readable csv file: {error}") from error
+    except (ImportError, MemoryError):
+        raise
+    except Exception as error:
+        # gzip, zip, xz, tar and pandas have errors of their own, none of which names the file.
+        if str(path) in str(error) or not (_is_archive(path) or isinstance(error, OSError)):
+            raise
+        raise OSError(
+            f"{path} cannot be read; is it a damaged archive? {type(error).__name__}: {error}"
+        ) from error
     if sums.empty:
         raise ValueError(f"{path} holds no request; there is no bin to return.")
 
@@ -122,6 +133,11 @@ def read_llm_trace(
     return regular_frame(
         sums.index.to_numpy() - first, sums.to_numpy(), origin=origin, width=width, n_bins=n_bins
     )
+
+
+def _is_archive(path: str | os.PathLike[str]) -> bool:
+    """Return whether pandas takes a file for a compressed one, by its name."""
+    return str(path).lower().endswith((".gz", ".bz2", ".zip", ".xz", ".zst", ".tar", ".tgz"))
 
 
 def _sum_chunk(

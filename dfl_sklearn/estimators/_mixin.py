@@ -1,5 +1,6 @@
 """What every estimator of the package does with its predictions."""
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -7,15 +8,37 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.params import NestedParamsMixin
+from .._utils.sklearn_private import InvalidParameterError
 from ..metrics import d2_regret_score
 from ..problems.base import DecisionProblem
 from ..problems.closed_form import SquaredErrorProblem
 
+# Parameters that take an object of the package, and where its classes are.
+_CHOICES = {
+    "problem": "dfl_sklearn.problems",
+    "loss": "dfl_sklearn.losses",
+    "ambiguity_set": "dfl_sklearn.robust",
+}
 
-class DecisionRegressorMixin(RegressorMixin):
+
+class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
     """Add `decide` and a score in terms of regret to a regressor with a `problem`."""
 
     problem: DecisionProblem | None
+
+    def _validate_params(self) -> None:
+        """Validate parameters as scikit-learn does, and say which objects there are."""
+        try:
+            super()._validate_params()
+        except InvalidParameterError as error:
+            for name, module in _CHOICES.items():
+                if f"The {name!r} parameter" in str(error):
+                    names = import_module(module).__all__
+                    raise InvalidParameterError(
+                        f"{error} There are, in {module}: {', '.join(sorted(names))}."
+                    ) from None
+            raise
 
     def _resolve_problem(self) -> DecisionProblem:
         return SquaredErrorProblem() if self.problem is None else self.problem

@@ -16,11 +16,14 @@ from torch import nn
 
 from .._utils.canonical import CanonicalRows
 from .._utils.once import compute_once
+from .._utils.recent import Recent
+from .._utils.rounding import is_rounding
 from .._utils.seeds import named_seed
 from ..losses import Optimum, RegretLoss, default_loss
 from ..losses.base import RowLoss
 from ..nets.construct import (
     build_module,
+    check_monitors,
     check_output_width,
     forked_generator,
     n_threads,
@@ -38,7 +41,7 @@ from ..nets.trainer import (
     forward,
     train,
 )
-from ..problems.base import DecisionProblem
+from ..problems.base import DecisionProblem, NonFiniteCostError
 from ..robust.base import AmbiguitySet
 from ._robust_fit import WorstCaseBatches
 from ._scaling import Scale
@@ -48,6 +51,7 @@ if TYPE_CHECKING:
 
 _N_CUTS = 3  # of an adaptive learning rate
 _N_ROBUST_CUTS = 2  # where training goes on from a trained net
+_N_OPTIMA = 8  # arrays of parameters whose best decisions are remembered
 _ROBUST_PATIENCE = 0.4  # there, as a share of n_iter_no_change
 
 
@@ -95,6 +99,8 @@ class NetFit:
         self.device = resolve_device(params.device)
         self.dtype = torch.as_tensor(train.X[:0]).dtype
         self.train, self.valid = train, valid
+        # Sets may move the features alone: the rows have the same best decisions then.
+        self._optima = Recent(_N_OPTIMA, by_value=True)
         self.x_scale = scales[0]
         self.rows = self.tensors(train)
         self.total_weight = float(train.weight.sum())
@@ -246,6 +252,8 @@ class NetFit:
                 "callbacks has one that scores by itself (EpochScoring or BatchScoring), which "
                 "cannot see the rows; history_ has the regret of each epoch."
             )
+        own = predictor.callbacks if isinstance(predictor, NeuralNet) else None
+        check_monitors([*callbacks, *(own or [])], self.monitored)
         criterion = {"criterion": BatchCriterion, "criterion__function": self._batch_loss}
         if isinstance(predictor, NeuralNet):
             net = clone(predictor)
@@ -305,6 +313,13 @@ class NetFit:
 
     def _batch_loss(self, output: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
         rows = self._row_losses(output, batch)
+        if not rows.requires_grad:
+            raise ValueError(
+                f"{type(self.loss).__name__} for {type(self.problem).__name__} does not depend on "
+                "the predictions: torch has nothing to differentiate. A loss or a decision layer "
+                "that leaves torch (.detach(), .numpy()) needs a gradient of its own, see "
+                "dfl_sklearn.layers.differentiate_rows."
+            )
         # Weights have mean 1, so that the gradient is that of the weighted mean in expectation.
         return (batch["weight"] * rows).mean() / self.null_regret
 
@@ -329,10 +344,11 @@ class NetFit:
         known = np.isfinite(y_hat).all(axis=1)
         regret = np.full(len(y_hat), np.nan)
         if known.any():
-            # Where costs overflow the regret is infinite, and training says so.
             y, best = rows.y.cpu().numpy()[known], rows.best_cost.cpu().numpy()[known]
-            with np.errstate(over="ignore"):
+            try:
                 regret[known] = self.problem.cost(self.problem.solve(y_hat[known]), y) - best
+            except NonFiniteCostError as error:
+                regret[known] = error.costs - best  # training says so
         return regret
 
     def relaxed_regret(
@@ -362,23 +378,29 @@ class NetFit:
         return output.to(torch.float64) * self.y_scale + self.y_mean
 
     def _null_regret(self, train: CanonicalRows) -> float:
-        """Return the mean regret of the best constant decision, the unit of tol and the loss."""
-        if (train.y == train.y[0]).all():
-            return 1.0
-        constant = self.problem.solve(train.y[None], scenario_weight=train.weight)
-        excess = self.problem.cost(constant, train.y) - self.rows.best_cost.cpu().numpy()
-        regret = float(np.average(excess, weights=train.weight))
-        return regret if regret > 0 else 1.0
+        """Return the mean regret of the best constant decision, the unit of tol and the loss.
+
+        Where there is none, or rounding errors alone, it is the mean size of the best costs.
+        """
+        if not Scale.of(train.y, train.weight, of_constant=0.0).scale.any():
+            return 1.0  # parameters that differ by rounding errors at most
+        best, weight = self.rows.best_cost.cpu().numpy(), train.weight
+        constant = self.problem.solve(train.y[None], scenario_weight=weight)
+        paid = self.problem.cost(constant, train.y)
+        regret = float(np.average(paid - best, weights=weight))
+        if regret > 0 and not is_rounding(regret, paid, best, weight=weight):
+            return regret
+        return float(np.average(np.abs(best), weights=weight)) or 1.0
 
     def tensors(self, rows: CanonicalRows) -> TrainingRows:
-        best = self.problem.optimum(rows.y)
-        bad = np.flatnonzero(~np.isfinite(best.cost))
-        if len(bad):
+        try:
+            best = self._optima.get((rows.y,), lambda: self.problem.optimum(rows.y))
+        except NonFiniteCostError as error:
+            i = int(np.flatnonzero(~np.isfinite(error.costs))[0])
             raise FloatingPointError(
-                f"{type(self.problem).__name__} gave a cost of {best.cost[bad[0]]} to the best "
-                f"decision of a row with X = {rows.X[bad[0]].tolist()} and y = "
-                f"{rows.y[bad[0]].tolist()}."
-            )
+                f"{type(self.problem).__name__} gave a cost of {error.costs[i]} to the best "
+                f"decision of a row with X = {rows.X[i].tolist()} and y = {rows.y[i].tolist()}."
+            ) from error
         return TrainingRows(
             X=self.tensor(self.x_scale.apply(rows.X)),
             y=self.exactly(rows.y),

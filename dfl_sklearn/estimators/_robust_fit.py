@@ -98,7 +98,9 @@ class WorstCaseBatches:
         watched = worst_regret
         if self.fit.valid is not None:
             held_out = self.ambiguity_set.held_out_regret(self.row_loss)
-            if held_out is not None:
+            if held_out is None:  # never the rows that are trained on, where others are held out
+                watched = self.numbers[self.fit.monitored]
+            else:
                 watched = self.numbers["valid_worst_regret"] = held_out
         share = self.nominal_weight
         self.numbers["objective"] = share * self.numbers[self.fit.monitored] + (1 - share) * watched

@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from .._utils.powers import size_exponent
+
 
 class Scale(NamedTuple):
     """Mean and scale of each column."""
@@ -20,13 +22,31 @@ class Scale(NamedTuple):
     def of(cls, values: np.ndarray, weight: np.ndarray, *, of_constant: float = 1.0) -> "Scale":
         """Return weighted means and standard deviations, `of_constant` for constant columns."""
         values = values.astype(np.float64, copy=False)
-        mean = np.average(values, axis=0, weights=weight)
-        scale = np.sqrt(np.average((values - mean) ** 2, axis=0, weights=weight))
+        exponent = size_exponent(values)
+        near_one = np.ldexp(values, -exponent)
+        mean = np.average(near_one, axis=0, weights=weight)
+        scale = np.sqrt(np.average((near_one - mean) ** 2, axis=0, weights=weight))
         # A column that varies only by rounding is constant: dividing by it would blow up noise.
         constant = (values == values[0]).all(axis=0) | (scale <= 1e-14 * np.abs(mean))
-        mean = np.where(constant, values[0], mean)  # which a mean may miss by a rounding error
-        return cls(mean, np.where(constant, of_constant, scale))
+        mean = np.where(constant, values[0], np.ldexp(mean, exponent))  # a mean may miss it by bits
+        return cls(mean, np.where(constant, of_constant, np.ldexp(scale, exponent)))
 
     def apply(self, values: np.ndarray) -> np.ndarray:
-        """Standardise, in the dtype of `values`."""
-        return ((values - self.mean) / self.scale).astype(values.dtype, copy=False)
+        """Standardise, in the dtype of `values`.
+
+        Raises
+        ------
+        ValueError
+            If a column spans more than the type holds; the message names it.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            found = ((values - self.mean) / self.scale).astype(values.dtype, copy=False)
+        bad = ~np.isfinite(found)
+        if bad.any():
+            column = int(np.argwhere(bad)[0, 1])
+            raise ValueError(
+                f"X cannot be standardised in {values.dtype}: column {column} has a value of "
+                f"{values[bad][0]} beside a mean of {self.mean[column]} and a standard deviation "
+                f"of {self.scale[column]}. Divide the column by a number of its size."
+            )
+        return found

@@ -16,6 +16,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .._utils.rows import refuse_text
 from .._utils.sklearn_private import _routing_enabled
 
 
@@ -62,6 +63,7 @@ class WrappingMixin(MetaEstimatorMixin):
         return estimator
 
     def _validate_target(self, y: Any) -> Any:
+        refuse_text(y, "y")
         return validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)
 
     @property

@@ -18,7 +18,7 @@ from torch import nn
 
 from .._utils.canonical import CanonicalRows, canonical_rows
 from .._utils.holdout import hold_out, is_given
-from .._utils.rows import as_rows
+from .._utils.rows import as_rows, check_total, refuse_dates, refuse_text
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..losses.base import DecisionLoss
@@ -297,7 +297,7 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
             )
         problem.check_parameters(rows.y)
         seed = root_seed(self.random_state)
-        train, valid = self._split(rows, X_val, y_val, sample_weight_val, seed)
+        train, valid = self._split(rows, X_val, y_val, sample_weight_val, seed, goes_on)
         scales = (self.x_scale_, self.y_scale_) if goes_on else self._scales(train)
         ambiguity_set = self._robust_set()
         with torch.enable_grad():
@@ -330,6 +330,7 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
             In the problem's units; 1-d if `y` was in `fit`.
         """
         check_is_fitted(self)
+        refuse_dates(X, "X")
         features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         inputs = torch.as_tensor(self.x_scale_.apply(features))
         parameter = next(self.predictor_.module_.parameters(), None)
@@ -337,7 +338,14 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
             inputs = inputs.to(parameter.dtype)
         with pinned_threads(n_threads(self.n_jobs)):
             output = forward(self.predictor_, inputs).cpu().numpy()
-        y_hat = (output * self.y_scale_.scale + self.y_scale_.mean).astype(output.dtype)
+        with np.errstate(over="ignore", invalid="ignore"):
+            y_hat = (output * self.y_scale_.scale + self.y_scale_.mean).astype(output.dtype)
+        bad = np.flatnonzero(~np.isfinite(y_hat).all(axis=1))
+        if len(bad):
+            raise ValueError(
+                f"The net has no finite prediction for row {bad[0]} of X, "
+                f"{features[bad[0]].tolist()}: it is far from the rows of fit."
+            )
         return y_hat[:, 0] if self._target_ndim == 1 else y_hat
 
     # -- the steps of fit --------------------------------------------------------------
@@ -346,6 +354,8 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool
     ) -> tuple[CanonicalRows, int]:
         """Return validated rows and the number of dimensions of y."""
+        refuse_dates(X, "X")
+        refuse_text(y, "y")
         X, y = validate_data(
             self,
             X,
@@ -356,13 +366,25 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
             reset=reset,
         )
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        check_total(weight, "sample_weight")
         return CanonicalRows(X, as_rows(y, "y"), weight), y.ndim
 
     def _split(
-        self, rows: CanonicalRows, X_val: Any, y_val: Any, sample_weight_val: Any, seed: int
+        self,
+        rows: CanonicalRows,
+        X_val: Any,
+        y_val: Any,
+        sample_weight_val: Any,
+        seed: int,
+        goes_on: bool,
     ) -> tuple[CanonicalRows, CanonicalRows | None]:
         """Return canonical training rows and, if any, the held-out rows."""
         train = canonical_rows(*rows)
+        if len(train.X) < 2 and not goes_on:
+            raise ValueError(
+                f"A fit needs at least 2 distinct rows of positive weight, got n_samples="
+                f"{len(train.X)}: nothing can be learnt from one."
+            )
         if is_given(X_val, y_val, sample_weight_val):
             valid, _ = self._check_rows(X_val, y_val, sample_weight_val, reset=False)
             self._resolve_problem().check_parameters(valid.y)

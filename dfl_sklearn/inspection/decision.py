@@ -6,8 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._utils.optional import import_optional
-from .._utils.rows import as_rows
+from .._utils.rows import as_numpy_rows
 from ..problems.base import DecisionProblem
+from ..problems.closed_form import SquaredErrorProblem
 
 
 class DecisionDisplay:
@@ -94,7 +95,8 @@ class DecisionDisplay:
         y : array-like of shape (n,)
             Observed parameters; a pandas index is used for the horizontal axis.
         problem : DecisionProblem, default=None
-            What is decided; None takes ``estimator.problem``.
+            What is decided; None takes ``estimator.problem``, and where that is None, too, the
+            default of every estimator, the squared-error problem.
         name : str, default=None
             Name in the legend; None is the class of the estimator.
         ax : array-like of 2 matplotlib.axes.Axes, default=None
@@ -106,9 +108,10 @@ class DecisionDisplay:
         -------
         DecisionDisplay
         """
-        problem = getattr(estimator, "problem", None) if problem is None else problem
         if problem is None:
-            raise ValueError(f"{type(estimator).__name__} has no problem: give problem=.")
+            if not hasattr(estimator, "problem"):
+                raise ValueError(f"{type(estimator).__name__} has no problem: give problem=.")
+            problem = estimator.problem
         return cls.from_predictions(
             y,
             estimator.predict(X),
@@ -124,7 +127,7 @@ class DecisionDisplay:
         y_true: ArrayLike,
         y_pred: ArrayLike,
         *,
-        problem: DecisionProblem,
+        problem: DecisionProblem | None = None,
         name: str | None = None,
         ax: Any = None,
         **line_kw: Any,
@@ -137,8 +140,8 @@ class DecisionDisplay:
             Observed parameters; a pandas index is used for the horizontal axis.
         y_pred : array-like of shape (n,)
             Predicted parameters.
-        problem : DecisionProblem
-            What is decided; one number per row.
+        problem : DecisionProblem, default=None
+            What is decided; one number per row. None is the squared-error problem.
         name : str, default=None
             Name in the legend.
         ax : array-like of 2 matplotlib.axes.Axes, default=None
@@ -150,13 +153,16 @@ class DecisionDisplay:
         -------
         DecisionDisplay
         """
+        problem = SquaredErrorProblem() if problem is None else problem
         index = getattr(y_true, "index", None)
-        observed, predicted = as_rows(y_true, "y_true"), as_rows(y_pred, "y_pred")
+        observed, predicted = as_numpy_rows(y_true, "y_true"), as_numpy_rows(y_pred, "y_pred")
         if observed.shape != predicted.shape or observed.shape[1] != 1:
             raise ValueError(
                 "A DecisionDisplay shows one parameter per row: y_true and y_pred must have "
                 f"shape (n,), got {observed.shape} and {predicted.shape}."
             )
+        if not len(observed):
+            raise ValueError("y_true and y_pred have no rows to draw.")
         problem.check_parameters(observed)
         best = problem.optimum(observed)
         decisions = problem.solve(predicted)

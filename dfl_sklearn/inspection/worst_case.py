@@ -3,8 +3,10 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.checks import whole_number
 from .._utils.optional import import_optional
 from .._utils.seeds import named_rng, root_seed
 
@@ -94,20 +96,27 @@ class WorstCaseDisplay:
         WorstCaseDisplay
         """
         check_is_fitted(estimator)
+        whole_number(n_samples, "n_samples", at_least=2)
+        whole_number(output, "output", at_least=0)
         seed = root_seed(random_state)
         X_worst, y_worst = estimator.sample_worst_case(n_samples, random_state=seed % 2**32)
         rows = estimator.ambiguity_set_.nominal(n_samples, named_rng(seed, "nominal"))
+        if output >= rows.y.shape[1]:
+            raise ValueError(f"output={output}, but y has {rows.y.shape[1]} columns.")
+        if feature is not None and whole_number(feature, "feature", at_least=0) >= rows.X.shape[1]:
+            raise ValueError(f"feature={feature}, but X has {rows.X.shape[1]} columns.")
+        names = getattr(estimator, "feature_names_in_", None)
         regrets, parameters = [], []
         problem = estimator._resolve_problem()
         for X, y in ((rows.X, rows.y), (X_worst, y_worst.reshape(n_samples, -1))):
-            decisions = problem.solve(estimator.predict(X).reshape(n_samples, -1))
+            table = X if names is None else pd.DataFrame(X, columns=names)
+            decisions = problem.solve(estimator.predict(table).reshape(n_samples, -1))
             regrets.append(problem.cost(decisions, y) - problem.optimal_cost(y))
             parameters.append(y[:, output])
         if feature is None:
             spread = rows.X.std(axis=0)
             moved = np.abs(X_worst.mean(axis=0) - rows.X.mean(axis=0))
             feature = int(np.argmax(moved / np.where(spread > 0, spread, np.inf)))
-        names = getattr(estimator, "feature_names_in_", None)
         display = cls(
             nominal=np.column_stack([rows.X[:, feature], parameters[0]]),
             worst=np.column_stack([X_worst[:, feature], parameters[1]]),

@@ -6,6 +6,9 @@ import torch
 from torch import nn
 from torch.nn.functional import softplus
 
+from .._utils.checks import smoothing_number
+from ._batch import check_batch
+
 
 class AffineBoxLayer(nn.Module):
     r"""``clip(slope * y + offset, lower, upper)``, with corners that can be rounded.
@@ -40,14 +43,14 @@ class AffineBoxLayer(nn.Module):
         smoothing: float = 0.0,
     ) -> None:
         super().__init__()
-        if not smoothing >= 0 or math.isinf(smoothing):
-            raise ValueError(f"smoothing must be a finite number >= 0, got {smoothing!r}.")
+        smoothing_number(smoothing, positive=False)
         self.slope, self.offset = slope, offset
         self.lower, self.upper = lower, upper
         self.smoothing = float(smoothing)
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map predicted parameters (B, d) to decisions (B, d)."""
+        check_batch(y)
         z = y if self.slope == 1.0 and self.offset == 0.0 else self.slope * y + self.offset
         if self.smoothing == 0.0:
             if math.isinf(self.lower) and math.isinf(self.upper):

@@ -1,10 +1,14 @@
 """Coverage as a layer: which share of each item, as a function of the predicted chances."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import nn
+
+from ._batch import check_batch
 
 _RELATIVE = 0.1  # smoothing as a share of what an item covers
 _LARGEST_CHANCE = 1.0 - 1e-6  # beyond it a logarithm would be infinite
@@ -45,7 +49,8 @@ class CoverageLayer(nn.Module):
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map chances (B, n_items * n_targets), clipped to [0, 1], to shares (B, n_items)."""
-        if y.ndim != 2 or y.shape[1] % self.n_items:
+        check_batch(y)
+        if not y.shape[1] or y.shape[1] % self.n_items:
             raise ValueError(
                 f"The layer takes chances of shape (B, {self.n_items} * n_targets), got "
                 f"{tuple(y.shape)}."
@@ -101,28 +106,47 @@ class _Maximiser(torch.autograd.Function):
 def _ascend(
     a: torch.Tensor, worth: torch.Tensor, size: torch.Tensor, k: int
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return the shares (B, n) and the weights still left to cover (B, m) there."""
+    """Return the shares (B, n) and the weights still left to cover (B, m) there.
+
+    Every row takes the steps that it would take by itself, and leaves when it has converged.
+    """
     # The slope changes by at most the norm of the Hessian at 0, bounded by its trace's rows.
     curvature = ((a * worth) @ a.transpose(1, 2)).abs().sum(dim=2).amax(dim=1) + 2.0 * size
-    step = (1.0 / curvature)[:, None]
-    z = a.new_full(a.shape[:2], min(1.0, k / a.shape[1]))
-    ahead, momentum = z, 1.0
-
-    def left_at(shares: torch.Tensor) -> torch.Tensor:
-        return worth * torch.exp(-(shares[:, None] @ a)[:, 0])
-
+    found = a.new_full(a.shape[:2], min(1.0, k / a.shape[1]))
+    at, part, pull = torch.arange(len(a)), a, (2.0 * size)[:, None]
+    step, z = (1.0 / curvature)[:, None], found
+    ahead, momentum = z, torch.ones_like(step)
     for _ in range(_MAX_ITER):
-        slope = (a @ left_at(ahead)[:, :, None])[:, :, 0] - 2.0 * size[:, None] * ahead
-        new = _project(ahead + step * slope, k)
-        if float((new - ahead).abs().amax()) <= _TOLERANCE:
-            z = new
+        if not len(at):
             break
+        slope = (part @ _left(part, worth, ahead)[:, :, None])[:, :, 0] - pull * ahead
+        new = _project(ahead + step * slope, k)
+        arrived = ~((new - ahead).abs().amax(dim=1) > _TOLERANCE)  # or is NaN for good
         # Momentum that points away from where the last step went is dropped.
-        against = ((ahead - new) * (new - z)).sum() > 0
-        grown = 1.0 if against else (1.0 + (1.0 + 4.0 * momentum**2) ** 0.5) / 2.0
-        ahead = new if against else new + (momentum - 1.0) / grown * (new - z)
+        against = ((ahead - new) * (new - z)).sum(dim=1, keepdim=True) > 0
+        grown = torch.where(against, 1.0, (1.0 + (1.0 + 4.0 * momentum**2) ** 0.5) / 2.0)
+        ahead = torch.where(against, new, new + (momentum - 1.0) / grown * (new - z))
         z, momentum = new, grown
-    return z, left_at(z)
+        if arrived.any():
+            found[at[arrived]] = z[arrived]
+            at, part, pull, step, z, ahead, momentum = (
+                each[~arrived] for each in (at, part, pull, step, z, ahead, momentum)
+            )
+    if len(at):
+        found[at] = z
+        warnings.warn(
+            f"Coverage has not converged for {len(at)} of {len(a)} rows after {_MAX_ITER} steps, "
+            f"row {int(at[0])} among them: its shares are off by more than {_TOLERANCE}. A larger "
+            "smoothing needs fewer steps.",
+            ConvergenceWarning,
+            stacklevel=2,
+        )
+    return found, _left(a, worth, found)
+
+
+def _left(a: torch.Tensor, worth: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
+    """Return the weights (B, m) that shares (B, n) leave to cover."""
+    return worth * torch.exp(-(shares[:, None] @ a)[:, 0])
 
 
 def _project(z: torch.Tensor, k: int) -> torch.Tensor:

@@ -6,6 +6,7 @@ from torch import nn
 
 from ..solvers.polytope import Polytope
 from ..solvers.tail_losses import tail_losses
+from ._batch import check_batch
 from .quadratic_program import QuadraticProgramLayer
 from .regularized_linear import RegularizedLinearLayer
 
@@ -66,6 +67,7 @@ class CVaRPortfolioLayer(nn.Module):
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map returns (B, d) to shares and the reserve (B, d + 1)."""
+        check_batch(y, None if self.centre is None else len(self.centre))
         returns = y.to("cpu", torch.float64)
         if self.centre is not None:
             returns = returns + self.centre

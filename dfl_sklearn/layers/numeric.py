@@ -7,7 +7,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from .._utils.checks import smoothing_number
 from ..problems.base import DecisionProblem
+from ._batch import check_batch
 
 RowFunction = Callable[..., np.ndarray]
 """Maps arrays of n rows to (n, k); a row of the result depends on that row alone."""
@@ -26,18 +28,16 @@ class SolveLayer(nn.Module):
 
     def __init__(self, problem: DecisionProblem, smoothing: float | None) -> None:
         super().__init__()
-        if smoothing is not None and not (np.isfinite(smoothing) and smoothing > 0):
-            raise ValueError(
-                f"{type(problem).__name__} is differentiated by differences, "
-                f"so smoothing must be a finite number > 0 or None, got {smoothing!r}."
-            )
+        why = f": {type(problem).__name__} is differentiated by differences."
+        smoothing_number(smoothing, positive=True, why=why)
         self.problem = problem
         self.smoothing = smoothing
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map predicted parameters (B, d) to decisions (B, k)."""
+        check_batch(y)
         if self.smoothing is None:
-            size = y.detach().abs().mean(dim=0).cpu().numpy().astype(np.float64)
+            size = y.detach().abs().mean(dim=0).nan_to_num(0.0).cpu().numpy().astype(np.float64)
             steps = 1e-3 * np.where(size > 0, size, 1.0)
         else:
             steps = np.full(y.shape[1], self.smoothing)

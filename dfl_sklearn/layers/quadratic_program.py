@@ -8,6 +8,8 @@ from scipy.linalg import qr
 from torch import nn
 
 from .._utils.interior_point import QuadraticPrograms, Weights
+from .._utils.powers import size_exponent
+from ._batch import check_batch
 from ._implicit import always_tight
 
 
@@ -113,12 +115,7 @@ class QuadraticProgramLayer(nn.Module):
         RuntimeError
             If a row has not converged: the constraints leave next to no room.
         """
-        if y.ndim != 2 or y.shape[1] != len(self.free):
-            raise ValueError(
-                f"The layer takes parameters of shape (B, {len(self.free)}), got {tuple(y.shape)}."
-            )
-        if not y.is_floating_point():
-            raise TypeError(f"The layer takes floating-point parameters, got {y.dtype}.")
+        check_batch(y, len(self.free))
         c = self.scale * y.to("cpu", torch.float64)
         known = torch.isfinite(c).all(dim=1)
         z = torch.where(known[:, None], self.value, torch.nan)
@@ -130,6 +127,8 @@ class QuadraticProgramLayer(nn.Module):
                 found = _Minimiser.apply(linear, self.program)
             rows, columns = torch.nonzero(known), torch.nonzero(self.free)[:, 0]
             z = z.index_put((rows, columns), found)
+        elif y.requires_grad:
+            z = z + 0.0 * c  # where nothing can be chosen, the slope is 0
         return z.to(y)
 
 
@@ -210,7 +209,9 @@ def _rows(A: Any, b: Any, n: int, name: str) -> tuple[np.ndarray, np.ndarray]:
         bad |= np.isinf(right)
     if bad.any():
         raise ValueError(f"Row {int(bad.argmax())} of A_{name} and b_{name} is not finite.")
-    # So the unit of a constraint does not matter.
+    # So the unit of a constraint does not matter, however large or small.
+    exponent = size_exponent(matrix, axis=1)
+    matrix, right = np.ldexp(matrix, -exponent[:, None]), np.ldexp(right, -exponent)
     length = np.linalg.norm(matrix, axis=1)
     length[length == 0] = 1.0
     return matrix / length[:, None], right / length

@@ -6,7 +6,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from .._utils.torch_powers import power_of_two_factor
 from ..solvers.polytope import Polytope
+from ._batch import check_batch
 from .quadratic_program import QuadraticProgramLayer
 
 _RELATIVE = 1.0  # smoothing as a multiple of the size of a row
@@ -38,9 +40,12 @@ class RegularizedLinearLayer(nn.Module):
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map parameters (B, n) to decisions (B, n)."""
+        check_batch(y)
         program = self._program(y.shape[1])
         if self.smoothing is not None:
             return program(y)
+        # Beside a power of two, so that squares neither overflow nor vanish; it cancels.
+        y = y * power_of_two_factor(y)
         size = y.square().mean(dim=1, keepdim=True)
         # Where all parameters are 0 any size gives the same decision.
         return program(y / torch.where(size > 0, size, 1.0).sqrt())

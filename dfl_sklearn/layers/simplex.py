@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from ..problems._critical_regions import CriticalRegions
+from ._batch import check_batch
 
 
 class SimplexQPLayer(nn.Module):
@@ -35,6 +36,7 @@ class SimplexQPLayer(nn.Module):
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map predicted parameters (B, n) to decisions (B, n)."""
+        check_batch(y, len(self.regions.offset[0]))
         values = y.to(torch.float64)
         region = self.regions.locate(values.detach().cpu().numpy())
         slope, offset = (

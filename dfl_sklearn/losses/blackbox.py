@@ -2,10 +2,11 @@
 
 from typing import Any
 
-import numpy as np
 import torch
 from array_api_compat import array_namespace
 
+from .._utils.checks import number
+from .._utils.torch_powers import power_of_two_factor
 from ..problems.base import DecisionProblem
 from ._linear import linear_costs, solved
 from .base import DecisionLoss, Optimum, RowLoss
@@ -38,8 +39,7 @@ class BlackboxLoss(DecisionLoss):
     def bind(self, problem: DecisionProblem) -> RowLoss:
         """Return the loss as a function of (y_hat, y, optimum)."""
         far = self.interpolation
-        if not (np.isfinite(far) and far > 0):
-            raise ValueError(f"interpolation must be a positive number, got {far!r}.")
+        number(far, "interpolation", above=0)
         costs = linear_costs(problem, "BlackboxLoss")
 
         def blackbox(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
@@ -74,6 +74,8 @@ class IdentityLoss(DecisionLoss):
 
         def identity(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
             c_hat = costs(y_hat)
+            # Beside a power of two, which cancels, squares neither overflow nor vanish.
+            c_hat = c_hat * power_of_two_factor(c_hat)
             centred = c_hat - c_hat.mean(dim=1, keepdim=True)
             length = centred.square().sum(dim=1, keepdim=True)
             projected = centred / torch.where(length > 0, length, 1.0).sqrt()

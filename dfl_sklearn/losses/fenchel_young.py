@@ -1,9 +1,9 @@
 """The perturbed Fenchel-Young loss of Berthet et al."""
 
-import numpy as np
 import torch
 
-from .._utils.checks import whole_number
+from .._utils.checks import number, whole_number
+from .._utils.torch_powers import power_of_two_factor
 from ..problems.base import DecisionProblem
 from ._linear import linear_costs, solved
 from .base import DecisionLoss, Optimum, RowLoss
@@ -52,9 +52,9 @@ class PerturbedFenchelYoungLoss(DecisionLoss):
 
     def bind(self, problem: DecisionProblem) -> RowLoss:
         """Return the loss as a function of (y_hat, y, optimum)."""
-        if not (np.isfinite(self.sigma) and self.sigma > 0):
-            raise ValueError(f"sigma must be a positive number, got {self.sigma!r}.")
+        number(self.sigma, "sigma", above=0)
         whole_number(self.n_samples, "n_samples", at_least=1)
+        whole_number(self.random_state, "random_state", at_least=0)
         costs = linear_costs(problem, "PerturbedFenchelYoungLoss")
         generator = torch.Generator().manual_seed(self.random_state)
 
@@ -62,7 +62,8 @@ class PerturbedFenchelYoungLoss(DecisionLoss):
             noise = torch.randn(
                 (self.n_samples, *y_hat.shape), generator=generator, dtype=torch.float64
             ).to(y_hat)
-            size = y.square().mean(dim=1, keepdim=True).sqrt()
+            factor = power_of_two_factor(y)
+            size = (y * factor).square().mean(dim=1, keepdim=True).sqrt() / factor
             noisy = y_hat + self.sigma * size * noise
             decisions = solved(problem, noisy.reshape(-1, y_hat.shape[1]))
             decisions = decisions.reshape(*noisy.shape[:2], -1)

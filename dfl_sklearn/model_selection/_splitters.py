@@ -17,8 +17,12 @@ from sklearn.model_selection import (
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
-from .._utils.rows import as_rows
+from .._utils.checks import number, whole_number
+from .._utils.rows import as_numpy_rows
+from .._utils.sklearn_private import _num_samples
 from ..problems import DecisionProblem, SquaredErrorProblem
+
+_N_FOLDS = 5  # in which the reference model predicts
 
 
 class CostTailSplit(BaseCrossValidator):
@@ -92,7 +96,7 @@ class CostTailSplit(BaseCrossValidator):
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of splits."""
-        return self.n_splits
+        return whole_number(self.n_splits, "n_splits", at_least=1)
 
     def split(
         self, X: ArrayLike, y: ArrayLike | None = None, groups: Any = None
@@ -119,10 +123,15 @@ class CostTailSplit(BaseCrossValidator):
             If `y` is missing or cannot be parameters of the problem, if a share is not in (0, 1)
             or there is no shift between them, or if the rows are too few.
         """
+        if not (self.problem is None or isinstance(self.problem, DecisionProblem)):
+            raise ValueError(f"problem must be a DecisionProblem or None, got {self.problem!r}.")
+        whole_number(self.n_splits, "n_splits", at_least=1)
         for name in ("tail_fraction", "tail_share"):
-            value = getattr(self, name)
-            if not isinstance(value, float | np.floating) or not 0 < value < 1:
-                raise ValueError(f"{name} must be in (0, 1), got {value!r}.")
+            number(getattr(self, name), name, above=0, below=1)
+        if isinstance(self.test_size, Integral):
+            whole_number(self.test_size, "test_size", at_least=1)
+        else:
+            number(self.test_size, "test_size", above=0, below=1)
         if self.tail_share <= self.tail_fraction:
             raise ValueError(
                 f"tail_share={self.tail_share} must be above tail_fraction={self.tail_fraction}: "
@@ -131,8 +140,15 @@ class CostTailSplit(BaseCrossValidator):
         if y is None:
             raise ValueError("CostTailSplit needs y: the rows are ranked by what they cost.")
         problem = SquaredErrorProblem() if self.problem is None else self.problem
-        rows = as_rows(y, "y")
+        rows = as_numpy_rows(y, "y")
         problem.check_parameters(rows)
+        if _num_samples(X) != len(rows):
+            raise ValueError(f"X has {_num_samples(X)} rows and y has {len(rows)}.")
+        if len(rows) < _N_FOLDS:
+            raise ValueError(
+                f"CostTailSplit ranks rows by predictions in {_N_FOLDS} folds and needs at least "
+                f"{_N_FOLDS} rows, got n_samples={len(rows)}."
+            )
         in_tail = self._in_tail(problem, X, rows)
         shuffles = StratifiedShuffleSplit(
             self.n_splits, test_size=self.test_size, random_state=self.random_state
@@ -159,9 +175,9 @@ class CostTailSplit(BaseCrossValidator):
                     "Rows are ranked by a least-squares fit, which X does not allow; give another "
                     f"model as estimator=. {error}"
                 ) from error
-        folds = KFold(5, shuffle=True, random_state=0)
+        folds = KFold(_N_FOLDS, shuffle=True, random_state=0)
         target = y[:, 0] if y.shape[1] == 1 else y
-        predicted = as_rows(cross_val_predict(estimator, X, target, cv=folds), "predictions")
+        predicted = as_numpy_rows(cross_val_predict(estimator, X, target, cv=folds), "predictions")
         decisions = problem.solve(problem.project_parameters(predicted)[0])
         regret = problem.cost(decisions, y) - problem.optimal_cost(y)
         n_tail = round(self.tail_fraction * len(y))
@@ -208,7 +224,7 @@ class ClusterSplit(BaseCrossValidator):
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
         """Return the number of clusters."""
-        return self.n_splits
+        return whole_number(self.n_splits, "n_splits", at_least=2)
 
     def split(
         self, X: ArrayLike, y: Any = None, groups: Any = None
@@ -231,8 +247,7 @@ class ClusterSplit(BaseCrossValidator):
         ValueError
             If X has fewer distinct rows than clusters are asked for.
         """
-        if not isinstance(self.n_splits, Integral) or self.n_splits < 2:
-            raise ValueError(f"n_splits must be an integer of at least 2, got {self.n_splits!r}.")
+        whole_number(self.n_splits, "n_splits", at_least=2)
         table = check_array(X, dtype=np.float64)
         scaled = StandardScaler().fit_transform(table)
         # Rows that differ by less than rounding are one point to k-means.

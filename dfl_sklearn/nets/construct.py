@@ -1,7 +1,7 @@
 """Building a network reproducibly, whoever wrote it."""
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any
@@ -55,11 +55,37 @@ def build_module(
     return module
 
 
+def check_monitors(callbacks: Iterable[Any], watched: str) -> None:
+    """Raise a ValueError if a skorch callback waits for a column that training does not record."""
+    recorded = {"train_loss", watched, f"{watched}_best"}
+    for each in callbacks:
+        callback = each[1] if isinstance(each, tuple) else each
+        monitor = getattr(callback, "monitor", None)
+        # Columns with other names may be those of another callback, or of robust training.
+        if not isinstance(monitor, str) or not monitor.startswith(("valid_", "train_")):
+            continue
+        if monitor not in recorded | {"valid_worst_regret", "valid_worst_regret_best"}:
+            best = "_best" if monitor.endswith("_best") else ""
+            raise ValueError(
+                f"{type(callback).__name__} in callbacks watches {monitor!r}, which training does "
+                f'not record: give it monitor="{watched}{best}", the regret of the rows watched.'
+            )
+
+
 def check_output_width(net: NeuralNet, X: torch.Tensor, n_out: int) -> None:
     """Raise a ValueError unless the net maps rows of X to `n_out` numbers."""
     with torch.no_grad():
         net.module_.eval()
-        out = net.infer(X[:2])
+        try:
+            out = net.infer(X[:2])
+        except RuntimeError as error:
+            if "dtype" not in str(error) and "type" not in str(error):
+                raise
+            raise TypeError(
+                f"The predictor cannot compute in {X.dtype}, the type of X: {error}. Its weights "
+                "are converted to that type, so it must not convert what it is given. Or give X "
+                "(and a net) in float32."
+            ) from error
     shape = tuple(getattr(out, "shape", ()))
     if shape != (min(2, len(X)), n_out):
         raise ValueError(

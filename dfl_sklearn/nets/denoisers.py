@@ -8,6 +8,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from .._utils.checks import layer_sizes, whole_number
 from .modules import seeded_linear
 
 
@@ -100,7 +101,8 @@ class MLPDenoiser(BaseEstimator):
 
     def build(self, n_columns: int, generator: torch.Generator) -> nn.Module:
         """Return the network, with weights drawn from `generator`."""
-        return MLPDenoiserNet(n_columns, list(self.hidden_layer_sizes), generator)
+        sizes = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
+        return MLPDenoiserNet(n_columns, sizes, generator)
 
 
 class ConvDenoiser(BaseEstimator):
@@ -122,6 +124,8 @@ class ConvDenoiser(BaseEstimator):
 
     def build(self, n_columns: int, generator: torch.Generator) -> nn.Module:
         """Return the network, with weights drawn from `generator`."""
+        for name, least in (("n_channels", 1), ("n_layers", 0), ("kernel_size", 1)):
+            whole_number(getattr(self, name), name, at_least=least)
         if self.kernel_size % 2 == 0:
             raise ValueError(f"kernel_size must be odd, got {self.kernel_size}.")
         return ConvDenoiserNet(

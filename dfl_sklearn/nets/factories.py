@@ -8,6 +8,7 @@ import torch
 from sklearn.base import BaseEstimator
 from torch import nn
 
+from .._utils.checks import layer_sizes, whole_number
 from .modules import MLP, ScaleEquivariant, WindowLSTM
 
 _ACTIVATIONS: dict[str, type[nn.Module]] = {
@@ -77,13 +78,11 @@ class MLPPredictor(NetFactory):
 
     def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
         """Return the perceptron."""
-        if self.activation not in _ACTIVATIONS:
+        if not isinstance(self.activation, str) or self.activation not in _ACTIVATIONS:
             raise ValueError(
                 f"activation must be one of {sorted(_ACTIVATIONS)}, got {self.activation!r}."
             )
-        sizes = np.atleast_1d(np.asarray(self.hidden_layer_sizes)).tolist()
-        if any(not isinstance(size, int) or size < 1 for size in sizes):
-            raise ValueError(f"hidden_layer_sizes must be positive whole numbers, got {sizes}.")
+        sizes = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
         return MLP([n_in, *sizes, n_out], _ACTIVATIONS[self.activation], generator)
 
 
@@ -111,8 +110,7 @@ class LSTMPredictor(NetFactory):
     def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
         """Return the LSTM."""
         for name in ("hidden_size", "num_layers", "n_channels"):
-            if not getattr(self, name) >= 1:
-                raise ValueError(f"{name} must be at least 1, got {getattr(self, name)}.")
+            whole_number(getattr(self, name), name, at_least=1)
         if n_in % self.n_channels:
             raise ValueError(
                 f"X has {n_in} features, which is not a multiple of n_channels={self.n_channels}."

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._utils.checks import whole_number
+from .._utils.checks import flag, whole_number
 from .factories import MLPPredictor, NetFactory
 
 _OUTPUTS: dict[str, type[nn.Module]] = {"identity": nn.Identity, "logistic": nn.Sigmoid}
@@ -132,6 +132,7 @@ class PairwisePredictor(NetFactory):
         """Return the net."""
         for name in ("n_left", "n_right"):
             whole_number(getattr(self, name), name, at_least=1)
+        flag(self.symmetric, "symmetric")
         n_items = self.n_left + self.n_right
         if n_in % n_items:
             raise ValueError(
@@ -157,7 +158,7 @@ class PairwisePredictor(NetFactory):
 
 
 def _output(name: str) -> nn.Module:
-    if name not in _OUTPUTS:
+    if not isinstance(name, str) or name not in _OUTPUTS:
         raise ValueError(f"output must be one of {sorted(_OUTPUTS)}, got {name!r}.")
     return _OUTPUTS[name]()
 

@@ -38,11 +38,13 @@ def minimise_in_box(
     starts = _covering_points(n_starts, n_dims)
     values = objective(np.broadcast_to(starts, (n_rows, *starts.shape)))
     z, best = starts[values.argmin(axis=1)], values.min(axis=1)
-    rng = np.random.default_rng(0)
     if n_dims == 1:
+        rng = np.random.default_rng(0)
         return _pattern_search(objective, z, best, rng, 1.0 / (n_starts - 1), tol)[0]
     active = np.ones(n_rows, dtype=bool)
     for attempt in range(_MAX_RESTARTS):
+        # Each attempt has its own directions: how many the last one drew depends on the rows.
+        rng = np.random.default_rng(attempt)
         found, value = _pattern_search(objective, z, best, rng, 0.25 / (1 + attempt), tol)
         stalled = best - value <= tol * np.abs(value)
         z, best = np.where(active[:, None], found, z), np.where(active, value, best)

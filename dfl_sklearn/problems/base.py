@@ -7,12 +7,32 @@ import numpy as np
 from array_api_compat import array_namespace, is_torch_array
 from sklearn.base import BaseEstimator
 
-from .._utils.rows import as_float, as_rows, check_finite, like_input
+from .._utils.checks import number
+from .._utils.rows import (
+    as_float,
+    as_numpy_rows,
+    as_rows,
+    check_finite,
+    like_input,
+    raise_at,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import nn
+
+
+class NonFiniteCostError(ValueError, FloatingPointError):
+    """A cost came out NaN or infinite: the message names the row.
+
+    Attributes
+    ----------
+    costs : ndarray of shape (n,)
+        The costs of all rows.
+    """
+
+    costs: np.ndarray
 
 
 class OptimalSolution(NamedTuple):
@@ -166,12 +186,15 @@ class DecisionProblem(BaseEstimator, ABC):
             self._check_decisions(z)
         xp = array_namespace(z, values)
         context = self._check_context(context, values.shape[0], like=values)
-        costs = self._cost(xp, z, values, context)
+        with np.errstate(over="ignore", invalid="ignore"):  # checked below, by row
+            costs = self._cost(xp, z, values, context)
         if tuple(getattr(costs, "shape", ())) != (values.shape[0],):
             raise ValueError(
                 f"{type(self).__name__}._cost must return one cost per row, shape "
                 f"({values.shape[0]},), got {tuple(getattr(costs, 'shape', ()))}."
             )
+        if isinstance(costs, np.ndarray):
+            self._check_costs(costs, z, values)
         return costs
 
     def optimal_cost(self, y: Any, *, context: Any = None) -> np.ndarray:
@@ -180,9 +203,7 @@ class DecisionProblem(BaseEstimator, ABC):
 
     def optimum(self, y: Any, *, context: Any = None) -> OptimalSolution:
         """Return the best decisions for the rows of `y` together with their cost."""
-        rows = as_rows(y, "y")
-        if is_torch_array(rows):
-            rows = rows.detach().cpu().numpy()
+        rows = as_numpy_rows(y, "y")
         decisions = self.solve(rows, context=context)
         return OptimalSolution(decisions, self.cost(decisions, rows, context=context))
 
@@ -193,12 +214,12 @@ class DecisionProblem(BaseEstimator, ABC):
 
         The base problem allows every finite decision.
         """
-        return np.isfinite(as_rows(decisions, "decisions")).all(axis=1)
+        return np.isfinite(self._decision_rows(decisions, y, context, tol)).all(axis=1)
 
     def check_parameters(self, y: Any) -> None:
         """Raise a ValueError, naming the row, if observed `y` cannot be what it claims to be."""
         self._check_constants()
-        self._check_parameter_array(as_rows(y, "y"))
+        self._check_parameter_array(as_numpy_rows(y, "y"))
 
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
         """Project generated `y` into the problem's domain.
@@ -251,7 +272,52 @@ class DecisionProblem(BaseEstimator, ABC):
                 f"{type(self).__name__}._solve must return one row of decisions per row, shape "
                 f"({len(y)}, n_decisions), got {decisions.shape}."
             )
+        bad = np.flatnonzero(~np.isfinite(decisions).all(axis=1))
+        if len(bad):
+            i = int(bad[0])
+            raise ValueError(
+                f"{type(self).__name__}.solve has no finite decision for row {i} of y, "
+                f"{y[i].tolist()}: it decides {decisions[i].tolist()}. Give parameters of a "
+                "smaller size."
+            )
         return decisions
+
+    def _check_costs(self, costs: np.ndarray, decisions: np.ndarray, y: np.ndarray) -> None:
+        bad = np.flatnonzero(~np.isfinite(costs))
+        if len(bad):
+            i = int(bad[0])
+            decision = decisions[i if len(decisions) > 1 else 0]
+            error = NonFiniteCostError(
+                f"{type(self).__name__} gave a cost of {costs[i]} for row {i}, with the decision "
+                f"{decision.tolist()} and y = {y[i].tolist()}: the numbers are too large, or "
+                "outside of what the cost is defined for."
+            )
+            error.costs = costs
+            raise error
+
+    def _decision_rows(self, decisions: Any, y: Any, context: Any, tol: float) -> np.ndarray:
+        """Return decisions (n, k) in float64 for `is_feasible`, checked against y (n, d) if any."""
+        self._check_constants()
+        number(tol, "tol", at_least=0)
+        z = as_numpy_rows(decisions, "decisions").astype(np.float64, copy=False)
+        if y is not None:
+            rows = as_numpy_rows(y, "y")
+            self._check_parameter_array(rows)
+            self._check_decision_width(z, rows.shape[1])
+            if len(z) not in (1, len(rows)):
+                raise ValueError(
+                    f"decisions have {len(z)} rows and y has {len(rows)}: give one decision per "
+                    "row of y, or a single one for all."
+                )
+            z = np.broadcast_to(z, (len(rows), z.shape[1]))
+        else:
+            n = self._n_parameters()
+            if n is not None:
+                self._check_decision_width(z, n)
+            elif self._n_decisions(1) == self._n_decisions(2):  # whatever y holds
+                self._check_decision_width(z, 1)
+        self._check_context(context, len(z))
+        return z
 
     def _check_decision_width(self, decisions: Any, n_parameters: int) -> None:
         expected = self._n_decisions(n_parameters)
@@ -264,13 +330,20 @@ class DecisionProblem(BaseEstimator, ABC):
     def _check_parameter_array(self, y: np.ndarray) -> None:
         check_finite(y, "y")
         self._check_width(y.shape[-1])
+        with np.errstate(over="ignore"):
+            too_large = ~np.isfinite(np.abs(y).sum(axis=-1, keepdims=True)) & (y != 0)
+        if too_large.any():
+            raise_at(too_large, y, "y", "is too large to be added up", "Divide y by its size.")
 
     def _check_context(self, context: Any, n_rows: int, like: Any = None) -> Any:
         if context is None:
             return None
         if not self.takes_context:
             raise ValueError(f"{type(self).__name__} takes no context, but context was given.")
-        rows = as_rows(context, "context")
+        if is_torch_array(like):
+            rows = as_rows(context, "context")
+        else:
+            rows = as_numpy_rows(context, "context")
         if rows.shape[0] != n_rows:
             raise ValueError(f"context has {rows.shape[0]} rows, but y has {n_rows}.")
         if not is_torch_array(rows):
@@ -294,7 +367,10 @@ def _scenario_weight(weight: Any, n_rows: int, n_scenarios: int) -> np.ndarray:
         )
     array = np.broadcast_to(array, (n_rows, n_scenarios))
     check_finite(array, "scenario_weight")
-    total = array.sum(axis=1, keepdims=True)
-    if (array < 0).any() or (total <= 0).any():
-        raise ValueError("scenario_weight must be non-negative, with a positive sum in every row.")
+    with np.errstate(over="ignore"):
+        total = array.sum(axis=1, keepdims=True)
+    if (array < 0).any() or (total <= 0).any() or not np.isfinite(total).all():
+        raise ValueError(
+            "scenario_weight must be non-negative, with a positive, finite sum in every row."
+        )
     return array / total

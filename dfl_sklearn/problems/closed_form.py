@@ -5,12 +5,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._utils.checks import positive
-from .._utils.rows import as_rows, raise_at
+from .._utils.checks import flag, positive, smoothing_number
+from .._utils.powers import size_exponent
+from .._utils.rows import as_numpy_rows, raise_at
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
     from torch import nn
+
+
+_LEAST = 1e-150
 
 
 class SquaredErrorProblem(DecisionProblem):
@@ -38,13 +42,23 @@ class SquaredErrorProblem(DecisionProblem):
     def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
         return xp.sum((decisions - y) ** 2, axis=1)
 
+    def check_parameters(self, y: Any) -> None:
+        """Raise a ValueError if the squares of `y` would vanish."""
+        super().check_parameters(y)
+        size = float(np.abs(as_numpy_rows(y, "y")).max(initial=0.0))
+        if 0 < size < _LEAST:
+            raise ValueError(
+                f"y is too small for squared errors: the largest entry is {size:.3g}, and squares "
+                f"of numbers below {_LEAST} are lost. Multiply y by a power of ten."
+            )
+
     # The mean of the scenarios, which the base solves for, is the minimiser here.
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return the identity; `smoothing` has nothing to smooth."""
         from ..layers.box import AffineBoxLayer
 
-        return AffineBoxLayer(smoothing=smoothing or 0.0)
+        return AffineBoxLayer(smoothing=smoothing_number(smoothing, positive=False) or 0.0)
 
 
 class NewsvendorProblem(DecisionProblem):
@@ -103,6 +117,7 @@ class NewsvendorProblem(DecisionProblem):
         return under, over
 
     def _check_constants(self) -> None:
+        flag(self.nonnegative, "nonnegative")
         self._costs()
 
     def _n_parameters(self) -> int | None:
@@ -119,6 +134,9 @@ class NewsvendorProblem(DecisionProblem):
 
     def _solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
         under, over = self._costs()
+        # Beside a power of two the sum of large costs does not overflow.
+        exponent = size_exponent(np.stack(np.broadcast_arrays(under, over)), axis=None) + 1
+        under, over = np.ldexp(under, -exponent), np.ldexp(over, -exponent)
         return self._solve(weighted_quantile(y, weight, under / (under + over)), None)
 
     def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
@@ -143,14 +161,14 @@ class NewsvendorProblem(DecisionProblem):
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
         """Return whether the orders of each row are finite and, if so asked, non-negative."""
-        z = as_rows(decisions, "decisions")
-        finite = super().is_feasible(z)
+        z = self._decision_rows(decisions, y, context, tol)
+        finite = np.isfinite(z).all(axis=1)
         return finite & (z >= -tol).all(axis=1) if self.nonnegative else finite
 
     def check_parameters(self, y: Any) -> None:
         """Raise a ValueError that names the row of a negative demand."""
         super().check_parameters(y)
-        rows = as_rows(y, "y")
+        rows = as_numpy_rows(y, "y")
         if self.nonnegative and (rows < 0).any():
             raise_at(
                 rows < 0,
@@ -165,8 +183,8 @@ class NewsvendorProblem(DecisionProblem):
         values, _ = super().project_parameters(y)
         if not self.nonnegative:
             return values, 0.0
-        moved = as_rows(values, "y").min(axis=1) < 0
-        return np.maximum(values, 0.0), float(moved.mean())
+        rows = as_numpy_rows(values, "y")
+        return np.maximum(values, 0.0), float((rows < 0).any(axis=1).mean()) if len(rows) else 0.0
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return the order as a function of predicted demand.
@@ -176,8 +194,11 @@ class NewsvendorProblem(DecisionProblem):
         """
         from ..layers.box import AffineBoxLayer
 
+        self._check_constants()
         lower = 0.0 if self.nonnegative else -np.inf
-        return AffineBoxLayer(lower=lower, smoothing=smoothing or 0.0)
+        return AffineBoxLayer(
+            lower=lower, smoothing=smoothing_number(smoothing, positive=False) or 0.0
+        )
 
 
 def weighted_quantile(y: np.ndarray, weight: np.ndarray, level: np.ndarray) -> np.ndarray:

@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from .._utils.optional import import_optional
-from .._utils.rows import as_rows
+from .._utils.rows import as_numpy_rows
 from ..solvers.linear import NoDecisionError, NoMinimumError
 from ._canonical import solve_canonical
 from .base import DecisionProblem
@@ -70,6 +70,8 @@ class ConvexProgram(DecisionProblem):
     # -- the program -------------------------------------------------------------------
 
     def _check_constants(self) -> None:
+        if not (self.solver is None or isinstance(self.solver, str)):
+            raise ValueError(f"solver must be the name of a solver or None, got {self.solver!r}.")
         self._program()
 
     def _program(self) -> "_Program":
@@ -206,9 +208,8 @@ class ConvexProgram(DecisionProblem):
         -------
         ndarray of bool of shape (n,)
         """
-        z, program = as_rows(decisions, "decisions"), self._program()
-        self._check_decision_width(z, program.parameter.size)
-        rows = None if y is None else as_rows(y, "y")
+        z, program = self._decision_rows(decisions, y, context, tol), self._program()
+        rows = None if y is None else as_numpy_rows(y, "y")
         feasible = np.isfinite(z).all(axis=1)
         for i in np.flatnonzero(feasible):
             decision = program.set_decision(np.asarray(z[i], float))

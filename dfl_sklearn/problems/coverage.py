@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._utils.checks import positive, whole_number
-from .._utils.rows import as_rows, raise_at
+from .._utils.checks import positive, smoothing_number, whole_number
+from .._utils.rows import as_numpy_rows, raise_at
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -131,8 +131,7 @@ class CoverageProblem(DecisionProblem):
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
         """Return, for each row, whether z is zeros and at most k ones, to an absolute `tol`."""
-        z = as_rows(decisions, "decisions")
-        self._check_decision_width(z, self.n_items)
+        z = self._decision_rows(decisions, y, context, tol)
         near = np.minimum(np.abs(z), np.abs(z - 1)) <= tol
         return near.all(axis=1) & (z.sum(axis=1) <= self.k + tol)
 
@@ -140,13 +139,13 @@ class CoverageProblem(DecisionProblem):
         """Return the realised cost; see :meth:`DecisionProblem.cost`. `y` must be chances."""
         costs = super().cost(decisions, y, context=context)
         if isinstance(costs, np.ndarray):
-            self._check_chances(as_rows(y, "y"))
+            self._check_chances(as_numpy_rows(y, "y"))
         return costs
 
     def check_parameters(self, y: Any) -> None:
         """Raise a ValueError, naming the cell, if `y` are not chances between 0 and 1."""
         super().check_parameters(y)
-        self._check_chances(as_rows(y, "y"))
+        self._check_chances(as_numpy_rows(y, "y"))
 
     def _check_chances(self, rows: np.ndarray) -> None:
         outside = (rows < 0) | (rows > 1)
@@ -186,8 +185,8 @@ class CoverageProblem(DecisionProblem):
         ----------
         Ageev, Sviridenko, "Pipage rounding", Journal of Combinatorial Optimization 8, 2004.
         """
-        z = np.array(as_rows(decisions, "decisions"), dtype=np.float64)
-        chances = as_rows(y, "y")
+        z = np.array(as_numpy_rows(decisions, "decisions"), dtype=np.float64)
+        chances = as_numpy_rows(y, "y")
         self.check_parameters(chances)
         self._check_decision_width(z, chances.shape[1])
         self._check_decisions(z)
@@ -227,7 +226,6 @@ class CoverageProblem(DecisionProblem):
         """
         from ..layers.coverage import CoverageLayer
 
-        if smoothing is not None and not (np.isfinite(smoothing) and smoothing > 0):
-            raise ValueError(f"smoothing must be a finite number > 0 or None, got {smoothing!r}.")
+        smoothing_number(smoothing, positive=True)
         self._check_constants()
         return CoverageLayer(self.k, self.n_items, self.weights, smoothing)

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._utils.checks import finite_number
-from .._utils.rows import as_rows
+from .._utils.checks import finite_number, smoothing_number
+from .._utils.rows import as_float
 from ._shares import are_shares, check_shares
 from ._tail_program import TailProgram, value_at_risk
 from .base import DecisionProblem
@@ -85,7 +85,7 @@ class CVaRPortfolioProblem(DecisionProblem):
             raise ValueError(f"risk_aversion must be positive, got {self.risk_aversion}.")
         if self.residuals is None:
             return
-        matrix = np.asarray(self.residuals, dtype=np.float64)
+        matrix = as_float(self.residuals, "residuals")
         if matrix.ndim != 2 or not matrix.size:
             raise ValueError(
                 f"residuals must have shape (n_scenarios, n_assets), got {matrix.shape}."
@@ -163,7 +163,7 @@ class CVaRPortfolioProblem(DecisionProblem):
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
         """Return whether shares are non-negative and sum to 1, to `tol`; any reserve is allowed."""
-        z = as_rows(decisions, "decisions")
+        z = self._decision_rows(decisions, y, context, tol)
         return are_shares(z[:, :-1], tol) & np.isfinite(z[:, -1])
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
@@ -175,11 +175,8 @@ class CVaRPortfolioProblem(DecisionProblem):
         """
         from ..layers.cvar_portfolio import CVaRPortfolioLayer
 
-        if smoothing is not None and not (np.isfinite(smoothing) and smoothing > 0):
-            raise ValueError(
-                f"smoothing must be a finite number > 0 or None, got {smoothing!r}: the best "
-                "shares jump as returns change, and have no slope elsewhere."
-            )
+        why = ": the best shares jump as returns change, and have no slope elsewhere."
+        smoothing_number(smoothing, positive=True, why=why)
         self._check_constants()
         residuals = None if self.residuals is None else np.asarray(self.residuals, np.float64)
         return CVaRPortfolioLayer(self.level, self.risk_aversion, residuals, smoothing)

@@ -8,7 +8,8 @@ import numpy as np
 from array_api_compat import is_torch_namespace
 from numpy.typing import ArrayLike
 
-from .._utils.rows import as_float, as_rows, check_finite
+from .._utils.checks import flag, number, whole_number
+from .._utils.rows import as_float, check_finite
 from ._direct_search import minimise_in_box
 from .base import DecisionProblem
 
@@ -94,16 +95,19 @@ class FunctionProblem(DecisionProblem):
             raise ValueError(
                 f"bounds[{worst}] has a lower end that is not below its upper end: {box[worst]}."
             )
+        with np.errstate(over="ignore"):
+            wide = ~np.isfinite(box[:, 1] - box[:, 0])
+        if wide.any():
+            raise ValueError(f"bounds[{int(wide.argmax())}] is too wide: {box[wide][0]}.")
         return box[:, 0], box[:, 1]
 
     def _check_constants(self) -> None:
         self._box()
         if not callable(self.cost_function):
             raise ValueError(f"cost_function must be callable, got {self.cost_function!r}.")
-        if not 0 < self.tol < 1:
-            raise ValueError(f"tol must lie in (0, 1), got {self.tol}.")
-        if not self.n_starts >= 3:
-            raise ValueError(f"n_starts must be at least 3, got {self.n_starts}.")
+        flag(self.vectorized, "vectorized")
+        number(self.tol, "tol", above=0, below=1)
+        whole_number(self.n_starts, "n_starts", at_least=3)
 
     def _n_decisions(self, n_parameters: int) -> int:
         return len(self._box()[0])
@@ -209,8 +213,7 @@ class FunctionProblem(DecisionProblem):
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
         """Return whether the decisions lie within the bounds, to `tol` of their width."""
-        z = as_rows(decisions, "decisions")
-        self._check_decision_width(z, 0)
+        z = self._decision_rows(decisions, y, context, tol)
         lower, upper = self._box()
         slack = tol * (upper - lower)
         return ((z >= lower - slack) & (z <= upper + slack)).all(axis=1)

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._utils.rows import as_float
 from ..solvers.polytope import Polytope
 from ..solvers.rows import solve_rows
 from ._limits import check_limits, has_limits
@@ -88,13 +89,11 @@ class KnapsackProblem(LinearCostProblem):
         """Return weights (m, n) and capacities (m,)."""
         parts = []
         for name in ("weights", "capacity"):
-            try:
-                parts.append(np.asarray(getattr(self, name), dtype=np.float64))
-            except (TypeError, ValueError) as error:
-                raise ValueError(f"{name} must hold numbers: {error}") from error
+            parts.append(as_float(getattr(self, name), name).astype(np.float64, copy=False))
         return np.atleast_2d(parts[0]), np.atleast_1d(parts[1])
 
     def _check_constants(self) -> None:
+        super()._check_constants()
         check_limits(self.time_limit, self.mip_gap)
         weights, capacity = self._constraints()
         if weights.ndim != 2 or not weights.size:
@@ -127,8 +126,10 @@ class KnapsackProblem(LinearCostProblem):
         if sets is not None:
             # An item that does not pay is left out of its set.
             return (sets[least_costly(sets, -np.maximum(y, 0.0))] & (y > 0)).astype(np.float64)
-        unit = np.gcd.reduce([*weights[0].astype(int), int(capacity[0])]) or 1
+        # Beyond 2^53 floats are whole because they are coarse.
         is_whole = len(weights) == 1 and (weights == np.rint(weights)).all()
+        is_whole &= max(weights.max(), capacity[0]) < 2.0**53
+        unit = np.gcd.reduce([*weights[0].astype(int), int(capacity[0])]) or 1 if is_whole else 1
         room = int(capacity[0] // unit)
         if is_whole and (room + 1) * weights.shape[1] <= _MOST_CELLS:
             return _by_capacity((weights[0] // unit).astype(int), room, y)

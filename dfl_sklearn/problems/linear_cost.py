@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.rows import as_rows
+from .._utils.checks import job_count, option, smoothing_number
 from ..solvers.polytope import Polytope
 from .base import DecisionProblem
 
@@ -40,8 +40,8 @@ class LinearCostProblem(DecisionProblem):
         return -1.0 if self.sense == "max" else 1.0
 
     def _check_constants(self) -> None:
-        if self.sense not in ("min", "max"):
-            raise ValueError(f'sense must be "min" or "max", got {self.sense!r}.')
+        option(self.sense, "sense", ("min", "max"))
+        job_count(getattr(self, "n_jobs", None))
 
     def _n_decisions(self, n_parameters: int) -> int:
         return n_parameters
@@ -95,8 +95,8 @@ class LinearCostProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
-        y, context : None
-            Not looked at: the constraints are known.
+        y, context : array-like, default=None
+            Their shapes are checked; the constraints are known.
         tol : float, default=1e-6
             By how much a constraint may be missed, as a share of its absolute terms,
             :math:`\sum_j |a_j z_j| + |b|`, and of a variable and its bounds; and how far whole
@@ -109,7 +109,9 @@ class LinearCostProblem(DecisionProblem):
         -------
         ndarray of bool of shape (n,)
         """
-        z, polytope = self._numbers(decisions)
+        z = self._decision_rows(decisions, y, context, tol)
+        self._check_width(z.shape[1])
+        polytope = self._polytope(z.shape[1])
         finite = np.isfinite(z).all(axis=1)
         return finite & polytope.contains(np.where(finite[:, None], z, 0.0), tol, atol)
 
@@ -128,15 +130,9 @@ class LinearCostProblem(DecisionProblem):
             0 where a constraint holds. The columns are the inequalities, the equations, and for
             each decision its bounds or, where that is more, its distance from a whole number.
         """
-        z, polytope = self._numbers(decisions)
-        return polytope.violation(z)
-
-    def _numbers(self, decisions: Any) -> tuple[np.ndarray, Polytope]:
-        """Return decisions as (n, k) numbers, and the constraints on them."""
-        self._check_constants()
-        z = np.asarray(as_rows(decisions, "decisions"), dtype=np.float64)
+        z = self._decision_rows(decisions, y, context, 0.0)
         self._check_width(z.shape[1])
-        return z, self._polytope(z.shape[1])
+        return self._polytope(z.shape[1]).violation(z)
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2`, relaxed.
@@ -151,11 +147,10 @@ class LinearCostProblem(DecisionProblem):
         """
         from ..layers.regularized_linear import RegularizedLinearLayer
 
-        if smoothing is not None and not (np.isfinite(smoothing) and smoothing > 0):
-            raise ValueError(
-                f"smoothing must be a finite number > 0 or None, got {smoothing!r}: the best "
-                "decision under a linear cost jumps, and has no slope elsewhere. To train without "
-                "smoothing use SPOPlusLoss."
-            )
+        why = (
+            ": the best decision under a linear cost jumps, and has no slope elsewhere. To train "
+            "without smoothing use SPOPlusLoss."
+        )
+        smoothing_number(smoothing, positive=True, why=why)
         self._check_constants()
         return RegularizedLinearLayer(self._polytope, smoothing, scale=self._sign)

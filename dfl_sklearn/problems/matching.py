@@ -6,7 +6,7 @@ import numpy as np
 from scipy import sparse
 from scipy.optimize import linear_sum_assignment
 
-from .._utils.checks import whole_number
+from .._utils.checks import flag, whole_number
 from ..solvers.polytope import Polytope
 from .linear_cost import LinearCostProblem
 
@@ -48,6 +48,7 @@ class MatchingProblem(LinearCostProblem):
     def _check_constants(self) -> None:
         for name in ("n_left", "n_right"):
             whole_number(getattr(self, name), name, at_least=1)
+        flag(self.perfect, "perfect")
         super()._check_constants()
 
     def _n_parameters(self) -> int:

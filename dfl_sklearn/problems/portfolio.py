@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._utils.checks import finite_number
-from .._utils.rows import as_rows
+from .._utils.checks import finite_number, smoothing_number
+from .._utils.rows import as_float
 from ._critical_regions import CriticalRegions
 from ._shares import are_shares, check_shares
 from .base import DecisionProblem
@@ -64,7 +64,7 @@ class PortfolioProblem(DecisionProblem):
     def _check_constants(self) -> None:
         if finite_number(self.risk_aversion, "risk_aversion") <= 0:
             raise ValueError(f"risk_aversion must be positive, got {self.risk_aversion}.")
-        matrix = np.asarray(self.covariance, dtype=np.float64)
+        matrix = as_float(self.covariance, "covariance").astype(np.float64, copy=False)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
             raise ValueError(f"covariance must be a square matrix, got shape {matrix.shape}.")
         if not np.isfinite(matrix).all():
@@ -75,6 +75,13 @@ class PortfolioProblem(DecisionProblem):
             raise ValueError(
                 f"covariance is not symmetric: {matrix[i, j]} at [{i}, {j}] and {matrix[j, i]} at "
                 f"[{j}, {i}]."
+            )
+        with np.errstate(over="ignore"):
+            charge = self._quadratic()
+        if not np.isfinite(charge).all() or not (np.diag(charge) > 0).all():
+            raise ValueError(
+                f"risk_aversion={self.risk_aversion} times the covariance, up to "
+                f"{np.abs(matrix).max():.3g}, must be finite, with a positive diagonal."
             )
         least = np.linalg.eigvalsh(matrix)[0]
         if not least > 1e-12 * np.trace(matrix):
@@ -128,7 +135,7 @@ class PortfolioProblem(DecisionProblem):
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
         """Return whether shares are non-negative and sum to 1, to `tol`."""
-        return are_shares(as_rows(decisions, "decisions"), tol)
+        return are_shares(self._decision_rows(decisions, y, context, tol), tol)
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return the best portfolio as a function of predicted returns.
@@ -137,8 +144,7 @@ class PortfolioProblem(DecisionProblem):
         (default 1; 0 is the exact portfolio). Where few assets are held the exact portfolio does
         not follow the returns of the others, and training stalls.
         """
-        if smoothing is not None and not (np.isfinite(smoothing) and smoothing >= 0):
-            raise ValueError(f"smoothing must be a finite number >= 0, got {smoothing!r}.")
+        smoothing_number(smoothing, positive=False)
         self._check_constants()
         quadratic = self._quadratic()
         extra = (1.0 if smoothing is None else smoothing) * np.trace(quadratic) / len(quadratic)

@@ -4,8 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .._utils.checks import finite_number
-from .._utils.rows import as_rows, raise_at
+from .._utils.checks import finite_number, smoothing_number
+from .._utils.rows import as_numpy_rows, raise_at
 from ._dc_search import minimise_dc
 from .base import DecisionProblem
 
@@ -149,20 +149,21 @@ class ProvisioningProblem(DecisionProblem):
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
         """Return whether capacities lie in [c_min, c_max], to `tol` of the range."""
-        below, above = self._violation(as_rows(decisions, "decisions"))
+        below, above = self._violation(self._decision_rows(decisions, y, context, tol))
         return (np.maximum(below, above) <= tol).all(axis=1)
 
     def check_parameters(self, y: Any) -> None:
         """Raise a ValueError that names the row of a negative demand. Zero demand is legal."""
         super().check_parameters(y)
-        rows = as_rows(y, "y")
+        rows = as_numpy_rows(y, "y")
         if (rows < 0).any():
             raise_at(rows < 0, rows, "y", "is a negative demand", "Demand is 0 or more.")
 
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
         """Set negative generated demand to 0 and report the share of rows moved."""
         values, _ = super().project_parameters(y)
-        return np.maximum(values, 0.0), float((as_rows(values, "y").min(axis=1) < 0).mean())
+        rows = as_numpy_rows(values, "y")
+        return np.maximum(values, 0.0), float((rows < 0).any(axis=1).mean()) if len(rows) else 0.0
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return capacity as a function of predicted demand, linear inside [c_min, c_max].
@@ -173,9 +174,8 @@ class ProvisioningProblem(DecisionProblem):
 
         self._check_constants()
         slope = self._slope()
-        return AffineBoxLayer(
-            slope, (1 - slope) * self.c_min, self.c_min, self.c_max, smoothing or 0.0
-        )
+        smoothing = smoothing_number(smoothing, positive=False) or 0.0
+        return AffineBoxLayer(slope, (1 - slope) * self.c_min, self.c_min, self.c_max, smoothing)
 
     # -- scenarios ---------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
 
+from .._utils.checks import whole_number
 from .._utils.grid import grid_edges
 from ..solvers.polytope import Polytope
 from ._listed import least_costly
@@ -62,7 +63,9 @@ class ShortestPathProblem(LinearCostProblem):
         n_rows, n_columns : int
             Numbers of nodes, at least 1 and not both 1.
         """
-        if n_rows < 1 or n_columns < 1 or n_rows * n_columns < 2:
+        whole_number(n_rows, "n_rows", at_least=1)
+        whole_number(n_columns, "n_columns", at_least=1)
+        if n_rows * n_columns < 2:
             raise ValueError(f"A grid of {n_rows} x {n_columns} nodes has no path.")
         return cls(grid_edges(n_rows, n_columns))
 
@@ -81,7 +84,7 @@ class ShortestPathProblem(LinearCostProblem):
         edges = self._edges()
         for name in ("source", "target"):
             node = getattr(self, name)
-            if node is not None and not isinstance(node, Integral):
+            if node is not None and (isinstance(node, bool) or not isinstance(node, Integral)):
                 raise ValueError(f"{name} must be a whole number that names a node, got {node!r}.")
         source = edges.min() if self.source is None else self.source
         target = edges.max() if self.target is None else self.target

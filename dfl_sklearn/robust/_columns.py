@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import lapack
 
+from .._utils.powers import size_exponent
+
 _HEAVY = 6.0  # excess kurtosis (that of the exponential law) beyond which a column is bent
 _RANK_TOL = 1e-8  # share of a column's variance that the others must leave unexplained
 _FEW_VALUES = 20  # integer columns with at most so many values keep to them
@@ -40,14 +42,23 @@ class ColumnCoordinates:
     def fit(cls, Z: np.ndarray, weight: np.ndarray) -> "ColumnCoordinates":
         """Fit on rows of a table with positive weights."""
         share = weight / weight.sum()
+        with np.errstate(over="ignore"):
+            too_wide = ~np.isfinite(Z.max(axis=0) - Z.min(axis=0))
+        if too_wide.any():
+            raise ValueError(
+                f"Column {int(too_wide.argmax())} spans more than a float holds: divide it by a "
+                "number of its size."
+            )
         center, spread, bent = _tails(Z, share)
         bend = np.where(bent, np.arcsinh((Z - center) / spread), Z)
-        mean = share @ bend
-        variance = share @ (bend - mean) ** 2
-        scale = np.sqrt(variance)
+        exponent = size_exponent(bend)
+        near_one = np.ldexp(bend, -exponent)
+        mean = share @ near_one
+        scale = np.sqrt(share @ (near_one - mean) ** 2)
         # A mean may miss the value of a constant column by a rounding error.
         constant = (bend == bend[0]).all(axis=0) | (scale <= 1e-14 * np.abs(mean))
-        mean = np.where(constant, bend[0], mean)
+        mean = np.where(constant, bend[0], np.ldexp(mean, exponent))
+        scale = np.ldexp(scale, exponent)
         standard = (bend - mean) / np.where(constant, 1.0, scale)
         correlation = (standard * share[:, None]).T @ standard
         kept = _independent(correlation, ~constant, len(Z))
@@ -122,7 +133,9 @@ def _tails(Z: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
         for q in (0.25, 0.5, 0.75)
     ]
     spread = (quartiles[2] - quartiles[0]) / 1.349
-    deviation = Z - share @ Z
+    # The kurtosis has no unit: fourth powers of numbers near 1 neither overflow nor vanish.
+    near_one = np.ldexp(Z, -size_exponent(Z))
+    deviation = near_one - share @ near_one
     second = share @ deviation**2
     usable = (spread > 0) & (second > 0)
     kurtosis = (share @ deviation**4) / np.where(usable, second, 1.0) ** 2 - 3.0

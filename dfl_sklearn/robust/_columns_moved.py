@@ -2,15 +2,25 @@
 
 import numpy as np
 
+from .._utils.checks import option
+from .._utils.powers import size_exponent
+
 _MOVED = ("both", "features", "target")
 
 
 def check_moved(moved: str) -> None:
     """Raise where the parameter `moved` names no columns."""
-    if moved not in _MOVED:
-        raise ValueError(f"moved must be one of {_MOVED}, got {moved!r}.")
+    option(moved, "moved", _MOVED)
 
 
 def deviation(values: np.ndarray, share: np.ndarray) -> np.ndarray:
-    """Return the standard deviation of each column, with weights that sum to 1."""
-    return np.sqrt(share @ (values - share @ values) ** 2)
+    """Return the standard deviation of each column, 0 where it varies by rounding alone.
+
+    Weights sum to 1.
+    """
+    exponent = size_exponent(values)
+    values = np.ldexp(values, -exponent)
+    mean = share @ values
+    found = np.sqrt(share @ (values - mean) ** 2)
+    constant = (values == values[0]).all(axis=0) | (found <= 1e-14 * np.abs(mean))
+    return np.ldexp(np.where(constant, 0.0, found), exponent)

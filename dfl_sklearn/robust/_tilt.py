@@ -3,6 +3,10 @@
 import numpy as np
 from scipy.optimize import brentq
 
+from .._utils.powers import size_exponent
+
+_TINY = 1e-9  # nats, below which the usual formula of the divergence is mostly rounding
+
 
 def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
     """Return the weights that maximise the mean loss within `radius` nats of `weight`.
@@ -25,6 +29,8 @@ def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarra
     divergence : float
         KL(p || q) reached, in nats.
     """
+    # Weights depend on neither the unit of the losses nor their level.
+    loss = np.ldexp(loss, -size_exponent(loss))
     spread = float(loss.max() - loss.min())
     if radius == 0 or spread == 0:
         return weight.copy(), 0.0
@@ -39,8 +45,12 @@ def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarra
         rate = np.exp(log_rate)
         mass = weight * np.exp(rate * scaled)
         total = mass.sum()  # at least the weight of the largest loss
+        if radius < _TINY:
+            return mass / total, _small_divergence(rate * scaled - np.log(total), weight)
         return mass / total, float(rate * (mass @ scaled) / total - np.log(total))
 
+    if tilted(-40.0)[1] >= radius:
+        return weight.copy(), 0.0  # nothing that a float can tell from the weights themselves
     # The divergence grows with log(spread / tau), from 0 to its farthest.
     p, divergence = tilted(
         brentq(lambda log_rate: tilted(log_rate)[1] - radius, -40.0, 40.0, xtol=1e-13, rtol=1e-13)
@@ -48,6 +58,17 @@ def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarra
         else 40.0
     )
     return p, divergence
+
+
+def _small_divergence(log_ratio: np.ndarray, weight: np.ndarray) -> float:
+    """Return KL(p || q) for log(p / q) (n,) and q (n,), without cancellation where it is tiny.
+
+    As both sum to 1 it is the sum of q (r log r - r + 1), r = p / q, whose terms are not negative.
+    """
+    t = log_ratio
+    exact = t * np.exp(t) - np.expm1(t)
+    series = t**2 * (1 / 2 + t * (1 / 3 + t * (1 / 8 + t / 30)))
+    return float(weight @ np.where(np.abs(t) < 1e-3, series, exact))
 
 
 def effective_sample_size(weight: np.ndarray) -> float:

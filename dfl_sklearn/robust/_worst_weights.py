@@ -6,6 +6,8 @@ both summing to 1. Weights are exact, by sorting or by bisection of one number.
 
 import numpy as np
 
+from .._utils.powers import size_exponent
+
 
 def chi_square_weights(
     loss: np.ndarray, weight: np.ndarray, radius: float
@@ -22,10 +24,12 @@ def chi_square_weights(
         Nominal weights q, positive, summing to 1.
     radius : float
     """
+    loss = np.ldexp(loss, -size_exponent(loss))  # their unit does not matter
     if radius == 0 or loss.max() == loss.min():
         return weight.copy(), 0.0
     excess = loss - weight @ loss
-    scale = float(np.sqrt(weight @ excess**2))
+    exponent = size_exponent(excess)
+    scale = float(np.ldexp(np.sqrt(weight @ np.ldexp(excess, -exponent) ** 2), exponent))
     ratio = 1.0 + np.sqrt(radius) * excess / scale
     if ratio.min() >= 0:
         return weight * ratio, radius

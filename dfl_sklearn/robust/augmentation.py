@@ -3,6 +3,7 @@
 from typing import Any
 
 from .._utils.canonical import CanonicalRows
+from .._utils.checks import is_exactly, number, whole_number
 from .._utils.seeds import named_rng
 from ..problems.base import DecisionProblem
 from ._columns_moved import check_moved, deviation
@@ -51,7 +52,7 @@ class GaussianNoise(AmbiguitySet):
     @property
     def is_nominal(self) -> bool:
         """Whether there is no noise."""
-        return self.scale == 0
+        return is_exactly(self.scale, 0)
 
     def start(
         self,
@@ -61,9 +62,9 @@ class GaussianNoise(AmbiguitySet):
         held_out: CanonicalRows | None = None,
     ) -> None:
         """Take up the training rows and their spread."""
-        if not self.scale >= 0:
-            raise ValueError(f"scale must be at least 0, got {self.scale}.")
+        number(self.scale, "scale", at_least=0)
         check_moved(self.moved)
+        super().start(rows, problem, seed, held_out)
         self._rows = rows.as_shares()
         self._problem = problem
         self._rng = named_rng(seed, "noise")
@@ -129,3 +130,19 @@ class NominalSamples(DiffusionBall):
     def is_nominal(self) -> bool:
         """False: the rows are generated, not the training rows."""
         return False
+
+    def start(
+        self,
+        rows: CanonicalRows,
+        problem: DecisionProblem,
+        seed: int,
+        held_out: CanonicalRows | None = None,
+    ) -> None:
+        """Fit the generator, or recall it, and draw the samples."""
+        whole_number(self.n_samples, "n_samples", at_least=1)
+        super().start(rows, problem, seed)
+        AmbiguitySet.start(self, rows, problem, seed, held_out)
+
+    def held_out_regret(self, row_loss: RowLoss) -> float | None:
+        """Return the plain regret on the rows held out: no worst case is searched for."""
+        return AmbiguitySet.held_out_regret(self, row_loss)

@@ -7,6 +7,8 @@ import numpy as np
 from sklearn.base import BaseEstimator
 
 from .._utils.canonical import CanonicalRows
+from .._utils.checks import is_exactly
+from .._utils.params import NestedParamsMixin
 from ..problems.base import DecisionProblem
 
 
@@ -38,7 +40,7 @@ class WorstCase(NamedTuple):
     divergence: float
 
 
-class AmbiguitySet(BaseEstimator, ABC):
+class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     """Base class of ambiguity sets: the distributions that training makes ready for.
 
     A set is a parameter object; `fit` clones it, calls :meth:`start` once with the training
@@ -60,8 +62,9 @@ class AmbiguitySet(BaseEstimator, ABC):
 
         `held_out` are the rows that training watches, where there are such: nothing is to be
         learnt from them, but :meth:`held_out_regret` may use them. State is kept in attributes
-        with a trailing underscore.
+        with a trailing underscore. Call this method of the base class, which keeps `held_out`.
         """
+        self._held_out = None if held_out is None else held_out.as_shares()
 
     @abstractmethod
     def rows(self, row_loss: RowLoss) -> WorstCase:
@@ -72,11 +75,14 @@ class AmbiguitySet(BaseEstimator, ABC):
         """
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
-        """Return the worst regret on rows that training does not see, or None.
+        """Return the worst regret on rows that training does not see, None where there are none.
 
-        A flexible net learns the worst rows by heart; this is what tells it when to stop.
+        A flexible net overfits the worst rows; the regret on held-out rows is used for early
+        stopping. The base class gives the plain mean regret of the rows held out, as a set that
+        searches for nothing needs it. Where None is returned training watches that one, too.
         """
-        return None
+        rows = getattr(self, "_held_out", None)
+        return None if rows is None else float(rows.weight @ row_loss(rows))
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:
         """Return numbers about the worst case last found, which end up in ``worst_case_``."""
@@ -90,4 +96,4 @@ class AmbiguitySet(BaseEstimator, ABC):
     @property
     def is_nominal(self) -> bool:
         """Whether the set holds the nominal distribution alone, as with radius 0."""
-        return self.radius == 0
+        return is_exactly(self.radius, 0)

@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
 from .._utils.canonical import CanonicalRows
+from .._utils.checks import number
 from .._utils.once import compute_once
 from .._utils.recent import Recent
 from .._utils.seeds import named_seed
@@ -72,8 +73,12 @@ class DiffusionBall(AmbiguitySet):
         held_out: CanonicalRows | None = None,
     ) -> None:
         """Fit the generator, or recall it, and start the search."""
-        if not self.radius >= 0:
-            raise ValueError(f"radius must be at least 0, got {self.radius}.")
+        number(self.radius, "radius", at_least=0, may_be_infinite=True)
+        for name, kind in (("generator", DiffusionGenerator), ("search", WorstCaseSearch)):
+            value = getattr(self, name)
+            if value is not None and not isinstance(value, kind):
+                raise ValueError(f"{name} must be a {kind.__name__} or None, got {value!r}.")
+        super().start(rows, problem, seed)  # the search takes up the rows held out
         self._problem = problem
         self._n_features = rows.X.shape[1]
         self._recent = Recent()
@@ -108,7 +113,7 @@ class DiffusionBall(AmbiguitySet):
         rows, self.projected_share_ = self._split(found.table, found.weight)
         return WorstCase(rows, found.divergence)
 
-    def held_out_regret(self, row_loss: RowLoss) -> float:
+    def held_out_regret(self, row_loss: RowLoss) -> float | None:
         """Return the regret of the worst case on generated rows kept apart."""
         return self.search_.held_out_regret(self._table_loss(row_loss), self.radius)
 

@@ -5,6 +5,8 @@ from abc import abstractmethod
 import numpy as np
 
 from .._utils.canonical import CanonicalRows
+from .._utils.checks import is_exactly, number
+from .._utils.rows import as_float, check_finite, check_total, raise_at
 from ..problems.base import DecisionProblem
 from ._tilt import effective_sample_size, tilt
 from ._worst_weights import chi_square_weights, cvar_weights
@@ -27,9 +29,9 @@ class ReweightedRows(AmbiguitySet):
     ) -> None:
         """Take up the training rows."""
         self._check()
+        super().start(rows, problem, seed, held_out)
         self.rows_ = rows.as_shares()
         self.weight_ = self.rows_.weight
-        self._held_out = None if held_out is None else held_out.as_shares()
 
     def rows(self, row_loss: RowLoss) -> WorstCase:
         """Weight the training rows for the present predictor."""
@@ -60,13 +62,24 @@ class ReweightedRows(AmbiguitySet):
         float
         """
         self._check()
-        weight = np.ones(len(loss)) if weight is None else weight
+        loss = as_float(loss, "loss")
+        weight = np.ones(len(loss)) if weight is None else as_float(weight, "weight")
+        if loss.ndim != 1 or not len(loss) or weight.shape != loss.shape:
+            raise ValueError(
+                f"loss and weight must have shape (n,), with n > 0, got {loss.shape} and "
+                f"{weight.shape}."
+            )
+        check_finite(loss, "loss")
+        check_finite(weight, "weight")
+        if (weight < 0).any():
+            raise_at(weight < 0, weight, "weight", "is negative", "Weights are 0 or more.")
+        check_total(weight, "weight")
+        loss, weight = loss[weight > 0], weight[weight > 0]
         return float(self._worst_weights(loss, weight / weight.sum())[0] @ loss)
 
     def _check(self) -> None:
         """Raise where a parameter is out of its range."""
-        if not self.radius >= 0:
-            raise ValueError(f"radius must be at least 0, got {self.radius}.")
+        number(self.radius, "radius", at_least=0, may_be_infinite=True)
 
     @abstractmethod
     def _worst_weights(self, loss: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
@@ -187,11 +200,10 @@ class CVaR(ReweightedRows):
     @property
     def is_nominal(self) -> bool:
         """Whether the share is all of the rows."""
-        return self.alpha == 1
+        return is_exactly(self.alpha, 1)
 
     def _check(self) -> None:
-        if not 0 < self.alpha <= 1:
-            raise ValueError(f"alpha must be in (0, 1], got {self.alpha}.")
+        number(self.alpha, "alpha", above=0, at_most=1)
 
     def _worst_weights(self, loss: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
         return cvar_weights(loss, weight, self.alpha), float(-np.log(self.alpha))

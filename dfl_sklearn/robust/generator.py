@@ -17,7 +17,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from .._utils.canonical import CanonicalRows, canonical_rows
+from .._utils.checks import whole_number
 from .._utils.holdout import hold_out
+from .._utils.params import NestedParamsMixin
+from .._utils.rows import check_total, refuse_dates
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..nets.construct import forked_generator, n_threads, on_cpu, pinned_threads, resolve_device
@@ -39,7 +42,7 @@ from ._schedule import NoiseSchedule
 _MIN_ROWS = 30  # with fewer distinct rows the model stays the shrunk Gaussian
 
 
-class DiffusionGenerator(DensityMixin, BaseEstimator):
+class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     """A diffusion model of the rows of a table, for small data and one core.
 
     Fits the law of the rows and generates new ones: realistic, and not confined to the rows
@@ -203,11 +206,17 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
         -------
         self : DiffusionGenerator
         """
+        refuse_dates(Z, "Z")
         table = validate_data(self, Z, dtype=np.float64)
         weight = _check_sample_weight(
             sample_weight, table, dtype=np.float64, ensure_non_negative=True
         )
+        check_total(weight, "sample_weight")
         rows = canonical_rows(table, np.empty((len(table), 0)), weight)
+        if len(rows.X) < 2:
+            raise ValueError(
+                "A fit needs at least 2 distinct rows of positive weight, got n_samples=1."
+            )
         seed = root_seed(self.random_state)
         self._coordinates = ColumnCoordinates.fit(rows.X, rows.weight)
         self.shrinkage_ = self._coordinates.shrinkage
@@ -250,8 +259,7 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
         ndarray of shape (n_samples, p)
         """
         check_is_fitted(self)
-        if n_samples < 1:
-            raise ValueError(f"n_samples must be at least 1, got {n_samples}.")
+        whole_number(n_samples, "n_samples", at_least=1)
         generator = torch.Generator().manual_seed(named_seed(root_seed(random_state), "sample"))
         chain = self._chain(self._sampling_schedule())
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():

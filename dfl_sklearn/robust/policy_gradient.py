@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from joblib import Memory
 
+from .._utils.checks import number, option, whole_number
 from .._utils.seeds import named_seed
 from ._neighbors import neighbor_divergence
 from ._reverse import ReverseChain, VelocityNet
@@ -120,10 +121,15 @@ class PolicyGradientSearch(WorstCaseSearch):
         memory: Memory | None = None,
     ) -> None:
         """Copy the nominal net."""
-        if self.divergence not in ("kl", "score_matching"):
-            raise ValueError(
-                f'divergence must be "kl" or "score_matching", got {self.divergence!r}.'
-            )
+        option(self.divergence, "divergence", ("kl", "score_matching"))
+        for name in ("n_trajectories", "refresh_every", "n_epochs", "n_tail"):
+            whole_number(getattr(self, name), name, at_least=1)
+        whole_number(self.n_steps, "n_steps", at_least=2)
+        for name in ("n_rounds", "n_warm_up"):
+            whole_number(getattr(self, name), name, at_least=0)
+        for name in ("clip", "learning_rate"):
+            number(getattr(self, name), name, above=0)
+        number(self.dual_step, "dual_step", at_least=0)
         if not any(True for _ in generator.denoiser_.parameters()):
             raise ValueError(
                 "PolicyGradientSearch fine-tunes the generator's net, but with fewer than 30 "

@@ -7,6 +7,7 @@ import numpy as np
 from joblib import Memory
 from sklearn.exceptions import ConvergenceWarning
 
+from .._utils.checks import number, whole_number
 from .._utils.once import compute_once
 from .._utils.seeds import named_rng, named_seed
 from ._tilt import effective_sample_size, tilt
@@ -56,8 +57,8 @@ class TiltedSearch(WorstCaseSearch):
         memory: Memory | None = None,
     ) -> None:
         """Draw the pool, and another to watch the worst case on."""
-        if not 0 <= self.real_share < 1:
-            raise ValueError(f"real_share must be in [0, 1), got {self.real_share}.")
+        whole_number(self.n_pool, "n_pool", at_least=1)
+        number(self.real_share, "real_share", at_least=0, below=1)
         known = ("pool", generator, real.table, real.weight)
 
         def generated(n: int, pool_seed: int) -> np.ndarray:

@@ -3,11 +3,15 @@
 import numpy as np
 
 from .._utils.canonical import CanonicalRows
+from .._utils.checks import number, option, whole_number
+from .._utils.powers import size_exponent
 from ..problems.base import DecisionProblem
 from ._columns_moved import check_moved, deviation
 from .base import AmbiguitySet, RowLoss, WorstCase
 
 _NORMS = ("l1", "l2", "linf")
+_N_SHORTER = 20
+_ROUNDING = 1e-6  # of a distance, as rows in float32 have it
 
 
 class WassersteinBall(AmbiguitySet):
@@ -88,15 +92,12 @@ class WassersteinBall(AmbiguitySet):
         held_out: CanonicalRows | None = None,
     ) -> None:
         """Take up the training rows and their spread."""
-        if not self.radius >= 0:
-            raise ValueError(f"radius must be at least 0, got {self.radius}.")
-        if self.norm not in _NORMS:
-            raise ValueError(f"norm must be one of {_NORMS}, got {self.norm!r}.")
-        if self.n_steps < 1:
-            raise ValueError(f"n_steps must be at least 1, got {self.n_steps}.")
+        number(self.radius, "radius", at_least=0)
+        option(self.norm, "norm", _NORMS)
+        whole_number(self.n_steps, "n_steps", at_least=1)
         check_moved(self.moved)
+        super().start(rows, problem, seed, held_out)
         self.rows_ = rows.as_shares()
-        self._held_out = None if held_out is None else held_out.as_shares()
         self._problem = problem
         self._unit = (
             deviation(rows.X, self.rows_.weight) * (self.moved != "target"),
@@ -126,21 +127,50 @@ class WassersteinBall(AmbiguitySet):
                 for slope, unit in zip(row_loss.gradient(moved), self._unit, strict=True)
             ]
             step = self._step(np.concatenate(slopes, axis=1), rows.weight)
-            in_X, in_y = np.split(step, [rows.X.shape[1]], axis=1)
-            y, put_back = self._problem.project_parameters(rows.y + self._unit[1] * in_y)
-            X = (rows.X + self._unit[0] * in_X).astype(rows.X.dtype)
-            moved = CanonicalRows(X, y, rows.weight)
+            moved, reached, put_back = self._moved(rows, step)
+            if reached > self.radius:
+                break
             regret = rows.weight @ row_loss(moved)
             if regret > best_regret:
-                best, best_regret, share = moved, regret, put_back
-                distance = float(np.sqrt(rows.weight @ self._length(step) ** 2))
+                best, best_regret, distance, share = moved, regret, reached, put_back
         return best, distance, share
+
+    def _moved(self, rows: CanonicalRows, step: np.ndarray) -> tuple[CanonicalRows, float, float]:
+        """Return rows moved by `step` and put into the domain, their distance, and that share.
+
+        A domain that is not convex, or rows in float32, may take a row further than its step: then
+        all steps are shortened, until the distance is within the radius.
+        """
+        for _ in range(_N_SHORTER):
+            in_X, in_y = np.split(step, [rows.X.shape[1]], axis=1)
+            X, y, put_back = rows.X, rows.y, 0.0
+            if self.moved != "target":
+                X = (X + self._unit[0] * in_X).astype(X.dtype)
+            if self.moved != "features":
+                y, put_back = self._problem.project_parameters(y + self._unit[1] * in_y)
+            moved = CanonicalRows(X, y, rows.weight)
+            distance = self._distance(rows, moved)
+            if distance <= self.radius * (1.0 + _ROUNDING):
+                return moved, min(distance, self.radius), put_back
+            step = step * (self.radius / distance * (1.0 - _ROUNDING))
+        return moved, distance, put_back
+
+    def _distance(self, rows: CanonicalRows, moved: CanonicalRows) -> float:
+        """Return the root mean square of how far rows have been moved, put back as they are."""
+        parts = []
+        for before, after, unit in zip(rows[:2], moved[:2], self._unit, strict=True):
+            # What must not move, or does not vary, has no unit, and has not been moved.
+            by = after.astype(np.float64) - before
+            parts.append(np.divide(by, unit, out=np.zeros_like(by), where=unit > 0))
+        length = self._length(np.concatenate(parts, axis=1))
+        return float(np.sqrt(rows.weight @ length**2))
 
     def _step(self, slope: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return the moves (n, p + d) with root mean square `radius` along which regret rises most.
 
         Row i moves in the direction of its dual norm, by a length in proportion to that norm.
         """
+        slope = np.ldexp(slope, -size_exponent(slope, axis=None))  # their unit does not matter
         size = np.abs(slope)
         if self.norm == "l2":
             dual = np.sqrt((size**2).sum(axis=1))

@@ -124,3 +124,29 @@ def test_layers_copy_and_pickle(layer_case, smoothing):
 def test_bad_smoothing(case, value):
     with pytest.raises(ValueError, match="smoothing must be a finite number"):
         case.make().decision_layer(value)
+
+
+def test_batches_of_any_number_of_rows(case):
+    layer = case.make().decision_layer()
+    y = torch.as_tensor(case.predictions(np.random.default_rng(0), 3))
+    full = layer(y)
+    for requires_grad in (False, True):
+        empty = y[:0].clone().requires_grad_(requires_grad)
+        found = layer(empty)
+        assert found.shape == (0, full.shape[1])
+        assert found.dtype == y.dtype
+        if requires_grad:
+            found.sum().backward()
+            assert empty.grad is None or empty.grad.shape == empty.shape
+
+
+def test_what_is_no_batch_is_refused(case):
+    layer = case.make().decision_layer()
+    y = torch.as_tensor(case.predictions(np.random.default_rng(0), 3))
+    for bad in (y[0], y[None], y[0, 0]):
+        with pytest.raises(ValueError, match=r"of shape \(B, .*got \("):
+            layer(bad)
+    with pytest.raises(TypeError, match="floating-point"):
+        layer(y.to(torch.int64))
+    with pytest.raises(TypeError, match="torch tensor"):
+        layer(y.numpy())

@@ -1,4 +1,9 @@
+import bz2
 import gzip
+import io
+import lzma
+import tarfile
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -176,3 +181,67 @@ def test_absurd_span(tmp_path, monkeypatch):
 def test_bad_chunksize(tmp_path, chunksize):
     with pytest.raises(ValueError, match="chunksize must be at least 1"):
         read_llm_trace(write(tmp_path, GOOD), chunksize=chunksize)
+
+
+def archive_of(path, data):
+    """Write compressed data in the way of the suffix."""
+    if path.suffix == ".zip":
+        with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+            file.writestr("trace.csv", data)
+    elif path.suffix == ".tar":
+        with tarfile.open(path, "w") as file:
+            info = tarfile.TarInfo("trace.csv")
+            info.size = len(data)
+            file.addfile(info, io.BytesIO(data))
+    else:
+        opened = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}[path.suffix]
+        with opened(path, "wb") as file:
+            file.write(data)
+
+
+@pytest.mark.parametrize("suffix", [".gz", ".bz2", ".xz", ".zip", ".tar"])
+def test_damaged_archives_are_named(tmp_path, suffix):
+    rng = np.random.default_rng(0)
+    lines = [
+        f"2023-11-16 18:00:{i % 60:02d},{a},{b}"
+        for i, (a, b) in enumerate(rng.integers(0, 10**6, (3000, 2)))
+    ]
+    good = tmp_path / f"good.csv{suffix}"
+    archive_of(good, (HEADER + "\n".join(lines) + "\n").encode())
+    assert read_llm_trace(good)["requests"].sum() == 3000
+    sound = good.read_bytes()
+    n = len(sound)
+    flipped = bytearray(sound)
+    flipped[n // 2 : n // 2 + 40] = bytes(255 - each for each in flipped[n // 2 : n // 2 + 40])
+    damages = {
+        "empty": b"",
+        "cut": sound[: n // 2],
+        "head only": sound[:20],
+        "other": b"no archive at all, " * 50,
+        "flipped": bytes(flipped),
+    }
+    for name, data in damages.items():
+        path = tmp_path / f"{name}.csv{suffix}"
+        path.write_bytes(data)
+        if suffix == ".tar" and name in ("cut", "flipped"):
+            # Tar has no check sum of what it holds: the line that is damaged is named then.
+            with pytest.raises((OSError, ValueError), match=f"{name}.csv"):
+                read_llm_trace(path)
+            continue
+        with pytest.raises(OSError, match=f"{name}.csv"):
+            read_llm_trace(path)
+
+
+def test_archives_without_one_table_are_named(tmp_path):
+    path = tmp_path / "two.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        file.writestr("a.csv", "x")
+        file.writestr("b.csv", "x")
+    with pytest.raises(OSError, match=r"two\.zip"):
+        read_llm_trace(path)
+    text = tmp_path / "binary.csv.gz"
+    archive_of(text, bytes(range(128, 256)) * 10)
+    with pytest.raises(OSError, match=r"binary\.csv\.gz"):
+        read_llm_trace(text)
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        read_llm_trace(tmp_path / "nowhere.csv.gz")

@@ -137,9 +137,12 @@ def test_held_out_rows(X, y):
             model.fit(X, y, **arguments)
 
 
-def test_one_row_cannot_be_held_out(X, y):
-    with pytest.raises(ValueError, match="at least 2 distinct ones"):
-        DFLRegressor(early_stopping=True, **QUICK).fit(X[[0, 0]], y[[0, 0]])
+@pytest.mark.parametrize("early_stopping", [True, False])
+def test_nothing_is_learnt_from_one_row(X, y, early_stopping):
+    model = DFLRegressor(early_stopping=early_stopping, **QUICK)
+    for rows, weight in (([0], None), ([0, 0], None), ([0, 1], [1.0, 0.0]), ([0], [2.0])):
+        with pytest.raises(ValueError, match=r"at least 2 distinct rows .* n_samples=1"):
+            model.fit(X[rows], y[rows], sample_weight=weight)
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,10 @@
 """What the displays compute and draw."""
 
+import warnings
+
 import matplotlib as mpl
 import numpy as np
+import pandas as pd
 import pytest
 
 mpl.use("Agg")
@@ -136,3 +139,41 @@ def test_what_cannot_be_drawn_as_a_correction(data):
     with pytest.raises(ValueError, match="ax must hold two axes, got 1"):
         BiasCorrectionDisplay.from_estimator(model, X, y, ax=plt.gca())
     assert not BiasCorrectionDisplay.from_estimator(model, X, y).correction.any()
+
+
+def test_decisions_of_the_default_problem_are_drawn(data):
+    X, y = data
+    model = TwoStageRegressor(LinearRegression()).fit(X, y)
+    display = DecisionDisplay.from_estimator(model, X, y)
+    np.testing.assert_allclose(display.decisions, model.predict(X))
+    np.testing.assert_allclose(display.regret, (model.predict(X) - y) ** 2)
+    again = DecisionDisplay.from_predictions(y, model.predict(X))
+    np.testing.assert_array_equal(again.regret, display.regret)
+
+
+def test_a_worst_case_of_named_columns_is_drawn_in_silence(data):
+    X, y = data
+    frame = pd.DataFrame(X, columns=[f"lag {i}" for i in range(X.shape[1])])
+    model = robust(radius=0.3, nominal_weight=0.0).fit(frame, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        named = WorstCaseDisplay.from_estimator(model, n_samples=50, feature=1, random_state=0)
+    assert named.names[0] == "lag 1"
+    plain = robust(radius=0.3, nominal_weight=0.0).fit(X, y)
+    display = WorstCaseDisplay.from_estimator(plain, n_samples=50, feature=1, random_state=0)
+    np.testing.assert_allclose(display.worst_regret, named.worst_regret, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"output": 1}, "output=1, but y has 1 columns"),
+        ({"feature": 99}, "feature=99, but X has"),
+        ({"feature": "lag"}, "feature must be a whole number"),
+        ({"n_samples": 0}, "n_samples must be a whole number of at least 2"),
+    ],
+)
+def test_worst_case_display_names_what_it_cannot_draw(data, params, message):
+    model = robust(radius=0.3, nominal_weight=0.0).fit(*data)
+    with pytest.raises(ValueError, match=message):
+        WorstCaseDisplay.from_estimator(model, **params)

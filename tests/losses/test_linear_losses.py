@@ -166,8 +166,8 @@ def test_the_default_depends_on_the_cost():
 @pytest.mark.parametrize(
     ("loss", "message"),
     [
-        (BlackboxLoss(0.0), "interpolation must be a positive number, got 0.0"),
-        (PerturbedFenchelYoungLoss(sigma=-1.0), "sigma must be a positive number"),
+        (BlackboxLoss(0.0), "interpolation must be a number above 0, got 0.0"),
+        (PerturbedFenchelYoungLoss(sigma=-1.0), "sigma must be a number above 0"),
         (PerturbedFenchelYoungLoss(n_samples=0), "n_samples must be a whole number of at least 1"),
     ],
 )

@@ -258,7 +258,8 @@ def test_what_cannot_be_differentiated():
 
 
 def test_missing_packages_are_named(monkeypatch):
-    monkeypatch.setitem(sys.modules, "cvxpylayers.torch", None)
+    monkeypatch.delitem(sys.modules, "cvxpylayers.torch", raising=False)
+    monkeypatch.setitem(sys.modules, "cvxpylayers", None)
     with pytest.raises(ImportError, match=r'pip install "dfl-sklearn\[cvxpy\]"'):
         ConvexProgram(portfolio).decision_layer()
     monkeypatch.setitem(sys.modules, "cvxpy", None)

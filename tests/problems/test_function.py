@@ -161,8 +161,8 @@ def test_the_function_cannot_write_to_the_data(y):
         ({"bounds": (0, 1, 2)}, "bounds must be"),
         ({"bounds": "wide"}, "bounds must"),
         ({"cost_function": 3}, "cost_function must be callable, got 3"),
-        ({"tol": 0}, "tol must lie in"),
-        ({"n_starts": 1}, "n_starts must be at least 3"),
+        ({"tol": 0}, "tol must be in"),
+        ({"n_starts": 1}, "n_starts must be a whole number of at least 3"),
     ],
 )
 def test_bad_parameters_are_named(parameters, message):

@@ -93,3 +93,17 @@ def test_decisions_that_are_none():
         problem.cost([[0.5, 0.6]], np.zeros((1, 2)))
     with pytest.raises(ValueError, match="PortfolioProblem has 2 parameters per row, but y has 3"):
         problem.solve(np.zeros((1, 3)))
+
+
+@pytest.mark.parametrize("n", [3, 9])
+@pytest.mark.parametrize("size", [1e6, 1e150, 1e300])
+def test_returns_beside_which_risk_is_nothing_decide_alone(n, size):
+    y = size * np.random.default_rng(0).uniform(-1, 1, (20, n))
+    best = np.eye(n)[y.argmax(axis=1)]
+    np.testing.assert_allclose(PortfolioProblem(np.eye(n) + 0.3).solve(y), best, atol=1e-6)
+
+
+@pytest.mark.parametrize(("scale", "risk_aversion"), [(1e200, 1e200), (1e-200, 1e-200)])
+def test_a_charge_that_is_no_number_is_refused(scale, risk_aversion):
+    with pytest.raises(ValueError, match="times the covariance"):
+        PortfolioProblem(scale * np.eye(2), risk_aversion).solve([[1.0, 2.0]])

@@ -138,7 +138,7 @@ def test_convolutional_denoiser_learns_a_window():
 def test_bad_input():
     with pytest.raises(ValueError, match="NaN"):
         DiffusionGenerator().fit([[1.0, np.nan]] * 5)
-    with pytest.raises(ValueError, match="n_samples must be at least 1"):
+    with pytest.raises(ValueError, match="n_samples must be a whole number of at least 1"):
         DiffusionGenerator(max_iter=1).fit(np.eye(3)).sample(0)
     with pytest.raises(ValueError, match="kernel_size must be odd"):
         DiffusionGenerator(denoiser=ConvDenoiser(kernel_size=2)).fit(np.eye(3))

@@ -5,6 +5,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
+from dfl_sklearn.robust import ChiSquareBall, CVaR, KLBall
 from dfl_sklearn.robust._tilt import effective_sample_size, tilt
 
 
@@ -57,3 +58,47 @@ def test_tied_worst_losses_share_the_mass():
     weights, divergence = tilt(np.array([2.0, 2.0, 0.0]), np.full(3, 1 / 3), 9.0)
     np.testing.assert_allclose(weights, [0.5, 0.5, 0.0])
     assert divergence == pytest.approx(np.log(1.5))
+
+
+@pytest.mark.parametrize("radius", [1e-320, 1e-40, 1e-30, 1e-20, 1e-16, 1e-13, 1e-10])
+@pytest.mark.parametrize("size", [1e-200, 1.0, 1e300])
+def test_tiny_radii_and_losses_of_any_size(radius, size):
+    """To first order the worst weights are q (1 + sqrt(2 rho / var) (l - mean))."""
+    rng = np.random.default_rng(0)
+    loss, weight = rng.uniform(-1, 1, 30), rng.dirichlet(np.ones(30))
+    p, divergence = tilt(size * loss, weight, radius)
+    assert 0 <= divergence <= radius * (1 + 1e-6)
+    excess = loss - weight @ loss
+    change = np.sqrt(2 * radius / (weight @ excess**2)) * excess
+    np.testing.assert_allclose(p / weight - 1, change, rtol=0, atol=3 * radius + 1e-15)
+    if radius > 1e-25:
+        assert divergence == pytest.approx(radius, rel=1e-6)
+
+
+@pytest.mark.parametrize("size", [1e-200, 1e200])
+@pytest.mark.parametrize("ball", [KLBall(0.3), ChiSquareBall(0.1), ChiSquareBall(2.0), CVaR(0.4)])
+def test_the_unit_of_the_losses_does_not_matter(ball, size):
+    loss = np.random.default_rng(0).exponential(1.0, 20)
+    assert ball.worst_mean(size * loss) == pytest.approx(size * ball.worst_mean(loss), rel=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("loss", "weight", "message"),
+    [
+        ([1.0, np.inf], None, "loss is not finite at row 1"),
+        ([1.0, 2.0], [1.0, -1.0], "weight is negative at row 1"),
+        ([1.0, 2.0], [0.0, 0.0], "weight must have a positive, finite sum"),
+        ([1.0, 2.0], [1.0], r"shape \(n,\)"),
+        ([], None, r"shape \(n,\)"),
+        (["1", "2"], None, "loss must hold numbers"),
+    ],
+)
+def test_losses_that_have_no_worst_mean(loss, weight, message):
+    for ball in (KLBall(), ChiSquareBall(), CVaR()):
+        with pytest.raises(ValueError, match=message):
+            ball.worst_mean(loss, weight)
+
+
+def test_rows_without_weight_do_not_count():
+    for ball in (KLBall(9.0), ChiSquareBall(9.0), CVaR(0.1)):
+        assert ball.worst_mean([1.0, 2.0, 50.0], [1.0, 1.0, 0.0]) == pytest.approx(2.0)

@@ -140,10 +140,109 @@ def test_a_robust_fit_moves_rows_to_more_regret_and_trains_for_them():
         ({"radius": -1.0}, "radius must be at least 0, got -1.0"),
         ({"norm": "l3"}, "norm must be one of .*'linf'.* got 'l3'"),
         ({"moved": "y"}, "moved must be one of .*'target'.* got 'y'"),
-        ({"n_steps": 0}, "n_steps must be at least 1, got 0"),
+        ({"n_steps": 0}, "n_steps must be a whole number of at least 1, got 0"),
     ],
 )
 def test_parameters_out_of_range(params, message):
     X, y = make_newsvendor(60, random_state=0)
     with pytest.raises(ValueError, match=message):
         DFLRegressor(ambiguity_set=WassersteinBall(**params), max_iter=2, random_state=0).fit(X, y)
+
+
+def moved_by(ball, norm=2):
+    """Return the root mean square of the distances that rows were moved, in deviations."""
+    rows, moved = ball.rows_, ball.moved_
+    parts = []
+    for before, after in ((rows.X, moved.X), (rows.y, moved.y)):
+        before, after = before.astype(np.float64), after.astype(np.float64)
+        spread = np.sqrt(rows.weight @ (before - rows.weight @ before) ** 2)
+        parts.append((after - before) / np.where(spread > 1e-12, spread, np.inf))
+    return np.sqrt(rows.weight @ np.linalg.norm(np.hstack(parts), ord=norm, axis=1) ** 2)
+
+
+class LessIsWorse(AbsoluteLoss):
+    """A regret that rises as demand falls."""
+
+    def __call__(self, rows):
+        return -rows.y[:, 0]
+
+    def gradient(self, rows):
+        return np.zeros(rows.X.shape), -np.ones(rows.y.shape)
+
+
+def test_the_distance_is_that_of_the_rows_put_back_into_the_domain():
+    rng = np.random.default_rng(0)
+    rows = canonical_rows(rng.standard_normal((50, 1)), rng.exponential(1.0, (50, 1)), np.ones(50))
+    ball = WassersteinBall(2.0, moved="target")
+    ball.start(rows, NewsvendorProblem(1, 1), 0)
+    found = ball.rows(LessIsWorse())
+    assert (found.rows.y == 0).any()  # demand was put back to 0
+    assert found.divergence == pytest.approx(moved_by(ball), rel=1e-12)
+    assert found.divergence < 1.9
+
+
+class WholeDemand(NewsvendorProblem):
+    """A domain that is not convex: rounding takes a row further than its step."""
+
+    def project_parameters(self, y):
+        return np.rint(y), 0.0
+
+
+@pytest.mark.parametrize("radius", [0.4, 0.6, 1.0])
+def test_no_row_leaves_the_ball_by_way_of_the_domain(radius):
+    y = np.arange(6.0)[:, None]
+    rows = canonical_rows(y.copy(), y, np.ones(6))
+    ball = WassersteinBall(radius, moved="target")
+    ball.start(rows, WholeDemand(1, 1), 0)
+    found = ball.rows(LessIsWorse())
+    assert found.divergence == pytest.approx(moved_by(ball), abs=1e-12)
+    assert found.divergence <= radius
+
+
+@pytest.mark.parametrize("radius", [1e-4, 1e-2, 0.3])
+def test_rows_in_float32_stay_within_the_radius(radius):
+    rng = np.random.default_rng(0)
+    X = (1000.0 + rng.standard_normal((60, 3)) * [1.0, 1.0, 0.0]).astype(np.float32)
+    rows = canonical_rows(X, rng.standard_normal((60, 1)), np.ones(60))
+    ball = WassersteinBall(radius)
+    ball.start(rows, NewsvendorProblem(1, 1, nonnegative=False), 0)
+    found = ball.rows(AbsoluteLoss())
+    assert found.rows.X.dtype == np.float32
+    assert found.divergence == pytest.approx(moved_by(ball), rel=1e-6)
+    assert found.divergence <= radius
+
+
+def test_targets_that_may_not_move_are_not_put_into_the_domain():
+    y = np.array([[-1.0], [2.0], [3.0]])  # outside, as a hand-made set may have it
+    rows = canonical_rows(np.arange(3.0)[:, None], y, np.ones(3))
+    ball = WassersteinBall(0.5, moved="features")
+    ball.start(rows, NewsvendorProblem(1, 1), 0)
+
+    class Slope(LessIsWorse):
+        def __call__(self, rows):
+            return rows.X[:, 0]
+
+        def gradient(self, rows):
+            return np.ones(rows.X.shape), np.zeros(rows.y.shape)
+
+    found = ball.rows(Slope())
+    np.testing.assert_array_equal(found.rows.y, y)
+    assert found.divergence == pytest.approx(0.5)
+
+
+@pytest.mark.parametrize("size", [1e-180, 1e180])
+def test_the_unit_of_the_regret_does_not_matter(rows, size):
+    class Scaled(AbsoluteLoss):
+        def __call__(self, rows):
+            return size * super().__call__(rows)
+
+        def gradient(self, rows):
+            return tuple(size * each for each in super().gradient(rows))
+
+    found = []
+    for loss in (AbsoluteLoss(), Scaled()):
+        ball = WassersteinBall(0.3)
+        ball.start(rows, NewsvendorProblem(1, 1, nonnegative=False), 0)
+        found.append(ball.rows(loss))
+    np.testing.assert_allclose(found[1].rows.X, found[0].rows.X, rtol=1e-12)
+    assert found[1].divergence == pytest.approx(0.3)
