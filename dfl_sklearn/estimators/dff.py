@@ -15,6 +15,7 @@ from sklearn.utils import Bunch, Tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from .._utils.all_or_nothing import all_or_nothing
 from .._utils.canonical import CanonicalRows, canonical_rows
 from .._utils.holdout import hold_out, is_given
 from .._utils.rows import as_rows
@@ -246,6 +247,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -286,13 +288,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         FloatingPointError
             If the loss becomes NaN or infinite.
         """
-        before = dict(self.__dict__)
-        try:
-            self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), fit_params)
-        except BaseException:  # a fit that fails leaves the last model whole
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), fit_params)
         return self
 
     def predict(self, X: Any) -> np.ndarray:

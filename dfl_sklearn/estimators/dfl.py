@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, check_memory, validate_dat
 from skorch import NeuralNet
 from torch import nn
 
+from .._utils.all_or_nothing import all_or_nothing
 from .._utils.canonical import CanonicalRows, canonical_rows
 from .._utils.holdout import hold_out, is_given
 from .._utils.rows import as_rows
@@ -251,6 +252,7 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
     def fit(
         self,
         X: ArrayLike,
@@ -306,7 +308,6 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
                 ambiguity_set,
                 check_memory(self._cache()),
             )
-        # Together and at the end: a fit that fails leaves the last model whole.
         self.predictor_, (self.x_scale_, self.y_scale_) = result.net, scales
         self._target_ndim = target_ndim
         self._record(result.trainings, goes_on)
@@ -430,14 +431,14 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
                 f"Training was interrupted (Ctrl-C, or a callback that stops) in epoch "
                 f"{self.n_iter_ + 1}; the weights of epoch {self.best_epoch_} are kept.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
         elif training.outcome == "max_iter":
             warnings.warn(
                 f"Training stopped at max_iter={self.max_iter} epochs before the regret had "
                 "settled. Increase max_iter or tol.",
                 ConvergenceWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
 
     # -- scikit-learn ------------------------------------------------------------------

@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
+from .._utils.all_or_nothing import all_or_nothing
 from .._utils.canonical import CanonicalRows, canonical_rows
 from .._utils.holdout import hold_out
 from .._utils.seeds import named_rng, named_seed, root_seed
@@ -186,6 +187,7 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @all_or_nothing
     def fit(
         self, Z: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
     ) -> "DiffusionGenerator":
@@ -230,7 +232,7 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
                 f"Training of the diffusion model was interrupted in epoch "
                 f"{len(training.history) + 1}; its best weights so far are kept.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return self
 
