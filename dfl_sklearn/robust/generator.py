@@ -21,7 +21,14 @@ from .._utils.canonical import CanonicalRows, canonical_rows
 from .._utils.holdout import hold_out
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
-from ..nets.construct import forked_generator, n_threads, on_cpu, pinned_threads, resolve_device
+from ..nets.construct import (
+    check_built_afresh,
+    forked_generator,
+    n_threads,
+    on_cpu,
+    pinned_threads,
+    resolve_device,
+)
 from ..nets.denoisers import ConvDenoiser, MLPDenoiser
 from ..nets.trainer import BatchCriterion, PredictorNet, Stopping, Training, train
 from ._columns import ColumnCoordinates
@@ -333,6 +340,7 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
             module = recipe.build(d, torch.Generator().manual_seed(seed))
         else:
             module = recipe(d)
+            check_built_afresh("denoiser", module, lambda: recipe(d))
         return module.to(torch.float64)
 
     def _train(
