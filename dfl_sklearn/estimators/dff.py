@@ -127,7 +127,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Mean regret on the held-out rows, ``backbone`` and ``corrected``, and ``standard_error`` of
         their difference.
     residual_scale_ : ndarray of shape (d,)
-        Standard deviation of the backbone's errors on rows it has not seen.
+        Standard deviation of the backbone's errors, cross-fitted, on the rows that the correction
+        is trained on.
     n_iter_ : int
         Number of epochs that the correction was trained for; ``corrector_.history_`` has one row
         for each.
@@ -395,9 +396,10 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             return
 
         rows = self._cross_fitted(X, target, weight, params, seed)
-        errors = rows.y - rows.X[:, -self._n_outputs :]
-        self.residual_scale_ = Scale.of(errors, rows.weight, of_constant=0.0).scale
         train, valid = self._split(rows, held_out, seed)
+        # Of the rows trained on alone: those held out tell whether the correction is of use.
+        errors = train.y - train.X[:, -self._n_outputs :]
+        self.residual_scale_ = Scale.of(errors, train.weight, of_constant=0.0).scale
         self._warn_of_zeros(train)
         self.corrector_ = self._corrector(train, seed).fit(
             train.X, train.y, train.weight, valid.X, valid.y, valid.weight
