@@ -43,11 +43,15 @@ class Scale(NamedTuple):
     def stretched(self, values: np.ndarray) -> "Scale":
         """Return this scale for values too few to have one, at most doubled where they are far.
 
-        A column that has not varied takes the largest distance from its mean.
+        A column that has not varied takes their mean, and their largest distance from the last one.
         """
-        distance = np.abs(values.astype(np.float64, copy=False) - self.mean).max(axis=0)
+        values = values.astype(np.float64, copy=False)
+        distance = np.abs(values - self.mean).max(axis=0)
         wider = np.clip(distance / FAR, self.scale, 2.0 * self.scale)
-        return Scale(self.mean, np.where(self.scale > 0, wider, distance))
+        varied = self.scale > 0
+        return Scale(
+            np.where(varied, self.mean, values.mean(axis=0)), np.where(varied, wider, distance)
+        )
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Standardise, in the dtype of `values`."""

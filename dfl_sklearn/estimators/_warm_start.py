@@ -45,7 +45,12 @@ def take_up(fit: "NetFit", net: NeuralNet, last: LastFit) -> float:
     from everything that the new rows hold (another unit, a first batch without sales): then the
     weights are kept instead, and the predictions move with the level of the rows. So do those of
     any other module.
+
+    Rows whose parameters did not vary have taught nothing: weight decay alone has acted on the
+    weights. Training then starts from those that `net` was built with.
     """
+    if not last.y_scale.scale.any():
+        return np.inf
     as_they_are = last.module.state_dict()
     if all(
         np.array_equal(old, new)
@@ -91,7 +96,9 @@ def re_expressed(last: LastFit, x_scale: Scale, y_scale: Scale) -> dict[str, tor
     """Return the weights that predict with new scales what the last ones do with theirs.
 
     None for a module that is neither linear nor one of the package's perceptrons. A column of the
-    parameters whose new scale is 0 has its mean predicted whatever the weights are.
+    parameters whose new scale is 0 has its mean predicted whatever the weights are. One that had
+    not varied before has taught nothing, and starts at its new mean: at the old one, 0 say, a
+    decision may have no slope to leave it by.
     """
     module = deepcopy(last.module).to("cpu")  # other devices may lack float64
     layers: list[Any] = (
@@ -104,7 +111,8 @@ def re_expressed(last: LastFit, x_scale: Scale, y_scale: Scale) -> dict[str, tor
     varies = y_scale.scale > 0
     unit = np.where(varies, y_scale.scale, 1.0)
     gain = np.where(varies, last.y_scale.scale / unit, 1.0)
-    offset = np.where(varies, (last.y_scale.mean - y_scale.mean) / unit, 0.0)
+    known = varies & (last.y_scale.scale > 0)
+    offset = np.where(known, (last.y_scale.mean - y_scale.mean) / unit, 0.0)
     with torch.no_grad():
         weight, bias = _in_float64(layers[-1])
         layers[-1].weight.copy_(weight * weight.new_tensor(gain)[:, None])

@@ -71,6 +71,49 @@ def test_a_warm_fit_costs_about_what_a_fresh_one_does(name, hidden):
     assert by_parts.n_iter_ == len(by_parts.history_)
 
 
+@pytest.mark.parametrize("predictor", [None, LSTMPredictor(3)])
+def test_after_rows_without_variation_a_warm_fit_is_a_fresh_one(predictor):
+    X, y = rows(0)
+    model = regressor((4,), predictor=predictor, max_iter=10)
+    fresh = clone(model).fit(X, y).predict(X)
+    model.set_params(warm_start=True).fit(X, 0 * y)
+    assert_array_equal(model.predict(X), 0)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        warnings.filterwarnings("ignore", "Training stopped")
+        model.fit(X, y)
+    assert_array_equal(model.predict(X), fresh)
+    assert model.best_epoch_ > model.n_iter_ - 10
+
+
+@pytest.mark.parametrize("hidden", [(), (8,)])
+def test_a_product_without_sales_so_far_is_learnt_beside_another(hidden):
+    """Its last prediction is 0, where an order has no slope."""
+    X, y = rows(0)
+    rng = np.random.default_rng(2)
+    Y = np.column_stack([y, rng.exponential(5, len(y)) * (1 + X[:, 0])])
+    problem = NewsvendorProblem([9, 3], 1)
+
+    def cost_of(model):
+        return problem.cost(model.decide(X), Y).mean()
+
+    model = DFLRegressor(problem, hidden_layer_sizes=hidden, random_state=0)
+    fresh = cost_of(clone(model).fit(X, Y))
+    by_parts = clone(model).partial_fit(X, Y * [1, 0])
+    model.set_params(warm_start=True).fit(X, Y * [1, 0])
+    assert_array_equal(model.predict(X)[:, 1], 0)
+    assert cost_of(model.fit(X, Y)) < 1.1 * fresh
+    for _ in range(20):
+        by_parts.partial_fit(X, Y)
+    assert cost_of(by_parts) < 1.2 * fresh
+    few = clone(model).set_params(learning_rate_init=0.02, warm_start=False)
+    few.partial_fit(X, Y * [1, 0])
+    for i in range(60):
+        few.partial_fit(X[i : i + 3], Y[i : i + 3])
+    assert cost_of(few) < 2 * fresh
+
+
+@pytest.mark.filterwarnings("ignore:The predictions of the last fit")
 def test_rows_without_variation_are_learnt_and_leave_the_scale_usable():
     (X, y), model = rows(0), regressor((16,), warm_start=True)
     model.fit(X, y).fit(X, np.full(120, 50.0))
