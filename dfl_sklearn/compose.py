@@ -10,6 +10,7 @@ from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ._utils.all_or_nothing import all_or_nothing
 from ._utils.params import NestedParamsMixin
 from ._utils.rows import as_rows, refuse_dates
 from ._utils.sklearn_private import HasMethods, Interval, _check_feature_names_in, _fit_context
@@ -71,6 +72,7 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         self.estimator = estimator
 
     @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
     def fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, **fit_params: Any
     ) -> "PredictionTransformer":
@@ -179,6 +181,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         return SquaredErrorProblem() if self.problem is None else self.problem
 
     @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
     def fit(self, X: ArrayLike, y: ArrayLike | None = None) -> "DecisionTransformer":
         """Check the predicted parameters; nothing is learnt.
 

@@ -18,9 +18,9 @@ from .._utils.canonical import CanonicalRows
 from .._utils.once import compute_once
 from .._utils.recent import Recent
 from .._utils.rounding import is_rounding
-from .._utils.seeds import named_seed
+from .._utils.seeds import named_seed, root_seed
 from ..losses import Optimum, RegretLoss, default_loss
-from ..losses.base import RowLoss
+from ..losses.base import DecisionLoss, RowLoss
 from ..nets.construct import (
     build_module,
     check_monitors,
@@ -31,6 +31,7 @@ from ..nets.construct import (
     resolve_device,
     uses_global_generator,
 )
+from ..nets.given_net import check_module_of, check_settings, has_listeners
 from ..nets.rows import Batches, TrainingRows
 from ..nets.trainer import (
     BatchCriterion,
@@ -45,6 +46,7 @@ from ..problems.base import DecisionProblem, NonFiniteCostError
 from ..robust.base import AmbiguitySet
 from ._robust_fit import WorstCaseBatches
 from ._scaling import Scale
+from ._warm_start import LastFit, take_up
 
 if TYPE_CHECKING:
     from .dfl import DFLRegressor
@@ -101,7 +103,8 @@ class NetFit:
         self.train, self.valid = train, valid
         # Sets may move the features alone: the rows have the same best decisions then.
         self._optima = Recent(_N_OPTIMA, by_value=True)
-        self.x_scale = scales[0]
+        self.remarks: list[str] = []  # for the user, once the model is there
+        self.scales, self.x_scale = scales, scales[0]
         self.rows = self.tensors(train)
         self.total_weight = float(train.weight.sum())
         self.watched = self.rows if valid is None else self.tensors(valid)
@@ -113,21 +116,25 @@ class NetFit:
 
     def run(
         self,
-        start: nn.Module | None,
+        start: LastFit | None,
         ambiguity_set: AmbiguitySet | None = None,
         memory: Memory | None = None,
+        *,
+        one_pass: bool = False,
     ) -> FitResult:
         """Train and return the net fit for prediction.
 
         Parameters
         ----------
-        start : torch.nn.Module or None
+        start : LastFit or None
             Weights to go on from.
         ambiguity_set : AmbiguitySet or None
             Not started. Where given, the net trained on the real rows is then trained for the
             worst distribution in the set.
         memory : joblib.Memory or None
             Where to keep the net trained on the real rows.
+        one_pass : bool, default=False
+            Whether to train for one epoch, and to take its weights whatever they are.
         """
         predictor = self.params._resolve_predictor()
         seed = named_seed(self.seed, "net")
@@ -136,9 +143,11 @@ class NetFit:
             pinned_threads(n_threads(self.params.n_jobs)),
             forked_generator(seed, self.device) if fork else nullcontext(),
         ):
-            parts = None if start is not None else self._parts(predictor)
+            parts = self._parts(predictor, start)
             try:
-                state, trainings = compute_once(memory, parts, lambda: self._nominal(seed, start))
+                state, trainings = compute_once(
+                    memory, parts, lambda: self._nominal(seed, start, one_pass)
+                )
                 if fork:
                     # Whether the first part was computed or recalled must not be told apart.
                     torch.manual_seed(named_seed(self.seed, "robust net"))
@@ -153,28 +162,27 @@ class NetFit:
                 return FitResult(self._trimmed(net), [stopped.training], None)
 
     def _nominal(
-        self, seed: int, start: nn.Module | None
+        self, seed: int, start: LastFit | None, one_pass: bool
     ) -> tuple[dict[str, torch.Tensor], list[Training]]:
         """Train on the real rows."""
         predictor = self.params._resolve_predictor()
         net = self._net(predictor, seed)
-        is_trained = start is not None or getattr(predictor, "starts_trained", False)
+        start_value = math.inf
         if start is not None:
-            try:
-                net.module_.load_state_dict(start.state_dict())
-            except RuntimeError as error:
-                raise ValueError(
-                    "warm_start goes on from the weights of the last fit, but the net has "
-                    f"another shape now: {error}"
-                ) from error
+            start_value = take_up(self, net, start)
+        elif getattr(predictor, "starts_trained", False):
+            start_value = self.regret(net, self.watched)
+        stopping = self._stopping(self.monitored, self.params.n_iter_no_change, _N_CUTS)
+        if one_pass:
+            stopping.max_epochs, start_value = 1, math.inf
         batch_size = net.batch_size if net.batch_size > 0 else len(self.rows)
         order = torch.Generator().manual_seed(named_seed(self.seed, "batches"))
         training = self._train(
             net,
             Batches(self.rows, batch_size, order),
             lambda: {self.monitored: self.regret(net, self.watched)},
-            self._stopping(self.monitored, self.params.n_iter_no_change, _N_CUTS),
-            self.regret(net, self.watched) if is_trained else math.inf,
+            stopping,
+            start_value,
         )
         state = {name: value.cpu() for name, value in net.module_.state_dict().items()}
         if training.outcome == "interrupted":
@@ -185,6 +193,7 @@ class NetFit:
         self, net: NeuralNet, trainings: list[Training], ambiguity_set: AmbiguitySet
     ) -> FitResult:
         """Train on for the worst distribution in the set."""
+        self.row_loss = self._loss_of_its_own("robust loss").bind(self.problem)
         try:
             ambiguity_set.start(
                 self.train, self.problem, named_seed(self.seed, "ambiguity set"), self.valid
@@ -212,11 +221,10 @@ class NetFit:
             batches.numbers["objective"],
         )
         numbers = batches.numbers
-        if training.outcome != "interrupted":
-            try:  # of the weights that are kept
-                numbers = batches.refresh() | ambiguity_set.report(batches.row_loss)
-            except KeyboardInterrupt:
-                training.outcome = "interrupted"
+        try:  # of the weights that are kept, those of an interrupted training as well
+            numbers = batches.refresh() | ambiguity_set.report(batches.row_loss)
+        except KeyboardInterrupt:
+            training.outcome = "interrupted"
         return FitResult(self._trimmed(net), [*trainings, training], numbers)
 
     def _train(
@@ -229,9 +237,15 @@ class NetFit:
 
     # -- the net -----------------------------------------------------------------------
 
-    def _parts(self, predictor: Any) -> tuple[Any, ...]:
-        """Return all that the net trained on the real rows depends on."""
+    def _parts(self, predictor: Any, start: LastFit | None) -> tuple[Any, ...] | None:
+        """Return all that the net trained on the real rows depends on.
+
+        None where it is not to be recalled: it goes on from other weights, or callbacks want to
+        hear of its training.
+        """
         params = self.params
+        if start is not None or params.callbacks or has_listeners(predictor):
+            return None
         valid = () if self.valid is None else tuple(self.valid)
         names = (
             *("alpha", "batch_size", "learning_rate", "learning_rate_init", "max_iter", "tol"),
@@ -257,15 +271,12 @@ class NetFit:
         criterion = {"criterion": BatchCriterion, "criterion__function": self._batch_loss}
         if isinstance(predictor, NeuralNet):
             net = clone(predictor)
-            if net.get_params_for("criterion"):
-                raise ValueError(
-                    "The skorch net given as predictor sets criterion__ parameters, but its "
-                    "criterion is replaced by the decision loss. Remove them."
-                )
+            check_settings(net, str(self.device))
             # Progress is reported by this package, not once more by the net.
             net.set_params(**criterion, train_split=None, device=str(self.device), verbose=0)
             if callbacks:
-                net.set_params(callbacks=[*(net.callbacks or []), *callbacks])
+                own = [] if net.callbacks in (None, "disable") else net.callbacks
+                net.callbacks = [*own, *callbacks]
         else:
             net = PredictorNet(
                 build_module(predictor, n_in, n_out, seed),
@@ -281,9 +292,22 @@ class NetFit:
                 verbose=0,
             )
         net.initialize()
+        if isinstance(predictor, NeuralNet):
+            check_module_of(net)
         net.module_.to(self.dtype)
         check_output_width(net, self.rows.X, n_out)
         return net
+
+    def _loss_of_its_own(self, stage: str) -> DecisionLoss:
+        """Return the loss with a seed of its own, where it has one.
+
+        What it draws then does not depend on whether the stage before was computed or recalled.
+        """
+        loss = clone(self.loss)
+        if "random_state" in loss.get_params(deep=False):
+            seed = named_seed(root_seed(loss.random_state), stage) % 2**32
+            loss.set_params(random_state=seed)
+        return loss
 
     def _batch_size(self) -> int:
         if self.params.batch_size == "auto":

@@ -90,7 +90,7 @@ class WorstCaseBatches:
 
     def _measure(self, losses: np.ndarray) -> dict[str, float]:
         worst_regret = float(self.worst.rows.weight @ losses)
-        self.numbers = {
+        numbers = {
             self.fit.monitored: self.fit.regret(self.net, self.fit.watched),
             "worst_regret": worst_regret,
             "divergence": self.worst.divergence,
@@ -99,12 +99,13 @@ class WorstCaseBatches:
         if self.fit.valid is not None:
             held_out = self.ambiguity_set.held_out_regret(self.row_loss)
             if held_out is None:  # never the rows that are trained on, where others are held out
-                watched = self.numbers[self.fit.monitored]
+                watched = numbers[self.fit.monitored]
             else:
-                watched = self.numbers["valid_worst_regret"] = held_out
+                watched = numbers["valid_worst_regret"] = held_out
         share = self.nominal_weight
-        self.numbers["objective"] = share * self.numbers[self.fit.monitored] + (1 - share) * watched
-        return self.numbers
+        numbers["objective"] = share * numbers[self.fit.monitored] + (1 - share) * watched
+        self.numbers = numbers  # all of them, or, after an interruption, those before
+        return numbers
 
     def _mixture(self) -> TrainingRows:
         worst = self.row_loss.known(self.worst.rows)

@@ -6,6 +6,8 @@ import numpy as np
 
 from .._utils.powers import size_exponent
 
+FAR = 5.0  # standard deviations, more than which training would take too long to go
+
 
 class Scale(NamedTuple):
     """Mean and scale of each column."""
@@ -30,6 +32,30 @@ class Scale(NamedTuple):
         constant = (values == values[0]).all(axis=0) | (scale <= 1e-14 * np.abs(mean))
         mean = np.where(constant, values[0], np.ldexp(mean, exponent))  # a mean may miss it by bits
         return cls(mean, np.where(constant, of_constant, np.ldexp(scale, exponent)))
+
+    def renewed(self, values: np.ndarray, weight: np.ndarray) -> "Scale":
+        """Return the scale of new values, for a net that goes on from this scale.
+
+        A column that is constant in them has no scale of its own. It keeps the last one, or takes
+        the distance from the last mean where that is larger; it is 0 only where nothing has varied
+        so far.
+        """
+        new = Scale.of(values, weight, of_constant=0.0)
+        reach = np.maximum(self.scale, np.abs(new.mean - self.mean))
+        return Scale(new.mean, np.where(new.scale > 0, new.scale, reach))
+
+    def stretched(self, values: np.ndarray) -> "Scale":
+        """Return this scale for values too few to have one, at most doubled where they are far.
+
+        A column that has not varied takes their mean, and their largest distance from the last one.
+        """
+        values = values.astype(np.float64, copy=False)
+        distance = np.abs(values - self.mean).max(axis=0)
+        wider = np.clip(distance / FAR, self.scale, 2.0 * self.scale)
+        varied = self.scale > 0
+        return Scale(
+            np.where(varied, self.mean, values.mean(axis=0)), np.where(varied, wider, distance)
+        )
 
     def apply(self, values: np.ndarray) -> np.ndarray:
         """Standardise, in the dtype of `values`.

@@ -15,6 +15,7 @@ from sklearn.utils import Bunch, Tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_array, check_is_fitted
 
+from .._utils.all_or_nothing import all_or_nothing
 from .._utils.canonical import CanonicalRows, canonical_rows
 from .._utils.holdout import hold_out, is_given
 from .._utils.rows import as_rows, refuse_dates
@@ -126,7 +127,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Mean regret on the held-out rows, ``backbone`` and ``corrected``, and ``standard_error`` of
         their difference.
     residual_scale_ : ndarray of shape (d,)
-        Standard deviation of the backbone's errors on rows it has not seen.
+        Standard deviation of the backbone's errors, cross-fitted, on the rows that the correction
+        is trained on.
     n_iter_ : int
         Number of epochs that the correction was trained for; ``corrector_.history_`` has one row
         for each.
@@ -246,6 +248,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
     def fit(
         self,
         X: Any,
@@ -286,13 +289,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         FloatingPointError
             If the loss becomes NaN or infinite.
         """
-        before = dict(self.__dict__)
-        try:
-            self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), fit_params)
-        except BaseException:  # a fit that fails leaves the last model whole
-            self.__dict__.clear()
-            self.__dict__.update(before)
-            raise
+        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), fit_params)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -401,9 +398,10 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             return
 
         rows = self._cross_fitted(X, target, weight, params, seed)
-        errors = rows.y - rows.X[:, -self._n_outputs :]
-        self.residual_scale_ = Scale.of(errors, rows.weight, of_constant=0.0).scale
         train, valid = self._split(rows, held_out, seed)
+        # Of the rows trained on alone: those held out tell whether the correction is of use.
+        errors = train.y - train.X[:, -self._n_outputs :]
+        self.residual_scale_ = Scale.of(errors, train.weight, of_constant=0.0).scale
         self._warn_of_zeros(train)
         self.corrector_ = self._corrector(train, seed).fit(
             train.X, train.y, train.weight, valid.X, valid.y, valid.weight

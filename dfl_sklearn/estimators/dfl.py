@@ -16,25 +16,30 @@ from sklearn.utils.validation import check_is_fitted, check_memory, validate_dat
 from skorch import NeuralNet
 from torch import nn
 
+from .._utils.all_or_nothing import all_or_nothing
 from .._utils.canonical import CanonicalRows, canonical_rows
 from .._utils.holdout import hold_out, is_given
 from .._utils.rows import as_rows, check_total, refuse_dates, refuse_text
-from .._utils.seeds import named_rng, root_seed
+from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..losses.base import DecisionLoss
 from ..nets.construct import n_threads, on_cpu, pinned_threads
 from ..nets.factories import MLPPredictor, NetFactory
-from ..nets.trainer import Training, forward
+from ..nets.trainer import forward
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ._mixin import DecisionRegressorMixin
 from ._net_fit import NetFit
+from ._partial_fit import PartialFitMixin
+from ._record import continued, early_end
 from ._scaling import Scale
+from ._warm_start import LastFit
 
 _MIN_ROWS_TO_HOLD_OUT = 50  # with fewer, early_stopping="auto" watches the training rows
+_MIN_ROWS_TO_RESCALE = 10  # with fewer, partial_fit keeps the standardisation of the last fit
 
 
-class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
+class DFLRegressor(PartialFitMixin, DecisionRegressorMixin, BaseEstimator):
     """Train a predictor for the cost of the decision that follows from its prediction.
 
     A neural net (linear if so asked) predicts the parameters of a decision problem; its
@@ -62,7 +67,8 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         ``(n_in, n_out) -> torch.nn.Module`` builds any other, for example
         ``torch.nn.Linear``; an :class:`~dfl_sklearn.nets.LSTMPredictor` reads windows. An
         uninitialised skorch net brings its own optimiser, learning rate, batch size and
-        callbacks (``predictor__lr`` is searchable); the loss is replaced. The net sees
+        callbacks (``predictor__lr`` is searchable); the loss is replaced, and settings that would
+        have no effect, ``max_epochs`` for one, are refused. The net sees
         standardised features and its output is taken as standardised parameters.
     hidden_layer_sizes : sequence of int, default=(32, 32)
         Widths of the hidden layers where `predictor` is None; ``()`` is a linear model.
@@ -100,7 +106,10 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         Whether features and targets are standardised for the net. False suits a net with
         units of its own.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights (and the standardisation) of the last fit.
+        Whether `fit` goes on from the weights of the last fit. The standardisation is that of the
+        new rows. The predictions of linear nets and multilayer perceptrons do not change by that
+        (unless they are more than 5 standard deviations away from the new rows: they then move
+        there, with a warning); those of other nets do, with a warning.
     device : str or torch.device, default="cpu"
         Where to train. A fitted model pickles as a CPU model and loads anywhere.
     n_jobs : int, default=None
@@ -125,7 +134,9 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         mean regret on the watched rows, ``valid_regret`` or, without held-out rows,
         ``train_regret``, in the problem's unit; ``learning_rate``; ``duration`` in seconds.
     ambiguity_set_ : AmbiguitySet
-        The ambiguity set in its last state, where there is one.
+        The ambiguity set in its last state, where there is one. Held-out rows are dropped at the
+        end of `fit`, and training rows are neither pickled nor copied, except in the pool of a
+        :class:`~dfl_sklearn.robust.TiltedSearch`, from which the worst case is drawn.
     worst_case_ : Bunch
         Where there is an ambiguity set: the regret on the real rows and in the worst case, and
         the divergence reached, for the final weights. In `history_` they stand by epoch.
@@ -150,7 +161,10 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
     model for the same `random_state`, mini-batches and hold-out included. Training works on
     the distinct rows in sorted order, so that the order of the rows does not matter either.
 
-    Interrupting `fit` (Ctrl-C) keeps the best weights so far, with a warning.
+    Interrupting `fit` (Ctrl-C) keeps the best weights so far, with a warning; in the first epoch,
+    where there are none, it raises. A fit that raises leaves the last model as it was. A callback
+    that stops, as :class:`skorch.callbacks.EarlyStopping` does, ends the part of training that it
+    is called in, and not the fit.
 
     Unpickling runs code, as with any scikit-learn model: load only files you trust.
 
@@ -194,6 +208,7 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
 
     ambiguity_set_: AmbiguitySet
     best_epoch_: int
+    n_iter_: int
     predictor_: NeuralNet
     history_: pd.DataFrame
     x_scale_: Scale
@@ -251,6 +266,7 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
     def fit(
         self,
         X: ArrayLike,
@@ -288,33 +304,7 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
             If the loss becomes NaN or infinite; the message names the row.
         """
         goes_on = self.warm_start and hasattr(self, "predictor_")
-        problem = self._resolve_problem()
-        rows, target_ndim = self._check_rows(X, y, sample_weight, reset=not goes_on)
-        if goes_on and rows.y.shape[1] != len(self.y_scale_.mean):
-            raise ValueError(
-                f"y has {rows.y.shape[1]} columns, but the model that warm_start goes on from "
-                f"was fitted on {len(self.y_scale_.mean)}."
-            )
-        problem.check_parameters(rows.y)
-        seed = root_seed(self.random_state)
-        train, valid = self._split(rows, X_val, y_val, sample_weight_val, seed, goes_on)
-        scales = (self.x_scale_, self.y_scale_) if goes_on else self._scales(train)
-        ambiguity_set = self._robust_set()
-        with torch.enable_grad():
-            result = NetFit(self, problem, train, valid, seed, scales).run(
-                self.predictor_.module_ if goes_on else None,
-                ambiguity_set,
-                check_memory(self._cache()),
-            )
-        # Together and at the end: a fit that fails leaves the last model whole.
-        self.predictor_, (self.x_scale_, self.y_scale_) = result.net, scales
-        self._target_ndim = target_ndim
-        self._record(result.trainings, goes_on)
-        for name in ("ambiguity_set_", "worst_case_"):
-            self.__dict__.pop(name, None)
-        if ambiguity_set is not None and result.worst_case is not None:
-            self.ambiguity_set_ = ambiguity_set
-            self.worst_case_ = Bunch(**result.worst_case)
+        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), goes_on=goes_on)
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -349,6 +339,74 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         return y_hat[:, 0] if self._target_ndim == 1 else y_hat
 
     # -- the steps of fit --------------------------------------------------------------
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        held_out: tuple[Any, Any, Any],
+        *,
+        goes_on: bool,
+        one_pass: bool = False,
+    ) -> None:
+        problem = self._resolve_problem()
+        rows, target_ndim = self._check_rows(X, y, sample_weight, reset=not goes_on)
+        if goes_on and rows.y.shape[1] != len(self.y_scale_.mean):
+            raise ValueError(
+                f"y has {rows.y.shape[1]} columns, but the model that "
+                f"{'partial_fit' if one_pass else 'warm_start'} goes on from was fitted on "
+                f"{len(self.y_scale_.mean)}."
+            )
+        problem.check_parameters(rows.y)
+        seed = root_seed(self.random_state)
+        if one_pass:
+            seed = named_seed(seed, f"partial fit after epoch {self.n_iter_}")
+            train, valid = canonical_rows(*rows), None
+        else:
+            train, valid = self._split(rows, *held_out, seed, goes_on)
+        follows = not one_pass or len(train.X) >= _MIN_ROWS_TO_RESCALE
+        last = None
+        if goes_on:
+            last = LastFit(self.predictor_.module_, self.x_scale_, self.y_scale_, follows)
+        scales = self._scales(train, last)
+        ambiguity_set = self._robust_set()
+        with torch.enable_grad():
+            net_fit = NetFit(self, problem, train, valid, seed, scales)
+            result = net_fit.run(
+                last, ambiguity_set, check_memory(self._cache()), one_pass=one_pass
+            )
+        self.predictor_, (self.x_scale_, self.y_scale_) = result.net, scales
+        self._target_ndim = target_ndim
+        for name in ("ambiguity_set_", "worst_case_"):
+            self.__dict__.pop(name, None)
+        if ambiguity_set is not None and result.worst_case is not None:
+            ambiguity_set.finish()
+            self.ambiguity_set_ = ambiguity_set
+            self.worst_case_ = Bunch(**result.worst_case)
+        history, best_epoch = (self.history_, self.best_epoch_) if goes_on else (pd.DataFrame(), 0)
+        self.history_, self.best_epoch_ = continued(history, best_epoch, result.trainings)
+        self.n_iter_ = len(self.history_)
+        self._warn(net_fit.remarks)
+        lacks_worst = ambiguity_set is not None and result.worst_case is None
+        end = early_end(
+            *(result.trainings, self.n_iter_, self.best_epoch_),
+            max_iter=None if one_pass else self.max_iter,
+            lacks_worst=lacks_worst,
+        )
+        if end is not None:
+            warnings.warn(end, ConvergenceWarning, stacklevel=5)
+
+    def _warn(self, remarks: list[str]) -> None:
+        """Tell the user what the fit has to say, and that `memory` could not be used."""
+        given = self.__dict__.get("memory", getattr(self._make_ambiguity_set(), "memory", None))
+        if given is not None and self.random_state is None:
+            remarks.append(
+                "memory is not used, because random_state is None: no two fits are alike then. Set "
+                "random_state to keep what does not depend on the radius."
+            )
+        for remark in remarks:
+            warnings.warn(remark, UserWarning, stacklevel=6)
 
     def _check_rows(
         self, X: Any, y: Any, sample_weight: Any, *, reset: bool
@@ -411,21 +469,24 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
         )
         return not is_linear and n_distinct >= _MIN_ROWS_TO_HOLD_OUT
 
-    def _scales(self, train: CanonicalRows) -> tuple[Scale, Scale]:
-        if self.standardize:
-            # A constant target is its mean: a scale of 0 keeps the net from adding to it.
-            return (
-                Scale.of(train.X, train.weight),
-                Scale.of(train.y, train.weight, of_constant=0.0),
-            )
-        return Scale.identity(train.X.shape[1]), Scale.identity(train.y.shape[1])
+    def _scales(self, train: CanonicalRows, last: LastFit | None) -> tuple[Scale, Scale]:
+        """Return the scales of features and parameters, given those to go on from."""
+        if not self.standardize:
+            return Scale.identity(train.X.shape[1]), Scale.identity(train.y.shape[1])
+        if last is not None:
+            return last.scales_for(train)
+        # A constant target is its mean: a scale of 0 keeps the net from adding to it.
+        return Scale.of(train.X, train.weight), Scale.of(train.y, train.weight, of_constant=0.0)
 
     def _robust_set(self) -> AmbiguitySet | None:
         """Return a fresh ambiguity set to train for, None where it would change nothing."""
         ambiguity_set = self._make_ambiguity_set()
         if ambiguity_set is None or ambiguity_set.is_nominal or self.nominal_weight == 1:
             return None
-        return clone(ambiguity_set)
+        ambiguity_set = clone(ambiguity_set)
+        if self.random_state is None and getattr(ambiguity_set, "memory", None) is not None:
+            ambiguity_set.set_params(memory=None)  # no other fit would find what this one keeps
+        return ambiguity_set
 
     def _cache(self) -> Any:
         """Return where to keep what does not depend on the radius."""
@@ -433,34 +494,6 @@ class DFLRegressor(DecisionRegressorMixin, BaseEstimator):
 
     def _make_ambiguity_set(self) -> AmbiguitySet | None:
         return self.ambiguity_set
-
-    def _record(self, trainings: list[Training], goes_on: bool) -> None:
-        if not goes_on:
-            self.history_, self.best_epoch_ = pd.DataFrame(), 0
-        for training in trainings:
-            history, before = pd.DataFrame(training.history), len(self.history_)
-            if before and len(history):
-                history["epoch"] += before
-                history = pd.concat([self.history_, history], ignore_index=True)
-            self.history_ = history if len(history) else self.history_
-            if training.best_epoch:
-                self.best_epoch_ = before + training.best_epoch
-        self.n_iter_ = len(self.history_)
-        training = trainings[-1]
-        if training.outcome == "interrupted":
-            warnings.warn(
-                f"Training was interrupted (Ctrl-C, or a callback that stops) in epoch "
-                f"{self.n_iter_ + 1}; the weights of epoch {self.best_epoch_} are kept.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
-        elif training.outcome == "max_iter":
-            warnings.warn(
-                f"Training stopped at max_iter={self.max_iter} epochs before the regret had "
-                "settled. Increase max_iter or tol.",
-                ConvergenceWarning,
-                stacklevel=4,
-            )
 
     # -- scikit-learn ------------------------------------------------------------------
 

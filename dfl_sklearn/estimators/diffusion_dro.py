@@ -59,7 +59,8 @@ class DiffusionDRODFLRegressor(DFLRegressor):
     memory : str, joblib.Memory or None, default=None
         Where to keep the nominal model and the pretrained predictor, which do not depend on the
         radius: each is then computed once per training set, for all radii and by all workers.
-        Not used where `random_state` is None or a part cannot be told apart by its value.
+        Not used, with a warning, where `random_state` is None or a part cannot be told apart by its
+        value. With callbacks the predictor is trained anew, so that they hear of it.
     loss : DecisionLoss, default=None
         The loss of a row. None is :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear
         in the decision, and else :class:`~dfl_sklearn.losses.RegretLoss`.
@@ -90,7 +91,7 @@ class DiffusionDRODFLRegressor(DFLRegressor):
     standardize : bool, default=True
         Whether features and targets are standardised for the net.
     warm_start : bool, default=False
-        Whether `fit` goes on from the weights of the last fit.
+        Whether `fit` goes on from the weights of the last fit, as in :class:`DFLRegressor`.
     device : str or torch.device, default="cpu"
         Where to train the predictor.
     n_jobs : int, default=None
@@ -113,8 +114,8 @@ class DiffusionDRODFLRegressor(DFLRegressor):
         (Kullback-Leibler divergence of its rows from the nominal ones, in nats; estimated for the
         policy gradient), its ``effective_sample_size``, the ``projected_share`` of the rows that
         were moved into the problem's domain, and the ``objective`` that was pushed down; where
-        rows are held out, ``valid_worst_regret`` on rows not trained on. After an interruption,
-        those of the last epoch.
+        rows are held out, ``valid_worst_regret`` on rows not trained on. Where this last
+        look is interrupted, those of the last epoch.
     ambiguity_set_ : DiffusionBall
         The ambiguity set in its last state.
     predictor_ : skorch.NeuralNet
@@ -253,7 +254,8 @@ class DiffusionDRODFLRegressor(DFLRegressor):
         check_is_fitted(self)
         if not hasattr(self, "ambiguity_set_"):
             raise AttributeError(
-                "This model was fitted without a worst case, because radius=0 or nominal_weight=1."
+                "This model was fitted without a worst case, because radius=0 or nominal_weight=1, "
+                "or because the fit was interrupted before."
             )
         ball = self.ambiguity_set_
         assert isinstance(ball, DiffusionBall)

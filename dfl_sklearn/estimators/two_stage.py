@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.all_or_nothing import all_or_nothing
 from .._utils.sklearn_private import HasMethods, _fit_context
 from ..problems.base import DecisionProblem
 from ._mixin import DecisionRegressorMixin
@@ -62,6 +63,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self.problem = problem
 
     @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
     def fit(
         self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None, **fit_params: Any
     ) -> "TwoStageRegressor":

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -37,7 +37,13 @@ def build_module(
 ) -> nn.Module:
     """Call a factory; the caller forks the global generator if the factory may use it."""
     if isinstance(predictor, NetFactory):
-        return predictor.build(n_in, n_out, torch.Generator().manual_seed(seed))
+        module = predictor.build(n_in, n_out, torch.Generator().manual_seed(seed))
+        if not type(predictor).__module__.startswith(f"{__package__}."):
+            generator = torch.Generator().manual_seed(seed)
+            check_built_afresh(
+                "predictor", module, lambda: predictor.build(n_in, n_out, generator), forks=False
+            )
+        return module
     if isinstance(predictor, nn.Module):
         raise TypeError(
             f"predictor is a finished {type(predictor).__name__}, whose weights a fit would "
@@ -50,6 +56,7 @@ def build_module(
             "predictor must return a torch.nn.Module when called with (n_in, n_out), "
             f"got {type(module).__name__}."
         )
+    check_built_afresh("predictor", module, lambda: predictor(n_in, n_out))
     if not any(True for _ in module.parameters()):
         raise ValueError(f"The predictor, a {type(module).__name__}, has no parameters to train.")
     return module
@@ -70,6 +77,34 @@ def check_monitors(callbacks: Iterable[Any], watched: str) -> None:
                 f"{type(callback).__name__} in callbacks watches {monitor!r}, which training does "
                 f'not record: give it monitor="{watched}{best}", the regret of the rows watched.'
             )
+
+
+def check_built_afresh(
+    name: str, module: nn.Module, build: Callable[[], nn.Module], *, forks: bool = True
+) -> None:
+    """Raise a ValueError where a factory returns weights that it has returned before.
+
+    It is called once more: what is the same then would be trained in place by every fit, and carry
+    what one fold has learnt into the next. The global generator is as it was afterwards, except
+    where `forks` is False, for a factory that does not use it.
+    """
+    devices = {each.device for each in module.parameters() if each.device.type == "cuda"}
+    with torch.random.fork_rng(devices=list(devices)) if forks else nullcontext():
+        other = build()
+    shared = _storages(module) & _storages(other)
+    if module is other or shared:
+        raise ValueError(
+            f"{name} returned the same {type(module).__name__} twice, or one with the same weights "
+            "in memory: each fit would go on from what the last one has learnt, in "
+            "cross-validation from other folds. Build the module inside the function, or return "
+            "copy.deepcopy of it."
+        )
+
+
+def _storages(module: nn.Module) -> set[int]:
+    """Return where the weights and buffers of a module lie in memory."""
+    tensors = [*module.parameters(), *module.buffers()]
+    return {each.untyped_storage().data_ptr() for each in tensors if each.numel()} - {0}
 
 
 def check_output_width(net: NeuralNet, X: torch.Tensor, n_out: int) -> None:

@@ -11,7 +11,7 @@ from skorch import NeuralNet
 from torch import nn
 
 BatchLoss = Callable[[torch.Tensor, Any], torch.Tensor]
-Outcome = Literal["converged", "max_iter", "interrupted"]
+Outcome = Literal["converged", "max_iter", "stopped", "interrupted"]
 
 
 class NonFiniteLossError(FloatingPointError):
@@ -90,7 +90,10 @@ class Stopping:
 
 @dataclass
 class Training:
-    """What happened: one record per epoch, the best of them, and how it ended."""
+    """What happened: one record per epoch, the best of them, and how it ended.
+
+    "stopped" is the wish of a callback, "interrupted" that of the user (Ctrl-C).
+    """
 
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
@@ -128,11 +131,14 @@ def train(
     ------
     NonFiniteLossError
         With the net back at its best weights.
+    KeyboardInterrupt
+        Where the user interrupts before there are weights to keep: in the first epoch, unless
+        there is a `start_value`.
 
     Returns
     -------
     Training
-        Complete also if training was interrupted (Ctrl-C, or a skorch callback that stops).
+        Complete also if training was interrupted, or stopped by a skorch callback.
     """
     training = Training()
     best, best_state, waited, cuts = start_value, _state(net.module_), 0, 0
@@ -176,8 +182,13 @@ def train(
                 for group in net.optimizer_.param_groups:
                     group["lr"] /= 5.0
                 waited, cuts = 0, cuts + 1
-    except KeyboardInterrupt:
-        training.outcome = "interrupted"
+    except KeyboardInterrupt as interrupt:
+        if _came_from_a_callback(interrupt):
+            training.outcome = "stopped"
+        elif math.isfinite(best):
+            training.outcome = "interrupted"
+        else:
+            raise
     net.notify("on_train_end", X=batches, y=None)
     net.module_.load_state_dict(best_state)
     return training
@@ -188,6 +199,19 @@ def forward(net: NeuralNet, X: torch.Tensor, *, chunk: int = 1 << 16) -> torch.T
     net.module_.eval()
     with torch.no_grad():
         return torch.cat([net.infer(part) for part in X.split(chunk)])
+
+
+def _came_from_a_callback(interrupt: KeyboardInterrupt) -> bool:
+    """Return whether it was raised while callbacks were notified.
+
+    skorch's callbacks stop training by raising what Ctrl-C raises; only the place tells them apart.
+    """
+    traceback = interrupt.__traceback__
+    while traceback is not None:
+        if traceback.tb_frame.f_code is NeuralNet.notify.__code__:
+            return True
+        traceback = traceback.tb_next
+    return False
 
 
 def _mean_loss(net: NeuralNet) -> float:

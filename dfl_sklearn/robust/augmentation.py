@@ -45,6 +45,8 @@ class GaussianNoise(AmbiguitySet):
     ... ).fit(X, y)
     """
 
+    _of_training = ("_rows", "_problem", "_rng", "_spread")
+
     def __init__(self, scale: float = 0.1, *, moved: str = "both") -> None:
         self.scale = scale
         self.moved = moved

@@ -1,7 +1,7 @@
 """The one protocol of ambiguity sets: which weighted rows to train on next."""
 
 from abc import ABC, abstractmethod
-from typing import NamedTuple, Protocol
+from typing import Any, ClassVar, NamedTuple, Protocol
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -46,9 +46,16 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     A set is a parameter object; `fit` clones it, calls :meth:`start` once with the training
     rows, and then :meth:`rows` whenever the predictor has moved. What it finds may reweight
     the rows, move them, add to them or generate others: training does not care.
+
+    Rows of the data are not pickled: a stored or copied set has no attribute that is
+    :class:`CanonicalRows`, nor those named in `_not_stored`. At the end of `fit` those named in
+    `_of_training` are dropped as well, so that a fitted model does not hold the held-out rows.
     """
 
     radius: float
+    _of_training: ClassVar[tuple[str, ...]] = ("_held_out",)
+    _not_stored: ClassVar[tuple[str, ...]] = ()
+    _held_out: CanonicalRows | None = None
 
     @abstractmethod
     def start(
@@ -87,6 +94,27 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     def report(self, row_loss: RowLoss) -> dict[str, float]:
         """Return numbers about the worst case last found, which end up in ``worst_case_``."""
         return {}
+
+    def finish(self) -> None:
+        """Drop what only training needs; called at the end of a fit."""
+        for name in self._of_training:
+            self.__dict__.pop(name, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        dropped = {*self._of_training, *self._not_stored}
+        return {
+            name: value
+            for name, value in super().__getstate__().items()
+            if name not in dropped and not isinstance(value, CanonicalRows)
+        }
+
+    def __getattr__(self, name: str) -> Any:
+        """Say why an attribute of the rows is missing in a stored set."""
+        message = f"{type(self).__name__!r} object has no attribute {name!r}"
+        if name in ("rows_", "moved_", *self._not_stored, *self._of_training):
+            message += ": it belongs to the training rows, which are there in `fit`, and which a "
+            message += "stored or copied set does not hold"
+        raise AttributeError(message)
 
     @property
     def refresh_every(self) -> int:

@@ -137,11 +137,16 @@ class DiffusionBall(AmbiguitySet):
         drawn = table[rng.choice(len(table), size=n, p=weight)]
         return CanonicalRows(*self._projected(drawn)[:2], np.ones(n))
 
+    def finish(self) -> None:
+        """Drop what only training needs, in the search as well."""
+        super().finish()
+        self._recent = Recent()  # which remembers rows
+        self.search_.finish()
+
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is remembered to save time in a fit."""
-        state = dict(super().__getstate__())
-        state.pop("_recent", None)
-        return state
+        """Leave out what is remembered to save time."""
+        state = super().__getstate__()
+        return state | {"_recent": Recent()} if "_recent" in state else state
 
     def _table_loss(self, row_loss: RowLoss) -> TableLoss:
         return lambda table: row_loss(self._split(table, np.ones(len(table)))[0])

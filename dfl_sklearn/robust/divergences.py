@@ -20,6 +20,8 @@ class ReweightedRows(AmbiguitySet):
     they would be biased.
     """
 
+    _not_stored = ("weight_",)  # of rows that are not stored either
+
     def start(
         self,
         rows: CanonicalRows,
@@ -100,7 +102,8 @@ class KLBall(ReweightedRows):
     Attributes
     ----------
     rows_ : CanonicalRows
-        The training rows, equal ones merged and sorted.
+        The training rows, equal ones merged and sorted; as `weight_`, not in a pickled or copied
+        model.
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
 
@@ -140,7 +143,8 @@ class ChiSquareBall(ReweightedRows):
     Attributes
     ----------
     rows_ : CanonicalRows
-        The training rows, equal ones merged and sorted.
+        The training rows, equal ones merged and sorted; as `weight_`, not in a pickled or copied
+        model.
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
 
@@ -178,7 +182,8 @@ class CVaR(ReweightedRows):
     Attributes
     ----------
     rows_ : CanonicalRows
-        The training rows, equal ones merged and sorted.
+        The training rows, equal ones merged and sorted; as `weight_`, not in a pickled or copied
+        model.
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
 

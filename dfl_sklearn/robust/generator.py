@@ -16,6 +16,7 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
+from .._utils.all_or_nothing import all_or_nothing
 from .._utils.canonical import CanonicalRows, canonical_rows
 from .._utils.checks import whole_number
 from .._utils.holdout import hold_out
@@ -23,7 +24,14 @@ from .._utils.params import NestedParamsMixin
 from .._utils.rows import check_total, refuse_dates
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
-from ..nets.construct import forked_generator, n_threads, on_cpu, pinned_threads, resolve_device
+from ..nets.construct import (
+    check_built_afresh,
+    forked_generator,
+    n_threads,
+    on_cpu,
+    pinned_threads,
+    resolve_device,
+)
 from ..nets.denoisers import ConvDenoiser, MLPDenoiser
 from ..nets.trainer import BatchCriterion, PredictorNet, Stopping, Training, train
 from ._columns import ColumnCoordinates
@@ -189,6 +197,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
+    @all_or_nothing
     def fit(
         self, Z: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
     ) -> "DiffusionGenerator":
@@ -239,7 +248,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
                 f"Training of the diffusion model was interrupted in epoch "
                 f"{len(training.history) + 1}; its best weights so far are kept.",
                 ConvergenceWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         return self
 
@@ -339,6 +348,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
             module = recipe.build(d, torch.Generator().manual_seed(seed))
         else:
             module = recipe(d)
+            check_built_afresh("denoiser", module, lambda: recipe(d))
         return module.to(torch.float64)
 
     def _train(

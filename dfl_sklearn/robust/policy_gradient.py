@@ -85,6 +85,8 @@ class PolicyGradientSearch(WorstCaseSearch):
     no noise and so no density, stays nominal.
     """
 
+    _of_training = ("_held_out", "_real", "_real_weight")
+
     def __init__(
         self,
         divergence: str = "kl",
@@ -142,13 +144,14 @@ class PolicyGradientSearch(WorstCaseSearch):
         self.denoiser_ = deepcopy(generator.denoiser_)
         self._present = ReverseChain(VelocityNet(self.denoiser_), schedule)
         self._real = torch.as_tensor(generator._coordinates.forward(real.table))
+        self._width = self._real.shape[1]
         self._real_weight = torch.as_tensor(real.weight)
         self._optimizer = torch.optim.Adam(self.denoiser_.parameters(), lr=self.learning_rate)
         self._noise_seed = torch.Generator().manual_seed(named_seed(seed, "policy gradient"))
         self.dual_ = self._first_dual = 0.0
         self._is_warm = False
         self.effective_sample_size_ = float(self.n_trajectories)
-        self._held_out: np.ndarray | None = None
+        self._held_out = None
         self._nominal_rows: torch.Tensor | None = None
 
     def search(self, table_loss: TableLoss, radius: float) -> SearchResult:
@@ -160,7 +163,7 @@ class PolicyGradientSearch(WorstCaseSearch):
             n_rounds, self._is_warm = self.n_warm_up, True
         else:
             n_rounds = self.n_rounds
-        if self._real.shape[1] == 0:
+        if self._width == 0:
             n_rounds = 0  # all columns are constant: there is nothing to move
         for _ in range(n_rounds):
             start, tail = self._trajectories(self.n_trajectories)
@@ -193,7 +196,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         A rough figure: a small divergence may come out slightly below 0, and a large one in
         many columns a quarter too small.
         """
-        if self._real.shape[1] == 0:
+        if self._width == 0:
             return 0.0
         generator = torch.Generator().manual_seed(2)
         worst, _ = self._trajectories(_N_COMPARED, generator)
@@ -209,9 +212,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         if self._nominal_rows is None:
             generator = torch.Generator().manual_seed(1)
             with torch.no_grad():
-                self._nominal_rows = self._nominal.sample(
-                    _N_COMPARED, self._real.shape[1], generator
-                )
+                self._nominal_rows = self._nominal.sample(_N_COMPARED, self._width, generator)
         return self._nominal_rows
 
     # -- the chain ---------------------------------------------------------------------
@@ -227,7 +228,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         chain = self._nominal
         steps: list[tuple[torch.Tensor, ...]] = []
         with torch.no_grad():
-            z = chain.draw(n, self._real.shape[1], generator)
+            z = chain.draw(n, self._width, generator)
             for k in range(len(chain) - 1, -1, -1):
                 if k == 0 or k > self._tail_length:
                     z = chain.step(z, k, generator)
@@ -275,7 +276,7 @@ class PolicyGradientSearch(WorstCaseSearch):
             if self.divergence == "score_matching":
                 gaps = [self._score_matching_gap(generator) for _ in range(8)]
                 return float(torch.stack(gaps).mean())
-            if self._real.shape[1] == 0:
+            if self._width == 0:
                 return 0.0
             _, tail = self._trajectories(self.n_trajectories, generator)
             step, before = tail.step.reshape(-1), tail.before.reshape(-1, tail.before.shape[-1])
@@ -285,6 +286,11 @@ class PolicyGradientSearch(WorstCaseSearch):
 
     def _score_matching_gap(self, generator: torch.Generator) -> torch.Tensor:
         """Return J(theta) - J(theta_0) on real rows at times of the tail, by common noise."""
+        if not hasattr(self, "_real"):
+            raise RuntimeError(
+                "Score matching compares on the training rows, which are dropped at the end of a "
+                "fit. Fit again to search on."
+            )
         chain, n = self._nominal, min(512, 4 * len(self._real))
         rows = torch.multinomial(self._real_weight, n, replacement=True, generator=generator)
         z = self._real[rows]

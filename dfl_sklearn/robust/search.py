@@ -2,7 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from joblib import Memory
@@ -42,6 +42,8 @@ class WorstCaseSearch(BaseEstimator, ABC):
 
     refresh_every: int = 1
     effective_sample_size_: float
+    _of_training: ClassVar[tuple[str, ...]] = ("_held_out",)
+    _held_out: Any = None
 
     @abstractmethod
     def start(
@@ -76,6 +78,15 @@ class WorstCaseSearch(BaseEstimator, ABC):
         Exact or estimated; unlike the divergence that a search is held to, it is that of the
         law of one row whatever the search, so that searches can be compared.
         """
+
+    def finish(self) -> None:
+        """Drop what only training needs; called at the end of a fit."""
+        for name in self._of_training:
+            self.__dict__.pop(name, None)
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        return {name: value for name, value in state.items() if name not in self._of_training}
 
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:

@@ -37,7 +37,8 @@ class TiltedSearch(WorstCaseSearch):
     Attributes
     ----------
     pool_ : ndarray of shape (m, p)
-        The generated rows, and the training rows where `real_share` is above 0.
+        The generated rows, and the training rows where `real_share` is above 0; a pickled model
+        holds them.
     weight_ : ndarray of shape (m,)
         Weights of the worst distribution last found.
     effective_sample_size_ : float
@@ -66,6 +67,7 @@ class TiltedSearch(WorstCaseSearch):
                 memory,
                 (*known, n, pool_seed),
                 lambda: generator.sample(n, random_state=pool_seed),
+                warns=False,  # the fit of the generator has
             )
 
         self._nominal = self._mixture(generated, self.n_pool, named_seed(seed, "pool"), real)

@@ -38,7 +38,8 @@ class WassersteinBall(AmbiguitySet):
     Attributes
     ----------
     rows_ : CanonicalRows
-        The training rows, equal ones merged and sorted.
+        The training rows, equal ones merged and sorted; as `moved_`, not in a pickled or copied
+        model.
     moved_ : CanonicalRows
         Where they have been moved for the final predictor.
     projected_share_ : float
@@ -75,6 +76,8 @@ class WassersteinBall(AmbiguitySet):
     >>> round(float(np.sqrt((distance**2).mean())), 3)
     0.2
     """
+
+    _of_training = ("_held_out", "_problem", "_unit")
 
     def __init__(
         self, radius: float = 0.1, *, norm: str = "l2", moved: str = "both", n_steps: int = 3

@@ -19,6 +19,7 @@ from torch import nn
 from dfl_sklearn import DFLRegressor
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.problems import NewsvendorProblem
+from dfl_sklearn.robust import KLBall
 
 
 @pytest.fixture(scope="module")
@@ -76,5 +77,40 @@ class Count(Callback):
 def test_callbacks_join_those_of_a_skorch_net(data):
     net = NeuralNetRegressor(nn.Linear(5, 1), lr=0.01)
     count = Count()
+    regressor([count], predictor=net).fit(*data)
+    assert count.epochs == 4
+
+
+@pytest.mark.parametrize("predictor", [None, "skorch"])
+def test_a_callback_that_stops_the_first_stage_does_not_remove_the_second(data, predictor):
+    if predictor is not None:
+        predictor = NeuralNetRegressor(nn.Linear(5, 1), lr=0.01)
+    stop = EarlyStopping(monitor="train_loss", patience=2, threshold=1e9)
+    model = regressor([stop], ambiguity_set=KLBall(0.1), predictor=predictor)
+    with pytest.warns(ConvergenceWarning, match=r"stops in epoch 4\. .*stops in epoch 7; the weig"):
+        model.fit(*data)
+    assert model.n_iter_ == 6
+    assert model.history_["worst_regret"].isna().tolist() == [True] * 3 + [False] * 3
+    assert model.worst_case_.worst_regret > 0
+    assert model.ambiguity_set_.weight_.sum() == pytest.approx(1.0)
+
+
+class StopsAtOnce(Callback):
+    def on_batch_begin(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+def test_a_callback_that_stops_at_once_leaves_a_usable_model(data):
+    model = regressor([StopsAtOnce()], ambiguity_set=KLBall(0.1))
+    with pytest.warns(ConvergenceWarning, match="a callback that stops in epoch 1"):
+        model.fit(*data)
+    assert np.isfinite(model.predict(data[0])).all()
+    assert model.worst_case_.worst_regret > 0
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_callbacks_join_a_skorch_net_whose_own_are_disabled(data):
+    count = Count()
+    net = NeuralNetRegressor(nn.Linear(5, 1), lr=0.01, callbacks="disable")
     regressor([count], predictor=net).fit(*data)
     assert count.epochs == 4

@@ -9,6 +9,7 @@ import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.compose import TransformedTargetRegressor, make_column_transformer
+from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning, NotFittedError
 from sklearn.feature_extraction import DictVectorizer
@@ -26,6 +27,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skorch.callbacks import Callback
 
 from dfl_sklearn import DFFRegressor
+from dfl_sklearn._utils.holdout import hold_out
 from dfl_sklearn.datasets import (
     make_newsvendor,
     make_portfolio,
@@ -112,9 +114,10 @@ def test_the_absolute_trust_region_is_a_share_of_the_errors(task, epsilon):
     X, y = make(150, 0)
     model = DFFRegressor(
         LinearRegression(), problem, epsilon=epsilon, trust_region="absolute", **QUICK
-    ).fit(X, y)
+    )
+    X_test, y_test = make(400, 1)
+    model.fit(X, y, X_val=X_test[:50], y_val=y_test[:50])
     model.fell_back_ = False
-    X_test, _ = make(400, 1)
     moved = np.abs(model.correction(X_test))
     assert (moved <= model.trust_radius(X_test) + 1e-12).all()
     assert_allclose(columns(model.trust_radius(X_test))[7], epsilon * model.residual_scale_)
@@ -564,3 +567,27 @@ class Lone(LinearRegression):
 
     def fit(self, X, y):
         return super().fit(X, y)
+
+
+def test_the_residual_scale_does_not_see_the_held_out_rows():
+    """Errors of a constant backbone are the parameters themselves."""
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(100, 2)), rng.normal(size=100)
+    backbone = FrozenEstimator(DummyRegressor(strategy="constant", constant=0.0).fit(X, y))
+    model = DFFRegressor(
+        backbone, trust_region="absolute", hidden_layer_sizes=(4,), max_iter=2, random_state=0
+    )
+    before = model.fit(X[:80], y[:80], X_val=X[80:], y_val=y[80:]).residual_scale_
+    assert_allclose(before, y[:80].std())
+    held_out = {}
+
+    def split(rows, fraction, rng):
+        held_out["train"], held_out["valid"] = hold_out(rows, fraction, rng)
+        return held_out["train"], held_out["valid"]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("dfl_sklearn.estimators.dff.hold_out", split)
+        model.fit(X, y)
+    assert len(held_out["valid"].y) == 20
+    assert_allclose(model.residual_scale_, held_out["train"].y.std(axis=0))
+    assert abs(model.residual_scale_[0] - y.std()) > 1e-6

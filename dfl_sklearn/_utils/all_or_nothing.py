@@ -1,0 +1,32 @@
+"""Fits that end with a new model, or leave the old one as it was."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+Result = TypeVar("Result")
+
+
+def all_or_nothing(
+    fit: Callable[Concatenate[Any, P], Result],
+) -> Callable[Concatenate[Any, P], Result]:
+    """Decorate a `fit` so that the estimator is as it was before whenever `fit` raises.
+
+    The checks of scikit-learn set attributes (``n_features_in_``, the names of the features) long
+    before a model is there. Where a fit fails later on, or is interrupted, they must not stand
+    beside the last model, nor make an unfitted estimator look fitted.
+
+    `fit` must not change the objects that the last fit has left, only replace them.
+    """
+
+    @wraps(fit)
+    def fit_or_restore(self: Any, *args: P.args, **kwargs: P.kwargs) -> Result:
+        before = dict(vars(self))
+        try:
+            return fit(self, *args, **kwargs)
+        except BaseException:  # Ctrl-C as well
+            self.__dict__ = before  # in one step, which a second Ctrl-C cannot cut in two
+            raise
+
+    return fit_or_restore

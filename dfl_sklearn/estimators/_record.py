@@ -1,0 +1,61 @@
+"""What a fit says of its training: the history, and a warning where it ended early."""
+
+import pandas as pd
+
+from ..nets.trainer import Training
+
+
+def continued(
+    history: pd.DataFrame, best_epoch: int, trainings: list[Training]
+) -> tuple[pd.DataFrame, int]:
+    """Return a history with the epochs of further trainings, and the epoch that was kept."""
+    for training in trainings:
+        epochs, before = pd.DataFrame(training.history), len(history)
+        if before and len(epochs):
+            epochs["epoch"] += before
+            epochs = pd.concat([history, epochs], ignore_index=True)
+        history = epochs if len(epochs) else history
+        if training.best_epoch:
+            best_epoch = before + training.best_epoch
+    return history, best_epoch
+
+
+def early_end(
+    trainings: list[Training],
+    n_epochs: int,
+    best_epoch: int,
+    *,
+    max_iter: int | None,
+    lacks_worst: bool,
+) -> str | None:
+    """Return what to tell the user where training ended before it had settled.
+
+    Parameters
+    ----------
+    trainings : list of Training
+        The stages of a fit.
+    n_epochs, best_epoch : int
+        Epochs in the history, those of fits before included, and the one that was kept.
+    max_iter : int or None
+        None where so many epochs were all that was asked for.
+    lacks_worst : bool
+        Whether there was to be training for the worst case, and was not.
+    """
+    n_epochs -= sum(len(each.history) for each in trainings)
+    messages = []
+    for training in trainings:
+        n_epochs += len(training.history)
+        if training.outcome in ("interrupted", "stopped"):
+            by = "(Ctrl-C)" if training.outcome == "interrupted" else "by a callback that stops"
+            messages.append(f"Training was interrupted {by} in epoch {n_epochs + 1}")
+    if messages:
+        messages[-1] += f"; the weights of epoch {best_epoch} are kept."
+        if lacks_worst:
+            messages[-1] += " They are not trained for the worst case."
+        return ". ".join(messages)
+    if trainings[-1].outcome == "max_iter" and max_iter is not None:
+        return (
+            f"Training stopped at max_iter={max_iter} epochs before the regret had settled. "
+            "Increase max_iter or tol."
+        )
+    return None

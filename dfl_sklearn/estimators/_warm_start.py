@@ -1,0 +1,148 @@
+"""Going on from the last fit: its weights, in the units of the new rows."""
+
+from copy import deepcopy
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from torch import nn
+
+from .._utils.canonical import CanonicalRows
+from ..nets.modules import MLP
+from ._scaling import FAR, Scale
+
+if TYPE_CHECKING:
+    from ._net_fit import NetFit
+
+
+class LastFit(NamedTuple):
+    """A trained net, and the scales of features and parameters that it was trained with.
+
+    `may_jump` tells whether the new rows are enough to find that the last fit is of no use.
+    """
+
+    module: nn.Module
+    x_scale: Scale
+    y_scale: Scale
+    may_jump: bool = True
+
+    def scales_for(self, rows: CanonicalRows) -> tuple[Scale, Scale]:
+        """Return the scales of features and parameters to go on with."""
+        if not self.may_jump:
+            return self.x_scale.stretched(rows.X), self.y_scale.stretched(rows.y)
+        return (
+            self.x_scale.renewed(rows.X, rows.weight),
+            self.y_scale.renewed(rows.y, rows.weight),
+        )
+
+
+def take_up(fit: "NetFit", net: NeuralNet, last: LastFit) -> float:
+    """Give `net` the weights to go on from, and return their regret on the watched rows.
+
+    The scales of `fit` are those of the new rows. Where the first and last layer can be
+    re-expressed in them, predictions in the problem's units stay as they are. They may be far away
+    from everything that the new rows hold (another unit, a first batch without sales): then the
+    weights are kept instead, and the predictions move with the level of the rows. So do those of
+    any other module.
+
+    Rows whose parameters did not vary have taught nothing: weight decay alone has acted on the
+    weights. Training then starts from those that `net` was built with.
+    """
+    if not last.y_scale.scale.any():
+        return np.inf
+    as_they_are = last.module.state_dict()
+    if all(
+        np.array_equal(old, new)
+        for scales in zip((last.x_scale, last.y_scale), fit.scales, strict=True)
+        for old, new in zip(*scales, strict=True)
+    ):
+        return _loaded(fit, net, as_they_are)
+    moved = re_expressed(last, *fit.scales)
+    if moved is None:
+        fit.remarks.append(
+            f"Training goes on from the last weights of {type(last.module).__name__}, standardised "
+            "afresh: its predictions move with the mean and the spread of the new rows. Only "
+            "linear nets and perceptrons keep their predictions; standardize=False keeps those of "
+            "any net."
+        )
+        return _loaded(fit, net, as_they_are)
+    regret = _loaded(fit, net, moved)
+    distance = _distance(fit, net) if last.may_jump else 0.0
+    if distance <= FAR:
+        return regret
+    afresh = _loaded(fit, net, as_they_are)
+    if afresh < regret:
+        fit.remarks.append(
+            f"The predictions of the last fit are {distance:.3g} standard deviations away from the "
+            "new rows, as where their level or unit has changed. Training goes on from the last "
+            "weights, standardised afresh, and predictions jump."
+        )
+        return afresh
+    return _loaded(fit, net, moved)
+
+
+def _distance(fit: "NetFit", net: NeuralNet) -> float:
+    """Return the root mean square of prediction errors, in the scale of the worst column."""
+    scale = fit.scales[1].scale
+    with np.errstate(over="ignore", invalid="ignore"):
+        errors = (fit.predicted(net, fit.rows) - fit.train.y) / np.where(scale > 0, scale, np.inf)
+        square = np.average(errors**2, axis=0, weights=fit.train.weight)
+    worst = float(np.sqrt(square.max()))
+    return worst if np.isfinite(worst) else np.inf
+
+
+def re_expressed(last: LastFit, x_scale: Scale, y_scale: Scale) -> dict[str, torch.Tensor] | None:
+    """Return the weights that predict with new scales what the last ones do with theirs.
+
+    None for a module that is neither linear nor one of the package's perceptrons. A column of the
+    parameters whose new scale is 0 has its mean predicted whatever the weights are. One that had
+    not varied before has taught nothing, and starts at its new mean: at the old one, 0 say, a
+    decision may have no slope to leave it by.
+    """
+    module = deepcopy(last.module).to("cpu")  # other devices may lack float64
+    layers: list[Any] = (
+        list(module.children()) if type(module) is MLP else [module] * (type(module) is nn.Linear)
+    )
+    own = {"weight", "bias"}
+    if not layers or any({n for n, _ in layers[i].named_parameters()} != own for i in (0, -1)):
+        return None
+    _follow_by(layers[0], x_scale.scale / last.x_scale.scale, _shift(last.x_scale, x_scale))
+    varies = y_scale.scale > 0
+    unit = np.where(varies, y_scale.scale, 1.0)
+    gain = np.where(varies, last.y_scale.scale / unit, 1.0)
+    known = varies & (last.y_scale.scale > 0)
+    offset = np.where(known, (last.y_scale.mean - y_scale.mean) / unit, 0.0)
+    with torch.no_grad():
+        weight, bias = _in_float64(layers[-1])
+        layers[-1].weight.copy_(weight * weight.new_tensor(gain)[:, None])
+        layers[-1].bias.copy_(bias * bias.new_tensor(gain) + bias.new_tensor(offset))
+    return module.state_dict()
+
+
+def _shift(old: Scale, new: Scale) -> np.ndarray:
+    return (new.mean - old.mean) / old.scale
+
+
+def _follow_by(layer: nn.Linear, ratio: np.ndarray, shift: np.ndarray) -> None:
+    """Change a layer of inputs ``ratio * x + shift`` to one of inputs x."""
+    with torch.no_grad():
+        weight, bias = _in_float64(layer)
+        layer.bias.copy_(bias + weight @ weight.new_tensor(shift))
+        layer.weight.copy_(weight * weight.new_tensor(ratio))
+
+
+def _in_float64(layer: nn.Linear) -> tuple[torch.Tensor, torch.Tensor]:
+    return layer.weight.to(torch.float64), layer.bias.to(torch.float64)
+
+
+def _loaded(fit: "NetFit", net: NeuralNet, state: dict[str, torch.Tensor]) -> float:
+    try:
+        net.module_.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(
+            "warm_start goes on from the weights of the last fit, but the net has another shape "
+            f"now: {error}"
+        ) from error
+    regret = fit.regret(net, fit.watched)
+    return regret if np.isfinite(regret) else np.inf
