@@ -18,7 +18,7 @@ from .._utils.canonical import CanonicalRows
 from .._utils.once import compute_once
 from .._utils.recent import Recent
 from .._utils.rounding import is_rounding
-from .._utils.seeds import named_seed, root_seed
+from .._utils.seeds import named_rng, named_seed, root_seed
 from ..losses import Optimum, RegretLoss, default_loss
 from ..losses.base import DecisionLoss, RowLoss
 from ..nets.construct import (
@@ -409,7 +409,10 @@ class NetFit:
         if not Scale.of(train.y, train.weight, of_constant=0.0).scale.any():
             return 1.0  # parameters that differ by rounding errors at most
         best, weight = self.rows.best_cost.cpu().numpy(), train.weight
-        constant = self.problem.solve(train.y[None], scenario_weight=weight)
+        few, most = np.arange(len(train.y)), self.problem.most_scenarios
+        if most is not None and most < len(few):
+            few = named_rng(self.seed, "scenarios of the unit").choice(few, most, replace=False)
+        constant = self.problem.solve(train.y[None, few], scenario_weight=weight[few])
         paid = self.problem.cost(constant, train.y)
         regret = float(np.average(paid - best, weights=weight))
         if regret > 0 and not is_rounding(regret, paid, best, weight=weight):

@@ -66,12 +66,16 @@ class DecisionProblem(BaseEstimator, ABC):
         Whether negative observed parameters are an error.
     takes_context : bool
         Whether the problem uses `context`, known data of each row such as a capacity.
+    most_scenarios : int or None
+        Of how many scenarios training asks for the best constant decision, which gives its loss a
+        unit; of more rows some are drawn. None is all of them.
     """
 
     exact = True
     exact_scenarios = False
     nonnegative: bool = False
     takes_context = False
+    most_scenarios: int | None = None
 
     # -- hooks -------------------------------------------------------------------------
 

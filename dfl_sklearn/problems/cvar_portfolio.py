@@ -14,6 +14,7 @@ from .base import DecisionProblem
 if TYPE_CHECKING:
     from torch import nn
 
+_MOST_PAIRS = 5_000  # of scenarios and residuals, for the unit of the loss
 _ROUNDING = 1e-9  # of a sum of scenario weights, and of deviations that are none
 
 
@@ -105,6 +106,12 @@ class CVaRPortfolioProblem(DecisionProblem):
 
     def _n_decisions(self, n_parameters: int) -> int:
         return n_parameters + 1
+
+    @property
+    def most_scenarios(self) -> int:  # type: ignore[override]
+        """Few where there are many residuals: a program has one row for each pair."""
+        n_residuals = 1 if self.residuals is None else len(np.asarray(self.residuals))
+        return max(20, _MOST_PAIRS // n_residuals)
 
     # -- the hooks ---------------------------------------------------------------------
 

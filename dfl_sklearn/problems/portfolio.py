@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 
 from .._utils.checks import finite_number, smoothing_number
 from .._utils.rows import as_float
+from ..solvers.simplex_qp import improved_shares, slope_gap
 from ._critical_regions import CriticalRegions
 from ._shares import are_shares, check_shares
 from .base import DecisionProblem
@@ -14,6 +15,7 @@ from .base import DecisionProblem
 if TYPE_CHECKING:
     from torch import nn
 
+_GAP = 1e-9  # by which shares may be too dear, as a share of the terms of their cost
 _MOST_ENUMERATED = 8  # assets; there are 2^n - 1 sets of them that may be held
 
 
@@ -41,9 +43,9 @@ class PortfolioProblem(DecisionProblem):
     -----
     The best portfolio is piecewise affine in the returns, one piece for each set of assets
     held. Of up to 8 assets all pieces are computed once, and a row is looked up among them: exact,
-    and without iterations. Of more, an interior point method solves all rows together; shares are
-    then off by about 1e-8 where the returns differ by no more than the risk charge, and by more
-    where the charge is much smaller or nearly singular.
+    and without iterations. Of more, an interior point method solves all rows together, and an
+    active-set method those that it leaves too dear by more than 1e-9 of the terms of their cost;
+    shares are then off by about 1e-8.
 
     Examples
     --------
@@ -108,7 +110,11 @@ class PortfolioProblem(DecisionProblem):
         import torch
 
         shares = self._layer(quadratic)(torch.tensor(y)).numpy()
-        return shares / shares.sum(axis=1, keepdims=True)
+        shares = shares / shares.sum(axis=1, keepdims=True)
+        # The layer's tolerance is a share of the largest return, which may not matter.
+        for i in np.flatnonzero(slope_gap(quadratic, y, shares) > _GAP):
+            shares[i] = improved_shares(quadratic, y[i], shares[i])
+        return shares
 
     @staticmethod
     def _layer(quadratic: np.ndarray) -> "nn.Module":

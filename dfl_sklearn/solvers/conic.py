@@ -4,6 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse.linalg import splu
 
 from .._utils.optional import import_optional
 from .scaling import middle, power_of_two
@@ -11,6 +12,8 @@ from .scaling import middle, power_of_two
 _FEASIBLE = 1e-8  # by how much a row may be missed, as a share of its terms
 _GAP = 1e-7  # between a cost and its lower bound, as a share of the absolute terms of the cost
 _ROUNDING = 1e-10
+_TRACE = 1e-8  # on the diagonal of the optimality conditions
+_REFINEMENTS = 20
 _TOLERANCES = (1e-12, 1e-10, 1e-9)  # of Clarabel, in turns
 _PASSES = 6
 _INFEASIBLE = ("PrimalInfeasible", "AlmostPrimalInfeasible")
@@ -86,11 +89,61 @@ def solve_cone(program: ConicProgram) -> tuple[ConicSolution | None, str]:
         said = str(found.status)
         if said in _INFEASIBLE + _NO_END:
             break
-        x = np.asarray(found.x) * columns * size
-        slack, dual = np.asarray(found.s) / rows * size, np.asarray(found.z) * rows * unit
-        if _is_proven(program, x, slack, dual, size / rows, size * unit * len(x)):
-            return ConicSolution("Solved", x, dual, _cost(program, x)), said
+        point = np.asarray(found.x), np.asarray(found.s), np.asarray(found.z)
+        for x, s, z in (_polished(P, c, A, b, program, *point), point):
+            x, slack, dual = x * columns * size, s / rows * size, z * rows * unit
+            if _is_proven(program, x, slack, dual, size / rows, size * unit * len(x)):
+                return ConicSolution("Solved", x, dual, _cost(program, x)), said
     return None, said
+
+
+def _polished(
+    P: sparse.csc_array,
+    c: np.ndarray,
+    A: sparse.csc_array,
+    b: np.ndarray,
+    program: ConicProgram,
+    x: np.ndarray,
+    s: np.ndarray,
+    z: np.ndarray,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the point at which the constraints that seem to hold with equality do so exactly.
+
+    An interior point misses constraints, and so may cost less than any feasible one. Its
+    multipliers tell which rows hold with equality; with those as equations the optimality
+    conditions are linear. They are solved with a trace on the diagonal, which refinements take
+    away (Stellato et al., "OSQP", 2020, section 5.2). Curved cones are left as they are.
+    """
+    if not program.is_polyhedral:
+        return x, s, z
+    tight = np.flatnonzero((np.arange(len(b)) < program.n_zero) | (z > s))
+    n, m = len(c), len(tight)
+    upper = sparse.csc_array(P)
+    full = upper + upper.T - sparse.diags_array(upper.diagonal())
+    rows = sparse.csr_array(A)[tight]
+    system = sparse.csc_array(sparse.block_array([[full, rows.T], [rows, None]]))
+    trace = sparse.diags_array(np.concatenate([np.full(n, _TRACE), np.full(m, -_TRACE)]))
+    try:
+        solve = splu(sparse.csc_array(system + trace)).solve
+    except RuntimeError:  # singular all the same
+        return x, s, z
+    right, found = np.concatenate([-c, b[tight]]), np.concatenate([x, z[tight]])
+    for _ in range(_REFINEMENTS):
+        found = found + solve(right - system @ found)
+    multipliers = np.zeros(len(b))
+    multipliers[tight] = found[n:]
+    slack = b - A @ found[:n]
+    slack[tight] = 0.0
+    is_equation = np.arange(len(b)) < program.n_zero
+    noise = _ROUNDING * (1.0 + np.abs(found).max())
+    inside = (slack >= -noise).all() and (multipliers[~is_equation] >= -noise).all()
+    if not inside or not np.isfinite(found).all():
+        return x, s, z
+    return (
+        found[:n],
+        np.maximum(slack, 0.0),
+        np.where(is_equation, multipliers, np.maximum(multipliers, 0.0)),
+    )
 
 
 def is_infeasible(status: str) -> bool:

@@ -280,7 +280,7 @@ PROBLEMS = [
     linear_case("top_k", lambda: TopKProblem(1), 4, {"k": 2}, (1.0,)),
     ProblemCase(
         "convex_program",
-        lambda: ConvexProgram(batteries, solver="CLARABEL"),
+        lambda: ConvexProgram(batteries),
         normal(2.0, 3),
         lambda rng, n: 0.5 + 0.5 * rng.dirichlet(np.ones(3), n),
         other={"solver": "SCS"},

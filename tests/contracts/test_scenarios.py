@@ -118,7 +118,7 @@ def test_bad_weights(case):
     for bad, message in [
         (weight[:, :-1], "scenario_weight must have shape"),
         (-weight, "scenario_weight must be non-negative"),
-        (0.0 * weight, "with a positive sum"),
+        (0.0 * weight, "with a positive"),
         (np.where(weight == weight.max(), np.nan, weight), "scenario_weight is not finite"),
     ]:
         with pytest.raises(ValueError, match=message):

@@ -56,7 +56,7 @@ def sometimes_unbounded():
 
 
 def test_it_is_the_portfolio_problem():
-    ours = ConvexProgram(portfolio, solver="CLARABEL")
+    ours = ConvexProgram(portfolio)
     theirs = PortfolioProblem(COVARIANCE, 2.0)
     rng = np.random.default_rng(0)
     y = rng.normal(size=(10, 3))
@@ -154,7 +154,7 @@ def weighted():
 
 
 def test_attributes_of_the_variable_count_as_constraints():
-    problem = ConvexProgram(non_negative, solver="CLARABEL")
+    problem = ConvexProgram(non_negative)
     assert problem.is_feasible([[0.0, 0.0, 2.0], [-1.0, 1.0, 2.0]]).tolist() == [True, False]
     y = torch.tensor([[1.0, 2.0, 9.0]], dtype=torch.float64, requires_grad=True)
     cost = problem.cost(problem.decision_layer()(y), y.detach())
@@ -164,7 +164,7 @@ def test_attributes_of_the_variable_count_as_constraints():
 
 @pytest.mark.parametrize("builder", [two_stages, earn, portfolio])
 def test_slopes_of_the_cost_in_the_decision(builder):
-    problem = ConvexProgram(builder, solver="CLARABEL")
+    problem = ConvexProgram(builder)
     rng = np.random.default_rng(0)
     n = 3 if builder is portfolio else 2
     y = torch.as_tensor(rng.uniform(0.5, 2, (4, n)))
@@ -178,7 +178,7 @@ def test_slopes_of_the_cost_in_the_decision(builder):
 
 
 def test_slopes_at_the_edge_of_what_is_allowed():
-    problem = ConvexProgram(two_stages, solver="CLARABEL")
+    problem = ConvexProgram(two_stages)
     z = torch.zeros((1, 2), dtype=torch.float64, requires_grad=True)
     y = torch.tensor([[1.0, 3.0]], dtype=torch.float64)
     (slope,) = torch.autograd.grad(problem.cost(z, y).sum(), z)
@@ -189,7 +189,7 @@ def test_slopes_at_the_edge_of_what_is_allowed():
 
 
 def test_a_parameter_that_is_one_number():
-    problem = ConvexProgram(one_number, solver="CLARABEL")
+    problem = ConvexProgram(one_number)
     assert_allclose(problem.solve([[-1.0], [4.0]]), [[0.5], [-2.0]], atol=1e-6)
     y = torch.tensor([[-1.0]], dtype=torch.float64, requires_grad=True)
     z = problem.decision_layer()(y)
@@ -258,10 +258,13 @@ def test_what_cannot_be_differentiated():
 
 
 def test_missing_packages_are_named(monkeypatch):
-    monkeypatch.delitem(sys.modules, "cvxpylayers.torch", raising=False)
-    monkeypatch.setitem(sys.modules, "cvxpylayers", None)
-    with pytest.raises(ImportError, match=r'pip install "dfl-sklearn\[cvxpy\]"'):
-        ConvexProgram(portfolio).decision_layer()
+    def absent(name):
+        raise ModuleNotFoundError(f"No module named {name!r}", name=name.partition(".")[0])
+
+    with monkeypatch.context() as patched:
+        patched.setattr("dfl_sklearn._utils.optional.importlib.import_module", absent)
+        with pytest.raises(ImportError, match=r'pip install "dfl-sklearn\[cvxpy\]"'):
+            ConvexProgram(portfolio).decision_layer()
     monkeypatch.setitem(sys.modules, "cvxpy", None)
     with pytest.raises(ImportError, match=r"ConvexProgram needs the package 'cvxpy'"):
         ConvexProgram(lambda: None).solve([[1.0]])

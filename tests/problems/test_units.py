@@ -14,9 +14,12 @@ from sklearn.exceptions import ConvergenceWarning
 from dfl_sklearn.metrics import regret
 from dfl_sklearn.problems import (
     ConvexProgram,
+    CVaRPortfolioProblem,
     KnapsackProblem,
     LinearProgram,
     MatchingProblem,
+    NewsvendorProblem,
+    PortfolioProblem,
     ShortestPathProblem,
     TopKProblem,
 )
@@ -147,6 +150,35 @@ def test_no_regret_below_zero_from_numbers_in_float32():
     paid = problem.cost(problem.solve(y_hat), y)
     assert (paid - problem.optimal_cost(y) >= -1e-12 * np.abs(paid)).all()
     assert regret(y, y, problem=problem) == 0.0
+
+
+@pytest.mark.parametrize("n_assets", [4, 12])
+@pytest.mark.parametrize("loss", [1e3, 1e6, 1e9])
+def test_assets_that_lose_much_do_not_blur_the_others(n_assets, loss):
+    rng = np.random.default_rng(0)
+    root = rng.normal(size=(n_assets, n_assets))
+    covariance = root @ root.T / n_assets + 0.1 * np.eye(n_assets)
+    y = rng.normal(size=(20, n_assets))
+    y[:, :3] = -loss * rng.uniform(1, 2, (20, 3))
+    found = PortfolioProblem(covariance, 2.0).solve(y)
+    without = PortfolioProblem(covariance[3:, 3:], 2.0).solve(y[:, 3:])
+    assert_array_equal(found[:, :3], 0)
+    assert_allclose(found[:, 3:], without, atol=1e-7)
+
+
+def test_no_regret_below_zero_in_any_unit():
+    rng = np.random.default_rng(0)
+    for problem, size in (
+        (NewsvendorProblem([9, 1, 2], 1, nonnegative=False), 3),
+        (PortfolioProblem(np.diag(np.arange(1.0, 13.0))), 12),
+        (CVaRPortfolioProblem(residuals=rng.normal(size=(15, 4))), 4),
+        (LinearProgram([[1.0, 1, 1, 1]], [2.0], bounds=(-1, 1)), 4),
+        (ConvexProgram(cheap_shares), 3),
+    ):
+        y = rng.normal(size=(40, size)) * 10.0 ** rng.uniform(-9, 9, (40, size))
+        others, best = problem.solve(y[::-1]), problem.optimal_cost(y)
+        paid = problem.cost(others, y)
+        assert (paid - best >= -1e-9 * (np.abs(paid) + np.abs(best))).all(), type(problem).__name__
 
 
 # -- limits of a search for whole numbers ------------------------------------------------
