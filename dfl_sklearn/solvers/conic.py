@@ -139,11 +139,23 @@ def _polished(
     inside = (slack >= -noise).all() and (multipliers[~is_equation] >= -noise).all()
     if not inside or not np.isfinite(found).all():
         return x, s, z
-    return (
-        found[:n],
-        np.maximum(slack, 0.0),
-        np.where(is_equation, multipliers, np.maximum(multipliers, 0.0)),
-    )
+    multipliers = np.where(is_equation, multipliers, np.maximum(multipliers, 0.0))
+    return np.clip(found[:n], *_bounds(A, b, program)), np.maximum(slack, 0.0), multipliers
+
+
+def _bounds(
+    A: sparse.csc_array, b: np.ndarray, program: ConicProgram
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the bounds (n,) that rows with a single entry set, infinite where there are none."""
+    rows = sparse.csr_array(A)
+    lower, upper = np.full(A.shape[1], -np.inf), np.full(A.shape[1], np.inf)
+    for i in np.flatnonzero(np.diff(rows.indptr) == 1):
+        j, entry = rows.indices[rows.indptr[i]], rows.data[rows.indptr[i]]
+        if entry > 0 or i < program.n_zero:
+            upper[j] = min(upper[j], b[i] / entry)
+        if entry < 0 or i < program.n_zero:
+            lower[j] = max(lower[j], b[i] / entry)
+    return np.minimum(lower, upper), upper
 
 
 def is_infeasible(status: str) -> bool:
