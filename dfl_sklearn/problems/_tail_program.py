@@ -7,6 +7,7 @@ from ..solvers.tail_losses import tail_losses
 
 _ROUNDING = 1e-9  # of a sum of scenario weights
 _MOST_SCENARIOS = 2_000  # in one program
+_MOST_IN_A_BASIS = 300
 _NEAR = 0.03  # share of the scenarios that is first taken to be near the reserve
 
 
@@ -55,7 +56,15 @@ class TailProgram:
         costs = np.concatenate(
             [-gain - in_tail, np.broadcast_to(charges, (len(gain), len(charges)))], axis=1
         )
-        found = solve_rows(tail_losses(self.spread[own]), costs, n_jobs=None, name=self.name)
+        # Only the gains differ from row to row, so that many rows have the same scenarios beyond.
+        shares_bases = int(own.sum()) <= _MOST_IN_A_BASIS
+        found = solve_rows(
+            tail_losses(self.spread[own]),
+            costs,
+            n_jobs=None,
+            name=self.name,
+            shares_bases=shares_bases,
+        )
         return found[:, : gain.shape[1]]
 
     def _by_parts(self, gain: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from scipy.optimize import linprog
 from .certificate import Certificate
 from .exact import ContradictionError, ExactProgram
 from .highs import Highs
+from .known_bases import KnownBasis, Misses
 from .polytope import Polytope
 from .scaling import Units
 
@@ -41,6 +42,9 @@ class LinearSolver:
         Whole numbers are taken as any others.
     name : str
         Of the problem, for errors.
+    shares_bases : bool, default=False
+        Whether to look, for each basis that is found, for which other rows it is the only best one.
+        It pays where few costs differ from row to row.
 
     Raises
     ------
@@ -48,7 +52,8 @@ class LinearSolver:
         If no z satisfies the constraints; the message names some that contradict one another.
     """
 
-    def __init__(self, polytope: Polytope, name: str) -> None:
+    def __init__(self, polytope: Polytope, name: str, *, shares_bases: bool = False) -> None:
+        self.shares_bases = shares_bases
         self.polytope = polytope.replace(whole=np.zeros_like(polytope.whole))
         self.name = name
         self.units = Units.of(self.polytope)
@@ -97,10 +102,16 @@ class LinearSolver:
         # told apart.
         size = median_size(costs * self.units.columns)
         found = np.zeros(len(costs), dtype=bool)
+        misses = Misses()
         for i, cost in enumerate(costs):
-            found[i] = self._run(cost, size[i]) == "kOptimal"
             if found[i]:
-                z[i], dual[i] = self._solution(size[i])
+                continue
+            found[i] = self._run(cost, size[i]) == "kOptimal"
+            if not found[i]:
+                continue
+            z[i], dual[i] = self._solution(size[i])
+            if self.shares_bases:
+                self._share(i, costs, size, found, z, dual, misses)
         proof = Certificate.of(self.polytope, costs, z, dual)
         proven = found & proof.holds()
         if self.is_small:
@@ -111,6 +122,31 @@ class LinearSolver:
         for k in np.flatnonzero(~proven).tolist():
             z[k], dual[k] = again(costs[k], size[k], first_row + k)
         return z, dual
+
+    def _share(
+        self,
+        i: int,
+        costs: np.ndarray,
+        size: np.ndarray,
+        found: np.ndarray,
+        z: np.ndarray,
+        dual: np.ndarray,
+        misses: Misses,
+    ) -> None:
+        """Give the vertex of row i to all rows for which it is surely the only best one."""
+        assert self.highs is not None
+        known = KnownBasis(self.scaled, self.highs.basic_and_at_upper())
+        if not known.is_unique:
+            return
+        others = np.flatnonzero(~found[i + 1 :]) + i + 1
+        rows = np.array([i]) if misses.are_many else np.append(i, others)
+        scaled = costs[rows] * self.units.columns / size[rows, None]
+        is_best = known.is_best(scaled)
+        rows, scaled = rows[is_best], scaled[is_best]
+        z[rows] = self._in_bounds(known.z)
+        dual[rows] = known.duals(scaled) * self.units.rows * size[rows, None]
+        found[rows] = True
+        misses.note(len(rows) - 1)
 
     def _is_borderline(self, z: np.ndarray, dual: np.ndarray) -> np.ndarray:
         """Return for which decisions (B, n) a row may hold, or not, by its last digit only.
@@ -131,8 +167,11 @@ class LinearSolver:
     def _solution(self, size: float) -> tuple[np.ndarray, np.ndarray]:
         assert self.highs is not None
         z, dual = self.highs.solution()
-        inside = np.clip(z * self.units.of_decisions, self.polytope.lower, self.polytope.upper)
-        return inside + 0.0, dual * self.units.rows * size
+        return self._in_bounds(z), dual * self.units.rows * size
+
+    def _in_bounds(self, scaled: np.ndarray) -> np.ndarray:
+        z = scaled * self.units.of_decisions
+        return np.clip(z, self.polytope.lower, self.polytope.upper) + 0.0
 
     # -- where floating point does not do ------------------------------------------------
 

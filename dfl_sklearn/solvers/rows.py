@@ -20,11 +20,13 @@ def solve_rows(
     name: str,
     time_limit: float | None = None,
     mip_gap: float = 0.0,
+    shares_bases: bool = False,
 ) -> np.ndarray:
     """Return a minimiser (B, n) of ``costs @ z`` over the polytope for each row of costs (B, n).
 
     A row's decision does not depend on the other rows, nor on the threads. Limits are for whole
     numbers; where one leaves a row short of the best decision, a warning says by how much.
+    `shares_bases` is as in :class:`LinearSolver`.
     """
     n_parts = min(effective_n_jobs(n_jobs), max(1, len(costs)))
     bounds = np.linspace(0, len(costs), n_parts + 1).astype(int)
@@ -32,9 +34,10 @@ def solve_rows(
     def run(start: int, end: int) -> tuple[np.ndarray, dict[int, float]]:
         part = costs[start:end]
         if not polytope.whole.any():
-            return LinearSolver(polytope, name).solve(part, start), {}
-        solver = MixedSolver(polytope, name, time_limit, mip_gap)
-        return solver.solve(part, start), solver.gaps
+            solver = LinearSolver(polytope, name, shares_bases=shares_bases)
+            return solver.solve(part, start), {}
+        mixed = MixedSolver(polytope, name, time_limit, mip_gap)
+        return mixed.solve(part, start), mixed.gaps
 
     if n_parts == 1:
         parts = [run(0, len(costs))]
