@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import nn
 
+from ._projection import nearest_with_sum_at_most
+
 _RELATIVE = 0.1  # smoothing as a share of what an item covers
 _LARGEST_CHANCE = 1.0 - 1e-6  # beyond it a logarithm would be infinite
 _MAX_ITER = 2000
@@ -113,7 +115,7 @@ def _ascend(
 
     for _ in range(_MAX_ITER):
         slope = (a @ left_at(ahead)[:, :, None])[:, :, 0] - 2.0 * size[:, None] * ahead
-        new = _project(ahead + step * slope, k)
+        new = nearest_with_sum_at_most(ahead + step * slope, k)
         if float((new - ahead).abs().amax()) <= _TOLERANCE:
             z = new
             break
@@ -123,23 +125,3 @@ def _ascend(
         ahead = new if against else new + (momentum - 1.0) / grown * (new - z)
         z, momentum = new, grown
     return z, left_at(z)
-
-
-def _project(z: torch.Tensor, k: int) -> torch.Tensor:
-    """Return the nearest shares (B, n) in [0, 1] with sums of at most k."""
-    inside = z.clamp(0.0, 1.0)
-    over = inside.sum(dim=1) > k
-    if not over.any():
-        return inside
-    # The sum grows from 0 as a common level taken off falls. It is piecewise linear, steeper by 1
-    # from where an entry leaves 0, z_i, and flatter from where it reaches 1, z_i - 1.
-    corners, order = torch.cat([z, z - 1.0], dim=1).sort(dim=1, descending=True)
-    turn = torch.ones_like(corners)
-    turn[:, z.shape[1] :] = -1.0
-    slope = turn.gather(1, order).cumsum(dim=1)[:, :-1]
-    rise = slope * (corners[:, :-1] - corners[:, 1:])
-    sums = torch.cat([torch.zeros_like(z[:, :1]), rise.cumsum(dim=1)], dim=1)
-    last = ((sums <= k).sum(dim=1, keepdim=True) - 1).clamp_max(slope.shape[1] - 1)
-    missing = k - sums.gather(1, last)
-    level = corners.gather(1, last) - missing / slope.gather(1, last).clamp_min(1.0)
-    return torch.where(over[:, None], (z - level).clamp(0.0, 1.0), inside)

@@ -41,9 +41,7 @@ class RegularizedLinearLayer(nn.Module):
         program = self._program(y.shape[1])
         if self.smoothing is not None:
             return program(y)
-        size = y.square().mean(dim=1, keepdim=True)
-        # Where all parameters are 0 any size gives the same decision.
-        return program(y / torch.where(size > 0, size, 1.0).sqrt())
+        return program(over_their_size(y))
 
     def _program(self, n: int) -> QuadraticProgramLayer:
         if n not in self._programs:
@@ -57,3 +55,14 @@ class RegularizedLinearLayer(nn.Module):
                 scale=self.scale,
             )
         return self._programs[n]
+
+
+def over_their_size(y: torch.Tensor) -> torch.Tensor:
+    """Divide each row of y (B, n) by its root mean square; rows of zeros stay."""
+    # By a power of two first, which rounds nothing, so that no square overflows or vanishes.
+    exponent = torch.frexp(y.detach().abs().amax(dim=1, keepdim=True)).exponent
+    limit = 1000 if y.dtype == torch.float64 else 120
+    y = y * torch.exp2(-exponent.clamp(-limit, limit).to(y.dtype))
+    size = y.square().mean(dim=1, keepdim=True)
+    # Where all parameters are 0 any size gives the same decision.
+    return y / torch.where(size > 0, size, 1.0).sqrt()

@@ -103,8 +103,6 @@ class LinearCostProblem(DecisionProblem):
         The decision costs at most :math:`\gamma` times the squared diameter of the feasible set
         more than the best one (Wilder et al., 2019, theorem 1).
         """
-        from ..layers.regularized_linear import RegularizedLinearLayer
-
         if smoothing is not None and not (np.isfinite(smoothing) and smoothing > 0):
             raise ValueError(
                 f"smoothing must be a finite number > 0 or None, got {smoothing!r}: the best "
@@ -112,4 +110,10 @@ class LinearCostProblem(DecisionProblem):
                 "smoothing use SPOPlusLoss."
             )
         self._check_constants()
+        return self._decision_layer(smoothing)
+
+    def _decision_layer(self, smoothing: float | None) -> "nn.Module":
+        """Return the layer; a subclass that knows a quicker one for its constraints fills it in."""
+        from ..layers.regularized_linear import RegularizedLinearLayer
+
         return RegularizedLinearLayer(self._polytope, smoothing, scale=self._sign)
