@@ -52,11 +52,11 @@ class CoverageLayer(nn.Module):
                 f"The layer takes chances of shape (B, {self.n_items} * n_targets), got "
                 f"{tuple(y.shape)}."
             )
-        chances = y.reshape(len(y), self.n_items, y.shape[1] // self.n_items).to(
-            "cpu", torch.float64
-        )
+        chances = y.reshape(len(y), self.n_items, y.shape[1] // self.n_items).to(torch.float64)
         chances = chances.clamp(0.0, _LARGEST_CHANCE)
-        worth = chances.new_ones(chances.shape[2]) if self.weights is None else self.weights
+        worth = chances.new_ones(chances.shape[2])
+        if self.weights is not None:
+            worth = self.weights.to(y.device)
         if self.smoothing is None:
             covered = (chances @ worth).mean(dim=1)
             size = _RELATIVE * torch.where(covered > 0, covered, 1.0)

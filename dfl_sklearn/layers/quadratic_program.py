@@ -119,7 +119,8 @@ class QuadraticProgramLayer(nn.Module):
             )
         if not y.is_floating_point():
             raise TypeError(f"The layer takes floating-point parameters, got {y.dtype}.")
-        c = self.scale * y.to("cpu", torch.float64)
+        self._follow(y.device)
+        c = self.scale * y.to(torch.float64)
         known = torch.isfinite(c).all(dim=1)
         z = torch.where(known[:, None], self.value, torch.nan)
         if known.any() and self.free.any():
@@ -131,6 +132,17 @@ class QuadraticProgramLayer(nn.Module):
             rows, columns = torch.nonzero(known), torch.nonzero(self.free)[:, 0]
             z = z.index_put((rows, columns), found)
         return z.to(y)
+
+    def _follow(self, device: torch.device) -> None:
+        """Move the constraints to where the input lives."""
+        if self.value.device == device:
+            return
+        for name in ("free", "value", "pull"):
+            setattr(self, name, getattr(self, name).to(device))
+        if self.affine is not None:
+            self.affine = self.affine[0].to(device), self.affine[1].to(device)
+        if self.program is not None:
+            self.program = self.program.on(device)
 
 
 class _Minimiser(torch.autograd.Function):
