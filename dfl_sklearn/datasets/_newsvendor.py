@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 from sklearn.utils import check_random_state
 
+from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._checks import Knob, check_count, resolve_shift
 
 BASE_LEVEL = 10.0
@@ -126,6 +127,7 @@ def make_newsvendor(
     n_samples = check_count("n_samples", n_samples, minimum=1)
     n_features = check_count("n_features", n_features, minimum=3)
     n_products = check_count("n_products", n_products, minimum=1)
+    check_rows("n_samples", n_samples, n_features + 3 * n_products)
     knobs = resolve_shift(shift, KNOBS, PRESETS)
     rng = check_random_state(random_state)
 

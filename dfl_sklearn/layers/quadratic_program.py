@@ -8,6 +8,7 @@ from scipy.linalg import qr
 from torch import nn
 
 from .._utils.interior_point import QuadraticPrograms, Weights
+from .._utils.memory import check_size
 from ._implicit import always_tight
 
 
@@ -128,10 +129,22 @@ class QuadraticProgramLayer(nn.Module):
             if self.affine is not None:
                 found = linear @ self.affine[0] + self.affine[1]
             else:
+                self._check_size(len(linear))
                 found = _Minimiser.apply(linear, self.program)
             rows, columns = torch.nonzero(known), torch.nonzero(self.free)[:, 0]
             z = z.index_put((rows, columns), found)
         return z.to(y)
+
+    def _check_size(self, n_programs: int) -> None:
+        """Raise a ValueError where the Newton systems of a batch cannot be held."""
+        assert self.program is not None
+        m, n = self.program.rows.shape
+        size = m**2 + (n**2 if self.program.quadratic.ndim == 2 else 0)
+        check_size(
+            f"A batch of {n_programs} quadratic programs with {m} constraints on {n} decisions",
+            2.0 * n_programs * size,
+            advice="Lower batch_size, or train with a loss that needs no layer.",
+        )
 
     def _follow(self, device: torch.device) -> None:
         """Move the constraints to where the input lives."""

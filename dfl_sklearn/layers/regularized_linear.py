@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .._utils.memory import check_size
 from ..problems._polytope import Polytope
 from .quadratic_program import QuadraticProgramLayer
 
@@ -46,6 +47,12 @@ class RegularizedLinearLayer(nn.Module):
     def _program(self, n: int) -> QuadraticProgramLayer:
         if n not in self._programs:
             part = self.polytope(n)
+            n_rows = len(part.b_ub) + len(part.b_eq)
+            check_size(
+                f"The layer's table of {n_rows} constraints on {n} decisions",
+                2.0 * n_rows * n,
+                advice="Train with a loss that needs no layer, such as SPOPlusLoss.",
+            )
             smoothing = _RELATIVE if self.smoothing is None else self.smoothing
             self._programs[n] = QuadraticProgramLayer(
                 np.full(n, 2.0 * smoothing),

@@ -3,6 +3,7 @@
 from typing import Any
 
 from .._utils.canonical import CanonicalRows
+from .._utils.memory import check_rows
 from .._utils.seeds import named_rng
 from ..problems.base import DecisionProblem
 from ._columns_moved import check_moved, deviation
@@ -119,6 +120,17 @@ class NominalSamples(DiffusionBall):
         self.n_samples = n_samples
         self.generator = generator
         self.memory = memory
+
+    def start(
+        self,
+        rows: CanonicalRows,
+        problem: DecisionProblem,
+        seed: int,
+        held_out: CanonicalRows | None = None,
+    ) -> None:
+        """Fit the generator, or recall it, and draw the rows."""
+        check_rows("n_samples", self.n_samples, 2 * (rows.X.shape[1] + rows.y.shape[1]))
+        super().start(rows, problem, seed, held_out)
 
     @property
     def search(self) -> WorstCaseSearch:  # type: ignore[override]

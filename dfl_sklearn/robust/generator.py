@@ -18,6 +18,7 @@ from torch import nn
 
 from .._utils.canonical import CanonicalRows, canonical_rows
 from .._utils.holdout import hold_out
+from .._utils.memory import check_rows
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..nets.construct import (
@@ -259,13 +260,15 @@ class DiffusionGenerator(DensityMixin, BaseEstimator):
         check_is_fitted(self)
         if n_samples < 1:
             raise ValueError(f"n_samples must be at least 1, got {n_samples}.")
+        d = self._coordinates.n_coordinates
+        check_rows("n_samples", n_samples, max(2 * d, d + self.n_features_in_))
         generator = torch.Generator().manual_seed(named_seed(root_seed(random_state), "sample"))
         chain = self._chain(self._sampling_schedule())
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
             parts = [
                 chain.sample(
                     min(EPOCH, n_samples - start),
-                    self._coordinates.n_coordinates,
+                    d,
                     generator,
                     deterministic=self.sampler == "ddim",
                 )

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from joblib import Memory
 
+from .._utils.memory import check_rows
 from .._utils.seeds import named_seed
 from ..nets.construct import device_or_cpu, slopes_in_eval
 from ._neighbors import neighbor_divergence
@@ -125,6 +126,8 @@ class PolicyGradientSearch(WorstCaseSearch):
             raise ValueError(
                 f'divergence must be "kl" or "score_matching", got {self.divergence!r}.'
             )
+        # Steps with the states before and after them, and their means.
+        check_rows("n_trajectories", self.n_trajectories, 3 * self.n_tail * real.table.shape[1])
         if not any(True for _ in generator.denoiser_.parameters()):
             raise ValueError(
                 "PolicyGradientSearch fine-tunes the generator's net, but with fewer than 30 "

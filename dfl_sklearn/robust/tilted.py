@@ -7,6 +7,7 @@ import numpy as np
 from joblib import Memory
 from sklearn.exceptions import ConvergenceWarning
 
+from .._utils.memory import check_rows
 from .._utils.once import compute_once
 from .._utils.seeds import named_rng, named_seed
 from ._tilt import effective_sample_size, tilt
@@ -58,6 +59,7 @@ class TiltedSearch(WorstCaseSearch):
         """Draw the pool, and another to watch the worst case on."""
         if not 0 <= self.real_share < 1:
             raise ValueError(f"real_share must be in [0, 1), got {self.real_share}.")
+        check_rows("n_pool", self.n_pool, 2 * real.table.shape[1])  # drawn, and put together
         known = ("pool", generator, real.table, real.weight)
 
         def generated(n: int, pool_seed: int) -> np.ndarray:
