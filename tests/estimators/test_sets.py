@@ -5,6 +5,7 @@ import pytest
 from sklearn.base import clone
 
 from dfl_sklearn import DFLRegressor
+from dfl_sklearn._utils.canonical import canonical_rows
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.problems import NewsvendorProblem
 from dfl_sklearn.robust import (
@@ -61,3 +62,37 @@ def test_the_order_of_rows_does_not_matter_and_the_set_does(name, data):
     np.testing.assert_array_equal(model(name).fit(X[order], y[order]).predict(X), found)
     plain = model(name).set_params(ambiguity_set=None).fit(X, y).predict(X)
     assert np.abs(found - plain).max() > 1e-3
+
+
+class EvenLoss:
+    """A regret that is the same everywhere, so that no row is worse than another."""
+
+    def __call__(self, rows):
+        return np.ones(len(rows.X))
+
+    def gradient(self, rows):
+        return np.zeros(rows.X.shape), np.zeros(rows.y.shape)
+
+
+class FirstFeature(EvenLoss):
+    """A regret of which the mean tells how rows were weighted."""
+
+    def __call__(self, rows):
+        return rows.X[:, 0]
+
+
+@pytest.mark.parametrize("name", [name for name in SETS if name != "nominal samples"])
+def test_the_weights_of_the_rows_are_the_nominal_ones(name, data):
+    rng = np.random.default_rng(0)
+    rows = canonical_rows(data[0], data[1][:, None], rng.uniform(0.5, 2.0, len(data[1])))
+    held_out = canonical_rows(data[0][:40], data[1][:40, None], rng.uniform(0.5, 2.0, 40))
+    ambiguity_set = clone(SETS[name])
+    ambiguity_set.start(rows, NewsvendorProblem(9, 1), 0, held_out)
+    share = rows.weight / rows.weight.sum()
+    np.testing.assert_allclose(ambiguity_set.rows(EvenLoss()).rows.weight, share)
+    if name == "Wasserstein":  # nothing moves where the slope is 0
+        mean = np.average(held_out.X[:, 0], weights=held_out.weight)
+        assert ambiguity_set.held_out_regret(FirstFeature()) == pytest.approx(mean)
+    elif hasattr(ambiguity_set, "worst_mean"):
+        worst = ambiguity_set.worst_mean(held_out.X[:, 0], held_out.weight)
+        assert ambiguity_set.held_out_regret(FirstFeature()) == pytest.approx(worst)
