@@ -4,6 +4,9 @@ import os
 
 # Read when SciPy is first imported: without it scikit-learn skips its check of array API input.
 os.environ.setdefault("SCIPY_ARRAY_API", "1")
+# Read when OpenMP is loaded. The workers of pytest-xdist share the cores: threads of one that wait
+# for the others by spinning take ten times as long.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 from .contracts.registry import PROBLEMS
 

@@ -91,6 +91,13 @@ class QuadraticPrograms:
         self.n_pairs = len(self.below) + len(self.above) + len(h)
         self.pairs = RowPairs.of(self.rows) if quadratic.ndim == 1 else None
 
+    def on(self, device: torch.device) -> "QuadraticPrograms":
+        """Return the same programs on a device."""
+        names = ("quadratic", "A", "b", "G", "h")
+        moved = {name: getattr(self, name).to(device) for name in names}
+        lower, upper = (each.to(device) for each in self.box)
+        return QuadraticPrograms(**moved, lower=lower, upper=upper, max_iter=self.max_iter)
+
     def solve(self, c: torch.Tensor) -> Solution:
         """Return the minimisers for the linear terms c (B, n)."""
         # The minimiser does not depend on what A fixes nor on the unit; the tolerances would.

@@ -8,6 +8,7 @@ from numbers import Real
 import numpy as np
 from sklearn.utils import check_random_state
 
+from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._checks import Knob, check_count, resolve_shift
 
 N_LAYERS = 5  # of the random net behind the features of a channel
@@ -124,6 +125,7 @@ def make_budget_allocation(
     n_customers = check_count("n_customers", n_customers, minimum=1)
     n_features = check_count("n_features", n_features, minimum=1)
     reach = _share("reach", reach)
+    check_rows("n_samples", n_samples, 3 * n_channels * n_customers + n_channels * n_features)
     knobs = resolve_shift(shift, BUDGET_KNOBS, BUDGET_PRESETS)
     rng = check_random_state(random_state)
 
@@ -233,6 +235,7 @@ def make_recommendation(
     n_users = check_count("n_users", n_users, minimum=1)
     if isinstance(cast, bool) or not isinstance(cast, Real) or not 0 < cast < np.inf:
         raise ValueError(f"cast must be a positive number, got {cast!r}.")
+    check_rows("n_samples", n_samples, n_films * (2 * n_actors + 4 * n_users))
     knobs = resolve_shift(shift, RECOMMENDATION_KNOBS, RECOMMENDATION_PRESETS)
     rng = check_random_state(random_state)
 

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from dfl_sklearn._utils.grid import grid_edges
+from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._checks import Knob, check_count, resolve_shift
 
 RUSH_FACTOR = 3.0
@@ -201,6 +202,7 @@ def _draw(
     n_samples = check_count("n_samples", n_samples, minimum=1)
     n_features = check_count("n_features", n_features, minimum=1)
     degree = check_count("degree", degree, minimum=1)
+    check_rows("n_samples", n_samples, n_features + 2 * len(in_rush))
     knobs = resolve_shift(shift, KNOBS, PRESETS)
     rng = check_random_state(random_state)
 

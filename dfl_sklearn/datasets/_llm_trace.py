@@ -12,6 +12,7 @@ import pandas as pd
 from scipy.signal import lfilter
 from sklearn.utils import check_random_state
 
+from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._binning import regular_frame
 from dfl_sklearn.datasets._checks import Knob, check_count, check_freq, check_option, resolve_shift
 
@@ -220,6 +221,7 @@ def make_llm_trace(
     knobs = resolve_shift(shift, KNOBS)
     rng = check_random_state(random_state)
 
+    check_rows("n_bins", n_bins, 6 + 6 * max(1.0, width / CELL))  # six numbers for each cell
     n_cells = -(-n_bins * width.value // CELL.value)  # rounded up
     busy = _busy_share(rng, n_cells, constants.spells)
     shared = _autoregression(rng, n_cells, constants.shared_memory)

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from dfl_sklearn._utils.checks import flag
+from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._checks import Knob, check_count, resolve_shift
 
 BASE_LEVEL = 10.0
@@ -128,6 +129,7 @@ def make_newsvendor(
     n_features = check_count("n_features", n_features, minimum=3)
     n_products = check_count("n_products", n_products, minimum=1)
     flag(return_regime, "return_regime")
+    check_rows("n_samples", n_samples, n_features + 3 * n_products)
     knobs = resolve_shift(shift, KNOBS, PRESETS)
     rng = check_random_state(random_state)
 

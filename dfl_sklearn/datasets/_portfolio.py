@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import check_random_state
 
 from dfl_sklearn._utils.checks import flag
+from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._checks import Knob, check_count, resolve_shift
 
 CRISIS_FALL = 6.0
@@ -125,6 +126,7 @@ def make_portfolio(
     n_features = check_count("n_features", n_features, minimum=2)
     n_assets = check_count("n_assets", n_assets, minimum=2)
     flag(return_crisis, "return_crisis")
+    check_rows("n_samples", n_samples, n_features + 3 * n_assets)
     knobs = resolve_shift(shift, KNOBS, PRESETS)
     rng = check_random_state(random_state)
 

@@ -8,6 +8,7 @@ from skorch import NeuralNet
 
 from .._utils.canonical import CanonicalRows
 from .._utils.recent import Recent, same
+from ..nets.construct import slopes_in_eval
 from ..nets.rows import TrainingRows
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ class PredictorRegret:
         known = self.known(rows)
         features, y = (part.clone().requires_grad_() for part in (known.X, known.y))
         self.net.module_.eval()
-        with torch.enable_grad():
+        with torch.enable_grad(), slopes_in_eval(self.fit.device):
             self.fit.relaxed_regret(self.net, features, y, known.best_decision).sum().backward()
         slopes = (
             np.zeros(part.shape) if part.grad is None else part.grad.cpu().numpy()

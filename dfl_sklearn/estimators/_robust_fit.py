@@ -66,10 +66,11 @@ class WorstCaseBatches:
         if len(mixture) > n_drawn:
             # A pool is large so that it holds rare rows; an epoch need not see all of it. Rows
             # drawn by weight count alike, and a rare heavy row does not rule a batch.
+            # On the CPU, where the generator is: the same rows on every device.
             drawn = torch.multinomial(
-                mixture.weight, n_drawn, replacement=True, generator=self.generator
+                mixture.weight.cpu(), n_drawn, replacement=True, generator=self.generator
             )
-            mixture = mixture.subset(drawn)
+            mixture = mixture.subset(drawn.to(mixture.weight.device))
             mixture.weight = torch.ones_like(mixture.weight)
         size = self.batch_size or int(np.clip(len(mixture) // 10, 32, 256))
         yield from Batches(mixture, size, self.generator)

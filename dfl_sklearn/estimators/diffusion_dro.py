@@ -93,7 +93,7 @@ class DiffusionDRODFLRegressor(DFLRegressor):
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last fit, as in :class:`DFLRegressor`.
     device : str or torch.device, default="cpu"
-        Where to train the predictor.
+        Where to train the predictor and, where `generator` is None, the nominal model.
     n_jobs : int, default=None
         Threads of torch; None is 1, -1 all cores.
     callbacks : list of skorch.callbacks.Callback, default=None
@@ -220,8 +220,11 @@ class DiffusionDRODFLRegressor(DFLRegressor):
         self.memory = memory
 
     def _make_ambiguity_set(self) -> AmbiguitySet:
+        generator = self.generator
+        if generator is None:
+            generator = DiffusionGenerator(device=self.device)
         return DiffusionBall(
-            self.radius, generator=self.generator, search=self.search, memory=self._cache()
+            self.radius, generator=generator, search=self.search, memory=self._cache()
         )
 
     def _cache(self) -> str | Memory | None:

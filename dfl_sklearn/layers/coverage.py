@@ -9,6 +9,7 @@ from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
 from ._batch import check_batch
+from ._projection import nearest_with_sum_at_most
 
 _RELATIVE = 0.1  # smoothing as a share of what an item covers
 _LARGEST_CHANCE = 1.0 - 1e-6  # beyond it a logarithm would be infinite
@@ -55,11 +56,11 @@ class CoverageLayer(nn.Module):
                 f"The layer takes chances of shape (B, {self.n_items} * n_targets), got "
                 f"{tuple(y.shape)}."
             )
-        chances = y.reshape(len(y), self.n_items, y.shape[1] // self.n_items).to(
-            "cpu", torch.float64
-        )
+        chances = y.reshape(len(y), self.n_items, y.shape[1] // self.n_items).to(torch.float64)
         chances = chances.clamp(0.0, _LARGEST_CHANCE)
-        worth = chances.new_ones(chances.shape[2]) if self.weights is None else self.weights
+        worth = chances.new_ones(chances.shape[2])
+        if self.weights is not None:
+            worth = self.weights.to(y.device)
         if self.smoothing is None:
             covered = (chances @ worth).mean(dim=1)
             size = _RELATIVE * torch.where(covered > 0, covered, 1.0)
@@ -113,14 +114,14 @@ def _ascend(
     # The slope changes by at most the norm of the Hessian at 0, bounded by its trace's rows.
     curvature = ((a * worth) @ a.transpose(1, 2)).abs().sum(dim=2).amax(dim=1) + 2.0 * size
     found = a.new_full(a.shape[:2], min(1.0, k / a.shape[1]))
-    at, part, pull = torch.arange(len(a)), a, (2.0 * size)[:, None]
+    at, part, pull = torch.arange(len(a), device=a.device), a, (2.0 * size)[:, None]
     step, z = (1.0 / curvature)[:, None], found
     ahead, momentum = z, torch.ones_like(step)
     for _ in range(_MAX_ITER):
         if not len(at):
             break
         slope = (part @ _left(part, worth, ahead)[:, :, None])[:, :, 0] - pull * ahead
-        new = _project(ahead + step * slope, k)
+        new = nearest_with_sum_at_most(ahead + step * slope, k)
         arrived = ~((new - ahead).abs().amax(dim=1) > _TOLERANCE)  # or is NaN for good
         # Momentum that points away from where the last step went is dropped.
         against = ((ahead - new) * (new - z)).sum(dim=1, keepdim=True) > 0
@@ -147,23 +148,3 @@ def _ascend(
 def _left(a: torch.Tensor, worth: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
     """Return the weights (B, m) that shares (B, n) leave to cover."""
     return worth * torch.exp(-(shares[:, None] @ a)[:, 0])
-
-
-def _project(z: torch.Tensor, k: int) -> torch.Tensor:
-    """Return the nearest shares (B, n) in [0, 1] with sums of at most k."""
-    inside = z.clamp(0.0, 1.0)
-    over = inside.sum(dim=1) > k
-    if not over.any():
-        return inside
-    # The sum grows from 0 as a common level taken off falls. It is piecewise linear, steeper by 1
-    # from where an entry leaves 0, z_i, and flatter from where it reaches 1, z_i - 1.
-    corners, order = torch.cat([z, z - 1.0], dim=1).sort(dim=1, descending=True)
-    turn = torch.ones_like(corners)
-    turn[:, z.shape[1] :] = -1.0
-    slope = turn.gather(1, order).cumsum(dim=1)[:, :-1]
-    rise = slope * (corners[:, :-1] - corners[:, 1:])
-    sums = torch.cat([torch.zeros_like(z[:, :1]), rise.cumsum(dim=1)], dim=1)
-    last = ((sums <= k).sum(dim=1, keepdim=True) - 1).clamp_max(slope.shape[1] - 1)
-    missing = k - sums.gather(1, last)
-    level = corners.gather(1, last) - missing / slope.gather(1, last).clamp_min(1.0)
-    return torch.where(over[:, None], (z - level).clamp(0.0, 1.0), inside)

@@ -68,13 +68,16 @@ class CVaRPortfolioLayer(nn.Module):
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map returns (B, d) to shares and the reserve (B, d + 1)."""
         check_batch(y, None if self.centre is None else len(self.centre))
-        returns = y.to("cpu", torch.float64)
+        returns = y.to(torch.float64)
         if self.centre is not None:
-            returns = returns + self.centre
+            returns = returns + self.centre.to(y.device)
         if self.charges is None:
             shares, above = self.program(returns), torch.zeros_like(returns[:, :1])
         else:
-            gain, charges = returns * (self.scale / self.size), self.charges.expand(len(y), -1)
+            gain, charges = (
+                returns * (self.scale / self.size),
+                self.charges.to(y.device).expand(len(y), -1),
+            )
             found = self.program(torch.cat([-gain, charges], dim=1))
             shares, above = found[:, : y.shape[1]], self.size * found[:, y.shape[1], None]
         loss = -(returns * shares).sum(dim=1, keepdim=True)

@@ -8,6 +8,7 @@ from scipy.linalg import qr
 from torch import nn
 
 from .._utils.interior_point import QuadraticPrograms, Weights
+from .._utils.memory import check_size
 from .._utils.powers import size_exponent
 from ._batch import check_batch
 from ._implicit import always_tight
@@ -116,7 +117,8 @@ class QuadraticProgramLayer(nn.Module):
             If a row has not converged: the constraints leave next to no room.
         """
         check_batch(y, len(self.free))
-        c = self.scale * y.to("cpu", torch.float64)
+        self._follow(y.device)
+        c = self.scale * y.to(torch.float64)
         known = torch.isfinite(c).all(dim=1)
         z = torch.where(known[:, None], self.value, torch.nan)
         if known.any() and self.free.any():
@@ -124,12 +126,35 @@ class QuadraticProgramLayer(nn.Module):
             if self.affine is not None:
                 found = linear @ self.affine[0] + self.affine[1]
             else:
+                self._check_size(len(linear))
                 found = _Minimiser.apply(linear, self.program)
             rows, columns = torch.nonzero(known), torch.nonzero(self.free)[:, 0]
             z = z.index_put((rows, columns), found)
         elif y.requires_grad:
             z = z + 0.0 * c  # where nothing can be chosen, the slope is 0
         return z.to(y)
+
+    def _check_size(self, n_programs: int) -> None:
+        """Raise a ValueError where the Newton systems of a batch cannot be held."""
+        assert self.program is not None
+        m, n = self.program.rows.shape
+        size = m**2 + (n**2 if self.program.quadratic.ndim == 2 else 0)
+        check_size(
+            f"A batch of {n_programs} quadratic programs with {m} constraints on {n} decisions",
+            2.0 * n_programs * size,
+            advice="Lower batch_size, or train with a loss that needs no layer.",
+        )
+
+    def _follow(self, device: torch.device) -> None:
+        """Move the constraints to where the input lives."""
+        if self.value.device == device:
+            return
+        for name in ("free", "value", "pull"):
+            setattr(self, name, getattr(self, name).to(device))
+        if self.affine is not None:
+            self.affine = self.affine[0].to(device), self.affine[1].to(device)
+        if self.program is not None:
+            self.program = self.program.on(device)
 
 
 class _Minimiser(torch.autograd.Function):

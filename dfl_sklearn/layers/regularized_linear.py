@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .._utils.memory import check_size
 from .._utils.torch_powers import power_of_two_factor
 from ..solvers.polytope import Polytope
 from ._batch import check_batch
@@ -44,15 +45,17 @@ class RegularizedLinearLayer(nn.Module):
         program = self._program(y.shape[1])
         if self.smoothing is not None:
             return program(y)
-        # Beside a power of two, so that squares neither overflow nor vanish; it cancels.
-        y = y * power_of_two_factor(y)
-        size = y.square().mean(dim=1, keepdim=True)
-        # Where all parameters are 0 any size gives the same decision.
-        return program(y / torch.where(size > 0, size, 1.0).sqrt())
+        return program(over_their_size(y))
 
     def _program(self, n: int) -> QuadraticProgramLayer:
         if n not in self._programs:
             part = self.polytope(n)
+            n_rows = len(part.b_ub) + len(part.b_eq)
+            check_size(
+                f"The layer's table of {n_rows} constraints on {n} decisions",
+                2.0 * n_rows * n,
+                advice="Train with a loss that needs no layer, such as SPOPlusLoss.",
+            )
             smoothing = _RELATIVE if self.smoothing is None else self.smoothing
             self._programs[n] = QuadraticProgramLayer(
                 np.full(n, 2.0 * smoothing),
@@ -62,3 +65,12 @@ class RegularizedLinearLayer(nn.Module):
                 scale=self.scale,
             )
         return self._programs[n]
+
+
+def over_their_size(y: torch.Tensor) -> torch.Tensor:
+    """Divide each row of y (B, n) by its root mean square; rows of zeros stay."""
+    # Beside a power of two, so that squares neither overflow nor vanish; it cancels.
+    y = y * power_of_two_factor(y)
+    size = y.square().mean(dim=1, keepdim=True)
+    # Where all parameters are 0 any size gives the same decision.
+    return y / torch.where(size > 0, size, 1.0).sqrt()

@@ -3,6 +3,7 @@
 import torch
 
 from .._utils.checks import number, whole_number
+from .._utils.memory import check_rows
 from .._utils.torch_powers import power_of_two_factor
 from ..problems.base import DecisionProblem
 from ._linear import linear_costs, solved
@@ -59,6 +60,7 @@ class PerturbedFenchelYoungLoss(DecisionLoss):
         generator = torch.Generator().manual_seed(self.random_state)
 
         def fenchel_young(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
+            check_rows("n_samples", self.n_samples, 3 * y_hat.numel())
             noise = torch.randn(
                 (self.n_samples, *y_hat.shape), generator=generator, dtype=torch.float64
             ).to(y_hat)

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any
 
@@ -145,6 +145,14 @@ def resolve_device(device: Any) -> torch.device:
     return resolved
 
 
+def device_or_cpu(device: Any) -> torch.device:
+    """Return the device, or the CPU where a stored model has come to a machine without it."""
+    try:
+        return resolve_device(device)
+    except ValueError:
+        return torch.device("cpu")
+
+
 def n_threads(n_jobs: int | None) -> int:
     """Return the number of threads that `n_jobs` means: None is 1, -1 all cores."""
     return 1 if n_jobs is None else effective_n_jobs(n_jobs)
@@ -159,6 +167,13 @@ def on_cpu(net: NeuralNet) -> NeuralNet:
     moved.device = "cpu"
     moved.module_.to("cpu")
     return moved
+
+
+def slopes_in_eval(device: torch.device) -> AbstractContextManager[None]:
+    """Let recurrent nets be differentiated in eval mode: cuDNN's have no backward pass there."""
+    if device.type != "cuda":
+        return nullcontext()
+    return torch.backends.cudnn.flags(enabled=False)
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from array_api_compat import is_torch_namespace
 from numpy.typing import ArrayLike
 
 from .._utils.checks import flag, number, whole_number
+from .._utils.memory import check_size
 from .._utils.rows import as_float, check_finite
 from ._direct_search import minimise_in_box
 from .base import DecisionProblem
@@ -16,6 +17,7 @@ from .base import DecisionProblem
 if TYPE_CHECKING:
     from torch import nn
 
+_MOST_STARTS = 2.0**32  # bytes for the starting points of a row: more make no difference
 _CHUNK = 1 << 20  # evaluations of the cost in one call
 
 
@@ -123,6 +125,19 @@ class FunctionProblem(DecisionProblem):
         if n == 0:
             return np.empty((0, lower.size))
         self._check_context_given(context is not None)
+        # The starting points, and the cost of each for every row.
+        n_points = float(self.n_starts * lower.size)
+        check_size(
+            f"n_starts={self.n_starts}",
+            n_points * (lower.size + 1),
+            advice="Lower n_starts.",
+            most=_MOST_STARTS,
+        )
+        check_size(
+            f"n_starts={self.n_starts} for {n} rows",
+            n_points * (lower.size + n),
+            advice="Lower n_starts, or solve for fewer rows at a time.",
+        )
 
         def mean_cost(unit: np.ndarray) -> np.ndarray:
             out = np.empty(unit.shape[:2])

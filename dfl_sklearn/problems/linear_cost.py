@@ -145,12 +145,16 @@ class LinearCostProblem(DecisionProblem):
         The decision costs at most :math:`\gamma` times the squared diameter of the feasible set
         more than the best one (Wilder et al., 2019, theorem 1).
         """
-        from ..layers.regularized_linear import RegularizedLinearLayer
-
         why = (
             ": the best decision under a linear cost jumps, and has no slope elsewhere. To train "
             "without smoothing use SPOPlusLoss."
         )
         smoothing_number(smoothing, positive=True, why=why)
         self._check_constants()
+        return self._decision_layer(smoothing)
+
+    def _decision_layer(self, smoothing: float | None) -> "nn.Module":
+        """Return the layer; a subclass that knows a quicker one for its constraints fills it in."""
+        from ..layers.regularized_linear import RegularizedLinearLayer
+
         return RegularizedLinearLayer(self._polytope, smoothing, scale=self._sign)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy import sparse
+from scipy.sparse.csgraph import breadth_first_order
 
 from .._utils.checks import whole_number
 from .._utils.grid import grid_edges
@@ -15,6 +16,8 @@ from ._listed import least_costly
 from .linear_cost import LinearCostProblem
 
 _MOST_PATHS = 500  # that are listed
+_MOST_ENTRIES = 50_000_000  # of that list
+_MOST_FILLING = 4  # entries of a table of edges per edge
 
 
 class ShortestPathProblem(LinearCostProblem):
@@ -163,20 +166,10 @@ class _Graph(NamedTuple):
         start, end = (int(np.searchsorted(names, each)) for each in (source, target))
         n_nodes, n_edges = len(names), len(edges)
         depth = _depths(edges, n_nodes, names)
-        kept = _reached(edges, start, depth) & _reached(edges[:, ::-1], end, -depth)
+        kept = _reached(edges, start, n_nodes) & _reached(edges[:, ::-1], end, n_nodes)
         if not kept.any():
             raise ValueError(f"No path leads from node {source} to node {target}.")
-        levels = []
-        into: dict[int, list[int]] = {}
-        for edge in np.flatnonzero(kept):
-            into.setdefault(int(edges[edge, 1]), []).append(int(edge))
-        for level in np.unique(depth[list(into)]):
-            nodes = np.array([node for node in sorted(into) if depth[node] == level])
-            width = max(len(into[node]) for node in nodes)
-            table = np.full((len(nodes), width), n_edges)
-            for i, node in enumerate(nodes):
-                table[i, : len(into[node])] = into[node]
-            levels.append(_Level(nodes, table, np.append(edges[:, 0], start)[table]))
+        levels = _levels(edges, np.flatnonzero(kept), depth, start)
         columns = np.arange(n_edges)
         incidence = sparse.csr_array(
             (
@@ -216,42 +209,104 @@ class _Graph(NamedTuple):
 
 def _depths(edges: np.ndarray, n_nodes: int, names: np.ndarray) -> np.ndarray:
     """Return the largest number of edges (n_nodes,) by which each node can be reached."""
-    depth = np.zeros(n_nodes, dtype=np.int64)
-    for _ in range(n_nodes):
-        further = depth.copy()
-        np.maximum.at(further, edges[:, 1], depth[edges[:, 0]] + 1)
-        if (further == depth).all():
-            return depth
-        depth = further
-    on_cycle = names[depth.argmax()]
-    raise ValueError(
-        f"edges have a cycle that leads to node {on_cycle}; only graphs without cycles are allowed."
-    )
+    order = np.argsort(edges[:, 0], kind="stable")
+    heads = edges[order, 1].tolist()
+    starts = np.searchsorted(edges[order, 0], np.arange(n_nodes + 1)).tolist()
+    # Plain lists: each edge is looked at once, and one number of an array costs much more.
+    missing = np.bincount(edges[:, 1], minlength=n_nodes).tolist()
+    depth = [0] * n_nodes
+    ready = [node for node in range(n_nodes) if missing[node] == 0]
+    for node in ready:  # which grows meanwhile
+        further = depth[node] + 1
+        for head in heads[starts[node] : starts[node + 1]]:
+            if further > depth[head]:
+                depth[head] = further
+            missing[head] -= 1
+            if missing[head] == 0:
+                ready.append(head)
+    if len(ready) < n_nodes:
+        on_cycle = names[_on_cycle(edges, np.array(missing) > 0)]
+        raise ValueError(
+            f"edges have a cycle that leads to node {on_cycle}; only graphs without cycles are "
+            "allowed."
+        )
+    return np.array(depth, dtype=np.int64)
+
+
+def _on_cycle(edges: np.ndarray, left: np.ndarray) -> int:
+    """Return a node on a cycle; each of those `left` (n_nodes,) comes after another of them."""
+    among = edges[left[edges[:, 0]] & left[edges[:, 1]]]
+    before = np.zeros(len(left), dtype=np.int64)
+    before[among[:, 1]] = among[:, 0]
+    node, seen = int(np.flatnonzero(left)[0]), set()
+    while node not in seen:
+        seen.add(node)
+        node = int(before[node])
+    return node
+
+
+def _levels(edges: np.ndarray, kept: np.ndarray, depth: np.ndarray, start: int) -> list[_Level]:
+    """Group the nodes that the edges `kept` lead to by their depth."""
+    heads = edges[kept, 1]
+    order = np.lexsort((kept, heads, depth[heads]))
+    kept, heads = kept[order], heads[order]
+    tail = np.append(edges[:, 0], start)
+    firsts = np.flatnonzero(np.append(True, heads[1:] != heads[:-1]))
+    counts = np.diff(np.append(firsts, len(kept)))
+    nodes = heads[firsts]
+    bounds = np.flatnonzero(np.diff(depth[nodes])) + 1
+    levels = []
+    for group in np.split(np.arange(len(nodes)), bounds):
+        for part in _of_like_width(group, counts[group]):
+            width = np.arange(counts[part].max())
+            place = np.minimum(firsts[part, None] + width, len(kept) - 1)
+            table = np.where(width < counts[part, None], kept[place], len(edges))
+            levels.append(_Level(nodes[part], table, tail[table]))
+    return levels
+
+
+def _of_like_width(group: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
+    """Split nodes (k,) of one level where tables of equal rows would be mostly filling."""
+    if len(group) * counts.max() <= _MOST_FILLING * counts.sum():
+        return [group]
+    size = np.frexp(counts)[1]
+    return [group[size == each] for each in np.unique(size)]
 
 
 def _few_paths(edges: np.ndarray, start: int, end: int, levels: list[_Level]) -> np.ndarray | None:
     """Return all paths (n_paths, n_edges) as rows of zeros and ones, None where they are many."""
-    arriving: dict[int, list[tuple[int, ...]]] = {start: [()]}
+    n_edges = len(edges)
+    n_paths = np.zeros(edges.max() + 1, dtype=np.int64)  # from the source to each node
+    n_paths[start] = 1
     for level in levels:
-        for node, into in zip(level.nodes, level.edges, strict=True):
-            arriving[int(node)] = [
-                (*path, int(edge))
-                for edge in into[into < len(edges)]
-                for path in arriving[int(edges[edge, 0])]
-            ]
-            if len(arriving[int(node)]) > _MOST_PATHS:
-                return None
-    paths = np.zeros((len(arriving[end]), len(edges)))
-    for row, path in zip(paths, arriving[end], strict=True):
-        row[list(path)] = 1.0
+        arriving = np.where(level.edges < n_edges, n_paths[level.tails], 0).sum(axis=1)
+        if arriving.max() > _MOST_PATHS:
+            return None
+        n_paths[level.nodes] = arriving
+    if n_paths[end] * n_edges > _MOST_ENTRIES:
+        return None
+    # The paths to a node are numbered by the edge they arrive by, then as those to its start.
+    into = np.concatenate([level.edges[level.edges < n_edges] for level in levels])
+    through = n_paths[edges[into, 0]]
+    before = np.cumsum(through) - through
+    first = np.zeros(len(n_paths), dtype=np.int64)  # of the paths to a node, counted over all
+    first[edges[into[::-1], 1]] = before[::-1]
+    paths = np.zeros((n_paths[end], n_edges))
+    rows, number = np.arange(len(paths)), np.arange(len(paths))
+    node = np.full(len(paths), end)
+    while len(rows):
+        place = np.searchsorted(before, first[node] + number, side="right") - 1
+        number = first[node] + number - before[place]
+        paths[rows, into[place]] = 1.0
+        node = edges[into[place], 0]
+        on = node != start
+        rows, number, node = rows[on], number[on], node[on]
     return paths
 
 
-def _reached(edges: np.ndarray, start: int, depth: np.ndarray) -> np.ndarray:
-    """Return which edges (n_edges,) can be reached from a node; ends are deeper than starts."""
-    reached = np.zeros(len(depth), dtype=bool)
-    reached[start] = True
-    for edge in np.argsort(depth[edges[:, 0]], kind="stable"):
-        if reached[edges[edge, 0]]:
-            reached[edges[edge, 1]] = True
+def _reached(edges: np.ndarray, start: int, n_nodes: int) -> np.ndarray:
+    """Return which edges (n_edges,) can be reached from a node."""
+    graph = sparse.csr_array((np.ones(len(edges)), tuple(edges.T)), shape=(n_nodes, n_nodes))
+    reached = np.zeros(n_nodes, dtype=bool)
+    reached[breadth_first_order(graph, start, return_predecessors=False)] = True
     return reached[edges[:, 0]]

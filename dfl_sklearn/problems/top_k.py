@@ -1,12 +1,15 @@
 """The k best of many."""
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._utils.checks import whole_number
 from ..solvers.polytope import Polytope
 from .linear_cost import LinearCostProblem
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class TopKProblem(LinearCostProblem):
@@ -53,3 +56,8 @@ class TopKProblem(LinearCostProblem):
 
     def _polytope(self, n: int) -> Polytope:
         return Polytope.of(n, eq=(np.ones((1, n)), [float(self.k)]), upper=1.0, whole=True)
+
+    def _decision_layer(self, smoothing: float | None) -> "nn.Module":
+        from ..layers.top_k import TopKLayer
+
+        return TopKLayer(self.k, smoothing, scale=self._sign)

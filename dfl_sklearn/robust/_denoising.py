@@ -105,7 +105,7 @@ def evidence_lower_bound(
     which has none, is a Gaussian with variance beta_1.
     """
     d = z.shape[1]
-    posterior = torch.as_tensor(chain.schedule.posterior_variance)
+    posterior = torch.as_tensor(chain.schedule.posterior_variance, device=chain.device)
     last = chain.abar[-1]
     bound = -0.5 * (last * z**2 - last - torch.log1p(-last)).sum(dim=1)
     for k in range(len(chain)):

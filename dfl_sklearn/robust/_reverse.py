@@ -1,5 +1,6 @@
 """The reverse chain of a diffusion model: from noise to rows, in the model's coordinates."""
 
+from copy import deepcopy
 from dataclasses import dataclass, field
 
 import torch
@@ -29,10 +30,19 @@ class ReverseChain:
     standard normal, so that an untrained net generates the Gaussian of the coordinates.
     """
 
-    net: nn.Module
+    net: VelocityNet
     schedule: NoiseSchedule
     dtype: torch.dtype = torch.float64
     device: torch.device = field(default_factory=lambda: torch.device("cpu"))
+
+    @classmethod
+    def on(
+        cls, device: torch.device, denoiser: nn.Module, schedule: NoiseSchedule
+    ) -> "ReverseChain":
+        """Return the chain of a denoiser, or of a copy of it on another device."""
+        if any(each.device != device for each in denoiser.state_dict().values()):
+            denoiser = deepcopy(denoiser).to(device)
+        return cls(VelocityNet(denoiser), schedule, device=device)
 
     def __post_init__(self) -> None:
         def tensor(values: object) -> torch.Tensor:
@@ -44,6 +54,11 @@ class ReverseChain:
         self.abar_before = tensor(schedule.abar_before)
         self.beta = tensor(schedule.beta)
         self.variance = tensor(schedule.reverse_variance)
+
+    @property
+    def denoiser(self) -> nn.Module:
+        """The net that it is driven by, without the time as a column."""
+        return self.net.denoiser
 
     def __len__(self) -> int:
         return len(self.abar)

@@ -4,6 +4,7 @@ from typing import Any
 
 from .._utils.canonical import CanonicalRows
 from .._utils.checks import is_exactly, number, whole_number
+from .._utils.memory import check_rows
 from .._utils.seeds import named_rng
 from ..problems.base import DecisionProblem
 from ._columns_moved import check_moved, deviation
@@ -142,6 +143,7 @@ class NominalSamples(DiffusionBall):
     ) -> None:
         """Fit the generator, or recall it, and draw the samples."""
         whole_number(self.n_samples, "n_samples", at_least=1)
+        check_rows("n_samples", self.n_samples, 2 * (rows.X.shape[1] + rows.y.shape[1]))
         super().start(rows, problem, seed)
         AmbiguitySet.start(self, rows, problem, seed, held_out)
 

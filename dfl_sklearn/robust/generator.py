@@ -20,15 +20,16 @@ from .._utils.all_or_nothing import all_or_nothing
 from .._utils.canonical import CanonicalRows, canonical_rows
 from .._utils.checks import whole_number
 from .._utils.holdout import hold_out
+from .._utils.memory import check_rows
 from .._utils.params import NestedParamsMixin
 from .._utils.rows import check_total, refuse_dates
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..nets.construct import (
     check_built_afresh,
+    device_or_cpu,
     forked_generator,
     n_threads,
-    on_cpu,
     pinned_threads,
     resolve_device,
 )
@@ -90,6 +91,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     validation_fraction : float, default=0.2
         Share of the distinct rows held out, in (0, 1).
     device : str or torch.device, default="cpu"
+        Where the net is trained and rows are generated. It is kept on the CPU.
     n_jobs : int, default=None
         Threads of torch; None is 1, -1 all cores.
     random_state : int, RandomState or None, default=None
@@ -269,13 +271,15 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         whole_number(n_samples, "n_samples", at_least=1)
+        d = self._coordinates.n_coordinates
+        check_rows("n_samples", n_samples, max(2 * d, d + self.n_features_in_))
         generator = torch.Generator().manual_seed(named_seed(root_seed(random_state), "sample"))
         chain = self._chain(self._sampling_schedule())
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
             parts = [
                 chain.sample(
                     min(EPOCH, n_samples - start),
-                    self._coordinates.n_coordinates,
+                    d,
                     generator,
                     deterministic=self.sampler == "ddim",
                 )
@@ -298,8 +302,9 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         -------
         ndarray of shape (n,)
         """
-        table, z = self._rows(Z)
+        check_is_fitted(self)
         chain = self._chain(self._noise)
+        table, z = self._rows(Z, chain.device)
         generator = torch.Generator().manual_seed(0)
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
             bound = evidence_lower_bound(chain, z, generator)
@@ -323,11 +328,12 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         -------
         float
         """
-        table, z = self._rows(Z)
+        check_is_fitted(self)
+        chain = self._chain(self._noise)
+        table, z = self._rows(Z, chain.device)
         weight = _check_sample_weight(
             sample_weight, table, dtype=np.float64, ensure_non_negative=True
         )
-        chain = self._chain(self._noise)
         generator = torch.Generator().manual_seed(0)
         total = np.zeros(len(z))
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
@@ -391,14 +397,14 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         )
         if min((record["valid_loss"] for record in training.history), default=before) >= before:
             net.module_.load_state_dict(start)
-        return on_cpu(net).module_.denoiser.eval(), training
+        return net.module_.denoiser.cpu().eval(), training
 
     def _measured(self, rows: CanonicalRows, seed: int) -> NoiseSchedule:
         """Return the schedule with the power of the predicted noise, measured on the rows."""
         rng = named_rng(seed, "power")
         drawn = rng.choice(len(rows.X), size=EPOCH, p=rows.weight / rows.weight.sum())
-        z = torch.as_tensor(self._coordinates.forward(rows.X[drawn]))
         chain = self._chain(self._noise)
+        z = torch.as_tensor(self._coordinates.forward(rows.X[drawn]), device=chain.device)
         generator = torch.Generator().manual_seed(named_seed(seed, "power"))
         power = np.empty(len(chain))
         with torch.no_grad():
@@ -414,10 +420,9 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         z = torch.as_tensor(self._coordinates.forward(rows.X), device=device)
         return z, torch.as_tensor(rows.weight / rows.weight.mean(), device=device)
 
-    def _rows(self, Z: ArrayLike) -> tuple[np.ndarray, torch.Tensor]:
-        check_is_fitted(self)
+    def _rows(self, Z: ArrayLike, device: torch.device) -> tuple[np.ndarray, torch.Tensor]:
         table = validate_data(self, Z, dtype=np.float64, reset=False)
-        return table, torch.as_tensor(self._coordinates.forward(table))
+        return table, torch.as_tensor(self._coordinates.forward(table), device=device)
 
     def _sampling_schedule(self) -> NoiseSchedule:
         if self.sampling_steps is None:
@@ -425,7 +430,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         return self._noise.respaced(min(self.sampling_steps, len(self._noise)))
 
     def _chain(self, schedule: NoiseSchedule) -> ReverseChain:
-        return ReverseChain(VelocityNet(self.denoiser_), schedule)
+        return ReverseChain.on(device_or_cpu(self.device), self.denoiser_, schedule)
 
     def _report(self, record: dict[str, float]) -> None:
         every = int(self.verbose)

@@ -1,14 +1,16 @@
 """The paper's search: fine-tune the reverse chain so that it generates costly rows."""
 
 from copy import deepcopy
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from joblib import Memory
 
 from .._utils.checks import number, option, whole_number
+from .._utils.memory import check_rows
 from .._utils.seeds import named_seed
+from ..nets.construct import device_or_cpu, slopes_in_eval
 from ._neighbors import neighbor_divergence
 from ._reverse import ReverseChain, VelocityNet
 from .generator import DiffusionGenerator
@@ -132,6 +134,8 @@ class PolicyGradientSearch(WorstCaseSearch):
         for name in ("clip", "learning_rate"):
             number(getattr(self, name), name, above=0)
         number(self.dual_step, "dual_step", at_least=0)
+        # Steps with the states before and after them, and their means.
+        check_rows("n_trajectories", self.n_trajectories, 3 * self.n_tail * real.table.shape[1])
         if not any(True for _ in generator.denoiser_.parameters()):
             raise ValueError(
                 "PolicyGradientSearch fine-tunes the generator's net, but with fewer than 30 "
@@ -139,11 +143,12 @@ class PolicyGradientSearch(WorstCaseSearch):
             )
         self._generator, self._seed = generator, seed
         schedule = generator._noise.respaced(min(self.n_steps, len(generator._noise)))
-        self._nominal = ReverseChain(VelocityNet(generator.denoiser_), schedule)
+        device = device_or_cpu(generator.device)
+        self._nominal = ReverseChain.on(device, generator.denoiser_, schedule)
         self._tail_length = min(self.n_tail, len(schedule) - 1)
-        self.denoiser_ = deepcopy(generator.denoiser_)
-        self._present = ReverseChain(VelocityNet(self.denoiser_), schedule)
-        self._real = torch.as_tensor(generator._coordinates.forward(real.table))
+        self.denoiser_ = deepcopy(generator.denoiser_).to(device)
+        self._present = ReverseChain(VelocityNet(self.denoiser_), schedule, device=device)
+        self._real = torch.as_tensor(generator._coordinates.forward(real.table), device=device)
         self._width = self._real.shape[1]
         self._real_weight = torch.as_tensor(real.weight)
         self._optimizer = torch.optim.Adam(self.denoiser_.parameters(), lr=self.learning_rate)
@@ -167,9 +172,10 @@ class PolicyGradientSearch(WorstCaseSearch):
             n_rounds = 0  # all columns are constant: there is nothing to move
         for _ in range(n_rounds):
             start, tail = self._trajectories(self.n_trajectories)
-            regret = torch.as_tensor(table_loss(self._table(start)))
+            regret = torch.as_tensor(table_loss(self._table(start)), device=start.device)
             advantage = (regret - regret.mean()) / (regret.std() + 1e-12)
-            self._ascend(tail, advantage, radius)
+            with slopes_in_eval(start.device):
+                self._ascend(tail, advantage, radius)
         divergence = self._pull_back(radius)
         table = self._table(self._trajectories(self.n_trajectories)[0])
         self._held_out = None  # of the chain before
@@ -200,7 +206,7 @@ class PolicyGradientSearch(WorstCaseSearch):
             return 0.0
         generator = torch.Generator().manual_seed(2)
         worst, _ = self._trajectories(_N_COMPARED, generator)
-        return neighbor_divergence(worst.numpy(), self._nominal_coordinates().numpy())
+        return neighbor_divergence(worst.cpu().numpy(), self._nominal_coordinates().cpu().numpy())
 
     def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
         """Draw rows from the fine-tuned chain."""
@@ -215,10 +221,25 @@ class PolicyGradientSearch(WorstCaseSearch):
                 self._nominal_rows = self._nominal.sample(_N_COMPARED, self._width, generator)
         return self._nominal_rows
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Store what is fitted on the CPU, for machines that have no other device."""
+        state = dict(super().__getstate__())
+        if "_present" not in state or self._present.device.type == "cpu":
+            return state
+        cpu = torch.device("cpu")
+        state.pop("_optimizer")  # of the net on the device; a stored search goes no further
+        for name in ("_nominal", "_present"):
+            chain = state[name]
+            state[name] = ReverseChain.on(cpu, chain.denoiser, chain.schedule)
+        state["denoiser_"] = state["_present"].denoiser
+        if state["_nominal_rows"] is not None:
+            state["_nominal_rows"] = state["_nominal_rows"].cpu()
+        return state
+
     # -- the chain ---------------------------------------------------------------------
 
     def _table(self, z: torch.Tensor) -> np.ndarray:
-        return self._generator._coordinates.inverse(z.numpy())
+        return self._generator._coordinates.inverse(z.cpu().numpy())
 
     def _trajectories(
         self, n: int, generator: torch.Generator | None = None
@@ -235,7 +256,7 @@ class PolicyGradientSearch(WorstCaseSearch):
                     continue
                 mean = self._present.mean(z, k)
                 after = mean + chain.variance[k].sqrt() * chain.draw(n, z.shape[1], generator)
-                steps.append((torch.full((n,), k), z, after, mean))
+                steps.append((torch.full((n,), k, device=z.device), z, after, mean))
                 z = after
         return z, _Tail(*(torch.stack(each, dim=1) for each in zip(*steps, strict=True)))
 
@@ -250,7 +271,8 @@ class PolicyGradientSearch(WorstCaseSearch):
             nominal = self._nominal.mean(before, step)
         spread = 2 * self._nominal.variance[step]
         for _ in range(self.n_epochs):
-            for index in torch.randperm(n * n_steps, generator=self._noise_seed).split(2048):
+            order = torch.randperm(n * n_steps, generator=self._noise_seed).to(step.device)
+            for index in order.split(2048):
                 mean = self._present.mean(before[index], step[index])
                 now = ((after[index] - mean) ** 2).sum(dim=1)
                 then = ((after[index] - old[index]) ** 2).sum(dim=1)
@@ -293,8 +315,8 @@ class PolicyGradientSearch(WorstCaseSearch):
             )
         chain, n = self._nominal, min(512, 4 * len(self._real))
         rows = torch.multinomial(self._real_weight, n, replacement=True, generator=generator)
-        z = self._real[rows]
-        k = torch.randint(1, self._tail_length + 1, (n,), generator=generator)
+        z = self._real[rows.to(chain.device)]
+        k = torch.randint(1, self._tail_length + 1, (n,), generator=generator).to(chain.device)
         noise = chain.draw(n, z.shape[1], generator)
         noisy = chain.diffuse(z, noise, k)
         with torch.no_grad():
@@ -307,7 +329,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         if divergence <= _SLACK * radius:
             return divergence
         far = {name: value.clone() for name, value in self.denoiser_.state_dict().items()}
-        near = self._generator.denoiser_.state_dict()
+        near = self._nominal.denoiser.state_dict()
         low, high = 0.0, 1.0
         for _ in range(20):
             middle = (low + high) / 2

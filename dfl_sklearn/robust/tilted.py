@@ -8,6 +8,7 @@ from joblib import Memory
 from sklearn.exceptions import ConvergenceWarning
 
 from .._utils.checks import number, whole_number
+from .._utils.memory import check_rows
 from .._utils.once import compute_once
 from .._utils.seeds import named_rng, named_seed
 from ._tilt import effective_sample_size, tilt
@@ -60,6 +61,7 @@ class TiltedSearch(WorstCaseSearch):
         """Draw the pool, and another to watch the worst case on."""
         whole_number(self.n_pool, "n_pool", at_least=1)
         number(self.real_share, "real_share", at_least=0, below=1)
+        check_rows("n_pool", self.n_pool, 2 * real.table.shape[1])  # drawn, and put together
         known = ("pool", generator, real.table, real.weight)
 
         def generated(n: int, pool_seed: int) -> np.ndarray:

@@ -1,9 +1,5 @@
 """The same seed gives the same bits, wherever it is fitted, and nothing global moves."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -16,7 +12,6 @@ from dfl_sklearn.nets import LSTMPredictor
 from dfl_sklearn.problems import NewsvendorProblem
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-REPOSITORY = Path(__file__).resolve().parents[2]
 QUICK = {"max_iter": 10, "batch_size": 16, "hidden_layer_sizes": (8,)}
 
 
@@ -65,46 +60,6 @@ def test_in_threads(model, data):
     )
     for each in together:
         assert_array_equal(each, alone)
-
-
-SCRIPT = """
-import sys, warnings, numpy as np, torch
-warnings.simplefilter("ignore")
-from joblib import Parallel, delayed
-from sklearn.base import clone
-from dfl_sklearn import DFLRegressor
-from dfl_sklearn.problems import NewsvendorProblem
-rng = np.random.default_rng(0)
-X = rng.standard_normal((80, 3))
-y = X @ [1.0, -1.0, 2.0] + rng.standard_normal(80)
-models = [
-    DFLRegressor(NewsvendorProblem(9, 1, nonnegative=False), predictor=p, early_stopping=True,
-                 random_state=0, max_iter=10, batch_size=16, hidden_layer_sizes=(8,))
-    for p in (None, torch.nn.Linear)
-]
-def work(model):
-    return clone(model).fit(X, y).predict(X)
-n_jobs = int(sys.argv[1])
-out = [work(m) for m in models] if n_jobs == 1 else Parallel(n_jobs)(map(delayed(work), models))
-print(*(each.tobytes().hex() for each in out))
-"""
-
-
-@pytest.mark.parametrize("n_jobs", [1, 2], ids=["fresh process", "loky workers"])
-def test_in_other_processes(n_jobs, data):
-    run = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(n_jobs)],
-        capture_output=True,
-        text=True,
-        check=True,
-        cwd=REPOSITORY,
-    )
-    problem = NewsvendorProblem(9, 1, nonnegative=False)
-    for predictor, there in zip((None, torch.nn.Linear), run.stdout.split(), strict=True):
-        model = DFLRegressor(
-            problem, predictor=predictor, early_stopping=True, random_state=0, **QUICK
-        )
-        assert fit_predict(model, *data).tobytes().hex() == there
 
 
 def test_global_generators_are_untouched(model, data):

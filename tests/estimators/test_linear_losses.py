@@ -81,7 +81,7 @@ LEARNABLE = [
 )
 def test_it_learns_what_can_be_learnt(loss, problem, n, data):
     X, y = data[0], data[1][:, :n]
-    model = quick(problem, loss=loss, max_iter=80).fit(X, y)
+    model = quick(problem, loss=loss, batch_size=45, learning_rate_init=0.05).fit(X, y)
     assert model.score(X, y) > 0.8
     assert problem.is_feasible(model.decide(X)).all()
 

@@ -8,8 +8,10 @@ from sklearn.base import clone
 
 from dfl_sklearn import DFLRegressor
 from dfl_sklearn._utils.canonical import canonical_rows
+from dfl_sklearn.estimators._net_fit import NetFit
+from dfl_sklearn.estimators._scaling import Scale
 from dfl_sklearn.nets import LSTMPredictor
-from dfl_sklearn.problems import NewsvendorProblem, ProvisioningProblem
+from dfl_sklearn.problems import NewsvendorProblem, ProvisioningProblem, SquaredErrorProblem
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 QUICK = {"max_iter": 12, "batch_size": 8, "hidden_layer_sizes": (6,), "random_state": 3}
@@ -103,6 +105,18 @@ def test_weights_of_held_out_rows(data):
         X, y, X_val=np.repeat(X[:20], weight, axis=0), y_val=np.repeat(y[:20], weight)
     )
     assert_same(weighted, written, X)
+
+
+def test_the_unit_of_the_loss_is_a_weighted_mean(data):
+    X, y = data
+    weight = np.random.default_rng(1).uniform(0.5, 3.0, len(y))
+    rows = canonical_rows(X, y[:, None], weight)
+    scales = Scale.identity(2), Scale.identity(1)
+    fit = NetFit(DFLRegressor(), SquaredErrorProblem(), rows, None, 0, scales)
+    # The best constant is the mean, and its regret the variance.
+    mean = np.average(y, weights=weight)
+    variance = np.average((y - mean) ** 2, weights=weight)
+    assert fit.null_regret == pytest.approx(variance, rel=1e-12)
 
 
 def test_canonical_rows_are_the_sorted_distinct_ones():

@@ -4,7 +4,7 @@ import torch
 from numpy.testing import assert_allclose
 from scipy.optimize import brentq
 
-from dfl_sklearn.layers.coverage import _project
+from dfl_sklearn.layers._projection import nearest_with_sum_at_most
 
 
 def nearest(z, k):
@@ -23,6 +23,6 @@ def test_projection_agrees_with_a_root_finder(seed):
     k = int(rng.integers(1, n + 1))
     z = rng.choice([0.1, 1.0, 10.0]) * rng.standard_normal((8, n))
     z[::2] = np.round(2 * z[::2]) / 2  # ties, and entries exactly 0 and 1
-    found = _project(torch.as_tensor(z), k).numpy()
+    found = nearest_with_sum_at_most(torch.as_tensor(z), k).numpy()
     assert_allclose(found, [nearest(row, k) for row in z], atol=1e-12)
     assert (found.sum(axis=1) <= k + 1e-12).all()

@@ -47,7 +47,7 @@ def test_schedules_end_in_noise_and_reverse_a_standard_normal_exactly(kind, n_st
 
 def test_gaussian_bound_is_nearly_the_log_density(gaussian):
     model, _ = gaussian
-    Z = np.random.default_rng(1).multivariate_normal(MEAN, COVARIANCE, size=4000)
+    Z = np.random.default_rng(1).multivariate_normal(MEAN, COVARIANCE, size=800)
     exact = multivariate_normal(MEAN, COVARIANCE).logpdf(Z)
     bound = model.score_samples(Z)
     assert abs(bound.mean() - exact.mean()) < 0.03
@@ -58,7 +58,7 @@ def test_gaussian_bound_is_nearly_the_log_density(gaussian):
 
 def test_gaussian_samples_have_the_rows_moments(gaussian):
     model, Z = gaussian
-    sample = model.sample(20_000, random_state=0)
+    sample = model.sample(8000, random_state=0)
     scale = np.sqrt(np.diag(COVARIANCE))
     assert np.abs((sample.mean(axis=0) - Z.mean(axis=0)) / scale).max() < 0.05
     assert np.abs(np.cov(sample.T) - np.cov(Z.T)).max() < 0.12
@@ -66,7 +66,7 @@ def test_gaussian_samples_have_the_rows_moments(gaussian):
 
 def test_gaussian_denoising_loss_is_the_closed_form(gaussian):
     model, _ = gaussian
-    Z = np.random.default_rng(2).multivariate_normal(MEAN, COVARIANCE, size=20_000)
+    Z = np.random.default_rng(2).multivariate_normal(MEAN, COVARIANCE, size=1500)
     # The best denoiser of a standard normal leaves an error of abar per coordinate.
     expected = 3 * NoiseSchedule.make("cosine", 100).abar.mean()
     assert model.denoising_loss(Z) == pytest.approx(expected, rel=0.03)
@@ -85,8 +85,8 @@ def test_mixed_columns_keep_their_laws(mixed):
 
 def test_rows_as_many_as_columns_give_a_shrunk_gaussian():
     Z = np.random.default_rng(0).normal(size=(40, 50))
-    model = DiffusionGenerator(random_state=0, max_iter=20).fit(Z)
-    sample = model.sample(3000, random_state=0)
+    model = DiffusionGenerator(random_state=0, max_iter=8).fit(Z)
+    sample = model.sample(600, random_state=0)
     assert model.shrinkage_ > 0.9
     assert 0.8 < sample.std(axis=0).mean() < 1.2
     # Not the training rows over again: the nearest one is as far as rows are from each other.
@@ -100,16 +100,16 @@ def test_few_steps_and_ddim_draw_the_same_gaussian():
     # differential equation and needs more.
     for params in ({"sampling_steps": 10}, {"sampling_steps": 80, "sampler": "ddim"}):
         model = DiffusionGenerator(random_state=0, max_iter=10, **params).fit(Z)
-        sample = model.sample(20_000, random_state=1)
+        sample = model.sample(6000, random_state=1)
         assert np.abs(np.cov(sample.T) - np.cov(Z.T)).max() < 0.2
 
 
 def test_few_rows_are_a_gaussian_without_a_net():
     Z = np.random.default_rng(0).normal(size=(20, 2)) * [1.0, 5.0]
-    model = DiffusionGenerator(random_state=0).fit(Z)
+    model = DiffusionGenerator(hidden_layer_sizes=(8,), random_state=0).fit(Z)
     assert len(model.history_) == 0
     np.testing.assert_allclose(
-        model.sample(20_000, random_state=0).std(axis=0), Z.std(axis=0), rtol=0.05
+        model.sample(8000, random_state=0).std(axis=0), Z.std(axis=0), rtol=0.05
     )
 
 
@@ -128,9 +128,9 @@ def test_convolutional_denoiser_learns_a_window():
     rng = np.random.default_rng(0)
     windows = np.where(rng.random((400, 8)) < 0.5, -1.0, 1.0) + 0.2 * rng.normal(size=(400, 8))
     model = DiffusionGenerator(
-        denoiser=ConvDenoiser(n_channels=16, n_layers=2), random_state=0, max_iter=30
+        denoiser=ConvDenoiser(n_channels=16, n_layers=2), n_steps=25, random_state=0, max_iter=20
     ).fit(windows)
-    sample = model.sample(2000, random_state=0)
+    sample = model.sample(1000, random_state=0)
     # Each step is near -1 or 1; a Gaussian with the same variance is near 0 a quarter of the time.
     assert (np.abs(sample) < 0.33).mean() < 0.12
 

@@ -1,0 +1,199 @@
+"""Fits, searches and layers on another device than the CPU, CUDA or one in software."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
+from dfl_sklearn.layers import QuadraticProgramLayer
+from dfl_sklearn.nets import LSTMPredictor
+from dfl_sklearn.nets.construct import slopes_in_eval
+from dfl_sklearn.problems import NewsvendorProblem
+from dfl_sklearn.robust import (
+    DiffusionGenerator,
+    GaussianNoise,
+    KLBall,
+    PolicyGradientSearch,
+    TiltedSearch,
+    WassersteinBall,
+)
+
+from .other_device import OTHER, OtherDevice, back, to_other
+
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::sklearn.exceptions.ConvergenceWarning",
+    "ignore:for .* copying from a non-meta parameter",  # of the device in software: it is copied
+)
+PROBLEM = NewsvendorProblem(9, 1, nonnegative=False)
+QUICK = {"hidden_layer_sizes": (4,), "max_iter": 2, "batch_size": 256, "random_state": 0}
+X = np.random.default_rng(0).standard_normal((60, 2))
+Y = X @ [1.0, -1.0] + np.random.default_rng(1).standard_normal(60)
+
+
+def generator(device):
+    return DiffusionGenerator(
+        hidden_layer_sizes=(4,),
+        n_steps=6,
+        max_iter=1,
+        batch_size=2048,
+        random_state=0,
+        device=device,
+    )
+
+
+def flagship(search):
+    return lambda device: DiffusionDRODFLRegressor(
+        PROBLEM, search=search, generator=generator(device), device=device, **QUICK
+    )
+
+
+def net(ambiguity_set=None, **params):
+    return lambda device: DFLRegressor(
+        PROBLEM, ambiguity_set=ambiguity_set, device=device, **QUICK, **params
+    )
+
+
+def policy_gradient(divergence):
+    return PolicyGradientSearch(
+        divergence, n_steps=6, n_tail=3, n_trajectories=30, n_warm_up=1, n_rounds=1, n_epochs=1
+    )
+
+
+MODELS = {
+    "plain": net(),
+    "global generator": net(GaussianNoise(0.1), predictor=torch.nn.Linear),
+    "weighted rows": net(KLBall(0.1)),
+    "moved rows": net(WassersteinBall(0.1)),
+    # More rows than an epoch draws.
+    "pool": flagship(TiltedSearch(1200)),
+    "policy gradient": flagship(policy_gradient("kl")),
+    "score matching": flagship(policy_gradient("score_matching")),
+}
+# torch's LSTM packs its weights in a way that the device in software does not follow.
+ON_CUDA = MODELS | {"lstm": net(WassersteinBall(0.1), predictor=LSTMPredictor(3))}
+
+
+def outcome(model):
+    worst = model.sample_worst_case(5, random_state=0) if hasattr(model, "search") else ()
+    return [model.predict(X), *worst]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_fit_on_another_device_gives_the_same_bits(name):
+    here = outcome(MODELS[name]("cpu").fit(X, Y))
+    with OtherDevice():
+        there = outcome(MODELS[name](OTHER).fit(X, Y))
+    for one, other in zip(here, there, strict=True):
+        assert_array_equal(one, other)
+
+
+def of_generator(device):
+    model = generator(device).fit(X)
+    assert all(each.device.type == "cpu" for each in model.denoiser_.parameters())
+    return model.sample(9, random_state=0), model.score_samples(X), model.denoising_loss(X[:9])
+
+
+def test_the_generator_samples_and_scores_on_its_device():
+    here = of_generator("cpu")
+    with OtherDevice():
+        there = of_generator(OTHER)
+    for one, other in zip(here, there, strict=True):
+        assert_array_equal(one, other)
+
+
+def test_the_flagships_own_generator_is_on_its_device():
+    ball = DiffusionDRODFLRegressor(PROBLEM, device=OTHER)._make_ambiguity_set()
+    assert ball.generator.device == OTHER
+
+
+def test_a_stored_search_is_on_the_cpu():
+    with OtherDevice():
+        search = MODELS["policy gradient"](OTHER).fit(X, Y).ambiguity_set_.search_
+        state = search.__getstate__()
+    stored = copy.copy(search)
+    stored.__dict__ = {**state, "_generator": search._generator}
+    assert type(stored.denoiser_.layers[0].weight) is torch.nn.Parameter
+    rows = pickle.loads(pickle.dumps(stored)).sample(5, np.random.default_rng(0))
+    with OtherDevice():
+        assert_array_equal(rows, search.sample(5, np.random.default_rng(0)))
+
+
+# -- layers ----------------------------------------------------------------------------------
+
+
+@pytest.mark.cases(lambda case: not case.name.startswith(("function", "convex_program")))
+def test_layers_compute_where_their_input_lives(layer_case, smoothing):
+    """The others call functions of NumPy or a convex solver."""
+    layer = layer_case.make().decision_layer(smoothing)
+    y = torch.as_tensor(layer_case.predictions(np.random.default_rng(0), 6))
+    expected = slope(layer, y)
+    # The pieces of a small quadratic program are looked up on the CPU.
+    with OtherDevice(stays=layer_case.name != "portfolio"):
+        found = slope(layer, to_other(y))
+    for one, other in zip(expected, found, strict=True):
+        assert_array_equal(one, back(other))
+    for one, other in zip(expected, slope(layer, y), strict=True):  # and back again
+        assert_array_equal(one, other)
+
+
+def slope(layer, y):
+    y = y.detach().requires_grad_()
+    z = layer(y)
+    return z.detach(), torch.autograd.grad((z * z).sum(), y)[0]
+
+
+@pytest.mark.parametrize("bounds", [{}, {"lower": 0.0}])
+def test_quadratic_programs_with_a_full_matrix(bounds):
+    layer = QuadraticProgramLayer([[2.0, 1.0], [1.0, 2.0]], [[1.0, 1.0]], [1.0], **bounds)
+    y = torch.tensor([[0.3, -0.2], [5.0, 1.0]], dtype=torch.float64)
+    expected = slope(layer, y)
+    with OtherDevice(stays=True):
+        found = slope(layer, to_other(y))
+    for one, other in zip(expected, found, strict=True):
+        assert_array_equal(one, back(other))
+
+
+# -- CUDA ------------------------------------------------------------------------------------
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: torch sees none")
+@pytest.mark.parametrize("name", ON_CUDA)
+def test_a_fit_on_cuda(name):
+    here, model = outcome(ON_CUDA[name]("cpu").fit(X, Y)), ON_CUDA[name]("cuda").fit(X, Y)
+    assert next(model.predictor_.module_.parameters()).is_cuda
+    for one, other in zip(here, outcome(model), strict=True):
+        assert_allclose(other, one, rtol=1e-4, atol=1e-4)
+    for one, other in zip(here, outcome(pickle.loads(pickle.dumps(model))), strict=True):
+        assert_allclose(other, one, rtol=1e-4, atol=1e-4)
+
+
+def test_recurrent_nets_are_differentiated_without_cudnn(monkeypatch):
+    """In eval mode cuDNN's raise in the backward pass."""
+    enabled = []
+
+    def on_cuda(device):
+        assert device == torch.device("cpu")
+        return slopes_in_eval(torch.device("cuda"))
+
+    def look(module, *_):
+        if isinstance(module, torch.nn.LSTM) and torch.is_grad_enabled() and not module.training:
+            enabled.append(torch.backends.cudnn.enabled)
+
+    monkeypatch.setattr("dfl_sklearn.estimators._predictor_regret.slopes_in_eval", on_cuda)
+    before = torch.backends.cudnn.enabled
+    hook = torch.nn.modules.module.register_module_forward_hook(look)
+    try:
+        ON_CUDA["lstm"]("cpu").fit(X, Y)
+    finally:
+        hook.remove()
+    assert enabled
+    assert not any(enabled)
+    assert torch.backends.cudnn.enabled == before
+    with slopes_in_eval(torch.device("cuda")):
+        assert not torch.backends.cudnn.enabled
+    with slopes_in_eval(torch.device("cpu")):
+        assert torch.backends.cudnn.enabled == before

@@ -1,0 +1,85 @@
+"""The same seed gives the same bits in a fresh process and in workers; importing stays light."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+from sklearn.model_selection import cross_val_predict
+
+from dfl_sklearn import DFLRegressor
+from dfl_sklearn.datasets import make_newsvendor
+from dfl_sklearn.problems import NewsvendorProblem
+
+from . import test_flagship_processes, test_sets
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+REPOSITORY = Path(__file__).resolve().parents[2]
+HEAVY = ["cvxpy", "highspy", "matplotlib", "pooch", "dask", "distributed"]
+X, Y = make_newsvendor(120, random_state=0)
+NETS = {
+    name: DFLRegressor(
+        NewsvendorProblem(9, 1, nonnegative=False),
+        predictor=predictor,
+        early_stopping=True,
+        random_state=0,
+        max_iter=10,
+        batch_size=16,
+        hidden_layer_sizes=(8,),
+    )
+    for name, predictor in {"mlp": None, "torch class": torch.nn.Linear}.items()
+}
+
+
+def bits():
+    """Return what each model predicts, and the worst case of the flagship, by name, as hex."""
+    found = {}
+    for name, model in NETS.items():
+        found[name] = clone(model).fit(X, Y).predict(X)
+    for name in test_sets.SETS:
+        found[name] = test_sets.model(name).fit(X, Y).predict(X)
+    for search in test_flagship_processes.SEARCHES:
+        model = test_flagship_processes.flagship(search).fit(X, Y)
+        found[search] = np.column_stack(
+            [model.predict(X)[:20], *model.sample_worst_case(20, random_state=0)]
+        )
+    return {name: values.tobytes().hex() for name, values in found.items()}
+
+
+SCRIPT = f"""
+import sys, warnings
+import dfl_sklearn
+print([name for name in {HEAVY} if name in sys.modules])
+warnings.simplefilter("ignore")
+from tests.estimators.test_other_processes import bits
+for name, found in bits().items():
+    print(name, found, sep=": ")
+"""
+
+
+@pytest.fixture(scope="module")
+def fresh_process():
+    """One process for all that asks for a fresh one: most of its time goes into imports."""
+    run = subprocess.run(
+        [sys.executable, "-c", SCRIPT], capture_output=True, text=True, check=True, cwd=REPOSITORY
+    )
+    assert run.stderr == ""
+    return run.stdout.splitlines()
+
+
+def test_importing_the_package_stays_light(fresh_process):
+    assert fresh_process[0] == "[]"
+
+
+def test_a_fresh_process_gives_the_same_bits(fresh_process):
+    assert dict(line.split(": ") for line in fresh_process[1:]) == bits()
+
+
+@pytest.mark.parametrize("name", NETS)
+def test_workers_give_the_same_bits(name):
+    model = NETS[name]
+    alone = cross_val_predict(model, X, Y, cv=2)
+    np.testing.assert_array_equal(cross_val_predict(model, X, Y, cv=2, n_jobs=2), alone)
