@@ -3,6 +3,7 @@
 import torch
 from torch import nn
 
+from ._batch import check_batch
 from ._projection import level_of_sum
 from .regularized_linear import over_their_size
 
@@ -34,13 +35,11 @@ class TopKLayer(nn.Module):
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map values (B, n) to shares (B, n); a row that is not finite gives NaN."""
-        if y.ndim != 2 or y.shape[1] < self.k:
+        check_batch(y)
+        if y.shape[1] < self.k:
             raise ValueError(
-                f"The layer takes values of shape (B, n) with n of at least k={self.k}, got "
-                f"{tuple(y.shape)}."
+                f"The layer takes values of at least k={self.k} items, got shape {tuple(y.shape)}."
             )
-        if not y.is_floating_point():
-            raise TypeError(f"The layer takes floating-point values, got {y.dtype}.")
         known = torch.isfinite(y).all(dim=1, keepdim=True)
         values = torch.where(known, y, 0.0).double()
         if self.smoothing is None:

@@ -48,12 +48,12 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     the rows, move them, add to them or generate others: training does not care.
 
     Rows of the data are not pickled: a stored or copied set has no attribute that is
-    :class:`CanonicalRows`, nor those named in `_not_stored`. At the end of `fit` those named in
-    `_of_training` are dropped as well, so that a fitted model does not hold the held-out rows.
+    :class:`CanonicalRows`, nor those named in `_not_stored`. At the end of `fit` the held-out rows
+    and what is named in `_of_training` are dropped as well.
     """
 
     radius: float
-    _of_training: ClassVar[tuple[str, ...]] = ("_held_out",)
+    _of_training: ClassVar[tuple[str, ...]] = ()
     _not_stored: ClassVar[tuple[str, ...]] = ()
     _held_out: CanonicalRows | None = None
 
@@ -97,7 +97,7 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
 
     def finish(self) -> None:
         """Drop what only training needs; called at the end of a fit."""
-        for name in self._of_training:
+        for name in ("_held_out", *self._of_training):
             self.__dict__.pop(name, None)
 
     def __getstate__(self) -> dict[str, Any]:

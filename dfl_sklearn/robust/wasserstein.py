@@ -77,7 +77,7 @@ class WassersteinBall(AmbiguitySet):
     0.2
     """
 
-    _of_training = ("_held_out", "_problem", "_unit")
+    _of_training = ("_problem", "_unit")
 
     def __init__(
         self, radius: float = 0.1, *, norm: str = "l2", moved: str = "both", n_steps: int = 3
