@@ -98,6 +98,8 @@ class LinearSolver:
             If nothing that is found for a row stands the check.
         """
         z, dual = np.zeros(costs.shape), np.zeros((len(costs), len(self.polytope.row_upper)))
+        if not len(self.polytope.row_upper):
+            return self._at_bounds(costs, first_row), dual
         # By the median, since one very dear decision would else make the others too cheap to be
         # told apart.
         size = median_size(costs * self.units.columns)
@@ -122,6 +124,16 @@ class LinearSolver:
         for k in np.flatnonzero(~proven).tolist():
             z[k], dual[k] = again(costs[k], size[k], first_row + k)
         return z, dual
+
+    def _at_bounds(self, costs: np.ndarray, first_row: int) -> np.ndarray:
+        """Return minimisers where there are bounds alone; what costs nothing is at a bound too."""
+        low, high = self.polytope.lower, self.polytope.upper
+        idle = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high, 0.0))
+        z = np.where(costs > 0, low, np.where(costs < 0, high, idle))
+        endless = np.flatnonzero(np.isinf(z).any(axis=1))
+        if len(endless):
+            raise NoMinimumError(self._no_minimum(costs[endless[0]], first_row + int(endless[0])))
+        return z + 0.0
 
     def _share(
         self,

@@ -65,6 +65,8 @@ class ProblemCase:
         numbers relaxed, with a quadratic term that moves its decisions.
     is_regularized : bool
         Whether the layer of another problem has such a term.
+    is_slow : bool
+        Whether a row takes milliseconds to solve, so that fewer of them have to do.
     """
 
     name: str
@@ -80,6 +82,11 @@ class ProblemCase:
     zero_is_legal: bool = True
     is_linear: bool = False
     is_regularized: bool = False
+    is_slow: bool = False
+
+    def rows(self, n: int) -> int:
+        """Return of `n` rows how many a test solves for."""
+        return max(1, n // 5) if self.is_slow else n
 
     def predictions(self, rng: np.random.Generator, n: int) -> np.ndarray:
         return (self.sample_prediction or self.sample_y)(rng, n)
@@ -122,20 +129,35 @@ def shares(n_assets: int) -> Sampler:
 
 
 def linear_case(
-    name: str, make: Callable[[], Any], n: int, other: dict[str, Any], sizes: tuple[float, ...] = ()
+    name: str,
+    make: Callable[[], Any],
+    n: int,
+    other: dict[str, Any],
+    sizes: tuple[float, ...] = (),
+    sample_decision: Sampler | None = None,
+    is_slow: bool = False,
 ) -> ProblemCase:
     """A problem that prices its decisions; feasible ones are the best under other prices."""
     return ProblemCase(
         name,
         make,
         normal(2.0, n),
-        lambda rng, n_rows: make().solve(rng.standard_normal((n_rows, n))),
+        sample_decision or (lambda rng, n_rows: make().solve(rng.standard_normal((n_rows, n)))),
+        is_slow=is_slow,
         other=other,
         tol=1e-9,
         slopes=(None, *sizes),
         layer_tol=1e-4,
         is_linear=True,
     )
+
+
+def two_whole_numbers(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Allowed by ``2 a + 3 b + 4 c <= 9.5``, a and c whole, none above 2; b is often at its end."""
+    pairs = np.array([(a, c) for a in range(3) for c in range(3) if 2 * a + 4 * c <= 9.5])
+    a, c = pairs[rng.integers(len(pairs), size=n)].T
+    b = np.minimum(2.0, (9.5 - 2 * a - 4 * c) / 3) * np.minimum(1.0, rng.uniform(0, 2, n))
+    return np.stack([a, b, c], axis=1).astype(float)
 
 
 def shares_and_reserve(rng: np.random.Generator, n: int) -> np.ndarray:
@@ -272,6 +294,8 @@ PROBLEMS = [
         ),
         3,
         other={"integrality": 0},
+        sample_decision=two_whole_numbers,
+        is_slow=True,
     ),
     linear_case("shortest_path", lambda: ShortestPathProblem.grid(3, 3), 12, {"target": 7}),
     linear_case("matching", lambda: MatchingProblem(2, 3), 6, {"sense": "min"}, (0.3,)),
@@ -288,6 +312,7 @@ PROBLEMS = [
         slopes=(None,),
         sample_prediction=normal(0.2, 3),
         layer_tol=1e-2,
+        is_slow=True,
     ),
     ProblemCase(
         "coverage",

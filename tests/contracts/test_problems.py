@@ -78,7 +78,7 @@ def test_integers_are_numbers(case):
 
 
 def test_optimal_cost_is_the_cost_of_solve(case):
-    problem, y, _ = rows_of(case, 200)
+    problem, y, _ = rows_of(case, case.rows(200))
     best = problem.optimum(y)
     assert_array_equal(best.decisions, problem.solve(y))
     assert_array_equal(problem.optimal_cost(y), problem.cost(problem.solve(y), y))
@@ -89,7 +89,7 @@ def test_optimal_cost_is_the_cost_of_solve(case):
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_no_feasible_decision_beats_solve(case, seed):
-    problem, y, z = rows_of(case, 30, seed)
+    problem, y, z = rows_of(case, case.rows(30), seed)
     z = np.concatenate([z, problem.solve(y)])
     y = np.concatenate([y, y])
     assert problem.is_feasible(z, y).all()
