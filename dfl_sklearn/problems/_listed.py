@@ -17,26 +17,26 @@ def least_costly(decisions: np.ndarray, costs: np.ndarray) -> np.ndarray:
     found = np.empty(len(costs), dtype=np.intp)
     for start in range(0, len(costs), step):
         part = costs[start : start + step]
-        total = part @ table
-        least = total.min(axis=1, keepdims=True)
-        near = total <= least + _ROUNDING * np.abs(part).sum(axis=1, keepdims=True)
-        for i in np.flatnonzero(near.sum(axis=1) > 1):
-            near[i] = _is_best(decisions, part[i], np.flatnonzero(near[i]), total[i])
-        found[start : start + step] = near.argmax(axis=1)
+        total, rows = part @ table, np.arange(len(part))
+        best = total.argmin(axis=1)
+        slack = _ROUNDING * np.abs(part).sum(axis=1)
+        near = total <= (total[rows, best] + slack)[:, None]
+        near[rows, best] = False
+        for i in np.flatnonzero(near.any(axis=1)):
+            candidates = np.append(np.flatnonzero(near[i]), best[i])
+            best[i] = _first_of_best(decisions, part[i], candidates, total[i])
+        found[start : start + step] = best
     return found
 
 
-def _is_best(
+def _first_of_best(
     decisions: np.ndarray, cost: np.ndarray, candidates: np.ndarray, total: np.ndarray
-) -> np.ndarray:
-    """Return which decisions (S,) differ from the best one by rounding errors.
+) -> int:
+    """Return the first of the candidates whose total differs from the last's by rounding errors.
 
     These are a share of the absolute terms of the two sums: what is dear and enters neither leaves
-    no doubt.
+    no doubt. The last candidate is the one with the least total.
     """
     terms = np.abs(decisions[candidates]) @ np.abs(cost)
-    best = total[candidates].argmin()
-    slack = _ROUNDING * (terms + terms[best])
-    is_best = np.zeros(len(decisions), dtype=bool)
-    is_best[candidates] = total[candidates] <= total[candidates[best]] + slack
-    return is_best
+    is_best = total[candidates] <= total[candidates[-1]] + _ROUNDING * (terms + terms[-1])
+    return int(candidates[is_best].min())

@@ -9,6 +9,7 @@ from sklearn.base import BaseEstimator
 
 from .._utils.checks import number
 from .._utils.rows import (
+    all_finite,
     as_float,
     as_numpy_rows,
     as_rows,
@@ -276,9 +277,8 @@ class DecisionProblem(BaseEstimator, ABC):
                 f"{type(self).__name__}._solve must return one row of decisions per row, shape "
                 f"({len(y)}, n_decisions), got {decisions.shape}."
             )
-        bad = np.flatnonzero(~np.isfinite(decisions).all(axis=1))
-        if len(bad):
-            i = int(bad[0])
+        if not all_finite(decisions):
+            i = int(np.argwhere(~np.isfinite(decisions))[0, 0])
             raise ValueError(
                 f"{type(self).__name__}.solve has no finite decision for row {i} of y, "
                 f"{y[i].tolist()}: it decides {decisions[i].tolist()}. Give parameters of a "
@@ -287,9 +287,8 @@ class DecisionProblem(BaseEstimator, ABC):
         return decisions
 
     def _check_costs(self, costs: np.ndarray, decisions: np.ndarray, y: np.ndarray) -> None:
-        bad = np.flatnonzero(~np.isfinite(costs))
-        if len(bad):
-            i = int(bad[0])
+        if not all_finite(costs):
+            i = int(np.argmin(np.isfinite(costs)))
             decision = decisions[i if len(decisions) > 1 else 0]
             error = NonFiniteCostError(
                 f"{type(self).__name__} gave a cost of {costs[i]} for row {i}, with the decision "
