@@ -39,9 +39,14 @@ class WorstCaseDisplay:
     >>> from dfl_sklearn.datasets import make_newsvendor
     >>> from dfl_sklearn.inspection import WorstCaseDisplay
     >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import DiffusionGenerator
     >>> X, y = make_newsvendor(random_state=0)
     >>> model = DiffusionDRODFLRegressor(
-    ...     NewsvendorProblem(9, 1), radius=0.2, hidden_layer_sizes=(), random_state=0
+    ...     NewsvendorProblem(9, 1),
+    ...     radius=0.2,
+    ...     generator=DiffusionGenerator(max_iter=30),
+    ...     hidden_layer_sizes=(),
+    ...     random_state=0,
     ... ).fit(X, y)
     >>> display = WorstCaseDisplay.from_estimator(model, random_state=0)
     >>> bool(display.worst_regret.mean() > display.nominal_regret.mean())
