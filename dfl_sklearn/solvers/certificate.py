@@ -63,7 +63,8 @@ class Certificate(NamedTuple):
             total = in_bounds.sum(axis=1) + in_rows.sum(axis=1)
             noise = _EPS * (np.abs(dual) * size[:, :n_rows]).sum(axis=1)
             spent = np.abs(costs * z).sum(axis=1)
-            gap, doubt = (np.where(each == 0, 0.0, each / spent) for each in (total, noise))
+            beyond = np.maximum(total - 16.0 * noise, 0.0)  # of which nothing can be said
+            gap, doubt = (np.where(each == 0, 0.0, each / spent) for each in (beyond, noise))
             doubt = np.where(unsure, np.inf, doubt)
         return cls(missed, *(np.where(np.isnan(each), np.inf, each) for each in (gap, doubt)))
 

@@ -12,7 +12,7 @@ from .known_bases import KnownBasis, Misses
 from .polytope import Polytope
 from .scaling import Units
 
-_MOST_CELLS = 20_000  # of a matrix that exact arithmetic is used for
+_MOST_CELLS = 5_000  # of a matrix that exact arithmetic is used for, some tenths of a second
 _FEW_CELLS = 400  # of one for which it is quick
 _EPS = 2.0**-52
 _NO_END = ("kUnbounded", "kUnboundedOrInfeasible")
@@ -66,7 +66,7 @@ class LinearSolver:
         status = "" if self.highs is None else self.highs.run(np.zeros(n))
         self.vertex = self.highs.basis() if self.highs and status == "kOptimal" else None
         if self.vertex is None and self.is_small:
-            assert self._exact  # or an error
+            _ = self._exact  # or an error that names rows
         elif status == "kInfeasible":
             raise NoDecisionError(self._contradiction(self._elastic()))
 
@@ -194,7 +194,12 @@ class LinearSolver:
         if self.highs is not None:
             self._run(cost, size)
             basis = self.highs.basic_and_at_upper()
-        found = self._exact.minimise(cost, basis)
+        try:
+            found = self._exact.minimise(cost, basis)
+        except RuntimeError as error:
+            raise RuntimeError(self._unproven(None, f"exact arithmetic finds {error}", row)) from (
+                error
+            )
         if found is None:
             raise NoMinimumError(self._no_minimum(cost, row))
         return found
@@ -226,7 +231,7 @@ class LinearSolver:
                         return z, dual
         if status in _NO_END:
             raise NoMinimumError(self._no_minimum(cost, row))
-        raise RuntimeError(self._unproven(best, status, row))
+        raise RuntimeError(self._unproven(best, f"HiGHS ends with the status {status}", row))
 
     # -- words ---------------------------------------------------------------------------
 
@@ -271,8 +276,7 @@ class LinearSolver:
             "side where it pays."
         )
 
-    def _unproven(self, best: Certificate | None, status: str, row: int) -> str:
-        what = f"HiGHS ends with the status {status}"
+    def _unproven(self, best: Certificate | None, what: str, row: int) -> str:
         if best is not None:
             n_rows = len(self.polytope.row_upper)
             worst = int(np.argmax(best.missed[0]))
