@@ -7,7 +7,7 @@ from ..solvers.tail_losses import tail_losses
 
 _ROUNDING = 1e-9  # of a sum of scenario weights
 _MOST_SCENARIOS = 2_000  # in one program
-_MOST_IN_A_BASIS = 300
+_MOST_IN_A_BASIS = 50  # scenarios; more have too many vertices for that to pay
 _NEAR = 0.03  # share of the scenarios that is first taken to be near the reserve
 
 
