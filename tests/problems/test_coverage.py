@@ -159,6 +159,8 @@ def test_it_trains_an_itemwise_net():
         predictor=ItemwisePredictor(6, (), output="logistic"),
         standardize=False,
         max_iter=100,
+        tol=0.01,
+        learning_rate_init=0.05,
         random_state=0,
     ).fit(X[:40], y[:40])
     assert model.score(X[40:], y[40:]) > 0.85

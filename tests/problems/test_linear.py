@@ -149,7 +149,7 @@ def test_every_way_to_pack_agrees_with_the_integer_program(weights, capacity):
     assert_allclose(problem.optimal_cost(y), program.optimal_cost(y), rtol=1e-9)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(seed=seeds)
 def test_linear_program_against_scipy(seed):
     rng = np.random.default_rng(seed)
