@@ -50,7 +50,7 @@ class Certificate(NamedTuple):
         # What does not fit into a float proves nothing.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             size = polytope.size(z)
-            missed = polytope.violation(z) / np.where(size > 0, size, 1.0)
+            missed = polytope.violation_share(z, size)
             reduced = costs - dual @ A
             terms = np.abs(costs) + np.abs(dual) @ abs(A)
             bound = np.where(reduced > 0, polytope.lower, polytope.upper)

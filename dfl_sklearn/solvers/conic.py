@@ -7,7 +7,7 @@ from scipy import sparse
 from scipy.sparse.linalg import splu
 
 from .._utils.optional import import_optional
-from .scaling import middle, power_of_two
+from .scaling import balanced, power_of_two
 
 _FEASIBLE = 1e-8  # by how much a row may be missed, as a share of its terms
 _GAP = 1e-7  # between a cost and its lower bound, as a share of the absolute terms of the cost
@@ -15,7 +15,6 @@ _ROUNDING = 1e-10
 _TRACE = 1e-8  # on the diagonal of the optimality conditions
 _REFINEMENTS = 20
 _TOLERANCES = (1e-12, 1e-10, 1e-9)  # of Clarabel, in turns
-_PASSES = 6
 _INFEASIBLE = ("PrimalInfeasible", "AlmostPrimalInfeasible")
 _NO_END = ("DualInfeasible", "AlmostDualInfeasible")
 
@@ -198,16 +197,8 @@ def _is_proven(
 
 def _units(program: ConicProgram) -> tuple[np.ndarray, np.ndarray, float, float]:
     """Return factors of rows and columns, the size of x, and that of the cost, powers of two."""
-    A = abs(sparse.csr_array(program.A))
-    A.eliminate_zeros()
-    n_linear = program.n_zero + program.n_nonnegative
-    row_of = np.repeat(np.arange(A.shape[0]), np.diff(A.indptr))
-    rows, columns = np.ones(A.shape[0]), np.ones(A.shape[1])
-    for _ in range(_PASSES if A.nnz else 0):
-        rows = middle(A.data * columns[A.indices], row_of, A.shape[0])
-        rows[n_linear:] = 1.0  # a cone has one unit
-        columns = middle(A.data * rows[row_of], A.indices, A.shape[1])
-    rows, columns = power_of_two(rows), power_of_two(columns)
+    curved = slice(program.n_zero + program.n_nonnegative, None)  # a cone has one unit
+    rows, columns = balanced(program.A, fixed_rows=curved)
     right = np.abs(program.b * rows)
     size = float(power_of_two(np.median(right[right > 0]))) if right.any() else 1.0
     costs = np.abs(program.c * columns)

@@ -210,6 +210,11 @@ class LinearSolver:
             return ExactProgram(self.polytope)
         except ContradictionError as error:
             raise NoDecisionError(self._contradiction(error.culprits)) from None
+        except RuntimeError as error:
+            raise RuntimeError(
+                f"No decision of {self.name} was found: exact arithmetic finds {error}. Give "
+                "variables and constraints units in which their numbers are alike."
+            ) from error
 
     def _solve_in_other_units(
         self, cost: np.ndarray, size: float, row: int

@@ -255,9 +255,8 @@ class MixedSolver:
         part, whole = self.polytope, self.polytope.whole
         z = np.where(whole, z, 0.0)
         if whole.all():
-            size = part.size(z[None])
-            missed = part.violation(z[None]) / np.where(size > 0, size, 1.0)
-            return (z, float(cost @ z)) if (missed <= _FEASIBLE).all() else None
+            holds = (part.violation_share(z[None]) <= _FEASIBLE).all()
+            return (z, float(cost @ z)) if holds else None
         rest = ~whole
         left = Polytope(
             A_ub=sparse.csr_array(part.A_ub[:, rest]),

@@ -121,6 +121,11 @@ class Polytope:
         bounds = np.maximum(_finite(self.lower), _finite(self.upper))
         return np.concatenate([rows, np.maximum(np.abs(z), bounds)], axis=1)
 
+    def violation_share(self, z: np.ndarray, size: np.ndarray | None = None) -> np.ndarray:
+        """Return :meth:`violation` as a share of :meth:`size`, which may be given."""
+        size = self.size(z) if size is None else size
+        return self.violation(z) / np.where(size > 0, size, 1.0)
+
     def contains(self, z: np.ndarray, tol: float, atol: float | None = None) -> np.ndarray:
         """Return, for each row of z (B, n), whether all constraints hold.
 

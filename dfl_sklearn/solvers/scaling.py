@@ -1,6 +1,6 @@
 """Units in which the numbers of a linear program are alike."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy import sparse
@@ -36,19 +36,8 @@ class Units(NamedTuple):
 
     @classmethod
     def of(cls, polytope: Polytope) -> "Units":
-        """Return units in which the largest and least entries of each row and column are inverse.
-
-        The geometric mean of the two is taken, rows and columns in turns (Curtis, Reid, 1972).
-        """
-        A = abs(polytope.matrix)
-        A.eliminate_zeros()
-        rows, columns = np.ones(A.shape[0]), np.ones(A.shape[1])
-        row_of = np.repeat(np.arange(A.shape[0]), np.diff(A.indptr))
-        for _ in range(_PASSES if A.nnz else 0):
-            rows = middle(A.data * columns[A.indices], row_of, A.shape[0])
-            columns = middle(A.data * rows[row_of], A.indices, A.shape[1])
-            columns[polytope.whole] = 1.0
-        rows, columns = power_of_two(rows), power_of_two(columns)
+        """Return the units of a polytope."""
+        rows, columns = balanced(polytope.matrix, fixed_columns=polytope.whole)
         size = 1.0
         if not polytope.whole.any():
             bounds = np.concatenate([polytope.lower / columns, polytope.upper / columns])
@@ -77,7 +66,28 @@ class Units(NamedTuple):
         )
 
 
-def middle(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
+def balanced(
+    matrix: Any, *, fixed_rows: Any = slice(0), fixed_columns: Any = slice(0)
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return factors of rows and columns that make the entries of a matrix (m, n) alike.
+
+    Powers of two, with which the largest and the least entry of a row or column are about inverse:
+    the geometric mean of the two is taken, rows and columns in turns (Curtis, Reid, 1972). Fixed
+    rows and columns have the factor 1.
+    """
+    A = abs(sparse.csr_array(matrix))
+    A.eliminate_zeros()
+    rows, columns = np.ones(A.shape[0]), np.ones(A.shape[1])
+    row_of = np.repeat(np.arange(A.shape[0]), np.diff(A.indptr))
+    for _ in range(_PASSES if A.nnz else 0):
+        rows = _middle(A.data * columns[A.indices], row_of, A.shape[0])
+        rows[fixed_rows] = 1.0
+        columns = _middle(A.data * rows[row_of], A.indices, A.shape[1])
+        columns[fixed_columns] = 1.0
+    return power_of_two(rows), power_of_two(columns)
+
+
+def _middle(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
     """Return, for each group, 1 / sqrt(least * largest) of its positive values, 1 without any."""
     least, largest = np.full(n_groups, np.inf), np.zeros(n_groups)
     np.minimum.at(least, group, values)
