@@ -11,6 +11,7 @@ from .scaling import balanced, power_of_two
 
 _FEASIBLE = 1e-8  # by how much a row may be missed, as a share of its terms
 _GAP = 1e-7  # between a cost and its lower bound, as a share of the absolute terms of the cost
+_FLAT = 1e-7  # a slope that counts as none, as a share of its terms
 _ROUNDING = 1e-10
 _TRACE = 1e-8  # on the diagonal of the optimality conditions
 _REFINEMENTS = 20
@@ -76,7 +77,7 @@ def solve_cone(program: ConicProgram) -> tuple[ConicSolution | None, str]:
     P = sparse.csc_array(sparse.triu(across @ program.P @ across)) * (size / unit)
     A = sparse.csc_array(sparse.diags_array(rows) @ program.A @ across)
     c, b = program.c * columns / unit, program.b * rows / size
-    said = ""
+    said, cost_unit = "", size * unit * len(c)
     for tolerance in _TOLERANCES:
         settings = clarabel.DefaultSettings()
         settings.verbose = False
@@ -91,7 +92,7 @@ def solve_cone(program: ConicProgram) -> tuple[ConicSolution | None, str]:
         point = np.asarray(found.x), np.asarray(found.s), np.asarray(found.z)
         for x, s, z in (_polished(P, c, A, b, program, *point), point):
             x, slack, dual = x * columns * size, s / rows * size, z * rows * unit
-            if _is_proven(program, x, slack, dual, size / rows, size * unit * len(x)):
+            if _is_proven(program, x, slack, dual, size / rows, unit / columns, cost_unit):
                 return ConicSolution("Solved", x, dual, _cost(program, x)), said
     return None, said
 
@@ -177,22 +178,26 @@ def _is_proven(
     slack: np.ndarray,
     dual: np.ndarray,
     row_unit: np.ndarray,
+    slope_unit: np.ndarray,
     cost_unit: float,
 ) -> bool:
     """Return whether x is feasible and best, with slacks and dual values in the cones.
 
-    Where all terms of a row, or of the least cost, are 0, rounding errors in its unit are left.
+    Where all terms of a row, a slope or the least cost are 0, rounding errors in its unit are left.
     """
     A, P = program.A, program.P
     with np.errstate(over="ignore", invalid="ignore"):
         missed = np.abs(A @ x + slack - program.b)
         terms = abs(A) @ np.abs(x) + np.abs(program.b)
         slope = P @ x + program.c + A.T @ dual
+        slope_terms = abs(P) @ np.abs(x) + np.abs(program.c) + abs(A).T @ np.abs(dual)
         # What rows and slopes are off by, at what it may cost, and what is left of the gap.
         gap = np.abs(slope * x).sum() + np.abs(dual * missed).sum() + abs(slack @ dual)
         spent = np.abs(program.c * x).sum() + x @ (P @ x)
-    holds = missed <= _FEASIBLE * terms + _ROUNDING * row_unit
-    return bool(holds.all() and gap <= _GAP * spent + _ROUNDING * cost_unit)
+    holds = (missed <= _FEASIBLE * terms + _ROUNDING * row_unit).all()
+    # A variable at 0 adds nothing to the gap, whatever its slope.
+    is_flat = (np.abs(slope) <= _FLAT * slope_terms + _ROUNDING * slope_unit).all()
+    return bool(holds and is_flat and gap <= _GAP * spent + _ROUNDING * cost_unit)
 
 
 def _units(program: ConicProgram) -> tuple[np.ndarray, np.ndarray, float, float]:
