@@ -67,9 +67,9 @@ def test_a_constant_regret_of_rounding_errors_is_none(size):
         assert d2_regret_score(costs, costs[:, ::-1], problem=simplex) == 0.0
 
     class Rounds(LinearProgram):
-        def _cost(self, xp, decisions, y, context):
+        def cost_rows(self, decisions, y, context=None):
             noise = 4e-16 if len(decisions) == 1 else 0.0
-            return super()._cost(xp, decisions, y, context) * (1.0 + noise)
+            return super().cost_rows(decisions, y, context) * (1.0 + noise)
 
     rounds = Rounds(A_eq=[[1.0] * 3], b_eq=[1.0])
     assert d2_regret_score(costs, costs[:, ::-1], problem=rounds) == 0.0

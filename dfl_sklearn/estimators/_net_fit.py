@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
-from array_api_compat import array_namespace
 from joblib import Memory
 from sklearn.base import clone
 from skorch import NeuralNet
@@ -384,7 +383,7 @@ class NetFit:
         slope would be the same (Danskin), but for kinks at that very decision.
         """
         layer, regret = self._relaxation
-        best_cost = self.problem._cost(array_namespace(y), layer(y), y, None)
+        best_cost = self.problem.cost_rows(layer(y), y)
         y_hat = self.in_units(net.module_(X))
         return regret(y_hat, y, Optimum(best_decision, best_cost))
 

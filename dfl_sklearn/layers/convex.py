@@ -1,6 +1,8 @@
 """A user's cvxpy program as a layer, by cvxpylayers."""
 
-from typing import TYPE_CHECKING, Any
+import math
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
@@ -9,26 +11,36 @@ from torch import nn
 from .._utils.optional import import_optional
 from ._batch import check_batch
 
-if TYPE_CHECKING:
-    from ..problems.convex import ConvexProgram
-
 # The default adjoint (lsqr) is off by several percent where there are many variables.
 _EXACT = {"mode": "dense", "n_jobs_forward": 1, "n_jobs_backward": 1}
 
 
 class ConvexLayer(nn.Module):
-    """The best decision of a :class:`~dfl_sklearn.problems.ConvexProgram`.
+    """The best decision of a program written in cvxpy.
 
-    Where no gradient is asked for, the program's own `solve` decides.
+    Where no gradient is asked for, `solve` decides.
 
     Parameters
     ----------
-    problem : ConvexProgram
+    builder : callable
+        Returns ``(problem, parameter, variable)``.
+    solve : callable
+        Maps parameters (n, d), float64, to decisions (n, k), and says which row has none.
+    shape : tuple of int
+        Of the parameter.
+    n_decisions : int
     """
 
-    def __init__(self, problem: "ConvexProgram") -> None:
+    def __init__(
+        self,
+        builder: Callable[[], tuple[Any, Any, Any]],
+        solve: Callable[[np.ndarray], np.ndarray],
+        shape: tuple[int, ...],
+        n_decisions: int,
+    ) -> None:
         super().__init__()
-        self.problem = problem
+        self.builder, self.solve = builder, solve
+        self.shape, self.n_decisions = shape, n_decisions
         self._layer: Any = None
         import_optional(
             "cvxpylayers.torch", extra="cvxpy", needed_by="Training through ConvexProgram"
@@ -36,17 +48,16 @@ class ConvexLayer(nn.Module):
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map parameters (B, d) to decisions (B, k); a row that is not finite gives NaN."""
-        check_batch(y, int(self.problem._n_parameters() or 0))
+        check_batch(y, math.prod(self.shape))
         if not len(y):
-            return y.sum() + y.new_zeros((0, self.problem._n_decisions(y.shape[1])))
+            return y.sum() + y.new_zeros((0, self.n_decisions))
         known = torch.isfinite(y).all(dim=1)
         if not known.all():
-            found = y.new_full((len(y), self.problem._n_decisions(y.shape[1])), torch.nan)
+            found = y.new_full((len(y), self.n_decisions), torch.nan)
             return found.index_put((torch.nonzero(known)[:, 0],), self.forward(y[known]))
         if not (torch.is_grad_enabled() and y.requires_grad):
-            return y.new_tensor(self.problem._solve(y.detach().cpu().numpy(), None))
-        shape = self.problem._program().parameter.shape
-        values = y.to("cpu", torch.float64).reshape(len(y), *shape)
+            return y.new_tensor(self.solve(y.detach().cpu().numpy()))
+        values = y.to("cpu", torch.float64).reshape(len(y), *self.shape)
         try:
             found = self._differentiable()(values, solver_args=_EXACT)[0]
         except Exception as error:
@@ -62,7 +73,7 @@ class ConvexLayer(nn.Module):
     def _explain(self, number: int, row: np.ndarray, cause: Exception) -> None:
         """Raise an error about a row of a batch if the program has no solution for it."""
         try:
-            self.problem._solve(row[None], None)
+            self.solve(row[None])
         except (ValueError, RuntimeError) as error:
             raise ValueError(
                 f"The program has no solution for row {number} of a batch of predictions, "
@@ -76,7 +87,7 @@ class ConvexLayer(nn.Module):
                 "cvxpylayers.torch", extra="cvxpy", needed_by="Training through ConvexProgram"
             )
             # A program of its own: the one that solves must not be changed meanwhile.
-            problem, parameter, variable = self.problem.builder()
+            problem, parameter, variable = self.builder()
             self._layer = module.CvxpyLayer(problem, parameters=[parameter], variables=[variable])
         return self._layer
 

@@ -8,7 +8,6 @@ import torch
 from torch import nn
 
 from .._utils.checks import smoothing_number
-from ..problems.base import DecisionProblem
 from ._batch import check_batch
 
 RowFunction = Callable[..., np.ndarray]
@@ -20,17 +19,18 @@ class SolveLayer(nn.Module):
 
     Parameters
     ----------
-    problem : DecisionProblem
+    solve : callable
+        Maps parameters (n, d), float64, to decisions (n, k), as a problem's method of that name.
     smoothing : float or None
         Half-width, in units of y, of the central difference. None: a thousandth of the
         mean absolute value of the batch, column by column.
     """
 
-    def __init__(self, problem: DecisionProblem, smoothing: float | None) -> None:
+    def __init__(self, solve: RowFunction, smoothing: float | None) -> None:
         super().__init__()
-        why = f": {type(problem).__name__} is differentiated by differences."
+        why = ": the decision is differentiated by differences of that half-width."
         smoothing_number(smoothing, positive=True, why=why)
-        self.problem = problem
+        self.solve = solve
         self.smoothing = smoothing
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
@@ -41,7 +41,7 @@ class SolveLayer(nn.Module):
             steps = 1e-3 * np.where(size > 0, size, 1.0)
         else:
             steps = np.full(y.shape[1], self.smoothing)
-        return differentiate_rows(self.problem.solve, [y], steps=[steps])
+        return differentiate_rows(self.solve, [y], steps=[steps])
 
 
 def differentiate_rows(

@@ -7,11 +7,11 @@ import torch
 from scipy.linalg import qr
 from torch import nn
 
-from .._utils.interior_point import QuadraticPrograms, Weights
 from .._utils.memory import check_size
 from .._utils.powers import size_exponent
+from ..solvers.always_tight import always_tight
+from ..solvers.interior_point import QuadraticPrograms, Weights
 from ._batch import check_batch
-from ._implicit import always_tight
 
 
 class QuadraticProgramLayer(nn.Module):

@@ -4,7 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from ..problems._critical_regions import CriticalRegions
+from ..solvers.critical_regions import CriticalRegions
 from ._batch import check_batch
 
 

@@ -25,7 +25,7 @@ def solved(problem: DecisionProblem, y: torch.Tensor) -> torch.Tensor:
     values = y.detach().cpu().numpy().astype(np.float64, copy=False)
     known = np.isfinite(values).all(axis=1)
     try:
-        decisions = problem._solve(values[known], None)
+        decisions = problem.solve_rows(values[known])
     except ValueError as error:
         error.add_note(
             "This came up in training: the rows are predictions, or combined with the observed "

@@ -3,7 +3,6 @@
 from typing import Any
 
 import torch
-from array_api_compat import array_namespace
 
 from .._utils.checks import number
 from .._utils.torch_powers import power_of_two_factor
@@ -88,7 +87,7 @@ class IdentityLoss(DecisionLoss):
 def _regret(
     problem: DecisionProblem, decisions: torch.Tensor, y: torch.Tensor, optimum: Optimum
 ) -> Any:
-    return problem._cost(array_namespace(y), decisions, y, None) - optimum.cost
+    return problem.cost_rows(decisions, y) - optimum.cost
 
 
 def _slope_only(variable: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:

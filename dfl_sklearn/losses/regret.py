@@ -1,7 +1,6 @@
 """Regret through the decision layer."""
 
 import torch
-from array_api_compat import array_namespace
 
 from ..problems.base import DecisionProblem
 from .base import DecisionLoss, Optimum, RowLoss
@@ -36,11 +35,8 @@ class RegretLoss(DecisionLoss):
     def bind(self, problem: DecisionProblem) -> RowLoss:
         """Return the regret as a function of (y_hat, y, optimum)."""
         layer = problem.decision_layer(self.smoothing)
-        xp = array_namespace(torch.empty(0))
 
         def regret(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
-            # The hook rather than the public method: its checks cost more than the arithmetic
-            # of a small batch, and the rows have been through them already.
             decisions = layer(y_hat)
             if decisions.shape != optimum.decisions.shape:
                 raise ValueError(
@@ -48,6 +44,6 @@ class RegretLoss(DecisionLoss):
                     f"{tuple(decisions.shape)} where decisions have shape "
                     f"{tuple(optimum.decisions.shape)}."
                 )
-            return problem._cost(xp, decisions, y, None) - optimum.cost
+            return problem.cost_rows(decisions, y) - optimum.cost
 
         return regret

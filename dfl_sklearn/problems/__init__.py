@@ -7,8 +7,7 @@ from .coverage import CoverageProblem
 from .cvar_portfolio import CVaRPortfolioProblem
 from .function import FunctionProblem
 from .knapsack import KnapsackProblem
-from .linear_cost import LinearCostProblem
-from .linear_program import LinearProgram
+from .linear_program import LinearCostProblem, LinearProgram
 from .matching import MatchingProblem
 from .portfolio import PortfolioProblem
 from .provisioning import ProvisioningProblem

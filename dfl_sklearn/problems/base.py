@@ -50,10 +50,10 @@ class DecisionProblem(BaseEstimator, ABC):
     parameter object: its constructor stores its arguments and nothing else, so that
     ``clone``, ``pickle`` and grid search work on it.
 
-    A subclass fills in three hooks, all on 2-d arrays with one row per situation:
-    ``_solve(y, context)``, ``_cost(xp, decisions, y, context)`` and, where a model is to be
-    trained through the problem, ``decision_layer(smoothing)``. The public methods check what
-    comes in and call the hooks; training calls the hooks directly, so override those.
+    A subclass fills in three methods that check nothing, all on 2-d arrays with one row per
+    situation: ``solve_rows(y, context)``, ``cost_rows(decisions, y, context)`` and, where a model
+    is to be trained through the problem, ``decision_layer(smoothing)``. `solve` and `cost` check
+    what comes in and call them; training calls them directly, so override those.
 
     Attributes
     ----------
@@ -77,21 +77,65 @@ class DecisionProblem(BaseEstimator, ABC):
     takes_context = False
     most_scenarios: int | None = None
 
-    # -- hooks -------------------------------------------------------------------------
+    # -- verbs, which check nothing ----------------------------------------------------
 
     @abstractmethod
-    def _solve(self, y: np.ndarray, context: np.ndarray | None) -> np.ndarray:
-        """Minimise the cost of each row: (n, d) -> (n, k)."""
+    def solve_rows(self, y: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
+        """Return the best decision of each row; unlike :meth:`solve` it checks nothing.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n, d)
+            Parameters, float64.
+        context : ndarray of shape (n, c) or None
+            Known data of each row.
+
+        Returns
+        -------
+        ndarray of shape (n, k)
+        """
 
     @abstractmethod
-    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
-        """Realised cost, (n, k) and (n, d) -> (n,), in the array namespace `xp`."""
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the realised cost of each row; unlike :meth:`cost` it checks nothing.
 
-    def _solve_scenarios(
-        self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None
+        Written with ``xp = array_namespace(decisions, y)`` of `array_api_compat`, one formula
+        serves NumPy and torch.
+
+        Parameters
+        ----------
+        decisions : ndarray or torch.Tensor of shape (n, k) or (1, k)
+        y : ndarray or torch.Tensor of shape (n, d)
+        context : ndarray or torch.Tensor of shape (n, c) or None
+            Known data of each row.
+
+        Returns
+        -------
+        ndarray or torch.Tensor of shape (n,)
+        """
+
+    def solve_scenarios(
+        self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None = None
     ) -> np.ndarray:
-        """Minimise the mean cost over scenarios: (n, S, d), (n, S) -> (n, k)."""
-        return self._solve(np.einsum("ns,nsd->nd", weight, y), context)
+        """Return the decision of each row with the least mean cost; it checks nothing.
+
+        The base class solves for the mean of the scenarios.
+
+        Parameters
+        ----------
+        y : ndarray of shape (n, S, d)
+        weight : ndarray of shape (n, S)
+            Rows sum to 1.
+        context : ndarray of shape (n, c) or None
+            Known data of each row.
+
+        Returns
+        -------
+        ndarray of shape (n, k)
+        """
+        return self.solve_rows(np.einsum("ns,nsd->nd", weight, y), context)
+
+    # -- hooks -------------------------------------------------------------------------
 
     def _n_parameters(self) -> int | None:
         """Return the number of parameters per row if the problem fixes it, else None."""
@@ -137,7 +181,7 @@ class DecisionProblem(BaseEstimator, ABC):
             self._check_parameter_array(values)
             weight = _scenario_weight(scenario_weight, values.shape[0], values.shape[1])
             context = self._check_context(context, len(values))
-            return self._checked_decisions(self._solve_scenarios(values, weight, context), values)
+            return self._checked_decisions(self.solve_scenarios(values, weight, context), values)
         if scenario_weight is not None:
             raise ValueError(
                 "scenario_weight needs scenarios: y of shape (n_rows, n_scenarios, n_parameters), "
@@ -145,7 +189,7 @@ class DecisionProblem(BaseEstimator, ABC):
             )
         rows = as_rows(values, "y")
         self._check_parameter_array(rows)
-        decisions = self._solve(rows, self._check_context(context, len(rows)))
+        decisions = self.solve_rows(rows, self._check_context(context, len(rows)))
         return like_input(self._checked_decisions(decisions, rows), values)
 
     def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
@@ -188,13 +232,12 @@ class DecisionProblem(BaseEstimator, ABC):
             check_finite(z, "decisions")
             check_finite(values, "y")
             self._check_decisions(z)
-        xp = array_namespace(z, values)
         context = self._check_context(context, values.shape[0], like=values)
         with np.errstate(over="ignore", invalid="ignore"):  # checked below, by row
-            costs = self._cost(xp, z, values, context)
+            costs = self.cost_rows(z, values, context)
         if tuple(getattr(costs, "shape", ())) != (values.shape[0],):
             raise ValueError(
-                f"{type(self).__name__}._cost must return one cost per row, shape "
+                f"{type(self).__name__}.cost_rows must return one cost per row, shape "
                 f"({values.shape[0]},), got {tuple(getattr(costs, 'shape', ()))}."
             )
         if isinstance(costs, np.ndarray):
@@ -273,7 +316,7 @@ class DecisionProblem(BaseEstimator, ABC):
     def _checked_decisions(self, decisions: np.ndarray, y: np.ndarray) -> np.ndarray:
         if decisions.ndim != 2 or len(decisions) != len(y):
             raise ValueError(
-                f"{type(self).__name__}._solve must return one row of decisions per row, shape "
+                f"{type(self).__name__}.solve_rows must return one row of decisions per row, shape "
                 f"({len(y)}, n_decisions), got {decisions.shape}."
             )
         if not np.isfinite(decisions).all():

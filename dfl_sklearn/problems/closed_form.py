@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import ArrayLike
 
 from .._utils.checks import flag, positive, smoothing_number
@@ -36,10 +37,13 @@ class SquaredErrorProblem(DecisionProblem):
     def _n_decisions(self, n_parameters: int) -> int:
         return n_parameters
 
-    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
         return y.copy()
 
-    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
+        xp = array_namespace(decisions, y)
         return xp.sum((decisions - y) ** 2, axis=1)
 
     def check_parameters(self, y: Any) -> None:
@@ -129,17 +133,21 @@ class NewsvendorProblem(DecisionProblem):
     def _n_decisions(self, n_parameters: int) -> int:
         return n_parameters
 
-    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
         return np.maximum(y, 0.0) if self.nonnegative else y.copy()
 
-    def _solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
+    def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the decisions (n, k) with the least mean cost over y (n, S, d), unchecked."""
         under, over = self._costs()
         # Beside a power of two the sum of large costs does not overflow.
         exponent = size_exponent(np.stack(np.broadcast_arrays(under, over)), axis=None) + 1
         under, over = np.ldexp(under, -exponent), np.ldexp(over, -exponent)
-        return self._solve(weighted_quantile(y, weight, under / (under + over)), None)
+        return self.solve_rows(weighted_quantile(y, weight, under / (under + over)), None)
 
-    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
+        xp = array_namespace(decisions, y)
         under, over = (_constant(xp, each, y) for each in (self.underage_cost, self.overage_cost))
         surplus = decisions - y
         left_over = xp.maximum(surplus, xp.zeros_like(surplus))

@@ -9,8 +9,8 @@ import numpy as np
 
 from .._utils.optional import import_optional
 from .._utils.rows import as_numpy_rows
+from ..solvers.cvxpy_programs import solve_canonical
 from ..solvers.linear import NoDecisionError, NoMinimumError
-from ._canonical import solve_canonical
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -97,9 +97,10 @@ class ConvexProgram(DecisionProblem):
     def _n_decisions(self, n_parameters: int) -> int:
         return int(self._program().variable.size)
 
-    # -- the hooks ---------------------------------------------------------------------
+    # -- solving and costing -----------------------------------------------------------
 
-    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
         program = self._program()
         decisions = np.empty((len(y), program.variable.size))
         for i, row in enumerate(y):
@@ -135,12 +136,13 @@ class ConvexProgram(DecisionProblem):
                 "numbers are alike."
             )
 
-    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
         if isinstance(y, np.ndarray):
             return self._costs(decisions, y)[:, 0]
         from ..layers.numeric import differentiate_rows
 
-        decisions = xp.broadcast_to(decisions, (y.shape[0], decisions.shape[1]))
+        decisions = decisions.expand(y.shape[0], decisions.shape[1])
         held = decisions.detach()
         fixed, observed = (each.cpu().numpy() for each in (held, y.detach()))
         found = y.new_tensor(self._costs(fixed, observed, with_slopes=decisions.requires_grad))
@@ -254,7 +256,9 @@ class ConvexProgram(DecisionProblem):
                 "differentiated. See cvxpy's tutorial on disciplined parametrized programming; "
                 "often a variable for the product with the parameter helps."
             )
-        return ConvexLayer(self)
+        return ConvexLayer(
+            self.builder, self.solve_rows, program.parameter.shape, program.variable.size
+        )
 
 
 class _Program(NamedTuple):

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import ArrayLike
 
 from .._utils.checks import positive, smoothing_number, whole_number
@@ -92,12 +93,14 @@ class CoverageProblem(DecisionProblem):
     def _worth(self, n_targets: int) -> np.ndarray:
         return np.ones(n_targets) if self.weights is None else np.asarray(self.weights, dtype=float)
 
-    # -- the hooks ---------------------------------------------------------------------
+    # -- solving and costing -----------------------------------------------------------
 
-    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
-        return self._solve_scenarios(y[:, None], np.ones((len(y), 1)), context)
+    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
+        return self.solve_scenarios(y[:, None], np.ones((len(y), 1)), context)
 
-    def _solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
+    def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the decisions (n, k) with the least mean cost over y (n, S, d), unchecked."""
         rows = np.arange(len(y))
         chances = np.clip(y, 0.0, 1.0).reshape(
             *y.shape[:2], self.n_items, y.shape[2] // self.n_items
@@ -114,7 +117,9 @@ class CoverageProblem(DecisionProblem):
             left = left * (1.0 - chances[rows, :, best])
         return z
 
-    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
+        xp = array_namespace(decisions, y)
         chances = xp.reshape(y, (y.shape[0], self.n_items, y.shape[1] // self.n_items))
         missed = xp.prod(1.0 - decisions[:, :, None] * chances, axis=1)
         worth = xp.asarray(self._worth(chances.shape[2]), dtype=y.dtype, device=y.device)

@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import ArrayLike
 
 from .._utils.checks import finite_number, smoothing_number
 from .._utils.rows import as_float
+from ..solvers.tail_program import TailProgram, value_at_risk
 from ._shares import are_shares, check_shares
-from ._tail_program import TailProgram, value_at_risk
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -113,15 +114,17 @@ class CVaRPortfolioProblem(DecisionProblem):
         n_residuals = 1 if self.residuals is None else len(np.asarray(self.residuals))
         return max(20, _MOST_PAIRS // n_residuals)
 
-    # -- the hooks ---------------------------------------------------------------------
+    # -- solving and costing -----------------------------------------------------------
 
-    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
         residuals = self._residuals(y.shape[1])
         centre = residuals.mean(axis=0)
         even = np.full(len(residuals), 1.0 / len(residuals))
         return self._decide(y + centre, residuals - centre, even)
 
-    def _solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
+    def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the decisions (n, k) with the least mean cost over y (n, S, d), unchecked."""
         n, _, n_assets = y.shape
         residuals = self._residuals(n_assets)
         centre = residuals.mean(axis=0)
@@ -151,7 +154,9 @@ class CVaRPortfolioProblem(DecisionProblem):
         reserve = value_at_risk(losses, weight, self.level)
         return np.concatenate([shares, reserve[:, None]], axis=1)
 
-    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
+        xp = array_namespace(decisions, y)
         residuals = xp.asarray(self._residuals(y.shape[1]), dtype=y.dtype, device=y.device)
         decisions = xp.broadcast_to(decisions, (y.shape[0], y.shape[1] + 1))
         shares, reserve = decisions[:, :-1], decisions[:, -1]

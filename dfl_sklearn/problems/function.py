@@ -5,13 +5,13 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from array_api_compat import is_torch_namespace
+from array_api_compat import is_torch_array
 from numpy.typing import ArrayLike
 
 from .._utils.checks import flag, number, whole_number
 from .._utils.memory import check_size
 from .._utils.rows import as_float, check_finite
-from ._direct_search import minimise_in_box
+from ..solvers.direct_search import minimise_in_box
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -114,12 +114,14 @@ class FunctionProblem(DecisionProblem):
     def _n_decisions(self, n_parameters: int) -> int:
         return len(self._box()[0])
 
-    def _solve(self, y: np.ndarray, context: np.ndarray | None) -> np.ndarray:
-        return self._solve_scenarios(y[:, None, :], np.ones((len(y), 1)), context)
+    def solve_rows(self, y: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
+        return self.solve_scenarios(y[:, None, :], np.ones((len(y), 1)), context)
 
-    def _solve_scenarios(
-        self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None
+    def solve_scenarios(
+        self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None = None
     ) -> np.ndarray:
+        """Return the decisions (n, k) with the least mean cost over y (n, S, d), unchecked."""
         lower, upper = self._box()
         n, n_scenarios, _ = y.shape
         if n == 0:
@@ -160,9 +162,10 @@ class FunctionProblem(DecisionProblem):
         )
         return np.clip(lower + (upper - lower) * unit, lower, upper)
 
-    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
         self._check_context_given(context is not None)
-        if is_torch_namespace(xp):
+        if is_torch_array(y):
             from ..layers.numeric import differentiate_rows
 
             lower, upper = self._box()
@@ -242,4 +245,4 @@ class FunctionProblem(DecisionProblem):
         """
         from ..layers.numeric import SolveLayer
 
-        return SolveLayer(self, smoothing)
+        return SolveLayer(self.solve, smoothing)

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._utils.rows import as_float
+from ..solvers.linear_rows import solve_linear_rows
+from ..solvers.listed import least_costly
 from ..solvers.polytope import Polytope
-from ..solvers.rows import solve_rows
 from ._limits import check_limits, has_limits
-from ._listed import least_costly
-from .linear_cost import LinearCostProblem
+from .linear_program import LinearCostProblem
 
 _MOST_SETS = 20_000  # of items, that are listed
 _MOST_CELLS = 1 << 22  # of a table of values by item and capacity
@@ -120,7 +120,8 @@ class KnapsackProblem(LinearCostProblem):
     def _polytope(self, n: int) -> Polytope:
         return Polytope.of(n, ub=self._constraints(), upper=1.0, whole=True)
 
-    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
         weights, capacity = self._constraints()
         sets = _largest_sets(weights.tobytes(), capacity.tobytes(), weights.shape[1])
         if sets is not None:
@@ -133,7 +134,7 @@ class KnapsackProblem(LinearCostProblem):
         room = int(capacity[0] // unit)
         if is_whole and (room + 1) * weights.shape[1] <= _MOST_CELLS:
             return _by_capacity((weights[0] // unit).astype(int), room, y)
-        return solve_rows(
+        return solve_linear_rows(
             self._polytope(y.shape[1]),
             -y,
             n_jobs=self.n_jobs,

@@ -1,15 +1,166 @@
-"""Linear and mixed-integer programs with predicted costs, exactly, through HiGHS."""
+"""Problems whose cost is linear in the decision: the parameters are prices of its parts."""
 
-from typing import Any
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import ArrayLike
-from scipy import sparse
 
+from .._utils.checks import job_count, option, smoothing_number
+from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.polytope import Polytope
-from ..solvers.rows import solve_rows
+from ._constraints import as_bounds, as_constraints, as_integrality, as_matrix, as_pairs
 from ._limits import check_limits, has_limits
-from .linear_cost import LinearCostProblem
+from .base import DecisionProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+
+class LinearCostProblem(DecisionProblem):
+    r"""Base class of problems with the cost :math:`\pm y^\top z`, one parameter per decision.
+
+    A subclass fills in `solve_rows` and `_polytope(n)`, the linear constraints on n decisions.
+    It has a parameter `sense` where values can be maximised: costs are negated values then.
+
+    Under a distribution of y the best decision is that of its mean, so that several scenarios are
+    solved for exactly.
+    """
+
+    exact_scenarios = True
+    sense: str = "min"
+
+    @abstractmethod
+    def _polytope(self, n: int) -> Polytope:
+        """Return the constraints on n decisions; the constants have been checked."""
+
+    @property
+    def _sign(self) -> float:
+        """1 where ``y @ z`` is minimised, -1 where it is maximised."""
+        return -1.0 if self.sense == "max" else 1.0
+
+    def _check_constants(self) -> None:
+        option(self.sense, "sense", ("min", "max"))
+        job_count(getattr(self, "n_jobs", None))
+
+    def _n_decisions(self, n_parameters: int) -> int:
+        return n_parameters
+
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
+        xp = array_namespace(decisions, y)
+        return self._sign * xp.sum(y * decisions, axis=1)
+
+    def linear_objective(self) -> "Callable[[Any], Any]":
+        """Return the map from parameters (n, d) to the cost vectors (n, d) of ``c @ z``."""
+        sign = self._sign
+        return lambda y: sign * y
+
+    def as_linear_program(self, n_decisions: int | None = None) -> "LinearProgram":
+        """Return the same problem as a :class:`LinearProgram`, to look at or to extend.
+
+        Parameters
+        ----------
+        n_decisions : int, default=None
+            Needed where the problem does not fix it.
+        """
+        self._check_constants()
+        n = self._n_parameters() if n_decisions is None else n_decisions
+        if n is None:
+            raise ValueError(f"n_decisions is needed: {type(self).__name__} does not fix it.")
+        self._check_width(n)
+        part = self._polytope(n)
+        has_ub, has_eq = len(part.b_ub) > 0, len(part.b_eq) > 0
+        return LinearProgram(
+            A_ub=part.A_ub.copy() if has_ub else None,
+            b_ub=part.b_ub.copy() if has_ub else None,
+            A_eq=part.A_eq.copy() if has_eq else None,
+            b_eq=part.b_eq.copy() if has_eq else None,
+            bounds=np.stack([part.lower, part.upper], axis=1),
+            integrality=part.whole.astype(int),
+            sense=self.sense,
+        )
+
+    def is_feasible(
+        self,
+        decisions: Any,
+        y: Any = None,
+        *,
+        context: Any = None,
+        tol: float = 1e-6,
+        atol: float | None = None,
+    ) -> np.ndarray:
+        r"""Return, for each row, whether all constraints hold.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+        y, context : array-like, default=None
+            Their shapes are checked; the constraints are known.
+        tol : float, default=1e-6
+            By how much a constraint may be missed, as a share of its absolute terms,
+            :math:`\sum_j |a_j z_j| + |b|`, and of a variable and its bounds; and how far whole
+            numbers may be from such.
+        atol : float, default=None
+            By how much more it may be missed, in its own unit. None is a billionth of the least
+            right-hand side or bound that is not 0, or of 1 if that is less; 0 where `tol` is 0.
+
+        Returns
+        -------
+        ndarray of bool of shape (n,)
+        """
+        z = self._decision_rows(decisions, y, context, tol)
+        self._check_width(z.shape[1])
+        polytope = self._polytope(z.shape[1])
+        finite = np.isfinite(z).all(axis=1)
+        return finite & polytope.contains(np.where(finite[:, None], z, 0.0), tol, atol)
+
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much each constraint is missed, in its own unit.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+        y, context : None
+            Not looked at: the constraints are known.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            0 where a constraint holds. The columns are the inequalities, the equations, and for
+            each decision its bounds or, where that is more, its distance from a whole number.
+        """
+        z = self._decision_rows(decisions, y, context, 0.0)
+        self._check_width(z.shape[1])
+        return self._polytope(z.shape[1]).violation(z)
+
+    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
+        r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2`, relaxed.
+
+        Whole numbers are relaxed to real ones. `smoothing` is :math:`\gamma`, positive, in the
+        units of `y` per unit of a decision. None takes for each row the root mean square of its
+        parameters: what is decided then does not depend on their scale. (Of a single parameter
+        that leaves the sign alone, which has no slope: give a number there.)
+
+        The decision costs at most :math:`\gamma` times the squared diameter of the feasible set
+        more than the best one (Wilder et al., 2019, theorem 1).
+        """
+        why = (
+            ": the best decision under a linear cost jumps, and has no slope elsewhere. To train "
+            "without smoothing use SPOPlusLoss."
+        )
+        smoothing_number(smoothing, positive=True, why=why)
+        self._check_constants()
+        return self._decision_layer(smoothing)
+
+    def _decision_layer(self, smoothing: float | None) -> "nn.Module":
+        """Return the layer; a subclass that knows a quicker one for its constraints fills it in."""
+        from ..layers.regularized_linear import RegularizedLinearLayer
+
+        return RegularizedLinearLayer(self._polytope, smoothing, scale=self._sign)
 
 
 class LinearProgram(LinearCostProblem):
@@ -115,9 +266,9 @@ class LinearProgram(LinearCostProblem):
     def _n_parameters(self) -> int | None:
         for A in (self.A_ub, self.A_eq):
             if A is not None:
-                return int(_matrix(A, "A_ub" if A is self.A_ub else "A_eq").shape[1])
-        if len(_pairs(self.bounds)) > 1:
-            return len(_pairs(self.bounds))
+                return int(as_matrix(A, "A_ub" if A is self.A_ub else "A_eq").shape[1])
+        if len(as_pairs(self.bounds)) > 1:
+            return len(as_pairs(self.bounds))
         return (
             None
             if self.integrality is None or np.ndim(self.integrality) == 0
@@ -125,19 +276,20 @@ class LinearProgram(LinearCostProblem):
         )
 
     def _polytope(self, n: int) -> Polytope:
-        low, high = _bounds(self.bounds, n)
+        low, high = as_bounds(self.bounds, n)
         return Polytope.of(
             n,
-            ub=_rows(self.A_ub, self.b_ub, n, "ub"),
-            eq=_rows(self.A_eq, self.b_eq, n, "eq"),
+            ub=as_constraints(self.A_ub, self.b_ub, n, "ub"),
+            eq=as_constraints(self.A_eq, self.b_eq, n, "eq"),
             lower=low,
             upper=high,
-            whole=_integrality(self.integrality, n),
+            whole=as_integrality(self.integrality, n),
         )
 
-    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
         polytope = self._polytope(y.shape[1])
-        return solve_rows(
+        return solve_linear_rows(
             polytope,
             self._sign * y,
             n_jobs=self.n_jobs,
@@ -145,99 +297,3 @@ class LinearProgram(LinearCostProblem):
             time_limit=self.time_limit,
             mip_gap=self.mip_gap,
         )
-
-
-def _matrix(A: Any, name: str) -> Any:
-    """Return a 2-d matrix of finite numbers, sparse if it was given so."""
-    try:
-        matrix = sparse.csr_array(A) if sparse.issparse(A) else np.asarray(A, dtype=np.float64)
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be a matrix of numbers: {error}") from error
-    if matrix.ndim != 2:
-        raise ValueError(f"{name} must have two dimensions, got shape {matrix.shape}.")
-    values: Any = matrix.data if sparse.issparse(matrix) else matrix
-    if not np.isfinite(values).all():
-        dense = sparse.csr_array(matrix).toarray()
-        i, j = np.argwhere(~np.isfinite(dense))[0]
-        raise ValueError(f"{name} is not finite at row {i}, column {j}: {dense[i, j]}.")
-    return matrix
-
-
-def _rows(A: Any, b: Any, n: int, kind: str) -> tuple[Any, Any]:
-    """Return checked constraints (m, n) and (m,), or (None, None)."""
-    if (A is None) != (b is None):
-        missing, given = ("A", "b") if A is None else ("b", "A")
-        raise ValueError(f"{given}_{kind} was given without {missing}_{kind}.")
-    if A is None:
-        return None, None
-    matrix, right = _matrix(A, f"A_{kind}"), np.asarray(b, dtype=np.float64)
-    if matrix.shape[1] != n:
-        raise ValueError(
-            f"A_{kind} has {matrix.shape[1]} columns, but the problem has {n} decisions."
-        )
-    if right.shape != (matrix.shape[0],):
-        raise ValueError(
-            f"b_{kind} must have one entry per row of A_{kind}, shape ({matrix.shape[0]},), got "
-            f"{right.shape}."
-        )
-    allowed = np.isfinite(right) | ((right == np.inf) & (kind == "ub"))
-    if not allowed.all():
-        i = int(np.flatnonzero(~allowed)[0])
-        raise ValueError(f"b_{kind}[{i}] is {right[i]}, which is no right-hand side.")
-    return matrix, right
-
-
-def _pairs(bounds: Any) -> list[Any]:
-    """Return a list of pairs, with one entry where one pair holds for all decisions."""
-    if hasattr(bounds, "lb") and hasattr(bounds, "ub"):  # scipy.optimize.Bounds
-        bounds = np.stack(np.broadcast_arrays(*np.atleast_1d(bounds.lb, bounds.ub)), axis=1)
-    try:
-        entries: list[Any] = [(0, None)] if bounds is None else list(bounds)
-    except TypeError as error:
-        raise ValueError(f"bounds must be a pair or a sequence of pairs, got {bounds!r}.") from (
-            error
-        )
-    if len(entries) == 2 and all(each is None or np.ndim(each) == 0 for each in entries):
-        return [tuple(entries)]
-    return entries
-
-
-def _bounds(bounds: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return lower and upper bounds (n,), infinite where absent."""
-    pairs = _pairs(bounds)
-    if len(pairs) not in (1, n):
-        raise ValueError(
-            f"bounds must be one pair or {n} pairs, one per decision, got {len(pairs)}."
-        )
-    for i, pair in enumerate(pairs):
-        if np.ndim(pair) == 0 or len(pair) != 2:
-            raise ValueError(f"bounds[{i}] must be a pair (lower, upper), got {pair!r}.")
-    try:
-        low, high = (
-            np.array([absent if each[i] is None else each[i] for each in pairs], dtype=np.float64)
-            for i, absent in ((0, -np.inf), (1, np.inf))
-        )
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"bounds must hold numbers and None: {error}") from error
-    bad = np.isnan(low) | np.isnan(high) | (low > high) | (low == np.inf) | (high == -np.inf)
-    if bad.any():
-        i = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"bounds[{i}] = ({low[i]}, {high[i]}) hold no number.")
-    return np.broadcast_to(low, n), np.broadcast_to(high, n)
-
-
-def _integrality(integrality: Any, n: int) -> np.ndarray:
-    if integrality is None:
-        return np.zeros(n, dtype=bool)
-    kinds = np.asarray(integrality)
-    if kinds.shape not in ((), (n,)):
-        raise ValueError(
-            f"integrality must be a number or have one entry per decision, shape ({n},), got "
-            f"{kinds.shape}."
-        )
-    if not np.isin(kinds, (0, 1)).all():
-        raise ValueError(
-            "integrality must hold 0 (any number) and 1 (whole numbers); other kinds of variables "
-            "are not supported."
-        )
-    return np.broadcast_to(kinds.astype(bool), n)

@@ -8,7 +8,7 @@ from scipy.optimize import linear_sum_assignment
 
 from .._utils.checks import flag, whole_number
 from ..solvers.polytope import Polytope
-from .linear_cost import LinearCostProblem
+from .linear_program import LinearCostProblem
 
 
 class MatchingProblem(LinearCostProblem):
@@ -54,7 +54,8 @@ class MatchingProblem(LinearCostProblem):
     def _n_parameters(self) -> int:
         return self.n_left * self.n_right
 
-    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
         costs = self._sign * y.reshape(len(y), self.n_left, self.n_right)
         if not self.perfect:
             costs = np.minimum(costs, 0.0)  # a pair that does not pay is as good as none

@@ -3,12 +3,13 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from array_api_compat import array_namespace
 from numpy.typing import ArrayLike
 
 from .._utils.checks import finite_number, smoothing_number
 from .._utils.rows import as_float
+from ..solvers.critical_regions import CriticalRegions
 from ..solvers.simplex_qp import improved_shares, slope_gap
-from ._critical_regions import CriticalRegions
 from ._shares import are_shares, check_shares
 from .base import DecisionProblem
 
@@ -103,7 +104,8 @@ class PortfolioProblem(DecisionProblem):
     def _n_decisions(self, n_parameters: int) -> int:
         return n_parameters
 
-    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
         quadratic = self._quadratic()
         if len(quadratic) <= _MOST_ENUMERATED:
             return CriticalRegions.of(quadratic).solve(y)
@@ -128,7 +130,9 @@ class PortfolioProblem(DecisionProblem):
 
     # The mean of the scenarios, which the base solves for, is the minimiser: y enters linearly.
 
-    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
+        xp = array_namespace(decisions, y)
         quadratic = xp.asarray(self._quadratic(), dtype=y.dtype, device=y.device)
         decisions = xp.broadcast_to(decisions, y.shape)
         risk = xp.sum(decisions * (decisions @ quadratic), axis=1)

@@ -3,10 +3,11 @@
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from array_api_compat import array_namespace
 
 from .._utils.checks import finite_number, smoothing_number
 from .._utils.rows import as_numpy_rows, raise_at
-from ._dc_search import minimise_dc
+from ..solvers.dc_search import minimise_dc
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -114,12 +115,15 @@ class ProvisioningProblem(DecisionProblem):
     def _n_decisions(self, n_parameters: int) -> int:
         return n_parameters
 
-    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
         above = self._slope() * (y - self.c_min)
         # Clipping the sum rather than the product keeps the result inside after rounding.
         return np.clip(above + self.c_min, self.c_min, self.c_max)
 
-    def _cost(self, xp: Any, decisions: Any, y: Any, context: Any) -> Any:
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
+        xp = array_namespace(decisions, y)
         u = (decisions - self.c_min) / self._range
         v = (y - self.c_min) / self._range
         v = xp.maximum(v, xp.zeros_like(v))
@@ -179,7 +183,8 @@ class ProvisioningProblem(DecisionProblem):
 
     # -- scenarios ---------------------------------------------------------------------
 
-    def _solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
+    def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the decisions (n, k) with the least mean cost over y (n, S, d), unchecked."""
         v = np.maximum(y - self.c_min, 0.0) / self._range
         u = [
             [self._solve_mean(v[i, :, j], weight[i]) for j in range(v.shape[2])]

@@ -11,9 +11,9 @@ from scipy.sparse.csgraph import breadth_first_order
 
 from .._utils.checks import whole_number
 from .._utils.grid import grid_edges
+from ..solvers.listed import least_costly
 from ..solvers.polytope import Polytope
-from ._listed import least_costly
-from .linear_cost import LinearCostProblem
+from .linear_program import LinearCostProblem
 
 _MOST_PATHS = 500  # that are listed
 _MOST_ENTRIES = 50_000_000  # of that list
@@ -99,7 +99,8 @@ class ShortestPathProblem(LinearCostProblem):
     def _n_parameters(self) -> int:
         return len(np.asarray(self.edges))
 
-    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
         return self._graph().solve(y)
 
     def _polytope(self, n: int) -> Polytope:

@@ -6,7 +6,7 @@ import numpy as np
 
 from .._utils.checks import whole_number
 from ..solvers.polytope import Polytope
-from .linear_cost import LinearCostProblem
+from .linear_program import LinearCostProblem
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,7 +48,8 @@ class TopKProblem(LinearCostProblem):
                 f"k={self.k} items cannot be chosen from {width}: y has one column per item."
             )
 
-    def _solve(self, y: np.ndarray, context: Any) -> np.ndarray:
+    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
         best = np.argsort(self._sign * y, axis=1, kind="stable")[:, : self.k]
         z = np.zeros_like(y)
         np.put_along_axis(z, best, 1.0, axis=1)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from array_api_compat import array_namespace
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
@@ -187,8 +188,9 @@ def test_parameters_are_named(X, y, name, value):
 class BrokenProblem(SquaredErrorProblem):
     """Its cost is NaN where y > 4, though only in torch, as with a careless `where`."""
 
-    def _cost(self, xp, decisions, y, context):
-        cost = super()._cost(xp, decisions, y, context)
+    def cost_rows(self, decisions, y, context=None):
+        xp = array_namespace(decisions, y)
+        cost = super().cost_rows(decisions, y, context)
         if isinstance(cost, np.ndarray):
             return cost
         return xp.where(y[:, 0] > 4, cost * float("nan"), cost)
@@ -218,10 +220,11 @@ def test_divergence_names_the_learning_rate_and_the_epoch(X, y):
 
 
 class NoLayer(DecisionProblem):
-    def _solve(self, y, context):
+    def solve_rows(self, y, context=None):
         return y
 
-    def _cost(self, xp, decisions, y, context):
+    def cost_rows(self, decisions, y, context=None):
+        xp = array_namespace(decisions, y)
         return xp.sum((decisions - y) ** 2, axis=1)
 
 

@@ -4,6 +4,7 @@ import pickle
 
 import numpy as np
 import pytest
+from array_api_compat import array_namespace
 from joblib import Memory
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.model_selection import GridSearchCV
@@ -295,8 +296,9 @@ def below(data):
 class UnboundedProblem(NewsvendorProblem):
     """Its cost is NaN beyond all demand that was seen, as of a formula with a root in it."""
 
-    def _cost(self, xp, z, y, context):
-        cost = super()._cost(xp, z, y, context)
+    def cost_rows(self, z, y, context=None):
+        xp = array_namespace(z, y)
+        cost = super().cost_rows(z, y, context)
         return xp.where(y[:, 0] > LIMIT, xp.full_like(cost, float("nan")), cost)
 
 

@@ -28,8 +28,8 @@ def unit(problem, y, weight=None):
 class FixedCost(NewsvendorProblem):
     """A newsvendor with a cost of a million that no decision changes."""
 
-    def _cost(self, xp, decisions, y, context):
-        return super()._cost(xp, decisions, y, context) + 1e6
+    def cost_rows(self, decisions, y, context=None):
+        return super().cost_rows(decisions, y, context) + 1e6
 
 
 def test_the_unit_is_the_regret_of_the_best_constant():
@@ -93,10 +93,10 @@ def test_rows_whose_targets_move_are_solved_where_they_have_come_to(early_stoppi
 class OneDecision(DecisionProblem):
     """Nothing is decided: the cost is that of the only decision."""
 
-    def _solve(self, y, context):
+    def solve_rows(self, y, context=None):
         return np.ones((len(y), 1))
 
-    def _cost(self, xp, decisions, y, context):
+    def cost_rows(self, decisions, y, context=None):
         return y[:, 0] * decisions[:, 0]
 
     def decision_layer(self, smoothing=None):

@@ -68,7 +68,7 @@ def test_solve_layer_agrees_with_the_exact_layer():
     problem = ProvisioningProblem()
     y = torch.linspace(1e4, 1.2e6, 9, dtype=torch.float64)[:, None].requires_grad_()
     for smoothing in (None, 50.0):
-        found, exact = SolveLayer(problem, smoothing)(y), problem.decision_layer()(y)
+        found, exact = SolveLayer(problem.solve, smoothing)(y), problem.decision_layer()(y)
         assert_allclose(found.detach(), exact.detach())
         slopes = [torch.autograd.grad(z.sum(), y, retain_graph=True)[0] for z in (found, exact)]
         assert_allclose(*slopes, rtol=1e-6, atol=1e-8)

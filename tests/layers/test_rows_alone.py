@@ -7,10 +7,10 @@ from numpy.testing import assert_allclose
 from scipy.optimize import minimize
 from sklearn.exceptions import ConvergenceWarning
 
-from dfl_sklearn._utils import interior_point
 from dfl_sklearn.layers import QuadraticProgramLayer, coverage
 from dfl_sklearn.layers.coverage import CoverageLayer
 from dfl_sklearn.problems import FunctionProblem, LinearProgram, MatchingProblem, TopKProblem
+from dfl_sklearn.solvers import interior_point
 
 
 def with_gradient(layer, y):

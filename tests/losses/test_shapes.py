@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from array_api_compat import array_namespace
 
 from dfl_sklearn import DFLRegressor
 from dfl_sklearn.datasets import make_newsvendor
@@ -19,10 +20,11 @@ class ColumnLoss(DecisionLoss):
 class SumOfTwo(DecisionProblem):
     """One decision for the sum of two parameters."""
 
-    def _solve(self, y, context):
+    def solve_rows(self, y, context=None):
         return y.sum(axis=1, keepdims=True)
 
-    def _cost(self, xp, decisions, y, context):
+    def cost_rows(self, decisions, y, context=None):
+        xp = array_namespace(decisions, y)
         return (decisions[:, 0] - xp.sum(y, axis=1)) ** 2
 
     def decision_layer(self, smoothing=None):
@@ -30,12 +32,13 @@ class SumOfTwo(DecisionProblem):
 
 
 class ScalarCost(SumOfTwo):
-    def _cost(self, xp, decisions, y, context):
+    def cost_rows(self, decisions, y, context=None):
+        xp = array_namespace(decisions, y)
         return xp.sum((decisions - y) ** 2)
 
 
 class FlatSolve(SumOfTwo):
-    def _solve(self, y, context):
+    def solve_rows(self, y, context=None):
         return y.sum(axis=1)
 
 
@@ -52,10 +55,10 @@ def test_a_layer_of_another_width_is_named():
 
 
 def test_a_cost_that_is_not_one_per_row_is_named():
-    with pytest.raises(ValueError, match=r"ScalarCost._cost must return one cost per row"):
+    with pytest.raises(ValueError, match=r"ScalarCost.cost_rows must return one cost per row"):
         ScalarCost().cost(np.ones((4, 1)), np.ones((4, 2)))
 
 
 def test_a_flat_solve_is_named():
-    with pytest.raises(ValueError, match=r"FlatSolve._solve must return one row of decisions"):
+    with pytest.raises(ValueError, match=r"FlatSolve.solve_rows must return one row of decisions"):
         FlatSolve().solve(np.ones((4, 2)))

@@ -46,5 +46,5 @@ def test_many_scenarios_by_parts_are_the_whole_program(monkeypatch):
     returns = rng.normal(size=(2, 600, 4)) * [1.0, 0.5, 2.0, 1.5] + [0.1, 0.05, 0.2, 0.1]
     problem = CVaRPortfolioProblem(level=0.9, risk_aversion=0.5)
     whole = problem.solve(returns)
-    monkeypatch.setattr("dfl_sklearn.problems._tail_program._MOST_SCENARIOS", 60)
+    monkeypatch.setattr("dfl_sklearn.solvers.tail_program._MOST_SCENARIOS", 60)
     assert_allclose(problem.solve(returns), whole, rtol=1e-6, atol=1e-9)

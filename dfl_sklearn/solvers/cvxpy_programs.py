@@ -7,10 +7,10 @@ import numpy as np
 from scipy import sparse
 
 from .._utils.optional import import_optional
-from ..solvers.conic import ConicProgram, ConicSolution, has_no_end, is_infeasible, solve_cone
-from ..solvers.linear import LinearSolver, NoDecisionError, NoMinimumError
-from ..solvers.mixed import MixedSolver
-from ..solvers.polytope import Polytope
+from .conic import ConicProgram, ConicSolution, has_no_end, is_infeasible, solve_cone
+from .linear import LinearSolver, NoDecisionError, NoMinimumError
+from .mixed import MixedSolver
+from .polytope import Polytope
 
 _NAME = "ConvexProgram"
 

@@ -12,7 +12,7 @@ from .mixed import MixedSolver
 from .polytope import Polytope
 
 
-def solve_rows(
+def solve_linear_rows(
     polytope: Polytope,
     costs: np.ndarray,
     *,

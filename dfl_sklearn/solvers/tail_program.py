@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..solvers.rows import solve_rows
-from ..solvers.tail_losses import tail_losses
+from .linear_rows import solve_linear_rows
+from .tail_losses import tail_losses
 
 _ROUNDING = 1e-9  # of a sum of scenario weights
 _MOST_SCENARIOS = 2_000  # in one program
@@ -58,7 +58,7 @@ class TailProgram:
         )
         # Only the gains differ from row to row, so that many rows have the same scenarios beyond.
         shares_bases = int(own.sum()) <= _MOST_IN_A_BASIS
-        found = solve_rows(
+        found = solve_linear_rows(
             tail_losses(self.spread[own]),
             costs,
             n_jobs=None,
