@@ -1,4 +1,4 @@
-"""The families of the suite: a problem, a law of the data, and knobs that shift it."""
+"""The families of the suite: a problem, a distribution of the data, and knobs that shift it."""
 
 from collections.abc import Callable
 from dataclasses import dataclass

@@ -79,8 +79,8 @@ def predictions(way, split, X, y, to_predict):
         return [rng.random((len(each), y.shape[1])) for each in to_predict]
     if way in CLASSIFIERS:
         model = clone(CLASSIFIERS[way]).set_params(random_state=split).fit(pairs(X), y.ravel())
-        chances = [model.predict_proba(pairs(each))[:, 1] for each in to_predict]
-        return [each.reshape(-1, y.shape[1]) for each in chances]
+        probabilities = [model.predict_proba(pairs(each))[:, 1] for each in to_predict]
+        return [each.reshape(-1, y.shape[1]) for each in probabilities]
     settings = {"learning_rate_init": 1e-3, **WAYS[way]}
     symmetric = settings.pop("symmetric", False)
     model = DFLRegressor(

@@ -2,7 +2,7 @@
 
 Sets of 100 items, of which k are chosen to cover 500 targets: 80 sets to train on and 200 fresh
 ones to test on, per seed. One net for all items with one layer (linear) or two (200 hidden units)
-predicts the chances of an item to reach the targets. It is trained for the decision (regret
+predicts the probabilities of an item to reach the targets. It is trained for the decision (regret
 through the coverage layer, stopped by the regret on a fifth of the training sets) and for the
 prediction (log loss, 300 epochs; stopped by the regret it would stop too early). "As published"
 are two-stage twins as in the code that came with the paper: one row a step, 4,000 steps, and the
@@ -67,7 +67,7 @@ WAYS = [
 
 
 class DoubleSigmoid(DecisionLoss):
-    """The log loss of outputs that, being chances already, are taken for their log-odds."""
+    """The log loss of outputs that, being probabilities already, are taken for their log-odds."""
 
     def bind(self, problem):
         """Return the loss."""
@@ -80,7 +80,7 @@ class DoubleSigmoid(DecisionLoss):
 
 
 class Rectified(ItemwisePredictor):
-    """Chances that cannot be negative, as in the published code for budget allocation."""
+    """Probabilities that cannot be negative, as in the published code for budget allocation."""
 
     def build(self, n_in, n_out, generator):
         """Return the net."""
@@ -130,9 +130,11 @@ def forest(X, y, X_test, seed):
 
 def run(task, way, seed):
     """Return one record per k; what does not depend on k is trained once."""
-    make, n_features, law = TASKS[task]
-    X, y = make(80, N_ITEMS, N_TARGETS, n_features, **law, random_state=2 * seed)
-    X_test, y_test = make(200, N_ITEMS, N_TARGETS, n_features, **law, random_state=2 * seed + 1)
+    make, n_features, distribution = TASKS[task]
+    X, y = make(80, N_ITEMS, N_TARGETS, n_features, **distribution, random_state=2 * seed)
+    X_test, y_test = make(
+        200, N_ITEMS, N_TARGETS, n_features, **distribution, random_state=2 * seed + 1
+    )
     items = X.reshape(-1, n_features)
     mean, scale = items.mean(axis=0), items.std(axis=0)
     X, X_test = (((each.reshape(-1, n_features) - mean) / scale) for each in (X, X_test))

@@ -3,7 +3,7 @@
 The same predictor trained on each loss, to settlement, with the estimator's defaults; least squares
 and boosting beside it. Features are few and the truth is a polynomial of degree 4 with
 multiplicative noise (``make_shortest_path``, ``make_knapsack``). Matchings and the k best use the
-same law. Rows to test on are the same for all seeds.
+same distribution. Rows to test on are the same for all seeds.
 
 Run ``python benchmarks/linear_losses.py``; writes results/linear_losses.csv and
 results/linear_losses.md.
@@ -61,7 +61,7 @@ LOSSES = {
     "identity": IdentityLoss(),
 }
 PREDICTORS = {"linear": (), "MLP": (32, 32)}
-LAWS = {"nominal": None, "rush": "rush", "noise": "noise", "mean up": "mean_up"}
+SHIFTS = {"nominal": None, "rush": "rush", "noise": "noise", "mean up": "mean_up"}
 
 
 def models(problem, seed):
@@ -81,7 +81,7 @@ def models(problem, seed):
 
 
 def run(problem_name, seed):
-    """Return one record per model and law of the test rows."""
+    """Return one record per model and distribution of the test rows."""
     problem, make, params = PROBLEMS[problem_name]
     X, y = make(N_TRAIN, random_state=seed, **params)
     records = []
@@ -91,7 +91,7 @@ def run(problem_name, seed):
             warnings.simplefilter("ignore", ConvergenceWarning)
             model.fit(X, y)
         seconds = time.perf_counter() - start
-        for law, shift in LAWS.items():
+        for distribution, shift in SHIFTS.items():
             X_test, y_test = make(N_TEST, shift=shift, random_state=TEST_SEED, **params)
             best = problem.optimal_cost(y_test)
             cost = problem.cost(problem.solve(model.predict(X_test)), y_test)
@@ -101,7 +101,7 @@ def run(problem_name, seed):
                     "predictor": predictor,
                     "loss": loss,
                     "seed": seed,
-                    "law": law,
+                    "distribution": distribution,
                     "regret": float((cost - best).sum() / np.abs(best).sum()),
                     "seconds": seconds,
                 }
@@ -118,18 +118,20 @@ def table(results):
         "one fit on one of two busy cores.",
     ]
     for problem, part in results.groupby("problem", sort=False):
-        laws = list(part["law"].unique())
+        distributions = list(part["distribution"].unique())
         lines += [
             f"\n## {problem}\n",
-            "| predictor | loss | " + " | ".join(laws) + " | seconds |",
-            "|---" * (len(laws) + 3) + "|",
+            "| predictor | loss | " + " | ".join(distributions) + " | seconds |",
+            "|---" * (len(distributions) + 3) + "|",
         ]
         for (predictor, loss), each in part.groupby(["predictor", "loss"], sort=False):
             cells = []
-            for law in laws:
-                regrets = each.loc[each["law"] == law, "regret"]
+            for distribution in distributions:
+                regrets = each.loc[each["distribution"] == distribution, "regret"]
                 cell = f"{regrets.mean():.2%}"
-                cells.append(cell + (f" ± {interval(regrets)[1]:.2%}" * (law == "nominal")))
+                cells.append(
+                    cell + (f" ± {interval(regrets)[1]:.2%}" * (distribution == "nominal"))
+                )
             seconds = each["seconds"].median()
             lines.append(f"| {predictor} | {loss} | " + " | ".join(cells) + f" | {seconds:.2f} |")
     return "\n".join(lines) + "\n"

@@ -1,9 +1,10 @@
 """What robust training could gain on the newsvendor of newsvendor_shift.py with endless data.
 
 Small samples and imperfect generators aside: every method gets 100,000 rows, and the nominal
-model is the true law. Compared at equal price (cost in distribution, against plain training) are
-an inflated underage cost, the worst case within a radius of the true law, and, as a bound, training
-that knows the shift to come: a mixture of nominal rows and rows of the shifted law.
+model is the true distribution. Compared at equal price (cost in distribution, against plain
+training) are an inflated underage cost, the worst case within a radius of the true distribution,
+and, as a bound, training that knows the shift to come: a mixture of nominal rows and rows of the
+shifted distribution.
 
 Run ``python benchmarks/newsvendor_population.py``; writes results/newsvendor_population.*.
 """
@@ -29,13 +30,13 @@ PREDICTORS = {"linear": (), "MLP": (32, 32)}
 PRICES = (0.02, 0.05)
 KNOBS = {
     "margin (underage cost)": (9.0, 11.0, 13.5, 17.0, 22.0),
-    "worst case near the true law (nats)": (0.001, 0.004, 0.01, 0.02),
+    "worst case near the true distribution (nats)": (0.001, 0.004, 0.01, 0.02),
     "knows the shift (share of shifted rows)": (0.03, 0.06, 0.12, 0.2, 0.3),
 }
 
 
 class TrueLaw(DiffusionGenerator):
-    """The law that the rows come from, in the place of a model of it."""
+    """The distribution that the rows come from, in the place of a model of it."""
 
     def fit(self, Z, y=None, sample_weight=None):
         """Learn nothing."""

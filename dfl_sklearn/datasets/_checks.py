@@ -124,7 +124,7 @@ def resolve_shift(
     Parameters
     ----------
     shift : None, str or mapping of str to float
-        None for the nominal law, the name of a preset, or the knobs to turn.
+        None for the nominal distribution, the name of a preset, or the knobs to turn.
     knobs : mapping of str to Knob
         The knobs of this generator.
     presets : mapping of str to mapping, optional

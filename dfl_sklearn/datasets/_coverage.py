@@ -1,4 +1,4 @@
-"""Chances that items reach targets: channels and customers, films and actors."""
+"""Probabilities that items reach targets: channels and customers, films and actors."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def make_budget_allocation(
     shift: str | Mapping[str, float] | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Generate chances that channels reach customers, for ``CoverageProblem(k, n_channels)``.
+    r"""Generate how likely channels reach customers, for ``CoverageProblem(k, n_channels)``.
 
     Each row is a market of its own. Channel i and customer j are connected with the probability
     :math:`\min(1, r\, a_i b_j)`, with log-normal :math:`a_i` and :math:`b_j` of mean 1 (1 the
@@ -59,8 +59,8 @@ def make_budget_allocation(
     .. math:: \theta_{ij} \sim U(0, u), \qquad u = 0.2,
 
     and else 0. The features of a channel are what a random net of five layers makes of its
-    chances; its weights depend on the numbers of customers and features alone, so that samples
-    drawn with different seeds share one law.
+    probabilities; its weights depend on the numbers of customers and features alone, so that
+    samples drawn with different seeds share one distribution.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def make_budget_allocation(
         r, in (0, 1]: about the share of the customers that a channel is connected to where it is
         small, and more than it elsewhere, since no chance exceeds 1.
     shift : None, str or mapping of str to float, default=None
-        How the law differs from the nominal one.
+        How the distribution differs from the nominal one.
 
         =========  ==============================================  =======  =====================
         key        meaning                                         nominal  as a string
@@ -96,7 +96,7 @@ def make_budget_allocation(
     X : ndarray of shape (n_samples, n_channels * n_features)
         Channel by channel, as :class:`~dfl_sklearn.nets.ItemwisePredictor` takes them.
     y : ndarray of shape (n_samples, n_channels * n_customers)
-        Chances, in the order of :class:`~dfl_sklearn.problems.CoverageProblem`.
+        Probabilities, in the order of :class:`~dfl_sklearn.problems.CoverageProblem`.
 
     Raises
     ------
@@ -134,14 +134,14 @@ def make_budget_allocation(
     channel = _log_normal(rng.standard_normal((n_samples, n_channels, 1)), 1.0)
     customer = _log_normal(rng.standard_normal((n_samples, 1, n_customers)), knobs["overlap"])
     is_connected = rng.uniform(size=shape) < reach * channel * customer
-    chances = knobs["chance"] * rng.uniform(size=shape) * is_connected
+    probabilities = knobs["chance"] * rng.uniform(size=shape) * is_connected
     noise = rng.standard_normal((n_samples, n_channels, n_features))
     is_out = rng.uniform(size=(n_samples, n_channels, 1)) < knobs["outage"]
 
-    # In units of a usual channel's chances, so that features are of the order of 1.
+    # In units of a usual channel's probabilities, so that features are of the order of 1.
     usual = 0.2 * np.sqrt(reach * n_customers / 3.0)
-    X = _random_net(chances / usual, n_features) + knobs["noise"] * noise
-    y = np.where(is_out, 0.0, chances)
+    X = _random_net(probabilities / usual, n_features) + knobs["noise"] * noise
+    y = np.where(is_out, 0.0, probabilities)
     return X.reshape(n_samples, -1), y.reshape(n_samples, -1)
 
 
@@ -174,7 +174,7 @@ def make_recommendation(
        \varepsilon_{iu} \sim N(0, 1),
 
     rounded and clipped to 1, ..., 5, and 0 for films not seen. Actors and users are drawn once for
-    each pair of their numbers, so that samples drawn with different seeds share one law.
+    each pair of their numbers, so that samples drawn with different seeds share one distribution.
 
     Parameters
     ----------
@@ -188,7 +188,7 @@ def make_recommendation(
         m, positive: about the mean number of actors in a film, and more than it where that is
         not small beside `n_actors`.
     shift : None, str or mapping of str to float, default=None
-        How the law differs from the nominal one.
+        How the distribution differs from the nominal one.
 
         ==========  ===========================================  =======  ====================
         key         meaning                                      nominal  as a string
@@ -246,11 +246,11 @@ def make_recommendation(
     has_seen = rng.uniform(size=(n_samples, n_films, n_users))
     mood = rng.standard_normal((n_samples, n_films, n_users))
 
-    law = np.random.default_rng([n_actors, n_users])
-    before, after = law.standard_normal((2, n_actors, N_GENRES))
-    fame, moves = law.standard_normal(n_actors), law.uniform(size=(n_actors, 1))
-    tastes = law.standard_normal((n_users, N_GENRES)) / np.sqrt(N_GENRES)
-    active = 0.3 * _log_normal(law.standard_normal(n_users), 0.7)
+    rng = np.random.default_rng([n_actors, n_users])
+    before, after = rng.standard_normal((2, n_actors, N_GENRES))
+    fame, moves = rng.standard_normal(n_actors), rng.uniform(size=(n_actors, 1))
+    tastes = rng.standard_normal((n_users, N_GENRES)) / np.sqrt(N_GENRES)
+    active = 0.3 * _log_normal(rng.standard_normal(n_users), 0.7)
 
     pull = np.exp(genres @ np.where(moves < knobs["drift"], after, before).T + fame)
     part = pull / pull.sum(axis=2, keepdims=True)

@@ -48,7 +48,7 @@ def make_shortest_path(
 
     with the degree g. In a rush hour, which no feature foretells, edges between inner nodes take
     :math:`r_j = 3` times as long; else :math:`r_j = 1`. The rows :math:`b_j` are drawn once for
-    each p and grid, so that samples drawn with different seeds share one law.
+    each p and grid, so that samples drawn with different seeds share one distribution.
 
     Parameters
     ----------
@@ -60,7 +60,7 @@ def make_shortest_path(
     degree : int, default=4
         The degree g, at least 1. Above 1 a linear predictor is wrong.
     shift : None, str or mapping of str to float, default=None
-        How the law differs from the nominal one.
+        How the distribution differs from the nominal one.
 
         =======  ======================================  =======  ====================
         key      meaning                                 nominal  as a string
@@ -122,8 +122,8 @@ def make_knapsack(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Generate values of items, for ``KnapsackProblem(knapsack_weights(n_items, ...), ...)``.
 
-    The law is that of :func:`make_shortest_path`, with items in the place of edges. In a rush every
-    other item, from the first on, is worth three times as much.
+    The distribution is that of :func:`make_shortest_path`, with items in the place of edges. In a
+    rush every other item, from the first on, is worth three times as much.
 
     Parameters
     ----------

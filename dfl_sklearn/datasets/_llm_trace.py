@@ -126,7 +126,7 @@ def make_llm_trace(
         bins span the same time, a seed gives the same requests at every width, injected
         bursts aside.
     shift : None or mapping of str to float, default=None
-        How the law differs from the calibrated one.
+        How the distribution differs from the calibrated one.
 
         =========  =====================================================  =======
         key        meaning                                                nominal
@@ -195,7 +195,8 @@ def make_llm_trace(
     patterns, and the services of other years, are not modelled.
 
     The constants stand in ``SERVICES`` at the top of this module: kind by kind the rate
-    :math:`\lambda_k`, the loadings c and d, the memory of the factors and the laws of the sizes.
+    :math:`\lambda_k`, the loadings c and d, the memory of the factors and the distributions of the
+    sizes.
 
     Memory grows with the number of requests, 20,000 or so per hour at nominal level.
 
@@ -267,8 +268,8 @@ def _sum_requests(
     ).astype(np.int64)
 
 
-def _sizes(law: tuple[float, float], normal: np.ndarray, limit: int | None) -> np.ndarray:
-    median, log_std = law
+def _sizes(distribution: tuple[float, float], normal: np.ndarray, limit: int | None) -> np.ndarray:
+    median, log_std = distribution
     return np.clip(np.rint(median * np.exp(log_std * normal)), 1, limit)
 
 

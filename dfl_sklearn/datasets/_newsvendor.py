@@ -1,4 +1,4 @@
-"""Demand with a rare costly regime, and knobs that shift its law."""
+"""Demand with a rare costly regime, and knobs that shift its distribution."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def make_newsvendor(
                + s\, e^{x_1 / 4}\, \varepsilon_j \bigr).
 
     The slopes depend on d and j alone, so that samples drawn with different seeds share one
-    law:
+    distribution:
 
     .. math::
 
@@ -73,7 +73,7 @@ def make_newsvendor(
     n_products : int, default=1
         Number of products. They share the features and the regime, not the noise.
     shift : None, str or mapping of str to float, default=None
-        How the law differs from the nominal one.
+        How the distribution differs from the nominal one.
 
         ============  ====================================  =======  =====================
         key           meaning                               nominal  as a string
@@ -111,8 +111,8 @@ def make_newsvendor(
 
     Notes
     -----
-    The maximum with 0 is part of the law; under the nominal one it acts on fewer than one row
-    in ten thousand. "level_up" and "level_down" hurt in opposite directions, so that ordering
+    The maximum with 0 is part of the distribution; under the nominal one it acts on fewer than one
+    row in ten thousand. "level_up" and "level_down" hurt in opposite directions, so that ordering
     more cannot win against both.
 
     Examples

@@ -1,4 +1,4 @@
-"""Asset returns with a rare crisis, and knobs that shift their law."""
+"""Asset returns with a rare crisis, and knobs that shift their distribution."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def make_portfolio(
     with a market factor f and noise :math:`\varepsilon_j` standard normal, :math:`\sigma_1 =
     \tfrac12` and :math:`\sigma_j = 2` otherwise. In the crisis all risky assets fall together,
     and what predicts them changes. The slopes depend on d and n alone, so that samples drawn with
-    different seeds share one law:
+    different seeds share one distribution:
 
     .. math::
 
@@ -71,7 +71,7 @@ def make_portfolio(
     n_assets : int, default=5
         Number of assets n, at least 2.
     shift : None, str or mapping of str to float, default=None
-        How the law differs from the nominal one.
+        How the distribution differs from the nominal one.
 
         ========  =======================================  =======  =====================
         key       meaning                                  nominal  as a string

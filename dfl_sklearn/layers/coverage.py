@@ -1,4 +1,4 @@
-"""Coverage as a layer: which share of each item, as a function of the predicted chances."""
+"""Coverage as a layer: which share of each item, as a function of the predicted probabilities."""
 
 import warnings
 from typing import Any
@@ -12,7 +12,7 @@ from ._batch import check_batch
 from ._projection import nearest_with_sum_at_most
 
 _RELATIVE = 0.1  # smoothing as a share of what an item covers
-_LARGEST_CHANCE = 1.0 - 1e-6  # beyond it a logarithm would be infinite
+_LARGEST_PROBABILITY = 1.0 - 1e-6  # beyond it a logarithm would be infinite
 _MAX_ITER = 2000
 _TOLERANCE = 1e-9
 
@@ -25,9 +25,9 @@ class CoverageLayer(nn.Module):
 
     At zeros and ones this is the coverage, as the multilinear extension is. That one is convex
     along the exchange of two items: its maximisers are corners, and nothing follows a prediction.
-    This one is concave, so that its maximiser is unique and moves with the chances. It is found by
-    accelerated projected gradient ascent, and differentiated by the optimality conditions on the
-    entries strictly between 0 and 1.
+    This one is concave, so that its maximiser is unique and moves with the probabilities. It is
+    found by accelerated projected gradient ascent, and differentiated by the optimality conditions
+    on the entries strictly between 0 and 1.
 
     Parameters
     ----------
@@ -49,28 +49,30 @@ class CoverageLayer(nn.Module):
         self.weights = None if weights is None else torch.as_tensor(np.asarray(weights, float))
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
-        """Map chances (B, n_items * n_targets), clipped to [0, 1], to shares (B, n_items)."""
+        """Map probabilities (B, n_items * n_targets), clipped to [0, 1], to shares (B, n_items)."""
         check_batch(y)
         if not y.shape[1] or y.shape[1] % self.n_items:
             raise ValueError(
-                f"The layer takes chances of shape (B, {self.n_items} * n_targets), got "
+                f"The layer takes probabilities of shape (B, {self.n_items} * n_targets), got "
                 f"{tuple(y.shape)}."
             )
-        chances = y.reshape(len(y), self.n_items, y.shape[1] // self.n_items).to(torch.float64)
-        chances = chances.clamp(0.0, _LARGEST_CHANCE)
-        worth = chances.new_ones(chances.shape[2])
+        probabilities = y.reshape(len(y), self.n_items, y.shape[1] // self.n_items).to(
+            torch.float64
+        )
+        probabilities = probabilities.clamp(0.0, _LARGEST_PROBABILITY)
+        worth = probabilities.new_ones(probabilities.shape[2])
         if self.weights is not None:
             worth = self.weights.to(y.device)
         if self.smoothing is None:
-            covered = (chances @ worth).mean(dim=1)
+            covered = (probabilities @ worth).mean(dim=1)
             size = _RELATIVE * torch.where(covered > 0, covered, 1.0)
         else:
-            size = chances.new_full((len(chances),), self.smoothing)
-        return _Maximiser.apply(-torch.log1p(-chances), worth, size, self.k).to(y)
+            size = probabilities.new_full((len(probabilities),), self.smoothing)
+        return _Maximiser.apply(-torch.log1p(-probabilities), worth, size, self.k).to(y)
 
 
 class _Maximiser(torch.autograd.Function):
-    """Shares (B, n) for the negated logarithms a (B, n, m) of the chances to miss."""
+    """Shares (B, n) for the negated logarithms a (B, n, m) of the probabilities to miss."""
 
     @staticmethod
     def forward(

@@ -64,8 +64,8 @@ class LogLoss(DecisionLoss):
                         )
                     )
             known = torch.isfinite(y_hat).all(dim=1)  # else NaN, for the caller to explain
-            chances = torch.where(known[:, None], y_hat, 0.5)
-            terms = torch.nn.functional.binary_cross_entropy(chances, y, reduction="none")
+            probabilities = torch.where(known[:, None], y_hat, 0.5)
+            terms = torch.nn.functional.binary_cross_entropy(probabilities, y, reduction="none")
             return torch.where(known, terms.sum(dim=1), torch.nan)
 
         return log_loss

@@ -14,7 +14,7 @@ _DTYPE = torch.float64  # weights are drawn in it whatever torch's default, then
 
 
 def seeded_linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
-    """Return a linear layer with torch's usual law of initial weights."""
+    """Return a linear layer with torch's usual distribution of initial weights."""
     layer = _uninitialised(nn.Linear(n_in, n_out, device="meta", dtype=_DTYPE))
     _fill_uniform(layer, 1.0 / math.sqrt(max(n_in, 1)), generator)
     return layer

@@ -1,4 +1,4 @@
-"""Covering targets with few items whose chances are predicted: a submodular maximisation."""
+"""Covering targets with few items whose probabilities are predicted: a submodular maximisation."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,16 +17,16 @@ if TYPE_CHECKING:
 class CoverageProblem(DecisionProblem):
     r"""Choose at most k items so that many targets are reached.
 
-    The parameters are the chances :math:`\theta_{ij}` that item i reaches target j, row by row:
-    column ``i * n_targets + j``. With :math:`z_i` in {0, 1}, the cost is the negated mean weight of
-    the targets reached by at least one of the items chosen,
+    The parameters are the probabilities :math:`\theta_{ij}` that item i reaches target j, row by
+    row: column ``i * n_targets + j``. With :math:`z_i` in {0, 1}, the cost is the negated mean
+    weight of the targets reached by at least one of the items chosen,
 
     .. math:: -F(z, \theta) = -\sum_j w_j \Bigl( 1 - \prod_i (1 - z_i \theta_{ij}) \Bigr),
        \qquad \textstyle\sum_i z_i \le k.
 
     Budget allocation (channels reach customers) and diverse recommendation (items cover topics)
     are of this kind. For z between 0 and 1 it is the multilinear extension: the mean over items
-    chosen independently with the chances z.
+    chosen independently with the probabilities z.
 
     Parameters
     ----------
@@ -55,10 +55,10 @@ class CoverageProblem(DecisionProblem):
 
     >>> from dfl_sklearn.problems import CoverageProblem
     >>> problem = CoverageProblem(k=2, n_items=3)
-    >>> chances = [[0.0, 0.8, 0.9, 0.3, 0.9, 0.1]]
-    >>> problem.solve(chances)
+    >>> probabilities = [[0.0, 0.8, 0.9, 0.3, 0.9, 0.1]]
+    >>> problem.solve(probabilities)
     array([[1., 1., 0.]])
-    >>> problem.cost([[1.0, 1.0, 0.0]], chances).round(2)
+    >>> problem.cost([[1.0, 1.0, 0.0]], probabilities).round(2)
     array([-1.76])
     """
 
@@ -102,27 +102,27 @@ class CoverageProblem(DecisionProblem):
     def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the decisions (n, k) with the least mean cost over y (n, S, d), unchecked."""
         rows = np.arange(len(y))
-        chances = np.clip(y, 0.0, 1.0).reshape(
+        probabilities = np.clip(y, 0.0, 1.0).reshape(
             *y.shape[:2], self.n_items, y.shape[2] // self.n_items
         )
-        worth = self._worth(chances.shape[3])
+        worth = self._worth(probabilities.shape[3])
         # What is left to gain: the weight of each target times the chance that it is missed.
         left = weight[:, :, None] * worth
         z = np.zeros((len(y), self.n_items))
         for _ in range(self.k):
-            gain = np.einsum("nsij,nsj->ni", chances, left)
+            gain = np.einsum("nsij,nsj->ni", probabilities, left)
             gain[z > 0] = -np.inf
             best = gain.argmax(axis=1)
             z[rows, best] = gain[rows, best] > 0  # an item that adds nothing is left out
-            left = left * (1.0 - chances[rows, :, best])
+            left = left * (1.0 - probabilities[rows, :, best])
         return z
 
     def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
         """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
         xp = array_namespace(decisions, y)
-        chances = xp.reshape(y, (y.shape[0], self.n_items, y.shape[1] // self.n_items))
-        missed = xp.prod(1.0 - decisions[:, :, None] * chances, axis=1)
-        worth = xp.asarray(self._worth(chances.shape[2]), dtype=y.dtype, device=y.device)
+        probabilities = xp.reshape(y, (y.shape[0], self.n_items, y.shape[1] // self.n_items))
+        missed = xp.prod(1.0 - decisions[:, :, None] * probabilities, axis=1)
+        worth = xp.asarray(self._worth(probabilities.shape[2]), dtype=y.dtype, device=y.device)
         return -xp.sum(worth * (1.0 - missed), axis=1)
 
     # -- what is allowed ---------------------------------------------------------------
@@ -141,14 +141,14 @@ class CoverageProblem(DecisionProblem):
         return near.all(axis=1) & (z.sum(axis=1) <= self.k + tol)
 
     def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
-        """Return the realised cost; see :meth:`DecisionProblem.cost`. `y` must be chances."""
+        """Return the realised cost; see :meth:`DecisionProblem.cost`. `y` must be probabilities."""
         costs = super().cost(decisions, y, context=context)
         if isinstance(costs, np.ndarray):
             self._check_chances(as_numpy_rows(y, "y"))
         return costs
 
     def check_parameters(self, y: Any) -> None:
-        """Raise a ValueError, naming the cell, if `y` are not chances between 0 and 1."""
+        """Raise a ValueError, naming the cell, if `y` are not probabilities between 0 and 1."""
         super().check_parameters(y)
         self._check_chances(as_numpy_rows(y, "y"))
 
@@ -158,7 +158,7 @@ class CoverageProblem(DecisionProblem):
             raise_at(outside, rows, "y", "is not a chance between 0 and 1", "Scale or clip it.")
 
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
-        """Clip generated chances to [0, 1]; the share of rows that were moved comes second."""
+        """Clip generated probabilities to [0, 1] and report the share of rows moved."""
         values, _ = super().project_parameters(y)
         clipped = np.clip(values, 0.0, 1.0)
         moved = (clipped != values).reshape(len(values), -1).any(axis=1)
@@ -179,7 +179,7 @@ class CoverageProblem(DecisionProblem):
         decisions : array-like of shape (n, n_items)
             Between 0 and 1, with sums of at most k.
         y : array-like of shape (n, n_items * n_targets)
-            The chances that the value is measured by.
+            The probabilities that the value is measured by.
 
         Returns
         -------
@@ -191,16 +191,16 @@ class CoverageProblem(DecisionProblem):
         Ageev, Sviridenko, "Pipage rounding", Journal of Combinatorial Optimization 8, 2004.
         """
         z = np.array(as_numpy_rows(decisions, "decisions"), dtype=np.float64)
-        chances = as_numpy_rows(y, "y")
-        self.check_parameters(chances)
-        self._check_decision_width(z, chances.shape[1])
+        probabilities = as_numpy_rows(y, "y")
+        self.check_parameters(probabilities)
+        self._check_decision_width(z, probabilities.shape[1])
         self._check_decisions(z)
         over = z.sum(axis=1) - self.k
         if (over > 1e-6).any():
             row = int(over.argmax())
             raise ValueError(f"decisions choose {z[row].sum()} items in row {row}; k={self.k}.")
         for row in range(len(z)):
-            z[row] = self._rounded(np.clip(z[row], 0.0, 1.0), chances[row : row + 1])
+            z[row] = self._rounded(np.clip(z[row], 0.0, 1.0), probabilities[row : row + 1])
         return z
 
     def _rounded(self, z: np.ndarray, y: np.ndarray) -> np.ndarray:

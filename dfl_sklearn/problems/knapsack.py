@@ -118,7 +118,7 @@ class KnapsackProblem(LinearCostProblem):
         return self._constraints()[0].shape[1]
 
     def _polytope(self, n: int) -> Polytope:
-        return Polytope.of(n, ub=self._constraints(), upper=1.0, whole=True)
+        return Polytope.of(n, ub=self._constraints(), upper=1.0, integral=True)
 
     def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the best decisions (n, k) for y (n, d), unchecked."""

@@ -80,7 +80,7 @@ class LinearCostProblem(DecisionProblem):
             A_eq=part.A_eq.copy() if has_eq else None,
             b_eq=part.b_eq.copy() if has_eq else None,
             bounds=np.stack([part.lower, part.upper], axis=1),
-            integrality=part.whole.astype(int),
+            integrality=part.integral.astype(int),
             sense=self.sense,
         )
 
@@ -283,7 +283,7 @@ class LinearProgram(LinearCostProblem):
             eq=as_constraints(self.A_eq, self.b_eq, n, "eq"),
             lower=low,
             upper=high,
-            whole=as_integrality(self.integrality, n),
+            integral=as_integrality(self.integrality, n),
         )
 
     def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:

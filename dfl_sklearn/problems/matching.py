@@ -72,11 +72,11 @@ class MatchingProblem(LinearCostProblem):
         ones_left, ones_right = np.ones(self.n_left), np.ones(self.n_right)
         if not self.perfect:
             both = sparse.vstack([left, right]), np.concatenate([ones_left, ones_right])
-            return Polytope.of(n, ub=both, whole=True)
+            return Polytope.of(n, ub=both, integral=True)
         if self.n_left == self.n_right:
             both = sparse.vstack([left, right]), np.concatenate([ones_left, ones_right])
-            return Polytope.of(n, eq=both, whole=True)
+            return Polytope.of(n, eq=both, integral=True)
         smaller, larger = (left, ones_left), (right, ones_right)
         if self.n_left > self.n_right:
             smaller, larger = larger, smaller
-        return Polytope.of(n, eq=smaller, ub=larger, whole=True)
+        return Polytope.of(n, eq=smaller, ub=larger, integral=True)

@@ -107,7 +107,7 @@ class ShortestPathProblem(LinearCostProblem):
         graph = self._graph()
         flow = np.zeros(graph.incidence.shape[0])
         flow[graph.source], flow[graph.target] = 1.0, -1.0
-        return Polytope.of(n, eq=(graph.incidence, flow), upper=graph.on_a_path, whole=True)
+        return Polytope.of(n, eq=(graph.incidence, flow), upper=graph.on_a_path, integral=True)
 
 
 class _Level(NamedTuple):

@@ -56,7 +56,7 @@ class TopKProblem(LinearCostProblem):
         return z
 
     def _polytope(self, n: int) -> Polytope:
-        return Polytope.of(n, eq=(np.ones((1, n)), [float(self.k)]), upper=1.0, whole=True)
+        return Polytope.of(n, eq=(np.ones((1, n)), [float(self.k)]), upper=1.0, integral=True)
 
     def _decision_layer(self, smoothing: float | None) -> "nn.Module":
         from ..layers.top_k import TopKLayer

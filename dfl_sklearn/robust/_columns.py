@@ -11,7 +11,7 @@ from scipy.linalg import lapack
 
 from .._utils.powers import size_exponent
 
-_HEAVY = 6.0  # excess kurtosis (that of the exponential law) beyond which a column is bent
+_HEAVY = 6.0  # excess kurtosis (that of the exponential distribution) beyond which a column is bent
 _RANK_TOL = 1e-8  # share of a column's variance that the others must leave unexplained
 _FEW_VALUES = 20  # integer columns with at most so many values keep to them
 

@@ -130,7 +130,7 @@ def evidence_lower_bound(
 def balanced_noise(
     chain: ReverseChain, n_pairs: int, d: int, generator: torch.Generator
 ) -> torch.Tensor:
-    """Return pairs of opposite noise vectors whose mean square is that of the normal law.
+    """Return pairs of opposite noise vectors whose mean square is that of the normal distribution.
 
     A few draws then give the mean of a quadratic error almost without error of their own.
     """

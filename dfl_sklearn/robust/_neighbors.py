@@ -17,7 +17,7 @@ def neighbor_divergence(p: np.ndarray, q: np.ndarray, n_neighbors: int = 10) -> 
     ----------
     p : ndarray of shape (n, d)
     q : ndarray of shape (m, d)
-        Both from laws with a density: no two rows are the same.
+        Both from distributions with a density: no two rows are the same.
     n_neighbors : int, default=10
     """
     own = NearestNeighbors(n_neighbors=n_neighbors).fit(p).kneighbors()[0][:, -1]

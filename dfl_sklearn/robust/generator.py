@@ -54,11 +54,11 @@ _MIN_ROWS = 30  # with fewer distinct rows the model stays the shrunk Gaussian
 class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     """A diffusion model of the rows of a table, for small data and one core.
 
-    Fits the law of the rows and generates new ones: realistic, and not confined to the rows
-    seen. In coordinates in which a Gaussian table is standard normal, a net learns what is not
-    Gaussian, starting from nothing: an untrained net generates the Gaussian with the rows'
-    mean and shrunk covariance, and training stops when held-out rows are denoised no better,
-    so that few rows are not memorised.
+    Fits the distribution of the rows and generates new ones: realistic, and not confined to the
+    rows seen. In coordinates in which a Gaussian table is standard normal, a net learns what is not
+    Gaussian, starting from nothing: an untrained net generates the Gaussian with the rows' mean and
+    shrunk covariance, and training stops when held-out rows are denoised no better, so that few
+    rows are not memorised.
 
     Parameters
     ----------

@@ -76,7 +76,7 @@ class WorstCaseSearch(BaseEstimator, ABC):
         """Return the Kullback-Leibler divergence of the worst rows from the nominal, in nats.
 
         Exact or estimated; unlike the divergence that a search is held to, it is that of the
-        law of one row whatever the search, so that searches can be compared.
+        distribution of one row whatever the search, so that searches can be compared.
         """
 
     def finish(self) -> None:

@@ -92,9 +92,9 @@ def _mixed(data: dict[str, Any]) -> dict[str, Any]:
     )
     two = list(data["bool_vars_idx"])
     low[two], high[two] = np.maximum(low[two], 0.0), np.minimum(high[two], 1.0)
-    whole = np.zeros(n, dtype=bool)
-    whole[two + list(data["int_vars_idx"])] = True
-    bounds = {"lower": low, "upper": high, "whole": whole}
+    integral = np.zeros(n, dtype=bool)
+    integral[two + list(data["int_vars_idx"])] = True
+    bounds = {"lower": low, "upper": high, "integral": integral}
     part = _polytope(data["A"], data["b"], int(data["dims"].zero), **bounds)
     z = MixedSolver(part, _NAME).solve(data["c"][None])[0]
     info = SimpleNamespace(

@@ -81,7 +81,9 @@ class Highs:
         lp.a_matrix_.start_ = rows.indptr
         lp.a_matrix_.index_ = rows.indices
         lp.a_matrix_.value_ = rows.data
-        if part.whole.any():
+        if part.integral.any():
             kinds = self.highspy.HighsVarType
-            lp.integrality_ = [kinds.kInteger if each else kinds.kContinuous for each in part.whole]
+            lp.integrality_ = [
+                kinds.kInteger if each else kinds.kContinuous for each in part.integral
+            ]
         return lp

@@ -54,7 +54,7 @@ class LinearSolver:
 
     def __init__(self, polytope: Polytope, name: str, *, shares_bases: bool = False) -> None:
         self.shares_bases = shares_bases
-        self.polytope = polytope.replace(whole=np.zeros_like(polytope.whole))
+        self.polytope = polytope.replace(integral=np.zeros_like(polytope.integral))
         self.name = name
         self.units = Units.of(self.polytope)
         self.scaled = self.units.apply(self.polytope)

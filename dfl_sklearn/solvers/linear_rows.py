@@ -33,7 +33,7 @@ def solve_linear_rows(
 
     def run(start: int, end: int) -> tuple[np.ndarray, dict[int, float]]:
         part = costs[start:end]
-        if not polytope.whole.any():
+        if not polytope.integral.any():
             solver = LinearSolver(polytope, name, shares_bases=shares_bases)
             return solver.solve(part, start), {}
         mixed = MixedSolver(polytope, name, time_limit, mip_gap)

@@ -25,15 +25,15 @@ class Node(NamedTuple):
     lower: np.ndarray
     upper: np.ndarray
 
-    def split(self, z: np.ndarray, whole: np.ndarray) -> list["Node"]:
-        """Return parts without a variable that the solver took for whole, at decisions z (n,).
+    def split(self, z: np.ndarray, integral: np.ndarray) -> list["Node"]:
+        """Return parts without a variable that the solver took for integral, at decisions z (n,).
 
         Where it left one between two whole numbers, below the one and above the other; else around
         the value of one that is not held yet.
         """
         near = np.rint(z)
-        off = np.where(whole, np.abs(z - near), 0.0)
-        free = whole & (self.lower < self.upper)
+        off = np.where(integral, np.abs(z - near), 0.0)
+        free = integral & (self.lower < self.upper)
         if off.max() > 0:
             j = int(off.argmax())
             return [self._at_most(j, np.floor(z[j])), self._at_least(j, np.ceil(z[j]))]
@@ -75,9 +75,9 @@ class Incumbent(NamedTuple):
 class MixedSolver:
     """A polytope with whole numbers over which costs are minimised, one row after the other.
 
-    HiGHS takes a number for whole, and a row for held, to a tolerance. So its decisions are rounded
-    and the other variables solved for with those held. Where that is not feasible, or dearer than
-    HiGHS promised, its search is split around the decision and goes on.
+    HiGHS takes a number for integral, and a row for held, to a tolerance. So its decisions are
+    rounded and the other variables solved for with those held. Where that is not feasible, or
+    dearer than HiGHS promised, its search is split around the decision and goes on.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ class MixedSolver:
     def __init__(
         self, polytope: Polytope, name: str, time_limit: float | None = None, mip_gap: float = 0.0
     ) -> None:
-        self.polytope, self.name = _whole_bounds(polytope), name
+        self.polytope, self.name = _integral_bounds(polytope), name
         self.time_limit, self.mip_gap = time_limit, mip_gap
         self.gaps: dict[int, float] = {}
         if (self.polytope.lower > self.polytope.upper).any():
@@ -197,7 +197,7 @@ class MixedSolver:
             if found is not None and (stops or Incumbent(*found, bound).gap(cost) <= _GAP):
                 least = min(least, bound)
             elif best is None or best._replace(bound=bound).gap(cost) > _GAP:
-                nodes += node.split(z, self.polytope.whole)
+                nodes += node.split(z, self.polytope.integral)
         else:
             raise RuntimeError(self._unproven(row))
         return None if best is None else best._replace(bound=min(least, best.cost))
@@ -225,7 +225,7 @@ class MixedSolver:
             found = self._held(np.rint(z), cost)
             if found is not None and (best is None or found[1] < best.cost):
                 best = Incumbent(*found, bound)
-            nodes += node.split(z, self.polytope.whole)
+            nodes += node.split(z, self.polytope.integral)
         return best, False
 
     def _unproven(self, row: int) -> str:
@@ -252,12 +252,12 @@ class MixedSolver:
 
     def _held(self, z: np.ndarray, cost: np.ndarray) -> tuple[np.ndarray, float] | None:
         """Return the best decision with the whole numbers of z, and its cost; None without any."""
-        part, whole = self.polytope, self.polytope.whole
-        z = np.where(whole, z, 0.0)
-        if whole.all():
+        part, integral = self.polytope, self.polytope.integral
+        z = np.where(integral, z, 0.0)
+        if integral.all():
             holds = (part.violation_share(z[None]) <= _FEASIBLE).all()
             return (z, float(cost @ z)) if holds else None
-        rest = ~whole
+        rest = ~integral
         left = Polytope(
             A_ub=sparse.csr_array(part.A_ub[:, rest]),
             b_ub=part.b_ub - part.A_ub @ z,
@@ -265,7 +265,7 @@ class MixedSolver:
             b_eq=part.b_eq - part.A_eq @ z,
             lower=part.lower[rest],
             upper=part.upper[rest],
-            whole=whole[rest],
+            integral=integral[rest],
         )
         try:
             z[rest] = LinearSolver(left, self.name).solve(cost[None, rest])[0]
@@ -274,7 +274,7 @@ class MixedSolver:
         return z, float(cost @ z)
 
 
-def _whole_bounds(polytope: Polytope) -> Polytope:
+def _integral_bounds(polytope: Polytope) -> Polytope:
     """Round the bounds of whole numbers inwards.
 
     HiGHS (1.15, and the one in SciPy 1.17) calls one in twenty-five small programs with bounds
@@ -282,8 +282,8 @@ def _whole_bounds(polytope: Polytope) -> Polytope:
     """
     low, high = np.ceil(polytope.lower - 1e-9), np.floor(polytope.upper + 1e-9)
     return polytope.replace(
-        lower=np.where(polytope.whole, low, polytope.lower),
-        upper=np.where(polytope.whole, high, polytope.upper),
+        lower=np.where(polytope.integral, low, polytope.lower),
+        upper=np.where(polytope.integral, high, polytope.upper),
     )
 
 

@@ -18,7 +18,7 @@ class Polytope:
     A_eq, b_eq : csr_array of shape (p, n) and ndarray of shape (p,)
     lower, upper : ndarray of shape (n,)
         Infinite where absent.
-    whole : ndarray of shape (n,)
+    integral : ndarray of shape (n,)
         Whether a variable takes whole numbers only.
     """
 
@@ -28,7 +28,7 @@ class Polytope:
     b_eq: np.ndarray
     lower: np.ndarray
     upper: np.ndarray
-    whole: np.ndarray
+    integral: np.ndarray
 
     @classmethod
     def of(
@@ -39,7 +39,7 @@ class Polytope:
         eq: tuple[Any, Any] = (None, None),
         lower: Any = 0.0,
         upper: Any = np.inf,
-        whole: Any = False,
+        integral: Any = False,
     ) -> "Polytope":
         """Return the set over n variables; what is absent constrains nothing."""
 
@@ -56,7 +56,7 @@ class Polytope:
             *rows(*eq),
             columns(lower, float),
             columns(upper, float),
-            columns(whole, bool),
+            columns(integral, bool),
         )
 
     def replace(self, **changes: Any) -> "Polytope":
@@ -97,7 +97,7 @@ class Polytope:
         In the units of the constraints, 0 where one holds: rows of A_ub, rows of A_eq, and for each
         variable its bounds or, where that is more, its distance from a whole number.
         """
-        fraction = np.where(self.whole, np.abs(z - np.rint(z)), 0.0)
+        fraction = np.where(self.integral, np.abs(z - np.rint(z)), 0.0)
         missed = self._missed(z)
         last = missed[:, len(self.b_ub) + len(self.b_eq) :]
         np.maximum(last, fraction, out=last)
@@ -135,7 +135,7 @@ class Polytope:
         """
         if atol is None:
             atol = 1e-9 * self._least_number() if tol > 0 else 0.0
-        rounded = np.where(self.whole, np.rint(z), z)
+        rounded = np.where(self.integral, np.rint(z), z)
         holds = (self._missed(rounded) <= tol * self.size(rounded) + atol).all(axis=1)
         return holds & (np.abs(z - rounded) <= tol).all(axis=1)
 

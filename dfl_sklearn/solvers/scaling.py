@@ -37,9 +37,9 @@ class Units(NamedTuple):
     @classmethod
     def of(cls, polytope: Polytope) -> "Units":
         """Return the units of a polytope."""
-        rows, columns = balanced(polytope.matrix, fixed_columns=polytope.whole)
+        rows, columns = balanced(polytope.matrix, fixed_columns=polytope.integral)
         size = 1.0
-        if not polytope.whole.any():
+        if not polytope.integral.any():
             bounds = np.concatenate([polytope.lower / columns, polytope.upper / columns])
             numbers = np.concatenate([rows * polytope.row_upper, bounds])
             numbers = np.abs(numbers[np.isfinite(numbers) & (numbers != 0)])
@@ -62,7 +62,7 @@ class Units(NamedTuple):
             b_eq=polytope.b_eq * of_eq / self.size,
             lower=polytope.lower / unit,
             upper=polytope.upper / unit,
-            whole=polytope.whole,
+            integral=polytope.integral,
         )
 
 

@@ -32,8 +32,8 @@ from dfl_sklearn.problems import ProvisioningProblem
 N_LAGS = 7
 
 
-def windows(**law):
-    trace = make_llm_trace(n_bins=1440, **law)
+def windows(**distribution):
+    trace = make_llm_trace(n_bins=1440, **distribution)
     return make_lagged(trace["context_tokens"], n_lags=N_LAGS)
 
 

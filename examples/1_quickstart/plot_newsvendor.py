@@ -19,7 +19,7 @@ Then we let the world change and look at both again.
 # Data and problem
 # ----------------
 # :func:`~dfl_sklearn.datasets.make_newsvendor` draws demand that depends on five features. In one
-# row out of twenty a rare regime raises it. The argument ``shift`` changes the law.
+# row out of twenty a rare regime raises it. The argument ``shift`` changes the distribution.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -98,7 +98,7 @@ fig.suptitle("The two models order differently")
 plt.show()
 
 # %%
-# When the law shifts
+# When the distribution shifts
 # -------------------
 # Now the models stay as they are while the data change: the rare regime becomes common, the noise
 # grows, the level of demand moves up or down, or the features change their meaning a little. We

@@ -11,7 +11,7 @@ def test_chances_are_uniform_where_channels_and_customers_are_connected():
     _, y = make_budget_allocation(1_000, 10, 40, reach=0.1, random_state=0)
     connected = y[y > 0]
     assert stats.kstest(connected[::10], stats.uniform(0, 0.2).cdf).pvalue > 0.01
-    # P(U < r a b) with a and b log-normal, by another route: quadrature of the law.
+    # P(U < r a b) with a and b log-normal, by another route: quadrature of the distribution.
     draws = np.exp(np.random.default_rng(0).standard_normal((1_000_000, 2)) - 0.5).prod(axis=1)
     assert (y > 0).mean() == pytest.approx(np.minimum(1, 0.1 * draws).mean(), rel=0.03)
 
@@ -27,8 +27,8 @@ def test_features_are_a_function_of_the_chances_that_seeds_share():
     X, y = make_budget_allocation(30, 4, 12, 7, random_state=0)
     X_2, y_2 = make_budget_allocation(30, 4, 12, 7, random_state=1)
     features = np.concatenate([X, X_2]).reshape(-1, 7)
-    chances = np.concatenate([y, y_2]).reshape(-1, 12)
-    silent = features[(chances == 0).all(axis=1)]
+    probabilities = np.concatenate([y, y_2]).reshape(-1, 12)
+    silent = features[(probabilities == 0).all(axis=1)]
     assert len(silent) > 5
     assert_allclose(silent, np.tile(silent[0], (len(silent), 1)))
     # What is a function of few changes little where few change: neighbours are alike.

@@ -1,4 +1,4 @@
-"""Coverage against brute force, the law of its extension, and cvxpy."""
+"""Coverage against brute force, its extension, and cvxpy."""
 
 import itertools
 
@@ -18,7 +18,7 @@ seeds = st.integers(0, 2**32 - 1)
 
 
 def draw(seed, n_rows=5):
-    """A problem, chances of which many are 0 or 1, and its weights."""
+    """A problem, probabilities of which many are 0 or 1, and its weights."""
     rng = np.random.default_rng(seed)
     n, m = int(rng.integers(1, 7)), int(rng.integers(1, 6))
     weights = rng.uniform(0.1, 3, m)
@@ -28,13 +28,13 @@ def draw(seed, n_rows=5):
     return CoverageProblem(int(rng.integers(1, n + 1)), n, weights), y, rng
 
 
-def value_by_hand(chosen, chances, weights):
+def value_by_hand(chosen, probabilities, weights):
     """Each target by itself: one minus the chance that all chosen items miss it."""
     total = 0.0
     for j, weight in enumerate(weights):
         missed = 1.0
         for i in chosen:
-            missed *= 1.0 - chances[i, j]
+            missed *= 1.0 - probabilities[i, j]
         total += weight * (1.0 - missed)
     return total
 
@@ -46,12 +46,12 @@ def test_greedy_keeps_its_promise(seed):
     found = problem.solve(y)
     assert problem.is_feasible(found).all()
     for row, decision in zip(y, found, strict=True):
-        chances = row.reshape(problem.n_items, -1)
+        probabilities = row.reshape(problem.n_items, -1)
         best = max(
-            value_by_hand(chosen, chances, problem.weights)
+            value_by_hand(chosen, probabilities, problem.weights)
             for chosen in itertools.combinations(range(problem.n_items), problem.k)
         )
-        value = value_by_hand(np.flatnonzero(decision), chances, problem.weights)
+        value = value_by_hand(np.flatnonzero(decision), probabilities, problem.weights)
         assert value >= (1 - 1 / np.e) * best - 1e-12
         assert -problem.cost(decision[None], row[None])[0] == pytest.approx(value)
 
@@ -61,10 +61,10 @@ def test_greedy_keeps_its_promise(seed):
 def test_between_zero_and_one_it_is_the_mean_over_random_choices(seed):
     problem, y, rng = draw(seed, 1)
     z = rng.uniform(0, 1, problem.n_items)
-    chances, mean = y[0].reshape(problem.n_items, -1), 0.0
+    probabilities, mean = y[0].reshape(problem.n_items, -1), 0.0
     for chosen in itertools.product([0, 1], repeat=problem.n_items):
         chance = np.prod(np.where(chosen, z, 1 - z))
-        mean += chance * value_by_hand(np.flatnonzero(chosen), chances, problem.weights)
+        mean += chance * value_by_hand(np.flatnonzero(chosen), probabilities, problem.weights)
     assert -problem.cost(z[None], y)[0] == pytest.approx(mean)
 
 
@@ -151,8 +151,8 @@ def test_it_trains_an_itemwise_net():
     rng = np.random.default_rng(0)
     items = rng.normal(size=(60, 6, 3))
     slopes = np.random.default_rng(1).normal(size=(3, 5))
-    chances = 0.6 / (1 + np.exp(-(items @ slopes - 1)))
-    X, y = items.reshape(60, 18), chances.reshape(60, 30)
+    probabilities = 0.6 / (1 + np.exp(-(items @ slopes - 1)))
+    X, y = items.reshape(60, 18), probabilities.reshape(60, 30)
     problem = CoverageProblem(2, 6)
     model = DFLRegressor(
         problem,

@@ -53,12 +53,12 @@ def test_weighted_scenarios_agree_with_cvxpy(with_residuals):
     problem = CVaRPortfolioProblem(0.8, 1.5, residuals)
     y, weight = rng.standard_normal((6, 25, 4)) + [0.5, 0, 0, 0], rng.dirichlet(np.ones(25), 6)
     decisions = problem.solve(y, scenario_weight=weight)
-    for scenarios, chances, decision in zip(y, weight, decisions, strict=True):
+    for scenarios, probabilities, decision in zip(y, weight, decisions, strict=True):
         each = np.zeros((1, 4)) if residuals is None else residuals
         returns = (scenarios[:, None] + each).reshape(-1, 4)
-        repeated = np.repeat(chances / len(each), len(each))
+        repeated = np.repeat(probabilities / len(each), len(each))
         expected, value = oracle(returns, repeated, 0.8, 1.5)
-        paid = chances @ problem.cost(np.tile(decision, (25, 1)), scenarios)
+        paid = probabilities @ problem.cost(np.tile(decision, (25, 1)), scenarios)
         assert paid == pytest.approx(value, abs=1e-6)
         assert_allclose(decision[:-1], expected[:-1], atol=1e-4)
 

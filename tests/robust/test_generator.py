@@ -1,4 +1,4 @@
-"""The diffusion model against densities and laws that are known."""
+"""The diffusion model against densities and distributions that are known."""
 
 import numpy as np
 import pytest

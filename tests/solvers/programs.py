@@ -23,7 +23,7 @@ class Program:
     b_eq: np.ndarray
     low: np.ndarray
     high: np.ndarray
-    whole: np.ndarray
+    integral: np.ndarray
 
     def problem(self):
         constraints = {}
@@ -32,7 +32,7 @@ class Program:
         if len(self.b_eq):
             constraints |= {"A_eq": self.A_eq, "b_eq": self.b_eq}
         bounds = np.stack([self.low, self.high], axis=1)
-        return LinearProgram(**constraints, bounds=bounds, integrality=self.whole.astype(int))
+        return LinearProgram(**constraints, bounds=bounds, integrality=self.integral.astype(int))
 
     def rows(self):
         """Yield the terms, the right-hand side and whether it is an equation, in fractions."""
@@ -88,7 +88,7 @@ def draw(rng, n, mode=None, base=10.0, exponent=9):
     b = A @ point
     return Program(
         *(mode, c, A[:m_ub], b[:m_ub] + room, A[m_ub:], b[m_ub:], low, high),
-        whole=np.zeros(n, dtype=bool),
+        integral=np.zeros(n, dtype=bool),
     )
 
 
@@ -108,7 +108,7 @@ def draw_mixed(rng, n):
         b_eq=program.A_eq @ point,
         low=np.zeros(n),
         high=3.0 * unit,
-        whole=whole,
+        integral=whole,
     )
 
 
@@ -118,9 +118,9 @@ def exact_optimum(program):
     The two-phase simplex method on a tableau of fractions, by Bland's rule: short and slow. Whole
     numbers are enumerated.
     """
-    values = [range(4) if each else [None] for each in program.whole]
+    values = [range(4) if each else [None] for each in program.integral]
     found = []
-    for held in product(*values) if program.whole.any() else [None]:
+    for held in product(*values) if program.integral.any() else [None]:
         part = program
         if held is not None:
             pairs = list(zip(held, program.low, program.high, strict=True))

@@ -24,7 +24,7 @@ def largest_violation(program, z):
     outside = any(
         x < low or x > high for x, low, high in zip(z, program.low, program.high, strict=True)
     )
-    fractional = any(w and x.denominator != 1 for x, w in zip(z, program.whole, strict=True))
+    fractional = any(w and x.denominator != 1 for x, w in zip(z, program.integral, strict=True))
     return Fraction(1) if outside or fractional else worst
 
 
