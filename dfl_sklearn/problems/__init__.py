@@ -1,5 +1,6 @@
 """Decision problems: what is decided, and what does it cost?"""
 
+from ._context import FromContext
 from .base import DecisionProblem, OptimalSolution
 from .closed_form import NewsvendorProblem, SquaredErrorProblem
 from .convex import ConvexProgram
@@ -19,6 +20,7 @@ __all__ = [
     "ConvexProgram",
     "CoverageProblem",
     "DecisionProblem",
+    "FromContext",
     "FunctionProblem",
     "KnapsackProblem",
     "LinearCostProblem",

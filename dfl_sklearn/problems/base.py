@@ -16,6 +16,7 @@ from .._utils.rows import (
     like_input,
     raise_at,
 )
+from ._context import arranged, columns_of, filled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +66,8 @@ class DecisionProblem(BaseEstimator, ABC):
     nonnegative : bool
         Whether negative observed parameters are an error.
     takes_context : bool
-        Whether the problem uses `context`, known data of each row such as a capacity.
+        Whether the problem uses `context`, known data of each row such as a capacity. By default
+        where a parameter is, or holds, a :class:`FromContext`.
     most_scenarios : int or None
         Of how many scenarios training asks for the best constant decision, which gives its loss a
         unit; of more rows some are drawn. None is all of them.
@@ -74,7 +76,6 @@ class DecisionProblem(BaseEstimator, ABC):
     exact = True
     exact_scenarios = False
     nonnegative: bool = False
-    takes_context = False
     most_scenarios: int | None = None
 
     # -- verbs, which check nothing ----------------------------------------------------
@@ -145,8 +146,54 @@ class DecisionProblem(BaseEstimator, ABC):
         """Return the number of decisions per row if it is known without solving, else None."""
         return None
 
+    def _check_context_values(self, context: np.ndarray) -> None:
+        """Raise a ValueError that names a row (n, c) whose context makes no sense."""
+
+    def _known(self, value: Any, context: Any) -> Any:
+        """Return a parameter as numbers, with what is :class:`FromContext` read from the context.
+
+        Float64, of the shape of `value` where nothing in it is marked; else (n, *shape), and (n, 1)
+        for a single number.
+        """
+        return filled(value, context, self.context_columns())
+
     def _check_constants(self) -> None:
         """Raise a ValueError that names a constructor argument that makes no sense."""
+
+    # -- context -----------------------------------------------------------------------
+
+    def context_columns(self) -> list[str | int]:
+        """Return the columns that parameters are read from (:class:`FromContext`), in order.
+
+        Names or positions. Where they are names, :meth:`solve_rows` and its kin get a context with
+        these columns in this order.
+        """
+        return columns_of(self.get_params(deep=False))
+
+    @property
+    def takes_context(self) -> bool:
+        """Whether the problem uses a context."""
+        return bool(self.context_columns())
+
+    def context_rows(self, context: Any, n_rows: int) -> np.ndarray | None:
+        """Return the context as :meth:`solve_rows` and its kin take it: checked and in order.
+
+        Parameters
+        ----------
+        context : array-like of shape (n,) or (n, c), DataFrame or None
+        n_rows : int
+
+        Returns
+        -------
+        ndarray of shape (n, c) or None
+
+        Raises
+        ------
+        ValueError
+            If a context is missing, or given where none is taken; if a column is missing; if an
+            entry is not finite or makes no sense. The message names the column and the row.
+        """
+        return self._check_context(context, n_rows)
 
     # -- what users call ---------------------------------------------------------------
 
@@ -282,6 +329,8 @@ class DecisionProblem(BaseEstimator, ABC):
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return a torch module, (B, d) -> (B, k), through which decisions are differentiated.
 
+        Where parameters are read from the context it is (B, d), (B, c) -> (B, k).
+
         Parameters
         ----------
         smoothing : float or None, default=None
@@ -383,18 +432,21 @@ class DecisionProblem(BaseEstimator, ABC):
                 raise_at(too_large, y, "y", "is too large to be added up", "Divide y by its size.")
 
     def _check_context(self, context: Any, n_rows: int, like: Any = None) -> Any:
+        name, columns = type(self).__name__, self.context_columns()
         if context is None:
+            if columns:
+                raise ValueError(
+                    f"{name} reads {', '.join(map(repr, columns))} from the context, but none was "
+                    f"given: give context=, in an estimator context={columns}."
+                )
             return None
         if not self.takes_context:
-            raise ValueError(f"{type(self).__name__} takes no context, but context was given.")
-        if is_torch_array(like):
-            rows = as_rows(context, "context")
-        else:
-            rows = as_numpy_rows(context, "context")
+            raise ValueError(f"{name} takes no context, but context was given.")
+        rows = arranged(context, columns, name)
         if rows.shape[0] != n_rows:
             raise ValueError(f"context has {rows.shape[0]} rows, but y has {n_rows}.")
         if not is_torch_array(rows):
-            check_finite(rows, "context")
+            self._check_context_values(rows)
             if like is not None and is_torch_array(like):
                 rows = array_namespace(like).asarray(rows, dtype=like.dtype, device=like.device)
         return rows

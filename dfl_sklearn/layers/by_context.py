@@ -1,0 +1,63 @@
+"""A layer for problems whose numbers differ by row: one layer for each distinct context."""
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from ._batch import check_batch
+
+_N_KEPT = 1024  # layers that are remembered
+
+
+class ByContextLayer(nn.Module):
+    """Decisions of rows with equal context, by a layer that is made for that context.
+
+    Always right, and as fast as rows share their context.
+
+    Parameters
+    ----------
+    make : callable
+        Takes a row (c,) of the context and returns a layer, (B, d) -> (B, k).
+    """
+
+    def __init__(self, make: Callable[[np.ndarray], nn.Module]) -> None:
+        super().__init__()
+        self.make = make
+        self._made: OrderedDict[bytes, nn.Module] = OrderedDict()
+
+    def forward(self, y: torch.Tensor, context: torch.Tensor) -> torch.Tensor:
+        """Map parameters (B, d) and their context (B, c) to decisions (B, k)."""
+        check_batch(y)
+        if len(context) != len(y):
+            raise ValueError(f"The layer takes {len(y)} rows of context, got {len(context)}.")
+        rows = context.detach().cpu().numpy().astype(np.float64, copy=False)
+        if not len(rows):
+            raise ValueError("The layer needs at least one row to know how many decisions it has.")
+        distinct, group = np.unique(rows, axis=0, return_inverse=True)
+        order = np.argsort(group.ravel(), kind="stable")
+        counts = np.bincount(group.ravel(), minlength=len(distinct))
+        parts = np.split(order, np.cumsum(counts)[:-1])
+        found = [
+            self._layer(row)(y[torch.as_tensor(part, device=y.device)])
+            for row, part in zip(distinct, parts, strict=True)
+        ]
+        back = np.empty(len(y), dtype=np.intp)
+        back[order] = np.arange(len(y))
+        return torch.cat(found)[torch.as_tensor(back, device=y.device)]
+
+    def _layer(self, row: np.ndarray) -> nn.Module:
+        key = row.tobytes()
+        if key in self._made:
+            self._made.move_to_end(key)
+        else:
+            self._made[key] = self.make(row)
+            if len(self._made) > _N_KEPT:
+                self._made.popitem(last=False)
+        return self._made[key]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_made": OrderedDict()}  # made anew where they are needed

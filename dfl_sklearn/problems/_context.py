@@ -1,0 +1,271 @@
+"""Numbers of a problem that are known row by row: read from the context instead of fixed."""
+
+import copy
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from array_api_compat import is_torch_array
+from scipy.sparse import issparse
+
+from .._utils.rows import as_numpy_rows, as_rows, check_finite
+
+if TYPE_CHECKING:
+    from .base import DecisionProblem
+
+Column = str | int
+
+
+@dataclass(frozen=True)
+class FromContext:
+    """Stands in the place of a number of a problem that differs by row and is known beforehand.
+
+    Parameters
+    ----------
+    column : str or int
+        Name or position of a column of the context.
+
+    Examples
+    --------
+    A capacity and a price that are known for each day:
+
+    >>> from dfl_sklearn.problems import FromContext, ProvisioningProblem
+    >>> problem = ProvisioningProblem(c_max=FromContext("capacity"))
+    >>> problem.context_columns()
+    ['capacity']
+    """
+
+    column: Column
+
+    def __post_init__(self) -> None:
+        is_position = isinstance(self.column, (int, np.integer)) and not isinstance(
+            self.column, bool
+        )
+        if not (isinstance(self.column, str) or (is_position and self.column >= 0)):
+            raise ValueError(
+                "FromContext takes the name of a column of the context, or its position, 0 or "
+                f"more; got {self.column!r}."
+            )
+
+
+def markers(value: Any) -> Iterator[FromContext]:
+    """Yield what is marked in a number, a sequence or an array, in order."""
+    if isinstance(value, FromContext):
+        yield value
+    elif isinstance(value, (list, tuple)) or (
+        isinstance(value, np.ndarray) and value.dtype == object
+    ):
+        for each in value:
+            yield from markers(each)
+
+
+def columns_of(parameters: dict[str, Any]) -> list[Column]:
+    """Return the distinct columns that parameters are read from, in order.
+
+    Raises
+    ------
+    ValueError
+        If some are named and others given by position.
+    """
+    found = list(
+        dict.fromkeys(each.column for value in parameters.values() for each in markers(value))
+    )
+    if len({isinstance(each, str) for each in found}) > 1:
+        raise ValueError(
+            f"FromContext must name all columns or give the positions of all, got {found}."
+        )
+    return found
+
+
+def filled(value: Any, context: Any, columns: list[Column]) -> Any:
+    """Return a number or an array with its marked entries read from the context.
+
+    Parameters
+    ----------
+    value : float, FromContext or array-like of these
+    context : ndarray or torch.Tensor of shape (n, c), or None
+        Arranged: the columns are `columns` where these are names.
+    columns : list
+        All that the problem reads.
+
+    Returns
+    -------
+    ndarray or torch.Tensor
+        Float64, of the shape of `value` where nothing in it is marked. Else of shape
+        (n, *shape), and (n, 1) for a single number, to go with arrays of rows.
+    """
+    if not any(True for _ in markers(value)):
+        return np.asarray(value, dtype=np.float64)
+    entries = np.asarray(value, dtype=object)
+    flat = entries.reshape(-1)
+    shape = entries.shape or (1,)
+    parts = [
+        context[:, position(each, columns)]
+        if isinstance(each, FromContext)
+        else _constant(float(each), context)
+        for each in flat
+    ]
+    if is_torch_array(context):
+        import torch
+
+        return torch.stack(parts, dim=1).reshape(len(context), *shape)
+    return np.stack(parts, axis=1).reshape(len(context), *shape)
+
+
+def _constant(value: float, context: Any) -> Any:
+    column = context[:, 0]
+    if is_torch_array(column):
+        return column.new_full(column.shape, value)
+    return np.full(column.shape, value)
+
+
+def position(marker: FromContext, columns: list[Column]) -> int:
+    """Return where an arranged context has a marked number."""
+    if isinstance(marker.column, str):
+        return columns.index(marker.column)
+    return int(marker.column)
+
+
+def at(problem: "DecisionProblem", row: np.ndarray) -> Any:
+    """Return a problem with the numbers of one row (c,) of an arranged context in their place."""
+    columns = problem.context_columns()
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, FromContext):
+            return float(row[position(value, columns)])
+        if isinstance(value, (list, tuple)):
+            return [replaced(each) for each in value]
+        if isinstance(value, np.ndarray) and value.dtype == object:
+            return np.array([replaced(each) for each in value.reshape(-1)]).reshape(value.shape)
+        return value
+
+    there = copy.copy(problem)
+    for name, value in problem.get_params(deep=False).items():
+        if any(True for _ in markers(value)):
+            setattr(there, name, replaced(value))
+    return there
+
+
+def each_context(
+    problem: "DecisionProblem",
+    context: np.ndarray,
+    function: Callable[..., np.ndarray],
+    *arrays: np.ndarray,
+) -> np.ndarray:
+    """Call a function for all rows of equal context together, and put the rows back in order.
+
+    The general way to solve where numbers differ by row: always right, and as fast as rows share
+    their context.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+    context : ndarray of shape (n, c)
+        Arranged.
+    function : callable
+        Takes the problem at one row of the context, and the rows of `arrays` that have it.
+    *arrays : ndarray of shape (n, ...) or (1, ...)
+
+    Raises
+    ------
+    ValueError
+        As `function` does, with row numbers counted among all rows.
+    """
+    n = len(context)
+    arrays = tuple(np.broadcast_to(each, (n, *each.shape[1:])) for each in arrays)
+    distinct, group = np.unique(context, axis=0, return_inverse=True)
+    order = np.argsort(group.ravel(), kind="stable")
+    ends = np.cumsum(np.bincount(group.ravel(), minlength=len(distinct)))
+    found: np.ndarray | None = None
+    # In the order in which the rows come, so that the first row with a fault is named.
+    parts = np.split(order, ends[:-1])
+    for index in sorted(parts, key=lambda each: int(each[0])):
+        there = at(problem, context[index[0]])
+        try:
+            part = function(there, *(each[index] for each in arrays))
+        except ValueError as error:
+            error.args = tuple(_renumbered(each, index) for each in error.args)
+            raise
+        if found is None:
+            found = np.empty((n, *part.shape[1:]), dtype=part.dtype)
+        found[index] = part
+    if found is None:
+        raise ValueError("There are no rows.")
+    return found
+
+
+def _renumbered(message: Any, index: np.ndarray) -> Any:
+    """Return a message in which row i of a part is called by its number among all rows."""
+    if not isinstance(message, str):
+        return message
+
+    def number(found: re.Match[str]) -> str:
+        i = int(found[2])
+        return f"{found[1]}{index[i]}" if i < len(index) else found[0]
+
+    return re.sub(r"(\brow )(\d+)(?=\b(?! of A_| of b_))", number, message)
+
+
+def arranged(context: Any, columns: list[Column], name: str) -> Any:
+    """Return the context (n, c) with the columns that a problem reads, in its order.
+
+    Raises
+    ------
+    ValueError
+        If columns are missing or have no names; the message says what to give.
+    """
+    if hasattr(context, "to_frame") and not hasattr(context, "columns"):  # a pandas Series
+        context = context.to_frame()
+    names = [each for each in columns if isinstance(each, str)]
+    if names:
+        if not hasattr(context, "columns"):
+            raise ValueError(
+                f"{name} reads {', '.join(map(repr, names))} from the context, which has no column "
+                "names. Give a pandas DataFrame, or mark positions: FromContext(0)."
+            )
+        missing = [each for each in names if each not in context.columns]
+        if missing:
+            raise ValueError(
+                f"The context lacks {', '.join(map(repr, missing))}, which {name} reads from it; "
+                f"it has {list(context.columns)}."
+            )
+        context = context[names]
+    rows = as_rows(context, "context") if is_torch_array(context) else _table(context)
+    widest = max((each for each in columns if isinstance(each, int)), default=-1)
+    if widest >= rows.shape[1]:
+        raise ValueError(
+            f"{name} reads column {widest} of the context, which has {rows.shape[1]} column"
+            f"{'s' if rows.shape[1] != 1 else ''}."
+        )
+    return rows
+
+
+def _table(context: Any) -> np.ndarray:
+    """Return a table of finite numbers, float64, or say which cell is none."""
+    if issparse(context):
+        raise ValueError("context must be a dense array or a table, got a sparse matrix.")
+    if hasattr(context, "columns"):
+        for column in context.columns:
+            try:
+                values = as_numpy_rows(context[column].to_numpy(), f"context column {column!r}")
+            except ValueError as error:
+                raise ValueError(str(error)) from None
+            check_finite(values[:, 0], f"context column {column!r}")
+    rows = as_numpy_rows(context, "context").astype(np.float64, copy=False)
+    check_finite(rows, "context")
+    return rows
+
+
+def layer_at(problem: "DecisionProblem", smoothing: float | None, row: np.ndarray) -> Any:
+    """Return the decision layer of a problem at one row of the context."""
+    return at(problem, row).decision_layer(smoothing)
+
+
+def layer_by_context(problem: "DecisionProblem", smoothing: float | None) -> Any:
+    """Return a layer (B, d), (B, c) -> (B, k) for a problem whose numbers differ by row."""
+    from ..layers.by_context import ByContextLayer
+
+    return ByContextLayer(partial(layer_at, problem, smoothing))

@@ -1,0 +1,89 @@
+"""Numbers that are read from the context: markers, columns, and what goes wrong with them."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from dfl_sklearn.problems import DecisionProblem, FromContext
+from dfl_sklearn.problems._context import at, each_context, filled, markers
+
+
+class Capped(DecisionProblem):
+    """Buy at most a cap at a price; every unit short costs 1."""
+
+    def __init__(self, cap, price=0.5):
+        self.cap = cap
+        self.price = price
+
+    def solve_rows(self, y, context=None):
+        if context is not None:
+            return each_context(self, context, lambda problem, y: problem.solve_rows(y), y)
+        if (y > 1e6).any():
+            raise ValueError(f"row {int(np.argmax((y > 1e6).any(axis=1)))} of y is too large")
+        return np.minimum(y, self.cap) if self.price < 1 else np.zeros_like(y)
+
+    def cost_rows(self, decisions, y, context=None):
+        price = self._known(self.price, context)
+        return (price * decisions + abs(y - decisions))[:, 0]
+
+
+def test_rows_of_one_context_are_solved_together_and_put_back_in_order():
+    problem = Capped(FromContext("cap"), FromContext("price"))
+    y = np.arange(6.0)[:, None]
+    context = pd.DataFrame({"price": [0.5, 2, 0.5, 2, 0.5, 0.5], "cap": [1, 1, 9, 9, 1, 3]})
+    z = problem.solve(y, context=context)
+    np.testing.assert_array_equal(z[:, 0], [0, 0, 2, 0, 1, 3])
+    np.testing.assert_array_equal(problem.cost(z, y, context=context), [0, 1, 1, 3, 3.5, 3.5])
+    by_position = Capped(FromContext(1), FromContext(0))
+    np.testing.assert_array_equal(by_position.solve(y, context=context), z)
+    np.testing.assert_array_equal(by_position.solve(y, context=context.to_numpy()), z)
+
+
+def test_an_error_names_the_row_among_all_rows():
+    problem = Capped(FromContext("cap"))
+    y = np.array([[1.0], [2.0], [1e7], [3.0]])
+    with pytest.raises(ValueError, match=r"^row 2 of y"):
+        problem.solve(y, context=pd.Series([1, 2, 1, 2], name="cap"))
+
+
+def test_marked_entries_of_sequences():
+    value = [1.0, FromContext("b"), [FromContext("a")]]
+    assert [each.column for each in markers(value)] == ["b", "a"]
+    context = np.array([[1.0, 2.0], [3.0, 4.0]])
+    columns = ["b", "a"]
+    np.testing.assert_array_equal(filled(FromContext("a"), context, columns), [[2.0], [4.0]])
+    np.testing.assert_array_equal(
+        filled([7.0, FromContext("b")], context, columns), [[7.0, 1.0], [7.0, 3.0]]
+    )
+    np.testing.assert_array_equal(filled([7.0, 8.0], None, columns), [7.0, 8.0])
+    there = at(Capped([1.0, FromContext("cap")]), np.array([5.0]))
+    assert there.cap == [1.0, 5.0]
+    assert there.context_columns() == []
+
+
+@pytest.mark.parametrize("column", [-1, 1.0, True, None, ["a"]])
+def test_a_marker_takes_a_name_or_a_position(column):
+    with pytest.raises(ValueError, match="name of a column of the context, or its position"):
+        FromContext(column)
+
+
+def test_what_is_wrong_with_a_context_is_said():
+    problem, y = Capped(FromContext("cap")), np.ones((2, 1))
+    with pytest.raises(ValueError, match=r"reads 'cap' from the context, but none was given"):
+        problem.solve(y)
+    with pytest.raises(ValueError, match=r"no column names. Give a pandas DataFrame"):
+        problem.solve(y, context=[1.0, 2.0])
+    with pytest.raises(ValueError, match=r"lacks 'cap', .*; it has \['limit'\]"):
+        problem.solve(y, context=pd.DataFrame({"limit": [1, 2]}))
+    with pytest.raises(ValueError, match=r"context column 'cap' is not finite at row 1"):
+        problem.solve(y, context=pd.DataFrame({"cap": [1, np.inf]}))
+    with pytest.raises(ValueError, match=r"context column 'cap' must hold numbers"):
+        problem.solve(y, context=pd.DataFrame({"cap": ["one", "two"]}))
+    with pytest.raises(ValueError, match=r"context has 3 rows, but y has 2"):
+        problem.solve(y, context=pd.DataFrame({"cap": [1, 2, 3]}))
+    with pytest.raises(ValueError, match=r"reads column 1 of the context, which has 1 column"):
+        Capped(FromContext(1)).solve(y, context=[1.0, 2.0])
+    with pytest.raises(ValueError, match="must name all columns"):
+        Capped(FromContext(1), FromContext("price")).solve(y, context=np.ones((2, 2)))
+    with pytest.raises(ValueError, match="takes no context"):
+        Capped(1.0).solve(y, context=[1.0, 2.0])
