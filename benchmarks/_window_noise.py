@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from dfl_sklearn.robust import AmbiguitySet, WorstCase
+from dfl_sklearn.robust import AmbiguitySet
 
 
 class WindowNoise(AmbiguitySet):
@@ -10,18 +10,17 @@ class WindowNoise(AmbiguitySet):
 
     radius = 1.0  # any: it only must not be 0, which would say that there is nothing to do
 
-    def start(self, rows, problem, seed, held_out=None):
+    def set_nominal(self, rows, problem, seed, held_out=None):
         """Take up the training rows."""
         self._rows, self._problem = rows.as_shares(), problem
         self._spread = rows.X.std()
         self._rng = np.random.default_rng(seed)
 
-    def rows(self, row_loss):
+    def worst_case(self, row_loss):
         """Draw new noise."""
-        X, y, weight = self._rows
-        X, y = self.moved(X, y)
+        X, y = self.perturbed(self._rows.X, self._rows.y)
         y = self._problem.project_parameters(y)[0]
-        return WorstCase(self._rows._replace(X=X, y=y, weight=weight), 0.0)
+        return self._rows.replace(X=X, y=y), 0.0
 
 
 class PerlinNoise(WindowNoise):
@@ -39,7 +38,7 @@ class PerlinNoise(WindowNoise):
         self.scale = scale
         self.period = period
 
-    def moved(self, X, y):
+    def perturbed(self, X, y):
         """Add one track of noise over the lags and the target of each row."""
         n, n_lags = X.shape
         time = (np.arange(n_lags + 1) + 0.5) / self.period
@@ -64,7 +63,7 @@ class CutOut(WindowNoise):
     def __init__(self, share=0.1):
         self.share = share
 
-    def moved(self, X, y):
+    def perturbed(self, X, y):
         """Blank lags; the target stays."""
         blank = self._rng.uniform(size=X.shape) < self.share
         return np.where(blank, X.mean(axis=1, keepdims=True), X), y

@@ -16,6 +16,7 @@ from . import (
     nets,
     problems,
     robust,
+    rows,
 )
 from .estimators import (
     DFFRegressor,
@@ -43,4 +44,5 @@ __all__ = [
     "nets",
     "problems",
     "robust",
+    "rows",
 ]

@@ -18,15 +18,16 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 # Part -> the parts that it may import at module level.
 MAY_IMPORT = {
     "_utils": set(),
+    "rows": set(),
     "solvers": {"_utils"},
     "layers": {"_utils", "solvers"},
-    "problems": {"_utils", "solvers", "layers"},
+    "problems": {"_utils", "rows", "solvers", "layers"},
     "metrics": {"_utils", "problems"},
-    "losses": {"_utils", "problems", "layers"},
-    "nets": {"_utils"},
+    "losses": {"_utils", "rows", "problems", "layers"},
+    "nets": {"_utils", "rows"},
     "datasets": {"_utils"},
-    "robust": {"_utils", "problems", "layers", "losses", "nets"},
-    "estimators": {"_utils", "problems", "layers", "losses", "nets", "metrics", "robust"},
+    "robust": {"_utils", "rows", "problems", "layers", "losses", "nets"},
+    "estimators": {"_utils", "rows", "problems", "layers", "losses", "nets", "metrics", "robust"},
 }
 ON_TOP = {"compose", "inspection", "model_selection", "__init__"}
 PARTS = sorted({path.stem for path in PACKAGE.iterdir() if path.suffix == ".py"}

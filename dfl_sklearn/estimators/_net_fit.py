@@ -13,12 +13,11 @@ from skorch import NeuralNet
 from skorch.callbacks.scoring import ScoringBase
 from torch import nn
 
-from .._utils.canonical import CanonicalRows
 from .._utils.once import compute_once
 from .._utils.recent import Recent
 from .._utils.rounding import is_rounding
 from .._utils.seeds import named_rng, named_seed, root_seed
-from ..losses import Optimum, RegretLoss, default_loss
+from ..losses import RegretLoss, default_loss
 from ..losses.base import DecisionLoss, RowLoss
 from ..nets.construct import (
     build_module,
@@ -31,7 +30,7 @@ from ..nets.construct import (
     uses_global_generator,
 )
 from ..nets.given_net import check_module_of, check_settings, has_listeners
-from ..nets.rows import Batches, TrainingRows
+from ..nets.rows import Batches, as_batch
 from ..nets.trainer import (
     BatchCriterion,
     NonFiniteLossError,
@@ -43,6 +42,7 @@ from ..nets.trainer import (
 )
 from ..problems.base import DecisionProblem, NonFiniteCostError
 from ..robust.base import AmbiguitySet
+from ..rows import Optimum, Rows
 from ._robust_fit import WorstCaseBatches
 from ._scaling import Scale
 from ._warm_start import LastFit, take_up
@@ -64,6 +64,11 @@ class FitResult(NamedTuple):
     worst_case: dict[str, float] | None
 
 
+def _parts(rows: Rows) -> tuple[Any, ...]:
+    """Return what a cached result depends on."""
+    return (*rows.arrays, rows.weight)
+
+
 class _InterruptedError(Exception):
     """Training on the real rows was interrupted: its weights are used but not remembered."""
 
@@ -80,7 +85,7 @@ class NetFit:
     params : DFLRegressor
         Read for its parameters; never written to.
     problem : DecisionProblem
-    train, valid : CanonicalRows
+    train, valid : Rows
         `valid` may be None; the training rows are then watched.
     seed : int
     scales : pair of Scale
@@ -91,8 +96,8 @@ class NetFit:
         self,
         params: "DFLRegressor",
         problem: DecisionProblem,
-        train: CanonicalRows,
-        valid: CanonicalRows | None,
+        train: Rows,
+        valid: Rows | None,
         seed: int,
         scales: tuple[Scale, Scale],
     ) -> None:
@@ -194,7 +199,7 @@ class NetFit:
         """Train on for the worst distribution in the set."""
         self.row_loss = self._loss_of_its_own("robust loss").bind(self.problem)
         try:
-            ambiguity_set.start(
+            ambiguity_set.set_nominal(
                 self.train, self.problem, named_seed(self.seed, "ambiguity set"), self.valid
             )
             batches = WorstCaseBatches(
@@ -245,13 +250,13 @@ class NetFit:
         params = self.params
         if start is not None or params.callbacks or has_listeners(predictor):
             return None
-        valid = () if self.valid is None else tuple(self.valid)
+        valid = () if self.valid is None else _parts(self.valid)
         names = (
             *("alpha", "batch_size", "learning_rate", "learning_rate_init", "max_iter", "tol"),
             *("n_iter_no_change", "standardize", "loss"),
         )
         return (
-            *("predictor", predictor, self.problem, tuple(self.train), valid, self.seed),
+            *("predictor", predictor, self.problem, _parts(self.train), valid, self.seed),
             *(getattr(params, name) for name in names),
             *(str(self.device), n_threads(params.n_jobs), str(self.dtype)),
         )
@@ -357,17 +362,17 @@ class NetFit:
             )
         return losses
 
-    def regret(self, net: NeuralNet, rows: TrainingRows) -> float:
+    def regret(self, net: NeuralNet, rows: Rows) -> float:
         """Return the exact weighted mean regret on rows."""
         return float(np.average(self.row_regret(net, rows), weights=rows.weight.cpu().numpy()))
 
-    def row_regret(self, net: NeuralNet, rows: TrainingRows) -> np.ndarray:
+    def row_regret(self, net: NeuralNet, rows: Rows) -> np.ndarray:
         """Return the exact regret (n,) of the net's decisions; NaN where it predicts such."""
         y_hat = self.predicted(net, rows)
         known = np.isfinite(y_hat).all(axis=1)
         regret = np.full(len(y_hat), np.nan)
         if known.any():
-            y, best = rows.y.cpu().numpy()[known], rows.best_cost.cpu().numpy()[known]
+            y, best = rows.y.cpu().numpy()[known], rows.optimum.cost.cpu().numpy()[known]
             try:
                 regret[known] = self.problem.cost(self.problem.solve(y_hat[known]), y) - best
             except NonFiniteCostError as error:
@@ -375,7 +380,7 @@ class NetFit:
         return regret
 
     def relaxed_regret(
-        self, net: NeuralNet, X: torch.Tensor, y: torch.Tensor, best_decision: torch.Tensor
+        self, net: NeuralNet, X: torch.Tensor, y: torch.Tensor, optimum: Optimum
     ) -> torch.Tensor:
         """Return the regret (n,) through the decision layer, with its graph, from net's inputs.
 
@@ -385,14 +390,14 @@ class NetFit:
         layer, regret = self._relaxation
         best_cost = self.problem.cost_rows(layer(y), y)
         y_hat = self.in_units(net.module_(X))
-        return regret(y_hat, y, Optimum(best_decision, best_cost))
+        return regret(y_hat, y, optimum._replace(cost=best_cost))
 
     @cached_property
     def _relaxation(self) -> tuple[nn.Module, RowLoss]:
         """The decision layer and the regret through it, set up once where slopes are wanted."""
         return self.problem.decision_layer(), RegretLoss().bind(self.problem)
 
-    def predicted(self, net: NeuralNet, rows: TrainingRows) -> np.ndarray:
+    def predicted(self, net: NeuralNet, rows: Rows) -> np.ndarray:
         """Return the net's predictions (n, d), in the problem's units."""
         return self.in_units(forward(net, rows.X)).cpu().numpy()
 
@@ -400,14 +405,14 @@ class NetFit:
         """Return the problem's parameters, float64, for the output of the net."""
         return output.to(torch.float64) * self.y_scale + self.y_mean
 
-    def _null_regret(self, train: CanonicalRows) -> float:
+    def _null_regret(self, train: Rows) -> float:
         """Return the mean regret of the best constant decision, the unit of tol and the loss.
 
         Where there is none, or rounding errors alone, it is the mean size of the best costs.
         """
         if not Scale.of(train.y, train.weight, of_constant=0.0).scale.any():
             return 1.0  # parameters that differ by rounding errors at most
-        best, weight = self.rows.best_cost.cpu().numpy(), train.weight
+        best, weight = self.rows.optimum.cost.cpu().numpy(), train.weight
         few, most = np.arange(len(train.y)), self.problem.most_scenarios
         if most is not None and most < len(few):
             few = named_rng(self.seed, "scenarios of the unit").choice(few, most, replace=False)
@@ -418,7 +423,7 @@ class NetFit:
             return regret
         return float(np.average(np.abs(best), weights=weight)) or 1.0
 
-    def tensors(self, rows: CanonicalRows) -> TrainingRows:
+    def tensors(self, rows: Rows) -> Rows:
         try:
             best = self._optima.get((rows.y,), lambda: self.problem.optimum(rows.y))
         except NonFiniteCostError as error:
@@ -427,17 +432,13 @@ class NetFit:
                 f"{type(self.problem).__name__} gave a cost of {error.costs[i]} to the best "
                 f"decision of a row with X = {rows.X[i].tolist()} and y = {rows.y[i].tolist()}."
             ) from error
-        return TrainingRows(
-            X=self.tensor(self.x_scale.apply(rows.X)),
-            y=self.exactly(rows.y),
-            weight=self.exactly(rows.weight / rows.weight.mean()),
-            best_decision=self.exactly(best.decisions),
-            best_cost=self.exactly(best.cost),
+        scaled = Rows(
+            X=self.x_scale.apply(rows.X),
+            y=rows.y,
+            weight=rows.weight / rows.weight.mean(),
+            optimum=best,
         )
-
-    def tensor(self, values: np.ndarray) -> torch.Tensor:
-        """Return numbers in the dtype of the net, on its device."""
-        return torch.as_tensor(values, dtype=self.dtype, device=self.device)
+        return scaled.to(self.device, self.dtype)
 
     def exactly(self, values: np.ndarray) -> torch.Tensor:
         """Return numbers in float64, as decisions, costs and regrets are, on the net's device."""
@@ -454,7 +455,7 @@ class NetFit:
 
     def _explain(self, net: NeuralNet, error: NonFiniteLossError) -> str:
         """Say whether a row or the learning rate is to blame; the net is at its best weights."""
-        _, batch = self.rows.take()
+        _, batch = as_batch(self.rows)
         losses = self._row_losses(forward(net, self.rows.X), batch)
         bad = torch.nonzero(~torch.isfinite(losses))
         if len(bad) == 0:

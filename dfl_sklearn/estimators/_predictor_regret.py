@@ -6,10 +6,9 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 
-from .._utils.canonical import CanonicalRows
 from .._utils.recent import Recent, same
 from ..nets.construct import slopes_in_eval
-from ..nets.rows import TrainingRows
+from ..rows import Rows
 
 if TYPE_CHECKING:
     from ._net_fit import NetFit
@@ -30,7 +29,7 @@ class PredictorRegret:
         """Forget the last regret: the net is another one now."""
         self._last_rows: tuple[np.ndarray, ...] = ()
 
-    def __call__(self, rows: CanonicalRows) -> np.ndarray:
+    def __call__(self, rows: Rows) -> np.ndarray:
         """Return the exact regret (n,).
 
         Raises
@@ -46,23 +45,23 @@ class PredictorRegret:
                 "hold. The problem's project_parameters can keep such rows in its domain."
             )
             raise
-        self._last_rows = rows.X, rows.y
+        self._last_rows = rows.arrays
         bad = np.flatnonzero(~np.isfinite(self._last))
         if len(bad):
             raise FloatingPointError(self._explain(rows, int(bad[0])))
         return self._last
 
-    def again(self, rows: CanonicalRows) -> np.ndarray:
+    def again(self, rows: Rows) -> np.ndarray:
         """Return the regret, as found before where the rows were the last asked for."""
-        return self._last if same(self._last_rows, (rows.X, rows.y)) else self(rows)
+        return self._last if same(self._last_rows, rows.arrays) else self(rows)
 
-    def gradient(self, rows: CanonicalRows) -> tuple[np.ndarray, np.ndarray]:
+    def gradient(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the slope of each row's regret in its features (n, p) and parameters (n, d)."""
         known = self.known(rows)
         features, y = (part.clone().requires_grad_() for part in (known.X, known.y))
         self.net.module_.eval()
         with torch.enable_grad(), slopes_in_eval(self.fit.device):
-            self.fit.relaxed_regret(self.net, features, y, known.best_decision).sum().backward()
+            self.fit.relaxed_regret(self.net, features, y, known.optimum).sum().backward()
         slopes = (
             np.zeros(part.shape) if part.grad is None else part.grad.cpu().numpy()
             for part in (features, y)
@@ -71,11 +70,11 @@ class PredictorRegret:
         self.net.module_.zero_grad(set_to_none=True)
         return in_features / self.fit.x_scale.scale, in_y
 
-    def known(self, rows: CanonicalRows) -> TrainingRows:
+    def known(self, rows: Rows) -> Rows:
         """Return rows as tensors, with their best decisions."""
-        return self._tensors.get((rows.X, rows.y), lambda: self.fit.tensors(rows))
+        return self._tensors.get(rows.arrays, lambda: self.fit.tensors(rows))
 
-    def _explain(self, rows: CanonicalRows, i: int) -> str:
+    def _explain(self, rows: Rows, i: int) -> str:
         """Say whether the net or the problem made the regret of row `i` NaN or infinite."""
         params, problem = self.fit.params, type(self.fit.problem).__name__
         predicted = np.isfinite(self.fit.predicted(self.net, self.known(rows))).all(axis=1)

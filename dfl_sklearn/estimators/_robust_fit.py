@@ -7,8 +7,9 @@ import numpy as np
 import torch
 from skorch import NeuralNet
 
-from ..nets.rows import Batches, TrainingRows
-from ..robust.base import AmbiguitySet, WorstCase
+from ..nets.rows import Batches
+from ..robust.base import AmbiguitySet
+from ..rows import Rows
 from ._predictor_regret import PredictorRegret
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class WorstCaseBatches:
 
     def __len__(self) -> int:
         """Return the number of rows, as callbacks ask it of a data set."""
-        return len(self.worst.rows.X) + (len(self.fit.rows) if self.nominal_weight > 0 else 0)
+        return len(self.worst) + (len(self.fit.rows) if self.nominal_weight > 0 else 0)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
         mixture = self._mixture()
@@ -70,8 +71,8 @@ class WorstCaseBatches:
             drawn = torch.multinomial(
                 mixture.weight.cpu(), n_drawn, replacement=True, generator=self.generator
             )
-            mixture = mixture.subset(drawn.to(mixture.weight.device))
-            mixture.weight = torch.ones_like(mixture.weight)
+            mixture = mixture.take(drawn.to(mixture.weight.device))
+            mixture = mixture.replace(weight=torch.ones_like(mixture.weight))
         size = self.batch_size or int(np.clip(len(mixture) // 10, 32, 256))
         yield from Batches(mixture, size, self.generator)
 
@@ -80,21 +81,21 @@ class WorstCaseBatches:
         self._epoch += 1
         if self._epoch % self.ambiguity_set.refresh_every == 0:
             return self.refresh()
-        return self._measure(self.row_loss(self.worst.rows))
+        return self._measure(self.row_loss(self.worst))
 
     def refresh(self) -> dict[str, float]:
         """Search for the worst case of the present weights and return what training reports."""
         self.row_loss.weights_moved()
-        self.worst: WorstCase = self.ambiguity_set.rows(self.row_loss)
+        self.worst, self.divergence = self.ambiguity_set.worst_case(self.row_loss)
         # A search that weights rows has just asked for their regret.
-        return self._measure(self.row_loss.again(self.worst.rows))
+        return self._measure(self.row_loss.again(self.worst))
 
     def _measure(self, losses: np.ndarray) -> dict[str, float]:
-        worst_regret = float(self.worst.rows.weight @ losses)
+        worst_regret = float(self.worst.weight @ losses)
         numbers = {
             self.fit.monitored: self.fit.regret(self.net, self.fit.watched),
             "worst_regret": worst_regret,
-            "divergence": self.worst.divergence,
+            "divergence": self.divergence,
         }
         watched = worst_regret
         if self.fit.valid is not None:
@@ -108,17 +109,13 @@ class WorstCaseBatches:
         self.numbers = numbers  # all of them, or, after an interruption, those before
         return numbers
 
-    def _mixture(self) -> TrainingRows:
-        worst = self.row_loss.known(self.worst.rows)
-        weight = (1 - self.nominal_weight) * self.fit.exactly(self.worst.rows.weight)
+    def _mixture(self) -> Rows:
+        weight = (1 - self.nominal_weight) * self.fit.exactly(self.worst.weight)
         # A row without weight would take a place in a batch and add nothing to it.
-        kept = weight > 0
-        parts = [TrainingRows(worst.X, worst.y, weight, worst.best_decision, worst.best_cost)]
-        parts[0] = parts[0].subset(kept)
+        parts = [self.row_loss.known(self.worst).replace(weight=weight).take(weight > 0)]
         if self.nominal_weight > 0:
             real = self.fit.rows
             share = self.nominal_weight * real.weight / real.weight.sum()
-            parts.append(TrainingRows(real.X, real.y, share, real.best_decision, real.best_cost))
-        mixture = TrainingRows.concatenated(parts)
-        mixture.weight = mixture.weight / mixture.weight.mean()
-        return mixture
+            parts.append(real.replace(weight=share))
+        mixture = Rows.concatenated(parts)
+        return mixture.replace(weight=mixture.weight / mixture.weight.mean())

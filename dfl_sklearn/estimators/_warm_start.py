@@ -8,8 +8,8 @@ import torch
 from skorch import NeuralNet
 from torch import nn
 
-from .._utils.canonical import CanonicalRows
 from ..nets.modules import MLP
+from ..rows import Rows
 from ._scaling import FAR, Scale
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class LastFit(NamedTuple):
     y_scale: Scale
     may_jump: bool = True
 
-    def scales_for(self, rows: CanonicalRows) -> tuple[Scale, Scale]:
+    def scales_for(self, rows: Rows) -> tuple[Scale, Scale]:
         """Return the scales of features and parameters to go on with."""
         if not self.may_jump:
             return self.x_scale.stretched(rows.X), self.y_scale.stretched(rows.y)

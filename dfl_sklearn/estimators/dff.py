@@ -16,8 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
-from .._utils.canonical import CanonicalRows, canonical_rows
-from .._utils.holdout import hold_out, is_given
+from .._utils.holdout import is_given
 from .._utils.rows import as_rows, refuse_dates
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import (
@@ -33,6 +32,7 @@ from ..losses.base import DecisionLoss
 from ..nets.correction import BiasCorrection
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
+from ..rows import Rows
 from ._cross_fit import (
     fold_of,
     given_splits,
@@ -426,7 +426,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
 
     def _cross_fitted(
         self, X: Any, y: np.ndarray, weight: np.ndarray, params: dict[str, Any], seed: int
-    ) -> CanonicalRows:
+    ) -> Rows:
         """Return distinct rows: features and out-of-fold predictions side by side, y, weights."""
         code = row_codes(X, y)
         if isinstance(self.estimator, FrozenEstimator):
@@ -449,7 +449,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             np.stack([code, fold], axis=1)[known], axis=0, return_index=True, return_inverse=True
         )
         inputs = self._stacked(X, np.where(fold[:, None] >= 0, found, 0.0))
-        return CanonicalRows(
+        return Rows(
             inputs[known][first],
             as_rows(y, "y")[known][first],
             np.bincount(copy.ravel(), weights=weight[known]),
@@ -474,17 +474,15 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             ) from error
         return np.concatenate([features, predictions], axis=1)
 
-    def _split(
-        self, rows: CanonicalRows, held_out: tuple[Any, Any, Any], seed: int
-    ) -> tuple[CanonicalRows, CanonicalRows]:
+    def _split(self, rows: Rows, held_out: tuple[Any, Any, Any], seed: int) -> tuple[Rows, Rows]:
         """Return rows to train on and to compare on."""
         X, y, weight = held_out
         if X is None:
-            return hold_out(rows, self.validation_fraction, named_rng(seed, "hold-out"))
+            return rows.split(self.validation_fraction, named_rng(seed, "hold-out"))
         inputs = self._stacked(X, predicted(self.estimator_, X, self._n_outputs))
-        return rows, canonical_rows(inputs, y, weight)
+        return rows, Rows(inputs, y, weight).canonical()
 
-    def _warn_of_zeros(self, train: CanonicalRows) -> None:
+    def _warn_of_zeros(self, train: Rows) -> None:
         """Say so where a factor cannot move a prediction."""
         is_zero = train.X[:, -self._n_outputs :] == 0
         if self.trust_region == "relative" and is_zero.any():
@@ -495,7 +493,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
                 stacklevel=3,
             )
 
-    def _corrector(self, train: CanonicalRows, seed: int) -> DFLRegressor:
+    def _corrector(self, train: Rows, seed: int) -> DFLRegressor:
         """Return the correction, unfitted."""
         scale = Scale.of(train.X, train.weight)
         net = BiasCorrection(
@@ -520,7 +518,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             **{name: getattr(self, name) for name in shared},
         )
 
-    def _compare(self, problem: DecisionProblem, valid: CanonicalRows) -> None:
+    def _compare(self, problem: DecisionProblem, valid: Rows) -> None:
         """Decide on the held-out rows whether the correction is used."""
         backbone, corrected = valid.X[:, -self._n_outputs :], self.corrector_.predict(valid.X)
         before, after = (

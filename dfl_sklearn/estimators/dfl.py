@@ -17,8 +17,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from .._utils.all_or_nothing import all_or_nothing
-from .._utils.canonical import CanonicalRows, canonical_rows
-from .._utils.holdout import hold_out, is_given
+from .._utils.holdout import is_given
 from .._utils.rows import as_rows, check_total, refuse_dates, refuse_text
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
@@ -28,6 +27,7 @@ from ..nets.factories import MLPPredictor, NetFactory
 from ..nets.trainer import forward
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
+from ..rows import Rows
 from ._mixin import DecisionRegressorMixin
 from ._net_fit import NetFit
 from ._partial_fit import PartialFitMixin
@@ -362,7 +362,7 @@ class DFLRegressor(PartialFitMixin, DecisionRegressorMixin, BaseEstimator):
         seed = root_seed(self.random_state)
         if one_pass:
             seed = named_seed(seed, f"partial fit after epoch {self.n_iter_}")
-            train, valid = canonical_rows(*rows), None
+            train, valid = rows.canonical(), None
         else:
             train, valid = self._split(rows, *held_out, seed, goes_on)
         follows = not one_pass or len(train.X) >= _MIN_ROWS_TO_RESCALE
@@ -408,9 +408,7 @@ class DFLRegressor(PartialFitMixin, DecisionRegressorMixin, BaseEstimator):
         for remark in remarks:
             warnings.warn(remark, UserWarning, stacklevel=6)
 
-    def _check_rows(
-        self, X: Any, y: Any, sample_weight: Any, *, reset: bool
-    ) -> tuple[CanonicalRows, int]:
+    def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Rows, int]:
         """Return validated rows and the number of dimensions of y."""
         refuse_dates(X, "X")
         refuse_text(y, "y")
@@ -425,19 +423,19 @@ class DFLRegressor(PartialFitMixin, DecisionRegressorMixin, BaseEstimator):
         )
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         check_total(weight, "sample_weight")
-        return CanonicalRows(X, as_rows(y, "y"), weight), y.ndim
+        return Rows(X, as_rows(y, "y"), weight), y.ndim
 
     def _split(
         self,
-        rows: CanonicalRows,
+        rows: Rows,
         X_val: Any,
         y_val: Any,
         sample_weight_val: Any,
         seed: int,
         goes_on: bool,
-    ) -> tuple[CanonicalRows, CanonicalRows | None]:
+    ) -> tuple[Rows, Rows | None]:
         """Return canonical training rows and, if any, the held-out rows."""
-        train = canonical_rows(*rows)
+        train = rows.canonical()
         if len(train.X) < 2 and not goes_on:
             raise ValueError(
                 f"A fit needs at least 2 distinct rows of positive weight, got n_samples="
@@ -450,10 +448,10 @@ class DFLRegressor(PartialFitMixin, DecisionRegressorMixin, BaseEstimator):
                 raise ValueError(
                     f"y_val has {valid.y.shape[1]} columns and y has {rows.y.shape[1]}."
                 )
-            return train, canonical_rows(*valid)
+            return train, valid.canonical()
         if not self._holds_out(len(train.X)):
             return train, None
-        return hold_out(train, self.validation_fraction, named_rng(seed, "hold-out"))
+        return train.split(self.validation_fraction, named_rng(seed, "hold-out"))
 
     def _resolve_predictor(self) -> Any:
         if self.predictor is None:
@@ -469,7 +467,7 @@ class DFLRegressor(PartialFitMixin, DecisionRegressorMixin, BaseEstimator):
         )
         return not is_linear and n_distinct >= _MIN_ROWS_TO_HOLD_OUT
 
-    def _scales(self, train: CanonicalRows, last: LastFit | None) -> tuple[Scale, Scale]:
+    def _scales(self, train: Rows, last: LastFit | None) -> tuple[Scale, Scale]:
         """Return the scales of features and parameters, given those to go on from."""
         if not self.standardize:
             return Scale.identity(train.X.shape[1]), Scale.identity(train.y.shape[1])

@@ -1,7 +1,7 @@
 """Decision losses: what number does training push down?"""
 
 from ._default import default_loss
-from .base import DecisionLoss, Optimum
+from .base import DecisionLoss
 from .blackbox import BlackboxLoss, IdentityLoss
 from .fenchel_young import PerturbedFenchelYoungLoss
 from .prediction import LogLoss, SquaredErrorLoss
@@ -13,7 +13,6 @@ __all__ = [
     "DecisionLoss",
     "IdentityLoss",
     "LogLoss",
-    "Optimum",
     "PerturbedFenchelYoungLoss",
     "RegretLoss",
     "SPOPlusLoss",

@@ -2,20 +2,13 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from sklearn.base import BaseEstimator
 
 from ..problems.base import DecisionProblem
-
-
-class Optimum(NamedTuple):
-    """Best decisions (B, k) of a batch and their cost (B,), as tensors."""
-
-    decisions: torch.Tensor
-    cost: torch.Tensor
-
+from ..rows import Optimum
 
 RowLoss = Callable[[torch.Tensor, torch.Tensor, Optimum], torch.Tensor]
 """A loss bound to its problem: predicted (B, d), observed (B, d), optimum -> (B,)."""

@@ -7,8 +7,9 @@ import torch
 from .._utils.checks import number
 from .._utils.torch_powers import power_of_two_factor
 from ..problems.base import DecisionProblem
+from ..rows import Optimum
 from ._linear import linear_costs, solved
-from .base import DecisionLoss, Optimum, RowLoss
+from .base import DecisionLoss, RowLoss
 
 
 class BlackboxLoss(DecisionLoss):

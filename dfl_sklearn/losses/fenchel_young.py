@@ -6,8 +6,9 @@ from .._utils.checks import number, whole_number
 from .._utils.memory import check_rows
 from .._utils.torch_powers import power_of_two_factor
 from ..problems.base import DecisionProblem
+from ..rows import Optimum
 from ._linear import linear_costs, solved
-from .base import DecisionLoss, Optimum, RowLoss
+from .base import DecisionLoss, RowLoss
 
 
 class PerturbedFenchelYoungLoss(DecisionLoss):

@@ -3,7 +3,8 @@
 import torch
 
 from ..problems.base import DecisionProblem
-from .base import DecisionLoss, Optimum, RowLoss
+from ..rows import Optimum
+from .base import DecisionLoss, RowLoss
 
 
 class SquaredErrorLoss(DecisionLoss):

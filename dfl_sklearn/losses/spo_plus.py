@@ -3,8 +3,9 @@
 import torch
 
 from ..problems.base import DecisionProblem
+from ..rows import Optimum
 from ._linear import linear_costs, solved
-from .base import DecisionLoss, Optimum, RowLoss
+from .base import DecisionLoss, RowLoss
 
 
 class SPOPlusLoss(DecisionLoss):

@@ -1,50 +1,25 @@
-"""Training rows as tensors, and mini-batches that are slices of them."""
+"""Mini-batches that are slices of shuffled rows."""
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 
+from ..rows import Rows
 
-@dataclass
-class TrainingRows:
-    """What a training step needs of each row, in the units of the net and the problem.
 
-    Attributes
-    ----------
-    X : torch.Tensor of shape (n, p)
-        Standardised features.
-    y : torch.Tensor of shape (n, d)
-        Observed parameters, in the problem's units.
-    weight : torch.Tensor of shape (n,)
-        Weights with mean 1.
-    best_decision : torch.Tensor of shape (n, k)
-    best_cost : torch.Tensor of shape (n,)
+def as_batch(rows: Rows) -> tuple[torch.Tensor, dict[str, Any]]:
+    """Return the features of rows, and all else that is known of them by name.
+
+    In the shape in which skorch hands a batch on.
     """
-
-    X: torch.Tensor
-    y: torch.Tensor
-    weight: torch.Tensor
-    best_decision: torch.Tensor
-    best_cost: torch.Tensor
-
-    @classmethod
-    def concatenated(cls, parts: Sequence["TrainingRows"]) -> "TrainingRows":
-        """Return the rows of several parts, one after the other."""
-        return cls(*(torch.cat([getattr(p, f.name) for p in parts]) for f in fields(cls)))
-
-    def subset(self, index: Any) -> "TrainingRows":
-        """Return the rows at `index`."""
-        return TrainingRows(*(getattr(self, f.name)[index] for f in fields(self)))
-
-    def __len__(self) -> int:
-        return len(self.X)
-
-    def take(self, index: Any = slice(None)) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the features of some rows, and all else that is known of them."""
-        batch = {f.name: getattr(self, f.name)[index] for f in fields(self)}
-        return batch.pop("X"), batch
+    rest = {
+        "y": rows.y,
+        "weight": rows.weight,
+        "best_decision": rows.optimum.decisions,
+        "best_cost": rows.optimum.cost,
+    }
+    return rows.X, rest if rows.context is None else rest | {"context": rows.context}
 
 
 class Batches:
@@ -55,13 +30,14 @@ class Batches:
 
     Parameters
     ----------
-    rows : TrainingRows
+    rows : Rows
+        Tensors, with an optimum.
     batch_size : int
     generator : torch.Generator
         The order is drawn from it, on the CPU.
     """
 
-    def __init__(self, rows: TrainingRows, batch_size: int, generator: torch.Generator) -> None:
+    def __init__(self, rows: Rows, batch_size: int, generator: torch.Generator) -> None:
         self.rows = rows
         self.batch_size = batch_size
         self.generator = generator
@@ -73,10 +49,10 @@ class Batches:
     def __iter__(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
         n = len(self.rows)
         if self.batch_size >= n:
-            yield self.rows.take()
+            yield as_batch(self.rows)
             return
         order = torch.randperm(n, generator=self.generator).to(self.rows.X.device)
-        X, rest = self.rows.take(order)
+        X, rest = as_batch(self.rows.take(order))
         starts = list(range(0, n, self.batch_size))
         if n - starts[-1] == 1:
             starts.pop()  # a batch of one row joins the one before: batch norm, say, needs two

@@ -1,7 +1,7 @@
 """Decision problems: what is decided, and what does it cost?"""
 
 from ._context import FromContext
-from .base import DecisionProblem, OptimalSolution
+from .base import DecisionProblem
 from .closed_form import NewsvendorProblem, SquaredErrorProblem
 from .convex import ConvexProgram
 from .coverage import CoverageProblem
@@ -27,7 +27,6 @@ __all__ = [
     "LinearProgram",
     "MatchingProblem",
     "NewsvendorProblem",
-    "OptimalSolution",
     "PortfolioProblem",
     "ProvisioningProblem",
     "ShortestPathProblem",

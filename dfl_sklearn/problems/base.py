@@ -1,7 +1,7 @@
 """The contract of a decision problem: what is decided, and what it costs."""
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from array_api_compat import array_namespace, is_torch_array
@@ -16,6 +16,7 @@ from .._utils.rows import (
     like_input,
     raise_at,
 )
+from ..rows import Optimum
 from ._context import arranged, columns_of, filled
 
 if TYPE_CHECKING:
@@ -34,13 +35,6 @@ class NonFiniteCostError(ValueError, FloatingPointError):
     """
 
     costs: np.ndarray
-
-
-class OptimalSolution(NamedTuple):
-    """Optimal decisions and what they cost, solved once and reused."""
-
-    decisions: np.ndarray
-    cost: np.ndarray
 
 
 class DecisionProblem(BaseEstimator, ABC):
@@ -295,11 +289,11 @@ class DecisionProblem(BaseEstimator, ABC):
         """Return the cost of the best decision for each row of `y`, of shape (n,)."""
         return self.optimum(y, context=context).cost
 
-    def optimum(self, y: Any, *, context: Any = None) -> OptimalSolution:
+    def optimum(self, y: Any, *, context: Any = None) -> Optimum:
         """Return the best decisions for the rows of `y` together with their cost."""
         rows = as_numpy_rows(y, "y")
         decisions = self.solve(rows, context=context)
-        return OptimalSolution(decisions, self.cost(decisions, rows, context=context))
+        return Optimum(decisions, self.cost(decisions, rows, context=context))
 
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6

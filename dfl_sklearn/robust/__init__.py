@@ -2,12 +2,12 @@
 
 from ..nets.denoisers import ConvDenoiser, MLPDenoiser
 from .augmentation import GaussianNoise, NominalSamples
-from .base import AmbiguitySet, WorstCase
+from .base import AmbiguitySet
 from .diffusion import DiffusionBall
 from .divergences import ChiSquareBall, CVaR, KLBall
 from .generator import DiffusionGenerator
 from .policy_gradient import PolicyGradientSearch
-from .search import SearchResult, WeightedTable, WorstCaseSearch
+from .search import WorstCaseSearch
 from .tilted import TiltedSearch
 from .wasserstein import WassersteinBall
 
@@ -23,10 +23,7 @@ __all__ = [
     "MLPDenoiser",
     "NominalSamples",
     "PolicyGradientSearch",
-    "SearchResult",
     "TiltedSearch",
     "WassersteinBall",
-    "WeightedTable",
-    "WorstCase",
     "WorstCaseSearch",
 ]

@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from .._utils.canonical import CanonicalRows
 from .._utils.checks import is_exactly, number, whole_number
 from .._utils.memory import check_rows
 from .._utils.seeds import named_rng
 from ..problems.base import DecisionProblem
+from ..rows import Rows
 from ._columns_moved import check_moved, deviation
-from .base import AmbiguitySet, RowLoss, WorstCase
+from .base import AmbiguitySet, RowLoss
 from .diffusion import DiffusionBall
 from .generator import DiffusionGenerator
 from .search import WorstCaseSearch
@@ -57,26 +57,26 @@ class GaussianNoise(AmbiguitySet):
         """Whether there is no noise."""
         return is_exactly(self.scale, 0)
 
-    def start(
+    def set_nominal(
         self,
-        rows: CanonicalRows,
+        rows: Rows,
         problem: DecisionProblem,
         seed: int,
-        held_out: CanonicalRows | None = None,
+        held_out: Rows | None = None,
     ) -> None:
         """Take up the training rows and their spread."""
         number(self.scale, "scale", at_least=0)
         check_moved(self.moved)
-        super().start(rows, problem, seed, held_out)
+        super().set_nominal(rows, problem, seed, held_out)
         self._rows = rows.as_shares()
         self._problem = problem
         self._rng = named_rng(seed, "noise")
         self._spread = [deviation(part, self._rows.weight) for part in (rows.X, rows.y)]
         self.projected_share_ = 0.0
 
-    def rows(self, row_loss: RowLoss) -> WorstCase:
+    def worst_case(self, row_loss: RowLoss) -> tuple[Rows, float]:
         """Draw new noise; the predictor does not matter."""
-        X, y, weight = self._rows
+        X, y = self._rows.X, self._rows.y
         # Both are drawn in any case, so that `moved` does not change the noise of the other.
         noise = [self._rng.standard_normal(part.shape) for part in (X, y)]
         if self.moved != "target":
@@ -85,7 +85,7 @@ class GaussianNoise(AmbiguitySet):
             y, self.projected_share_ = self._problem.project_parameters(
                 y + self.scale * self._spread[1] * noise[1]
             )
-        return WorstCase(CanonicalRows(X, y, weight), 0.0)
+        return self._rows.replace(X=X, y=y), 0.0
 
 
 class NominalSamples(DiffusionBall):
@@ -134,18 +134,18 @@ class NominalSamples(DiffusionBall):
         """False: the rows are generated, not the training rows."""
         return False
 
-    def start(
+    def set_nominal(
         self,
-        rows: CanonicalRows,
+        rows: Rows,
         problem: DecisionProblem,
         seed: int,
-        held_out: CanonicalRows | None = None,
+        held_out: Rows | None = None,
     ) -> None:
         """Fit the generator, or recall it, and draw the samples."""
         whole_number(self.n_samples, "n_samples", at_least=1)
         check_rows("n_samples", self.n_samples, 2 * (rows.X.shape[1] + rows.y.shape[1]))
-        super().start(rows, problem, seed)
-        AmbiguitySet.start(self, rows, problem, seed, held_out)
+        super().set_nominal(rows, problem, seed)
+        AmbiguitySet.set_nominal(self, rows, problem, seed, held_out)
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
         """Return the plain regret on the rows held out: no worst case is searched for."""

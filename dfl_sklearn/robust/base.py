@@ -1,69 +1,54 @@
 """The one protocol of ambiguity sets: which weighted rows to train on next."""
 
 from abc import ABC, abstractmethod
-from typing import Any, ClassVar, NamedTuple, Protocol
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 from sklearn.base import BaseEstimator
 
-from .._utils.canonical import CanonicalRows
 from .._utils.checks import is_exactly
 from .._utils.params import NestedParamsMixin
 from ..problems.base import DecisionProblem
+from ..rows import Rows
 
 
 class RowLoss(Protocol):
     """The regret of the present predictor on any rows."""
 
-    def __call__(self, rows: CanonicalRows) -> np.ndarray:
+    def __call__(self, rows: Rows) -> np.ndarray:
         """Return the exact regret (n,)."""
 
-    def gradient(self, rows: CanonicalRows) -> tuple[np.ndarray, np.ndarray]:
+    def gradient(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the slope of each row's regret in its features (n, p) and parameters (n, d).
 
         That of the relaxed decision, where decisions do not change smoothly.
         """
 
 
-class WorstCase(NamedTuple):
-    """Rows of the worst distribution found, their weights summing to 1, and how far it is.
-
-    Attributes
-    ----------
-    rows : CanonicalRows
-        Features, parameters and weights, in the units of the data.
-    divergence : float
-        Divergence from the nominal distribution, in the unit of the set's radius.
-    """
-
-    rows: CanonicalRows
-    divergence: float
-
-
 class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     """Base class of ambiguity sets: the distributions that training makes ready for.
 
-    A set is a parameter object; `fit` clones it, calls :meth:`start` once with the training
-    rows, and then :meth:`rows` whenever the predictor has moved. What it finds may reweight
+    A set is a parameter object; `fit` clones it, calls :meth:`set_nominal` once with the training
+    rows, and then :meth:`worst_case` whenever the predictor has changed. What it finds may reweight
     the rows, move them, add to them or generate others: training does not care.
 
     Rows of the data are not pickled: a stored or copied set has no attribute that is
-    :class:`CanonicalRows`, nor those named in `_not_stored`. At the end of `fit` the held-out rows
+    :class:`Rows`, nor those named in `_not_stored`. At the end of `fit` the held-out rows
     and what is named in `_of_training` are dropped as well.
     """
 
     radius: float
     _of_training: ClassVar[tuple[str, ...]] = ()
     _not_stored: ClassVar[tuple[str, ...]] = ()
-    _held_out: CanonicalRows | None = None
+    _held_out: Rows | None = None
 
     @abstractmethod
-    def start(
+    def set_nominal(
         self,
-        rows: CanonicalRows,
+        rows: Rows,
         problem: DecisionProblem,
         seed: int,
-        held_out: CanonicalRows | None = None,
+        held_out: Rows | None = None,
     ) -> None:
         """Take up the training rows (canonical, positive weights) of a new fit.
 
@@ -74,11 +59,19 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         self._held_out = None if held_out is None else held_out.as_shares()
 
     @abstractmethod
-    def rows(self, row_loss: RowLoss) -> WorstCase:
+    def worst_case(self, row_loss: RowLoss) -> tuple[Rows, float]:
         """Return the worst rows for the present predictor, whose regret is `row_loss`.
 
         Rows are recognised by their arrays: where X or y change, give new arrays, and where they
-        do not, the same, so that their best decisions are found once.
+        do not, the same, so that their best decisions are found once. The context of a row is
+        never changed.
+
+        Returns
+        -------
+        rows : Rows
+            In the units of the data, with weights that sum to 1.
+        divergence : float
+            Divergence from the nominal distribution, in the unit of the set's radius.
         """
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
@@ -105,7 +98,7 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         return {
             name: value
             for name, value in super().__getstate__().items()
-            if name not in dropped and not isinstance(value, CanonicalRows)
+            if name not in dropped and not isinstance(value, Rows)
         }
 
     def __getattr__(self, name: str) -> Any:

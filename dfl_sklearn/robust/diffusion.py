@@ -6,15 +6,15 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
-from .._utils.canonical import CanonicalRows
 from .._utils.checks import number
 from .._utils.once import compute_once
 from .._utils.recent import Recent
 from .._utils.seeds import named_seed
 from ..problems.base import DecisionProblem
-from .base import AmbiguitySet, RowLoss, WorstCase
+from ..rows import Rows
+from .base import AmbiguitySet, RowLoss
 from .generator import DiffusionGenerator
-from .search import TableLoss, WeightedTable, WorstCaseSearch
+from .search import TableLoss, WorstCaseSearch
 from .tilted import TiltedSearch
 
 
@@ -65,12 +65,12 @@ class DiffusionBall(AmbiguitySet):
         self.search = search
         self.memory = memory
 
-    def start(
+    def set_nominal(
         self,
-        rows: CanonicalRows,
+        rows: Rows,
         problem: DecisionProblem,
         seed: int,
-        held_out: CanonicalRows | None = None,
+        held_out: Rows | None = None,
     ) -> None:
         """Fit the generator, or recall it, and start the search."""
         number(self.radius, "radius", at_least=0, may_be_infinite=True)
@@ -78,7 +78,7 @@ class DiffusionBall(AmbiguitySet):
             value = getattr(self, name)
             if value is not None and not isinstance(value, kind):
                 raise ValueError(f"{name} must be a {kind.__name__} or None, got {value!r}.")
-        super().start(rows, problem, seed)  # the search takes up the rows held out
+        super().set_nominal(rows, problem, seed)  # the search takes up the rows held out
         self._problem = problem
         self._n_features = rows.X.shape[1]
         self._recent = Recent()
@@ -89,11 +89,11 @@ class DiffusionBall(AmbiguitySet):
         memory = check_memory(self.memory)
         self.generator_ = compute_once(
             memory,
-            ("generator", real.table, rows.weight, generator),
-            lambda: _fitted_to_the_end(generator, real.table, rows.weight),
+            ("generator", real.X, rows.weight, generator),
+            lambda: _fitted_to_the_end(generator, real.X, rows.weight),
         )
         self.search_ = clone(self.search) if self.search is not None else TiltedSearch()
-        self.search_.start(
+        self.search_.set_nominal(
             self.generator_,
             real,
             named_seed(seed, "search"),
@@ -107,11 +107,11 @@ class DiffusionBall(AmbiguitySet):
         """Epochs of training between two searches, as the search wants it."""
         return self.search_.refresh_every
 
-    def rows(self, row_loss: RowLoss) -> WorstCase:
+    def worst_case(self, row_loss: RowLoss) -> tuple[Rows, float]:
         """Search for the worst rows for the present predictor."""
-        found = self.search_.search(self._table_loss(row_loss), self.radius)
-        rows, self.projected_share_ = self._split(found.table, found.weight)
-        return WorstCase(rows, found.divergence)
+        worst, divergence = self.search_.search(self._table_loss(row_loss), self.radius)
+        rows, self.projected_share_ = self._split(worst)
+        return rows, divergence
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
         """Return the regret of the worst case on generated rows kept apart."""
@@ -122,20 +122,20 @@ class DiffusionBall(AmbiguitySet):
         nominal = self.search_.nominal()
         return {
             "row_divergence": self.search_.row_divergence(),
-            "nominal_regret": float(nominal.weight @ self._table_loss(row_loss)(nominal.table)),
+            "nominal_regret": float(nominal.weight @ self._table_loss(row_loss)(nominal)),
             "effective_sample_size": self.search_.effective_sample_size_,
             "projected_share": self.projected_share_,
         }
 
-    def sample(self, n: int, rng: np.random.Generator) -> CanonicalRows:
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Draw `n` rows of the worst distribution last found."""
-        return CanonicalRows(*self._projected(self.search_.sample(n, rng))[:2], np.ones(n))
+        return Rows(*self._projected(self.search_.sample(n, rng))[:2], np.ones(n))
 
-    def nominal(self, n: int, rng: np.random.Generator) -> CanonicalRows:
+    def nominal(self, n: int, rng: np.random.Generator) -> Rows:
         """Draw `n` rows of the nominal distribution, around which the worst one was sought."""
-        table, weight = self.search_.nominal()
-        drawn = table[rng.choice(len(table), size=n, p=weight)]
-        return CanonicalRows(*self._projected(drawn)[:2], np.ones(n))
+        nominal = self.search_.nominal()
+        drawn = nominal.X[rng.choice(len(nominal), size=n, p=nominal.weight)]
+        return Rows(*self._projected(drawn)[:2], np.ones(n))
 
     def finish(self) -> None:
         """Drop what only training needs, in the search as well."""
@@ -149,25 +149,25 @@ class DiffusionBall(AmbiguitySet):
         return state | {"_recent": Recent()} if "_recent" in state else state
 
     def _table_loss(self, row_loss: RowLoss) -> TableLoss:
-        return lambda table: row_loss(self._split(table, np.ones(len(table)))[0])
+        return lambda rows: row_loss(self._split(rows)[0])
 
-    def _split(self, table: np.ndarray, weight: np.ndarray) -> tuple[CanonicalRows, float]:
+    def _split(self, rows: Rows) -> tuple[Rows, float]:
         """Split a table into features and projected parameters, with the share projected.
 
         The same table gives the same arrays: training recognises rows that it has met by them,
         and solves for their best decisions once.
         """
-        X, y, share = self._recent.get((table,), lambda: self._projected(table))
-        return CanonicalRows(X, y, weight), share
+        X, y, share = self._recent.get((rows.X,), lambda: self._projected(rows.X))
+        return rows.replace(X=X, y=y), share
 
     def _projected(self, table: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         y, share = self._problem.project_parameters(table[:, self._n_features :])
         return table[:, : self._n_features], y, share
 
 
-def _table(rows: CanonicalRows) -> WeightedTable:
+def _table(rows: Rows) -> Rows:
     table = np.concatenate([rows.X, rows.y], axis=1).astype(np.float64)
-    return WeightedTable(table, rows.as_shares().weight)
+    return Rows.of_table(table, rows.as_shares().weight)
 
 
 def _fitted_to_the_end(

@@ -4,13 +4,13 @@ from abc import abstractmethod
 
 import numpy as np
 
-from .._utils.canonical import CanonicalRows
 from .._utils.checks import is_exactly, number
 from .._utils.rows import as_float, check_finite, check_total, raise_at
 from ..problems.base import DecisionProblem
+from ..rows import Rows
 from ._tilt import effective_sample_size, tilt
 from ._worst_weights import chi_square_weights, cvar_weights
-from .base import AmbiguitySet, RowLoss, WorstCase
+from .base import AmbiguitySet, RowLoss
 
 
 class ReweightedRows(AmbiguitySet):
@@ -22,23 +22,23 @@ class ReweightedRows(AmbiguitySet):
 
     _not_stored = ("weight_",)  # of rows that are not stored either
 
-    def start(
+    def set_nominal(
         self,
-        rows: CanonicalRows,
+        rows: Rows,
         problem: DecisionProblem,
         seed: int,
-        held_out: CanonicalRows | None = None,
+        held_out: Rows | None = None,
     ) -> None:
         """Take up the training rows."""
         self._check()
-        super().start(rows, problem, seed, held_out)
+        super().set_nominal(rows, problem, seed, held_out)
         self.rows_ = rows.as_shares()
         self.weight_ = self.rows_.weight
 
-    def rows(self, row_loss: RowLoss) -> WorstCase:
+    def worst_case(self, row_loss: RowLoss) -> tuple[Rows, float]:
         """Weight the training rows for the present predictor."""
         self.weight_, divergence = self._worst_weights(row_loss(self.rows_), self.rows_.weight)
-        return WorstCase(self.rows_._replace(weight=self.weight_), divergence)
+        return self.rows_.replace(weight=self.weight_), divergence
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
         """Return the worst regret within the set around the rows held out."""
@@ -101,7 +101,7 @@ class KLBall(ReweightedRows):
 
     Attributes
     ----------
-    rows_ : CanonicalRows
+    rows_ : Rows
         The training rows, equal ones merged and sorted; as `weight_`, not in a pickled or copied
         model.
     weight_ : ndarray of shape (n,)
@@ -142,7 +142,7 @@ class ChiSquareBall(ReweightedRows):
 
     Attributes
     ----------
-    rows_ : CanonicalRows
+    rows_ : Rows
         The training rows, equal ones merged and sorted; as `weight_`, not in a pickled or copied
         model.
     weight_ : ndarray of shape (n,)
@@ -181,7 +181,7 @@ class CVaR(ReweightedRows):
 
     Attributes
     ----------
-    rows_ : CanonicalRows
+    rows_ : Rows
         The training rows, equal ones merged and sorted; as `weight_`, not in a pickled or copied
         model.
     weight_ : ndarray of shape (n,)

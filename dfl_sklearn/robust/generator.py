@@ -17,9 +17,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from .._utils.all_or_nothing import all_or_nothing
-from .._utils.canonical import CanonicalRows, canonical_rows
 from .._utils.checks import whole_number
-from .._utils.holdout import hold_out
 from .._utils.memory import check_rows
 from .._utils.params import NestedParamsMixin
 from .._utils.rows import check_total, refuse_dates
@@ -35,6 +33,7 @@ from ..nets.construct import (
 )
 from ..nets.denoisers import ConvDenoiser, MLPDenoiser
 from ..nets.trainer import BatchCriterion, PredictorNet, Stopping, Training, train
+from ..rows import Rows
 from ._columns import ColumnCoordinates
 from ._denoising import (
     EPOCH,
@@ -223,7 +222,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
             sample_weight, table, dtype=np.float64, ensure_non_negative=True
         )
         check_total(weight, "sample_weight")
-        rows = canonical_rows(table, np.empty((len(table), 0)), weight)
+        rows = Rows.of_table(table, weight).canonical()
         if len(rows.X) < 2:
             raise ValueError(
                 "A fit needs at least 2 distinct rows of positive weight, got n_samples=1."
@@ -358,13 +357,13 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         return module.to(torch.float64)
 
     def _train(
-        self, module: nn.Module, rows: CanonicalRows, seed: int, device: torch.device
+        self, module: nn.Module, rows: Rows, seed: int, device: torch.device
     ) -> tuple[nn.Module, Training]:
         if len(rows.X) < _MIN_ROWS or self._coordinates.n_coordinates == 0:
             # The package's own nets start as 0, and so as the Gaussian; others may not.
             is_own = self.denoiser is None or hasattr(self.denoiser, "build")
             return (module if is_own else ZeroDenoiser()), Training(outcome="converged")
-        train_rows, held = hold_out(rows, self.validation_fraction, named_rng(seed, "hold-out"))
+        train_rows, held = rows.split(self.validation_fraction, named_rng(seed, "hold-out"))
         net = PredictorNet(
             VelocityNet(module),
             criterion=BatchCriterion(velocity_loss),
@@ -399,7 +398,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
             net.module_.load_state_dict(start)
         return net.module_.denoiser.cpu().eval(), training
 
-    def _measured(self, rows: CanonicalRows, seed: int) -> NoiseSchedule:
+    def _measured(self, rows: Rows, seed: int) -> NoiseSchedule:
         """Return the schedule with the power of the predicted noise, measured on the rows."""
         rng = named_rng(seed, "power")
         drawn = rng.choice(len(rows.X), size=EPOCH, p=rows.weight / rows.weight.sum())
@@ -414,9 +413,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
                 power[k] = float((chain.noise(noisy, k) ** 2).mean()) if z.shape[1] else 1.0
         return replace(self._noise, power=power)
 
-    def _tensors(
-        self, rows: CanonicalRows, device: torch.device
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    def _tensors(self, rows: Rows, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
         z = torch.as_tensor(self._coordinates.forward(rows.X), device=device)
         return z, torch.as_tensor(rows.weight / rows.weight.mean(), device=device)
 

@@ -11,10 +11,11 @@ from .._utils.checks import number, option, whole_number
 from .._utils.memory import check_rows
 from .._utils.seeds import named_seed
 from ..nets.construct import device_or_cpu, slopes_in_eval
+from ..rows import Rows
 from ._neighbors import neighbor_divergence
 from ._reverse import ReverseChain, VelocityNet
 from .generator import DiffusionGenerator
-from .search import SearchResult, TableLoss, WeightedTable, WorstCaseSearch
+from .search import TableLoss, WorstCaseSearch
 
 _N_COMPARED = 4096  # rows of each chain from which their divergence is estimated
 _SLACK = 1.05  # share of the radius that may be exceeded before the net is pulled back
@@ -116,12 +117,12 @@ class PolicyGradientSearch(WorstCaseSearch):
         self.learning_rate = learning_rate
         self.dual_step = dual_step
 
-    def start(
+    def set_nominal(
         self,
         generator: DiffusionGenerator,
-        real: WeightedTable,
+        real: Rows,
         seed: int,
-        held_out: WeightedTable | None = None,
+        held_out: Rows | None = None,
         memory: Memory | None = None,
     ) -> None:
         """Copy the nominal net."""
@@ -135,7 +136,7 @@ class PolicyGradientSearch(WorstCaseSearch):
             number(getattr(self, name), name, above=0)
         number(self.dual_step, "dual_step", at_least=0)
         # Steps with the states before and after them, and their means.
-        check_rows("n_trajectories", self.n_trajectories, 3 * self.n_tail * real.table.shape[1])
+        check_rows("n_trajectories", self.n_trajectories, 3 * self.n_tail * real.X.shape[1])
         if not any(True for _ in generator.denoiser_.parameters()):
             raise ValueError(
                 "PolicyGradientSearch fine-tunes the generator's net, but with fewer than 30 "
@@ -148,7 +149,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         self._tail_length = min(self.n_tail, len(schedule) - 1)
         self.denoiser_ = deepcopy(generator.denoiser_).to(device)
         self._present = ReverseChain(VelocityNet(self.denoiser_), schedule, device=device)
-        self._real = torch.as_tensor(generator._coordinates.forward(real.table), device=device)
+        self._real = torch.as_tensor(generator._coordinates.forward(real.X), device=device)
         self._width = self._real.shape[1]
         self._real_weight = torch.as_tensor(real.weight)
         self._optimizer = torch.optim.Adam(self.denoiser_.parameters(), lr=self.learning_rate)
@@ -159,7 +160,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         self._held_out = None
         self._nominal_rows: torch.Tensor | None = None
 
-    def search(self, table_loss: TableLoss, radius: float) -> SearchResult:
+    def search(self, table_loss: TableLoss, radius: float) -> tuple[Rows, float]:
         """Fine-tune for the present predictor and sample."""
         if not self._is_warm:
             # The slope of the whitened regret in the divergence where the two are Gaussian, a
@@ -172,14 +173,14 @@ class PolicyGradientSearch(WorstCaseSearch):
             n_rounds = 0  # all columns are constant: there is nothing to move
         for _ in range(n_rounds):
             start, tail = self._trajectories(self.n_trajectories)
-            regret = torch.as_tensor(table_loss(self._table(start)), device=start.device)
+            regret = torch.as_tensor(table_loss(self._equal_rows(start)), device=start.device)
             advantage = (regret - regret.mean()) / (regret.std() + 1e-12)
             with slopes_in_eval(start.device):
                 self._ascend(tail, advantage, radius)
         divergence = self._pull_back(radius)
-        table = self._table(self._trajectories(self.n_trajectories)[0])
+        worst = self._equal_rows(self._trajectories(self.n_trajectories)[0])
         self._held_out = None  # of the chain before
-        return SearchResult(table, np.full(len(table), 1.0 / len(table)), divergence)
+        return worst, divergence
 
     def held_out_regret(self, table_loss: TableLoss, radius: float) -> float:
         """Return the mean regret on other rows of the chain last found.
@@ -188,13 +189,12 @@ class PolicyGradientSearch(WorstCaseSearch):
         """
         if self._held_out is None:
             noise = torch.Generator().manual_seed(named_seed(self._seed, "held out"))
-            self._held_out = self._table(self._trajectories(self.n_trajectories, noise)[0])
+            self._held_out = self._equal_rows(self._trajectories(self.n_trajectories, noise)[0])
         return float(table_loss(self._held_out).mean())
 
-    def nominal(self) -> WeightedTable:
+    def nominal(self) -> Rows:
         """Draw rows from the nominal chain, always the same."""
-        table = self._table(self._nominal_coordinates())
-        return WeightedTable(table, np.full(len(table), 1.0 / len(table)))
+        return self._equal_rows(self._nominal_coordinates())
 
     def row_divergence(self) -> float:
         """Estimate the divergence of the rows from the distances to their nearest neighbours.
@@ -240,6 +240,10 @@ class PolicyGradientSearch(WorstCaseSearch):
 
     def _table(self, z: torch.Tensor) -> np.ndarray:
         return self._generator._coordinates.inverse(z.cpu().numpy())
+
+    def _equal_rows(self, z: torch.Tensor) -> Rows:
+        """Return rows of the table, of equal weight, for coordinates (n, d)."""
+        return Rows.of_table(self._table(z), np.full(len(z), 1.0 / len(z)))
 
     def _trajectories(
         self, n: int, generator: torch.Generator | None = None

@@ -2,35 +2,24 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 import numpy as np
 from joblib import Memory
 from sklearn.base import BaseEstimator
 
+from ..rows import Rows
 from .generator import DiffusionGenerator
 
-TableLoss = Callable[[np.ndarray], np.ndarray]
+TableLoss = Callable[[Rows], np.ndarray]
 """Regret (n,) of the present predictor on rows (n, p) of the generator's table."""
-
-
-class WeightedTable(NamedTuple):
-    """Rows (n, p) of the generator's table, and positive weights (n,) summing to 1."""
-
-    table: np.ndarray
-    weight: np.ndarray
-
-
-class SearchResult(NamedTuple):
-    """Rows of the table (n, p), weights (n,) summing to 1, and the divergence reached."""
-
-    table: np.ndarray
-    weight: np.ndarray
-    divergence: float
 
 
 class WorstCaseSearch(BaseEstimator, ABC):
     """Base class: look for the worst distribution within a radius of a generator.
+
+    Rows are those of the generator's table (:meth:`Rows.of_table`): features and parameters side
+    by side, with positive weights that sum to 1.
 
     Attributes
     ----------
@@ -46,12 +35,12 @@ class WorstCaseSearch(BaseEstimator, ABC):
     _held_out: Any = None
 
     @abstractmethod
-    def start(
+    def set_nominal(
         self,
         generator: DiffusionGenerator,
-        real: WeightedTable,
+        real: Rows,
         seed: int,
-        held_out: WeightedTable | None = None,
+        held_out: Rows | None = None,
         memory: Memory | None = None,
     ) -> None:
         """Take up a fitted generator, and the rows it was fitted on, at the start of a fit.
@@ -60,15 +49,15 @@ class WorstCaseSearch(BaseEstimator, ABC):
         """
 
     @abstractmethod
-    def search(self, table_loss: TableLoss, radius: float) -> SearchResult:
-        """Return the worst rows for the present predictor."""
+    def search(self, table_loss: TableLoss, radius: float) -> tuple[Rows, float]:
+        """Return the worst rows of the table for the present predictor, and their divergence."""
 
     @abstractmethod
     def held_out_regret(self, table_loss: TableLoss, radius: float) -> float:
         """Return the mean regret of the worst case on rows that :meth:`search` did not return."""
 
     @abstractmethod
-    def nominal(self) -> WeightedTable:
+    def nominal(self) -> Rows:
         """Return rows of the nominal distribution, to compare the worst case with."""
 
     @abstractmethod

@@ -11,9 +11,10 @@ from .._utils.checks import number, whole_number
 from .._utils.memory import check_rows
 from .._utils.once import compute_once
 from .._utils.seeds import named_rng, named_seed
+from ..rows import Rows
 from ._tilt import effective_sample_size, tilt
 from .generator import DiffusionGenerator
-from .search import SearchResult, TableLoss, WeightedTable, WorstCaseSearch
+from .search import TableLoss, WorstCaseSearch
 
 _MIN_EFFECTIVE = 30.0
 _WATCHED_SHARE = 0.5  # size of the pool that training watches, of that which it sees
@@ -50,19 +51,19 @@ class TiltedSearch(WorstCaseSearch):
         self.n_pool = n_pool
         self.real_share = real_share
 
-    def start(
+    def set_nominal(
         self,
         generator: DiffusionGenerator,
-        real: WeightedTable,
+        real: Rows,
         seed: int,
-        held_out: WeightedTable | None = None,
+        held_out: Rows | None = None,
         memory: Memory | None = None,
     ) -> None:
         """Draw the pool, and another to watch the worst case on."""
         whole_number(self.n_pool, "n_pool", at_least=1)
         number(self.real_share, "real_share", at_least=0, below=1)
-        check_rows("n_pool", self.n_pool, 2 * real.table.shape[1])  # drawn, and put together
-        known = ("pool", generator, real.table, real.weight)
+        check_rows("n_pool", self.n_pool, 2 * real.X.shape[1])  # drawn, and put together
+        known = ("pool", generator, real.X, real.weight)
 
         def generated(n: int, pool_seed: int) -> np.ndarray:
             return compute_once(
@@ -73,7 +74,7 @@ class TiltedSearch(WorstCaseSearch):
             )
 
         self._nominal = self._mixture(generated, self.n_pool, named_seed(seed, "pool"), real)
-        self.pool_, self.weight_ = self._nominal
+        self.pool_, self.weight_ = self._nominal.X, self._nominal.weight
         self._held_out = None
         if held_out is not None:
             n_watched = max(1, int(_WATCHED_SHARE * self.n_pool))
@@ -84,9 +85,9 @@ class TiltedSearch(WorstCaseSearch):
         self._divergence = 0.0
         self._warned = False
 
-    def search(self, table_loss: TableLoss, radius: float) -> SearchResult:
+    def search(self, table_loss: TableLoss, radius: float) -> tuple[Rows, float]:
         """Weight the pool for the present predictor."""
-        self.weight_, divergence = tilt(table_loss(self.pool_), self._nominal.weight, radius)
+        self.weight_, divergence = tilt(table_loss(self._nominal), self._nominal.weight, radius)
         self._divergence = divergence
         self.effective_sample_size_ = effective_sample_size(self.weight_)
         if self.effective_sample_size_ < _MIN_EFFECTIVE and not self._warned:
@@ -98,15 +99,15 @@ class TiltedSearch(WorstCaseSearch):
                 ConvergenceWarning,
                 stacklevel=2,
             )
-        return SearchResult(self.pool_, self.weight_, divergence)
+        return self._nominal.replace(weight=self.weight_), divergence
 
     def held_out_regret(self, table_loss: TableLoss, radius: float) -> float:
         """Return the regret of the worst weights of a pool that is not trained on."""
         pool = self._nominal if self._held_out is None else self._held_out
-        losses = table_loss(pool.table)
+        losses = table_loss(pool)
         return float(tilt(losses, pool.weight, radius)[0] @ losses)
 
-    def nominal(self) -> WeightedTable:
+    def nominal(self) -> Rows:
         """Return the pool with its nominal weights."""
         return self._nominal
 
@@ -119,16 +120,16 @@ class TiltedSearch(WorstCaseSearch):
         return self.pool_[rng.choice(len(self.pool_), size=n, p=self.weight_)]
 
     def _mixture(
-        self, generated: Callable[[int, int], np.ndarray], n: int, seed: int, real: WeightedTable
-    ) -> WeightedTable:
+        self, generated: Callable[[int, int], np.ndarray], n: int, seed: int, real: Rows
+    ) -> Rows:
         """Return `n` rows of the generator and real ones, weighted by their shares."""
         weight = np.full(n, (1.0 - self.real_share) / n)
         if self.real_share == 0:
-            return WeightedTable(generated(n, seed), weight)
-        if len(real.table) > n:
-            drawn = named_rng(seed, "real rows").choice(len(real.table), size=n, p=real.weight)
-            real = WeightedTable(real.table[drawn], np.full(n, 1.0 / n))
-        return WeightedTable(
-            np.concatenate([generated(n, seed), real.table]),
+            return Rows.of_table(generated(n, seed), weight)
+        if len(real.X) > n:
+            drawn = named_rng(seed, "real rows").choice(len(real.X), size=n, p=real.weight)
+            real = Rows.of_table(real.X[drawn], np.full(n, 1.0 / n))
+        return Rows.of_table(
+            np.concatenate([generated(n, seed), real.X]),
             np.concatenate([weight, self.real_share * real.weight]),
         )

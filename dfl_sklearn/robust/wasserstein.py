@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from .._utils.canonical import CanonicalRows
 from .._utils.checks import number, option, whole_number
 from .._utils.powers import size_exponent
 from ..problems.base import DecisionProblem
+from ..rows import Rows
 from ._columns_moved import check_moved, deviation
-from .base import AmbiguitySet, RowLoss, WorstCase
+from .base import AmbiguitySet, RowLoss
 
 _NORMS = ("l1", "l2", "linf")
 _N_SHORTER = 20
@@ -37,10 +37,10 @@ class WassersteinBall(AmbiguitySet):
 
     Attributes
     ----------
-    rows_ : CanonicalRows
+    rows_ : Rows
         The training rows, equal ones merged and sorted; as `moved_`, not in a pickled or copied
         model.
-    moved_ : CanonicalRows
+    moved_ : Rows
         Where they have been moved for the final predictor.
     projected_share_ : float
         Share of the moved parameters that were put back into the problem's domain.
@@ -87,19 +87,19 @@ class WassersteinBall(AmbiguitySet):
         self.moved = moved
         self.n_steps = n_steps
 
-    def start(
+    def set_nominal(
         self,
-        rows: CanonicalRows,
+        rows: Rows,
         problem: DecisionProblem,
         seed: int,
-        held_out: CanonicalRows | None = None,
+        held_out: Rows | None = None,
     ) -> None:
         """Take up the training rows and their spread."""
         number(self.radius, "radius", at_least=0)
         option(self.norm, "norm", _NORMS)
         whole_number(self.n_steps, "n_steps", at_least=1)
         check_moved(self.moved)
-        super().start(rows, problem, seed, held_out)
+        super().set_nominal(rows, problem, seed, held_out)
         self.rows_ = rows.as_shares()
         self._problem = problem
         self._unit = (
@@ -108,10 +108,10 @@ class WassersteinBall(AmbiguitySet):
         )
         self.moved_, self.projected_share_ = self.rows_, 0.0
 
-    def rows(self, row_loss: RowLoss) -> WorstCase:
+    def worst_case(self, row_loss: RowLoss) -> tuple[Rows, float]:
         """Move the training rows for the present predictor."""
         self.moved_, distance, self.projected_share_ = self._worst(self.rows_, row_loss)
-        return WorstCase(self.moved_, distance)
+        return self.moved_, distance
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
         """Return the regret on the rows held out, moved as the training rows are."""
@@ -120,7 +120,7 @@ class WassersteinBall(AmbiguitySet):
         moved, _, _ = self._worst(self._held_out, row_loss)
         return float(moved.weight @ row_loss(moved))
 
-    def _worst(self, rows: CanonicalRows, row_loss: RowLoss) -> tuple[CanonicalRows, float, float]:
+    def _worst(self, rows: Rows, row_loss: RowLoss) -> tuple[Rows, float, float]:
         """Return the costliest moved rows met, their distance, and the share put back."""
         best, best_regret, distance, share = rows, rows.weight @ row_loss(rows), 0.0, 0.0
         moved = rows
@@ -138,7 +138,7 @@ class WassersteinBall(AmbiguitySet):
                 best, best_regret, distance, share = moved, regret, reached, put_back
         return best, distance, share
 
-    def _moved(self, rows: CanonicalRows, step: np.ndarray) -> tuple[CanonicalRows, float, float]:
+    def _moved(self, rows: Rows, step: np.ndarray) -> tuple[Rows, float, float]:
         """Return rows moved by `step` and put into the domain, their distance, and that share.
 
         A domain that is not convex, or rows in float32, may take a row further than its step: then
@@ -151,17 +151,18 @@ class WassersteinBall(AmbiguitySet):
                 X = (X + self._unit[0] * in_X).astype(X.dtype)
             if self.moved != "features":
                 y, put_back = self._problem.project_parameters(y + self._unit[1] * in_y)
-            moved = CanonicalRows(X, y, rows.weight)
+            moved = rows.replace(X=X, y=y)
             distance = self._distance(rows, moved)
             if distance <= self.radius * (1.0 + _ROUNDING):
                 return moved, min(distance, self.radius), put_back
             step = step * (self.radius / distance * (1.0 - _ROUNDING))
         return moved, distance, put_back
 
-    def _distance(self, rows: CanonicalRows, moved: CanonicalRows) -> float:
+    def _distance(self, rows: Rows, moved: Rows) -> float:
         """Return the root mean square of how far rows have been moved, put back as they are."""
         parts = []
-        for before, after, unit in zip(rows[:2], moved[:2], self._unit, strict=True):
+        pairs = ((rows.X, moved.X), (rows.y, moved.y))
+        for (before, after), unit in zip(pairs, self._unit, strict=True):
             # What must not move, or does not vary, has no unit, and has not been moved.
             by = after.astype(np.float64) - before
             parts.append(np.divide(by, unit, out=np.zeros_like(by), where=unit > 0))

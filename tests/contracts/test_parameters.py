@@ -6,10 +6,10 @@ import sklearn
 import torch
 
 from dfl_sklearn import datasets, losses, metrics, nets, problems, robust
-from dfl_sklearn._utils.canonical import canonical_rows
+from dfl_sklearn.rows import Rows
 
 RNG = np.random.default_rng(0)
-ROWS = canonical_rows(RNG.standard_normal((40, 2)), RNG.exponential(1.0, (40, 1)), np.ones(40))
+ROWS = Rows(RNG.standard_normal((40, 2)), RNG.exponential(1.0, (40, 1)), np.ones(40)).canonical()
 NEWSVENDOR = problems.NewsvendorProblem(9, 1)
 GENERATOR = robust.DiffusionGenerator(hidden_layer_sizes=(4,), n_steps=4, max_iter=1)
 NO_FLAGS = ["a", None, 2, 0.0, [True], np.array([True, False])]
@@ -22,7 +22,7 @@ def solve(problem):
 
 
 def start(ambiguity_set):
-    ambiguity_set.start(ROWS, NEWSVENDOR, 0)
+    ambiguity_set.set_nominal(ROWS, NEWSVENDOR, 0)
 
 
 TABLE = np.concatenate([ROWS.X, ROWS.y], axis=1)
@@ -30,7 +30,7 @@ FITTED = sklearn.base.clone(GENERATOR).set_params(random_state=0).fit(TABLE)
 
 
 def search(part):
-    part.start(FITTED, robust.WeightedTable(TABLE, np.full(len(TABLE), 1 / len(TABLE))), 0)
+    part.set_nominal(FITTED, Rows.of_table(TABLE, np.full(len(TABLE), 1 / len(TABLE))), 0)
 
 
 def bind(loss):

@@ -27,7 +27,6 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from skorch.callbacks import Callback
 
 from dfl_sklearn import DFFRegressor
-from dfl_sklearn._utils.holdout import hold_out
 from dfl_sklearn.datasets import (
     make_newsvendor,
     make_portfolio,
@@ -59,6 +58,7 @@ from dfl_sklearn.robust import (
     TiltedSearch,
     WassersteinBall,
 )
+from dfl_sklearn.rows import Rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 QUICK = {"max_iter": 15, "hidden_layer_sizes": (8,), "random_state": 0}
@@ -579,14 +579,14 @@ def test_the_residual_scale_does_not_see_the_held_out_rows():
     )
     before = model.fit(X[:80], y[:80], X_val=X[80:], y_val=y[80:]).residual_scale_
     assert_allclose(before, y[:80].std())
-    held_out = {}
+    held_out, at_random = {}, Rows.split
 
     def split(rows, fraction, rng):
-        held_out["train"], held_out["valid"] = hold_out(rows, fraction, rng)
+        held_out["train"], held_out["valid"] = at_random(rows, fraction, rng)
         return held_out["train"], held_out["valid"]
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("dfl_sklearn.estimators.dff.hold_out", split)
+        patch.setattr(Rows, "split", split)
         model.fit(X, y)
     assert len(held_out["valid"].y) == 20
     assert_allclose(model.residual_scale_, held_out["train"].y.std(axis=0))

@@ -20,7 +20,6 @@ from dfl_sklearn.robust import (
     DiffusionGenerator,
     PolicyGradientSearch,
     TiltedSearch,
-    WorstCase,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
@@ -101,7 +100,7 @@ def test_what_is_reported_of_the_worst_case(data):
     X, y = data
     model = flagship(radius=0.1).fit(X, y)
     found, search = model.worst_case_, model.ambiguity_set_.search_
-    pool, nominal = search.nominal()
+    pool, nominal = search.nominal().X, search.nominal().weight
     demand = np.maximum(pool[:, -1], 0.0)
     cost = PROBLEM.cost(model.decide(pool[:, :-1]), demand)  # the best decision costs nothing
     assert found.nominal_regret == pytest.approx(nominal @ cost)
@@ -358,13 +357,13 @@ class RaisedDemand(AmbiguitySet):
 
     radius = 1.0
 
-    def start(self, rows, problem, seed, held_out=None):
-        self.rows_, self.seen = rows._replace(weight=rows.weight / rows.weight.sum()), []
+    def set_nominal(self, rows, problem, seed, held_out=None):
+        self.rows_, self.seen = rows.replace(weight=rows.weight / rows.weight.sum()), []
 
-    def rows(self, row_loss):
-        moved = self.rows_._replace(y=self.rows_.y + 50.0 * (1 + len(self.seen)))
+    def worst_case(self, row_loss):
+        moved = self.rows_.replace(y=self.rows_.y + 50.0 * (1 + len(self.seen)))
         self.seen.append((moved.weight @ row_loss(moved), moved.weight @ row_loss(self.rows_)))
-        return WorstCase(moved, 0.0)
+        return moved, 0.0
 
 
 def test_rows_that_differ_in_y_alone_are_not_taken_for_each_other(data):

@@ -5,7 +5,6 @@ import pytest
 from sklearn.base import clone
 
 from dfl_sklearn import DFLRegressor
-from dfl_sklearn._utils.canonical import canonical_rows
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.problems import NewsvendorProblem
 from dfl_sklearn.robust import (
@@ -17,6 +16,7 @@ from dfl_sklearn.robust import (
     NominalSamples,
     WassersteinBall,
 )
+from dfl_sklearn.rows import Rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 GENERATOR = DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=10, max_iter=4)
@@ -84,12 +84,12 @@ class FirstFeature(EvenLoss):
 @pytest.mark.parametrize("name", [name for name in SETS if name != "nominal samples"])
 def test_the_weights_of_the_rows_are_the_nominal_ones(name, data):
     rng = np.random.default_rng(0)
-    rows = canonical_rows(data[0], data[1][:, None], rng.uniform(0.5, 2.0, len(data[1])))
-    held_out = canonical_rows(data[0][:40], data[1][:40, None], rng.uniform(0.5, 2.0, 40))
+    rows = Rows(data[0], data[1][:, None], rng.uniform(0.5, 2.0, len(data[1]))).canonical()
+    held_out = Rows(data[0][:40], data[1][:40, None], rng.uniform(0.5, 2.0, 40)).canonical()
     ambiguity_set = clone(SETS[name])
-    ambiguity_set.start(rows, NewsvendorProblem(9, 1), 0, held_out)
+    ambiguity_set.set_nominal(rows, NewsvendorProblem(9, 1), 0, held_out)
     share = rows.weight / rows.weight.sum()
-    np.testing.assert_allclose(ambiguity_set.rows(EvenLoss()).rows.weight, share)
+    np.testing.assert_allclose(ambiguity_set.worst_case(EvenLoss())[0].weight, share)
     if name == "Wasserstein":  # nothing moves where the slope is 0
         mean = np.average(held_out.X[:, 0], weights=held_out.weight)
         assert ambiguity_set.held_out_regret(FirstFeature()) == pytest.approx(mean)

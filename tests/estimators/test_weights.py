@@ -7,11 +7,11 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
 from dfl_sklearn import DFLRegressor
-from dfl_sklearn._utils.canonical import canonical_rows
 from dfl_sklearn.estimators._net_fit import NetFit
 from dfl_sklearn.estimators._scaling import Scale
 from dfl_sklearn.nets import LSTMPredictor
 from dfl_sklearn.problems import NewsvendorProblem, ProvisioningProblem, SquaredErrorProblem
+from dfl_sklearn.rows import Rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 QUICK = {"max_iter": 12, "batch_size": 8, "hidden_layer_sizes": (6,), "random_state": 3}
@@ -110,7 +110,7 @@ def test_weights_of_held_out_rows(data):
 def test_the_unit_of_the_loss_is_a_weighted_mean(data):
     X, y = data
     weight = np.random.default_rng(1).uniform(0.5, 3.0, len(y))
-    rows = canonical_rows(X, y[:, None], weight)
+    rows = Rows(X, y[:, None], weight).canonical()
     scales = Scale.identity(2), Scale.identity(1)
     fit = NetFit(DFLRegressor(), SquaredErrorProblem(), rows, None, 0, scales)
     # The best constant is the mean, and its regret the variance.
@@ -123,7 +123,7 @@ def test_canonical_rows_are_the_sorted_distinct_ones():
     X = np.array([[1.0, 2.0], [0.0, 5.0], [1.0, 2.0], [-0.0, 5.0], [1.0, 2.0], [9.0, 9.0]])
     y = np.array([[1.0], [1.0], [1.0], [1.0], [0.0], [1.0]])
     before = X.copy()
-    rows = canonical_rows(X, y, np.array([1.0, 2.0, 0.25, 0.5, 1.0, 0.0]))
+    rows = Rows(X, y, np.array([1.0, 2.0, 0.25, 0.5, 1.0, 0.0])).canonical()
     assert_array_equal(rows.X, [[0.0, 5.0], [1.0, 2.0], [1.0, 2.0]])
     assert_array_equal(rows.y, [[1.0], [0.0], [1.0]])
     assert_array_equal(rows.weight, [2.5, 1.0, 1.25])

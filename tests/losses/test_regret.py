@@ -7,8 +7,8 @@ from numpy.testing import assert_allclose
 from sklearn.base import clone
 
 from dfl_sklearn.losses import DecisionLoss, RegretLoss
-from dfl_sklearn.losses.base import Optimum
 from dfl_sklearn.problems import NewsvendorProblem, ProvisioningProblem, SquaredErrorProblem
+from dfl_sklearn.rows import Optimum
 
 
 def draw(n=20, d=1, scale=1.0):

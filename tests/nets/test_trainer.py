@@ -15,12 +15,13 @@ from dfl_sklearn.nets.construct import (
     pinned_threads,
     resolve_device,
 )
-from dfl_sklearn.nets.rows import Batches, TrainingRows
+from dfl_sklearn.nets.rows import Batches
+from dfl_sklearn.rows import Optimum, Rows
 
 
 def rows(n):
     index = torch.arange(n, dtype=torch.float64)[:, None]
-    return TrainingRows(index, 2 * index, index[:, 0], 3 * index, 4 * index[:, 0])
+    return Rows(index, 2 * index, index[:, 0], None, Optimum(3 * index, 4 * index[:, 0]))
 
 
 @pytest.mark.parametrize(("n", "size"), [(10, 3), (10, 10), (10, 50), (1, 4), (9, 3)])

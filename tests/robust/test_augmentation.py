@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from dfl_sklearn import DFLRegressor
-from dfl_sklearn._utils.canonical import canonical_rows
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.problems import NewsvendorProblem
 from dfl_sklearn.robust import DiffusionGenerator, GaussianNoise, NominalSamples
+from dfl_sklearn.rows import Rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 PROBLEM = NewsvendorProblem(9, 1)
@@ -21,8 +21,8 @@ def data():
 
 def started(noise, data):
     X, y = data
-    rows = canonical_rows(X, y[:, None], np.ones(len(y)))
-    noise.start(rows, PROBLEM, 0)
+    rows = Rows(X, y[:, None], np.ones(len(y))).canonical()
+    noise.set_nominal(rows, PROBLEM, 0)
     return noise, rows
 
 
@@ -32,7 +32,7 @@ def no_loss(rows):
 
 def test_noise_has_the_scale_asked_for_and_is_drawn_anew(data):
     noise, rows = started(GaussianNoise(0.5), data)
-    draws = [noise.rows(no_loss).rows for _ in range(40)]
+    draws = [noise.worst_case(no_loss)[0] for _ in range(40)]
     moved = np.array([np.hstack([each.X - rows.X, each.y - rows.y]) for each in draws])
     spread = np.hstack([rows.X, rows.y]).std(axis=0)
     np.testing.assert_allclose(moved.std(axis=(0, 1)), 0.5 * spread, rtol=0.03)
@@ -43,17 +43,19 @@ def test_noise_has_the_scale_asked_for_and_is_drawn_anew(data):
 @pytest.mark.parametrize(("moved", "fixed"), [("features", "y"), ("target", "X")])
 def test_columns_that_may_not_move_stay(data, moved, fixed):
     noise, rows = started(GaussianNoise(0.5, moved=moved), data)
-    found = noise.rows(no_loss).rows
+    found = noise.worst_case(no_loss)[0]
     np.testing.assert_array_equal(getattr(found, fixed), getattr(rows, fixed))
     other = "X" if fixed == "y" else "y"
     assert (getattr(found, other) != getattr(rows, other)).all()
     both, _ = started(GaussianNoise(0.5), data)
-    np.testing.assert_array_equal(getattr(both.rows(no_loss).rows, other), getattr(found, other))
+    np.testing.assert_array_equal(
+        getattr(both.worst_case(no_loss)[0], other), getattr(found, other)
+    )
 
 
 def test_noisy_demand_is_projected_and_the_share_reported(data):
     noise, _ = started(GaussianNoise(3.0), data)
-    demand = noise.rows(no_loss).rows.y
+    demand = noise.worst_case(no_loss)[0].y
     assert (demand >= 0).all()
     assert noise.projected_share_ == (demand == 0).mean() > 0.02
 
@@ -97,7 +99,7 @@ def test_nominal_samples_train_on_generated_rows_alone(data):
         random_state=0,
     ).fit(X, y)
     fitted = model.ambiguity_set_
-    pool, weight = fitted.search_.nominal()
+    pool, weight = fitted.search_.nominal().X, fitted.search_.nominal().weight
     assert len(pool) == 2000
     np.testing.assert_allclose(weight, 1 / 2000)
     assert model.worst_case_.divergence == 0

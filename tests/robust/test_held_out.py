@@ -12,7 +12,6 @@ from dfl_sklearn.robust import (
     DiffusionGenerator,
     GaussianNoise,
     NominalSamples,
-    WorstCase,
 )
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -25,11 +24,11 @@ class Twice(AmbiguitySet):
 
     radius = 1.0
 
-    def start(self, rows, problem, seed, held_out=None):
+    def set_nominal(self, rows, problem, seed, held_out=None):
         self._rows = rows.as_shares()
 
-    def rows(self, row_loss):
-        return WorstCase(self._rows, 0.0)
+    def worst_case(self, row_loss):
+        return self._rows, 0.0
 
 
 @pytest.mark.parametrize(

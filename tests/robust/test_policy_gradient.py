@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 
 from dfl_sklearn.robust import DiffusionGenerator, PolicyGradientSearch, TiltedSearch
-from dfl_sklearn.robust.search import WeightedTable
+from dfl_sklearn.rows import Rows
 
 SLOPE = np.array([1.0, -1.0, 2.0])
 
 
-def linear_loss(table):
-    return table @ SLOPE
+def linear_loss(rows):
+    return (rows.X if isinstance(rows, Rows) else rows) @ SLOPE
 
 
 @pytest.fixture(scope="module")
@@ -22,7 +22,7 @@ def nominal():
 
 def started(search, nominal):
     generator, Z = nominal
-    search.start(generator, WeightedTable(Z, np.full(len(Z), 1 / len(Z))), 0)
+    search.set_nominal(generator, Rows.of_table(Z, np.full(len(Z), 1 / len(Z))), 0)
     return search
 
 
@@ -31,7 +31,7 @@ def test_moves_towards_the_worst_mean_and_stays_within_the_radius(nominal, radiu
     generator, _ = nominal
     pg = started(PolicyGradientSearch(), nominal)
     results = [pg.search(linear_loss, radius) for _ in range(4)]
-    assert all(result.divergence <= 1.1 * radius for result in results)
+    assert all(divergence <= 1.1 * radius for _, divergence in results)
     fresh = pg.sample(4000, np.random.default_rng(0))
     reference = linear_loss(generator.sample(20_000, random_state=1))
     shift = (linear_loss(fresh).mean() - reference.mean()) / reference.std()
@@ -49,9 +49,9 @@ def test_the_dual_variable_is_never_negative(nominal):
 
 def test_score_matching_divergence_is_held_too(nominal):
     pg = started(PolicyGradientSearch("score_matching", n_trajectories=256), nominal)
-    result = pg.search(linear_loss, 0.05)
-    assert result.divergence <= 1.1 * 0.05
-    assert linear_loss(result.table).mean() > 0.1
+    result, divergence = pg.search(linear_loss, 0.05)
+    assert divergence <= 1.1 * 0.05
+    assert linear_loss(result).mean() > 0.1
 
 
 def test_the_generator_is_left_as_it_was(nominal):
@@ -64,8 +64,8 @@ def test_the_generator_is_left_as_it_was(nominal):
 def test_same_seed_same_search(nominal):
     tables = [
         started(PolicyGradientSearch(n_warm_up=1, n_trajectories=64), nominal)
-        .search(linear_loss, 0.1)
-        .table
+        .search(linear_loss, 0.1)[0]
+        .X
         for _ in range(2)
     ]
     np.testing.assert_array_equal(*tables)
@@ -81,10 +81,10 @@ def test_tilted_mean_is_the_closed_form(nominal):
     tilted = started(TiltedSearch(20_000, real_share=0), nominal)
     reference = linear_loss(generator.sample(20_000, random_state=1))
     for radius in (0.05, 0.2, 0.5):
-        result = tilted.search(linear_loss, radius)
-        shift = (result.weight @ linear_loss(result.table) - reference.mean()) / reference.std()
+        result, divergence = tilted.search(linear_loss, radius)
+        shift = (result.weight @ linear_loss(result) - reference.mean()) / reference.std()
         assert shift == pytest.approx(np.sqrt(2 * radius), abs=0.05)
-        assert result.divergence == pytest.approx(radius, rel=0.05)
+        assert divergence == pytest.approx(radius, rel=0.05)
         resampled = tilted.sample(20_000, np.random.default_rng(0))
         drawn = (linear_loss(resampled).mean() - reference.mean()) / reference.std()
         assert drawn == pytest.approx(shift, abs=0.05)
@@ -99,31 +99,32 @@ def test_a_radius_too_large_for_the_pool_warns_with_the_number(nominal):
 def test_row_divergence_is_below_that_of_the_paths_and_above_what_the_shift_needs(nominal):
     pg = started(PolicyGradientSearch(), nominal)
     for _ in range(3):
-        found = pg.search(linear_loss, 0.2)
-    reference = linear_loss(pg.nominal().table)
+        _, divergence = pg.search(linear_loss, 0.2)
+    reference = linear_loss(pg.nominal())
     shift = (linear_loss(pg.sample(4000, np.random.default_rng(0))).mean() - reference.mean()) / (
         reference.std()
     )
-    assert 0.5 * shift**2 - 0.05 < pg.row_divergence() < found.divergence + 0.05
+    assert 0.5 * shift**2 - 0.05 < pg.row_divergence() < divergence + 0.05
 
 
 def test_row_divergence_of_a_tilt_is_that_of_its_weights(nominal):
     tilted = started(TiltedSearch(500), nominal)
-    found = tilted.search(linear_loss, 0.1)
-    assert tilted.row_divergence() == found.divergence
-    assert tilted.nominal().table is tilted.pool_
+    _, divergence = tilted.search(linear_loss, 0.1)
+    assert tilted.row_divergence() == divergence
+    assert tilted.nominal().X is tilted.pool_
 
 
 def test_the_pool_holds_the_real_rows_with_their_share_and_weights(nominal):
     generator, Z = nominal
     weight = np.random.default_rng(0).uniform(size=len(Z))
     search = TiltedSearch(1500, real_share=0.3)
-    search.start(generator, WeightedTable(Z, weight / weight.sum()), 0)
-    pool, share = search.nominal()
+    search.set_nominal(generator, Rows.of_table(Z, weight / weight.sum()), 0)
+    nominal_rows = search.nominal()
+    pool, share = nominal_rows.X, nominal_rows.weight
     np.testing.assert_array_equal(pool[1500:], Z)
     np.testing.assert_allclose(share[1500:], 0.3 * weight / weight.sum())
     np.testing.assert_allclose(share[:1500], 0.7 / 1500)
-    assert search.search(linear_loss, 0.0).weight @ linear_loss(pool) == pytest.approx(
+    assert search.search(linear_loss, 0.0)[0].weight @ linear_loss(pool) == pytest.approx(
         share @ linear_loss(pool)
     )
 
@@ -132,8 +133,9 @@ def test_of_many_real_rows_the_pool_holds_a_weighted_draw(nominal):
     generator, Z = nominal
     weight = np.where(Z[:, 0] > 0, 3.0, 1.0)
     search = TiltedSearch(400, real_share=0.5)
-    search.start(generator, WeightedTable(Z, weight / weight.sum()), 0)
-    pool, share = search.nominal()
+    search.set_nominal(generator, Rows.of_table(Z, weight / weight.sum()), 0)
+    nominal_rows = search.nominal()
+    pool, share = nominal_rows.X, nominal_rows.weight
     assert len(pool) == 800
     np.testing.assert_allclose(share, 1 / 800)
     drawn = {tuple(row) for row in pool[400:]}
@@ -144,16 +146,16 @@ def test_of_many_real_rows_the_pool_holds_a_weighted_draw(nominal):
 
 def test_held_out_regret_is_that_of_another_pool(nominal):
     generator, Z = nominal
-    halves = [WeightedTable(half, np.full(500, 1 / 500)) for half in (Z[:500], Z[500:])]
+    halves = [Rows.of_table(half, np.full(500, 1 / 500)) for half in (Z[:500], Z[500:])]
     search = TiltedSearch(5000)
-    search.start(generator, halves[0], 0, halves[1])
-    found = search.search(linear_loss, 0.1)
+    search.set_nominal(generator, halves[0], 0, halves[1])
+    found, _ = search.search(linear_loss, 0.1)
     held_out = search.held_out_regret(linear_loss, 0.1)
-    inside = found.weight @ linear_loss(found.table)
+    inside = found.weight @ linear_loss(found)
     assert held_out != inside
     spread = linear_loss(Z).std()
     assert held_out == pytest.approx(np.sqrt(0.2) * spread, abs=0.15 * spread)
-    search.start(generator, halves[0], 0)
+    search.set_nominal(generator, halves[0], 0)
     assert search.held_out_regret(linear_loss, 0.1) == pytest.approx(inside)
 
 

@@ -8,7 +8,6 @@ import pytest
 from numpy.testing import assert_array_equal
 
 from dfl_sklearn import DFFRegressor, DFLRegressor, DiffusionDRODFLRegressor
-from dfl_sklearn._utils.canonical import CanonicalRows
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.problems import NewsvendorProblem
 from dfl_sklearn.robust import (
@@ -22,8 +21,8 @@ from dfl_sklearn.robust import (
     PolicyGradientSearch,
     TiltedSearch,
     WassersteinBall,
-    WorstCase,
 )
+from dfl_sklearn.rows import Rows
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::sklearn.exceptions.ConvergenceWarning", "ignore::UserWarning"
@@ -38,11 +37,11 @@ class OwnSet(AmbiguitySet):
 
     radius = 1.0
 
-    def start(self, rows, problem, seed, held_out=None):
+    def set_nominal(self, rows, problem, seed, held_out=None):
         self.rows_, self.others_ = rows.as_shares(), held_out
 
-    def rows(self, row_loss):
-        return WorstCase(self.rows_, 0.0)
+    def worst_case(self, row_loss):
+        return self.rows_, 0.0
 
 
 def policy_gradient(divergence="kl"):
@@ -95,7 +94,7 @@ def test_the_rows_are_there_after_a_fit_and_not_in_a_copy(name):
     assert len(model.ambiguity_set_.rows_.X) == 80
     for store in (copy.deepcopy, lambda each: pickle.loads(pickle.dumps(each))):
         again = store(model).ambiguity_set_
-        assert not any(isinstance(each, CanonicalRows) for each in vars(again).values())
+        assert not any(isinstance(each, Rows) for each in vars(again).values())
         with pytest.raises(AttributeError, match=r"no attribute .rows_.: it belongs to the train"):
             again.rows_
     assert len(model.ambiguity_set_.rows_.X) == 80  # storing has changed nothing
@@ -122,10 +121,10 @@ def test_an_unpickled_ball_gives_rows(search):
     def cost(rows):
         return PROBLEM.cost(model.decide(rows.X), rows.y)
 
-    expected, found = ball.rows(cost), again.rows(cost)
-    for here, there in zip(expected.rows, found.rows, strict=True):
-        assert_array_equal(here, there)
-    assert found.divergence == expected.divergence
+    expected, found = ball.worst_case(cost), again.worst_case(cost)
+    for name in ("X", "y", "weight"):
+        assert_array_equal(getattr(expected[0], name), getattr(found[0], name))
+    assert found[1] == expected[1]
     assert again.report(cost) == ball.report(cost)
     assert again.held_out_regret(cost) == ball.held_out_regret(cost)
     for draw in ("sample", "nominal"):
@@ -139,5 +138,5 @@ def test_score_matching_says_that_its_rows_are_gone():
     model = DiffusionDRODFLRegressor(PROBLEM, search=search, generator=GENERATOR, **QUICK)
     ball = model.fit(X, y).ambiguity_set_
     with pytest.raises(RuntimeError, match="Fit again"):
-        ball.rows(lambda rows: rows.y[:, 0])
+        ball.worst_case(lambda rows: rows.y[:, 0])
     assert ball.sample(3, np.random.default_rng(0)).X.shape == (3, 5)

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from dfl_sklearn import DFLRegressor
-from dfl_sklearn._utils.canonical import canonical_rows
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.problems import NewsvendorProblem, ProvisioningProblem, SquaredErrorProblem
-from dfl_sklearn.robust import AmbiguitySet, WassersteinBall, WorstCase
+from dfl_sklearn.robust import AmbiguitySet, WassersteinBall
+from dfl_sklearn.rows import Rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SLOPE = np.array([1.0, -2.0, 0.5])
@@ -29,7 +29,7 @@ def rows():
     rng = np.random.default_rng(0)
     X = rng.standard_normal((200, 3)) * [1.0, 2.0, 3.0]
     y = X @ SLOPE + rng.standard_normal(200)
-    return canonical_rows(X, y[:, None], rng.uniform(0.5, 2.0, size=200))
+    return Rows(X, y[:, None], rng.uniform(0.5, 2.0, size=200)).canonical()
 
 
 def dual(norm, values):
@@ -53,15 +53,15 @@ def test_a_linear_model_with_absolute_loss_has_the_closed_form(rows, norm, moved
         [SLOPE * spread(rows.X) * (moved != "target"), spread(rows.y) * (moved != "features")]
     )
     ball = WassersteinBall(radius, norm=norm, moved=moved)
-    ball.start(rows, NewsvendorProblem(1, 1, nonnegative=False), 0)
-    found = ball.rows(AbsoluteLoss())
+    ball.set_nominal(rows, NewsvendorProblem(1, 1, nonnegative=False), 0)
+    found, divergence = ball.worst_case(AbsoluteLoss())
     mean = share @ AbsoluteLoss()(rows)
-    worst = found.rows.weight @ AbsoluteLoss()(found.rows)
+    worst = found.weight @ AbsoluteLoss()(found)
     assert worst == pytest.approx(mean + radius * dual(norm, slopes), rel=1e-12)
-    assert found.divergence == pytest.approx(radius, abs=1e-12)
+    assert divergence == pytest.approx(radius, abs=1e-12)
     if moved != "both":
         fixed = "y" if moved == "features" else "X"
-        np.testing.assert_array_equal(getattr(found.rows, fixed), getattr(rows, fixed))
+        np.testing.assert_array_equal(getattr(found, fixed), getattr(rows, fixed))
 
 
 def test_the_distance_is_measured_in_the_norm_asked_for(rows):
@@ -69,8 +69,8 @@ def test_the_distance_is_measured_in_the_norm_asked_for(rows):
     unit = [np.sqrt(share @ (part - share @ part) ** 2) for part in (rows.X, rows.y)]
     for norm, order in (("l1", 1), ("l2", 2), ("linf", np.inf)):
         ball = WassersteinBall(0.4, norm=norm)
-        ball.start(rows, SquaredErrorProblem(), 0)
-        found = ball.rows(AbsoluteLoss()).rows
+        ball.set_nominal(rows, SquaredErrorProblem(), 0)
+        found, _ = ball.worst_case(AbsoluteLoss())
         step = np.hstack([(found.X - rows.X) / unit[0], (found.y - rows.y) / unit[1]])
         lengths = np.linalg.norm(step, ord=order, axis=1)
         assert np.sqrt(share @ lengths**2) == pytest.approx(0.4)
@@ -81,12 +81,12 @@ class SlopeProbe(AmbiguitySet):
 
     radius = 1.0
 
-    def start(self, rows, problem, seed, held_out=None):
-        self.rows_ = rows._replace(weight=rows.weight / rows.weight.sum())
+    def set_nominal(self, rows, problem, seed, held_out=None):
+        self.rows_ = rows.replace(weight=rows.weight / rows.weight.sum())
         self.errors = []
 
-    def rows(self, row_loss):
-        X, y, weight = self.rows_
+    def worst_case(self, row_loss):
+        X, y, weight = self.rows_.X, self.rows_.y, self.rows_.weight
         found = np.hstack(row_loss.gradient(self.rows_))
         table = np.hstack([X, y])
         for column in range(table.shape[1]):
@@ -100,7 +100,7 @@ class SlopeProbe(AmbiguitySet):
             ]
             differences = (sides[0] - sides[1]) / 2e-5
             self.errors.append(np.abs(differences - found[:, column]))
-        return WorstCase(self.rows_, 0.0)
+        return self.rows_, 0.0
 
 
 @pytest.mark.parametrize(
@@ -172,13 +172,15 @@ class LessIsWorse(AbsoluteLoss):
 
 def test_the_distance_is_that_of_the_rows_put_back_into_the_domain():
     rng = np.random.default_rng(0)
-    rows = canonical_rows(rng.standard_normal((50, 1)), rng.exponential(1.0, (50, 1)), np.ones(50))
+    rows = Rows(
+        rng.standard_normal((50, 1)), rng.exponential(1.0, (50, 1)), np.ones(50)
+    ).canonical()
     ball = WassersteinBall(2.0, moved="target")
-    ball.start(rows, NewsvendorProblem(1, 1), 0)
-    found = ball.rows(LessIsWorse())
-    assert (found.rows.y == 0).any()  # demand was put back to 0
-    assert found.divergence == pytest.approx(moved_by(ball), rel=1e-12)
-    assert found.divergence < 1.9
+    ball.set_nominal(rows, NewsvendorProblem(1, 1), 0)
+    found, divergence = ball.worst_case(LessIsWorse())
+    assert (found.y == 0).any()  # demand was put back to 0
+    assert divergence == pytest.approx(moved_by(ball), rel=1e-12)
+    assert divergence < 1.9
 
 
 class WholeDemand(NewsvendorProblem):
@@ -191,32 +193,32 @@ class WholeDemand(NewsvendorProblem):
 @pytest.mark.parametrize("radius", [0.4, 0.6, 1.0])
 def test_no_row_leaves_the_ball_by_way_of_the_domain(radius):
     y = np.arange(6.0)[:, None]
-    rows = canonical_rows(y.copy(), y, np.ones(6))
+    rows = Rows(y.copy(), y, np.ones(6)).canonical()
     ball = WassersteinBall(radius, moved="target")
-    ball.start(rows, WholeDemand(1, 1), 0)
-    found = ball.rows(LessIsWorse())
-    assert found.divergence == pytest.approx(moved_by(ball), abs=1e-12)
-    assert found.divergence <= radius
+    ball.set_nominal(rows, WholeDemand(1, 1), 0)
+    _, divergence = ball.worst_case(LessIsWorse())
+    assert divergence == pytest.approx(moved_by(ball), abs=1e-12)
+    assert divergence <= radius
 
 
 @pytest.mark.parametrize("radius", [1e-4, 1e-2, 0.3])
 def test_rows_in_float32_stay_within_the_radius(radius):
     rng = np.random.default_rng(0)
     X = (1000.0 + rng.standard_normal((60, 3)) * [1.0, 1.0, 0.0]).astype(np.float32)
-    rows = canonical_rows(X, rng.standard_normal((60, 1)), np.ones(60))
+    rows = Rows(X, rng.standard_normal((60, 1)), np.ones(60)).canonical()
     ball = WassersteinBall(radius)
-    ball.start(rows, NewsvendorProblem(1, 1, nonnegative=False), 0)
-    found = ball.rows(AbsoluteLoss())
-    assert found.rows.X.dtype == np.float32
-    assert found.divergence == pytest.approx(moved_by(ball), rel=1e-6)
-    assert found.divergence <= radius
+    ball.set_nominal(rows, NewsvendorProblem(1, 1, nonnegative=False), 0)
+    found, divergence = ball.worst_case(AbsoluteLoss())
+    assert found.X.dtype == np.float32
+    assert divergence == pytest.approx(moved_by(ball), rel=1e-6)
+    assert divergence <= radius
 
 
 def test_targets_that_may_not_move_are_not_put_into_the_domain():
     y = np.array([[-1.0], [2.0], [3.0]])  # outside, as a hand-made set may have it
-    rows = canonical_rows(np.arange(3.0)[:, None], y, np.ones(3))
+    rows = Rows(np.arange(3.0)[:, None], y, np.ones(3)).canonical()
     ball = WassersteinBall(0.5, moved="features")
-    ball.start(rows, NewsvendorProblem(1, 1), 0)
+    ball.set_nominal(rows, NewsvendorProblem(1, 1), 0)
 
     class Slope(LessIsWorse):
         def __call__(self, rows):
@@ -225,9 +227,9 @@ def test_targets_that_may_not_move_are_not_put_into_the_domain():
         def gradient(self, rows):
             return np.ones(rows.X.shape), np.zeros(rows.y.shape)
 
-    found = ball.rows(Slope())
-    np.testing.assert_array_equal(found.rows.y, y)
-    assert found.divergence == pytest.approx(0.5)
+    found, divergence = ball.worst_case(Slope())
+    np.testing.assert_array_equal(found.y, y)
+    assert divergence == pytest.approx(0.5)
 
 
 @pytest.mark.parametrize("size", [1e-180, 1e180])
@@ -242,7 +244,7 @@ def test_the_unit_of_the_regret_does_not_matter(rows, size):
     found = []
     for loss in (AbsoluteLoss(), Scaled()):
         ball = WassersteinBall(0.3)
-        ball.start(rows, NewsvendorProblem(1, 1, nonnegative=False), 0)
-        found.append(ball.rows(loss))
-    np.testing.assert_allclose(found[1].rows.X, found[0].rows.X, rtol=1e-12)
-    assert found[1].divergence == pytest.approx(0.3)
+        ball.set_nominal(rows, NewsvendorProblem(1, 1, nonnegative=False), 0)
+        found.append(ball.worst_case(loss))
+    np.testing.assert_allclose(found[1][0].X, found[0][0].X, rtol=1e-12)
+    assert found[1][1] == pytest.approx(0.3)

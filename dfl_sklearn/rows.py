@@ -1,0 +1,164 @@
+"""Rows of training data, and best decisions for them: the records that all parts hand on."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+__all__ = ["Optimum", "Rows"]
+
+_ALWAYS = ("X", "y", "weight")  # what all rows have
+
+
+class Optimum(NamedTuple):
+    """Best decisions and what they cost, solved for once and reused.
+
+    Attributes
+    ----------
+    decisions : ndarray or torch.Tensor of shape (n, k)
+    cost : ndarray or torch.Tensor of shape (n,)
+    """
+
+    decisions: Any
+    cost: Any
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Features, parameters and weights of rows, with what else is known of them.
+
+    Attributes
+    ----------
+    X : ndarray or torch.Tensor of shape (n, p)
+        Features, without those that are context.
+    y : ndarray or torch.Tensor of shape (n, d)
+        Parameters of the problem.
+    weight : ndarray or torch.Tensor of shape (n,)
+    context : ndarray or torch.Tensor of shape (n, c), or None
+        Known data of each row, which no ambiguity set changes.
+    optimum : Optimum or None
+        The best decisions of the rows.
+    """
+
+    X: Any
+    y: Any
+    weight: Any
+    context: Any = None
+    optimum: Any = None
+
+    @classmethod
+    def of_table(cls, table: np.ndarray, weight: np.ndarray, context: Any = None) -> "Rows":
+        """Return rows (n, p) of a table in which nothing is set apart as parameters."""
+        return cls(table, np.empty((len(table), 0)), weight, context)
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """What decides the regret of a predictor on the rows: all but weights and optimum."""
+        return (self.X, self.y) if self.context is None else (self.X, self.y, self.context)
+
+    def replace(self, **changes: Any) -> "Rows":
+        """Return the rows with some of their parts replaced."""
+        return replace(self, **changes)
+
+    def as_shares(self) -> "Rows":
+        """Return the rows with weights that sum to 1."""
+        return self.replace(weight=self.weight / self.weight.sum())
+
+    def take(self, index: Any) -> "Rows":
+        """Return the rows at an index, a slice or a mask."""
+        return Rows(
+            self.X[index],
+            self.y[index],
+            self.weight[index],
+            None if self.context is None else self.context[index],
+            None if self.optimum is None else Optimum(*(each[index] for each in self.optimum)),
+        )
+
+    def canonical(self) -> "Rows":
+        """Drop rows of weight 0, sort by value, and merge equal rows by adding their weights.
+
+        Estimators bring their training data into this form before anything random happens. From
+        there on only (unique rows, weights) exist: hold-outs and mini-batches are drawn over
+        unique rows, and weights enter every mean. So a row of weight 2 and the row given twice are
+        one thing, exactly and for any seed.
+
+        Returns
+        -------
+        Rows
+            Copies, without an optimum.
+
+        Notes
+        -----
+        Rows are compared by numeric value, so that -0.0 and 0.0 are equal; hashing the bytes,
+        or the order in which rows were given, would make the result depend on how the same
+        data were written down.
+        """
+        kept = self.weight > 0
+        parts, weight = [each[kept] + 0.0 for each in self.arrays], self.weight[kept]
+        columns = np.concatenate(parts, axis=1)
+        order = np.lexsort(columns.T[::-1])
+        columns = columns[order]
+        is_first = np.ones(len(columns), dtype=bool)
+        is_first[1:] = (columns[1:] != columns[:-1]).any(axis=1)
+        starts = np.flatnonzero(is_first)
+        # Copies are added up in ascending order of weight, so that the sum does not depend on
+        # the order in which the rows came, even in its last bit.
+        group = np.cumsum(is_first) - 1
+        by_weight = np.lexsort((weight[order], group))
+        merged = np.add.reduceat(weight[order][by_weight], starts) if len(starts) else weight[:0]
+        X, y, *context = (each[order[starts]] for each in parts)
+        return Rows(X, y, merged, *context)
+
+    def split(self, fraction: float, rng: np.random.Generator) -> tuple["Rows", "Rows"]:
+        """Split canonical rows at random into training and held-out rows, at least one of each.
+
+        Raises
+        ------
+        ValueError
+            If there is only one distinct row.
+        """
+        n = len(self)
+        if n < 2:
+            raise ValueError(
+                "early_stopping holds out rows and needs at least 2 distinct ones, got "
+                f"n_samples={n}."
+            )
+        n_held = min(max(round(fraction * n), 1), n - 1)
+        held = np.zeros(n, dtype=bool)
+        held[rng.permutation(n)[:n_held]] = True
+        return self.take(~held), self.take(held)
+
+    def to(self, device: Any, dtype: Any) -> "Rows":
+        """Return the rows as tensors on a device, features in `dtype`, all else in float64."""
+        import torch
+
+        def exactly(values: Any) -> Any:
+            return torch.as_tensor(values, dtype=torch.float64, device=device)
+
+        return Rows(
+            torch.as_tensor(self.X, dtype=dtype, device=device),
+            exactly(self.y),
+            exactly(self.weight),
+            None if self.context is None else exactly(self.context),
+            None if self.optimum is None else Optimum(*map(exactly, self.optimum)),
+        )
+
+    @staticmethod
+    def concatenated(parts: Sequence["Rows"]) -> "Rows":
+        """Return rows of several parts, all tensors and with an optimum, one after the other."""
+        import torch
+
+        X, y, weight = (torch.cat([getattr(p, name) for p in parts]) for name in _ALWAYS)
+        contexts = [each.context for each in parts if each.context is not None]
+        optima = [each.optimum for each in parts]
+        return Rows(
+            X,
+            y,
+            weight,
+            torch.cat(contexts) if contexts else None,
+            Optimum(*(torch.cat(each) for each in zip(*optima, strict=True))),
+        )
