@@ -38,8 +38,8 @@ from sklearn.linear_model import LinearRegression
 
 from dfl_sklearn.datasets import fetch_azure_llm_trace, get_data_home, make_lagged
 from dfl_sklearn.estimators import DFLRegressor, DiffusionDRODFLRegressor
+from dfl_sklearn.learners import LSTMPredictor, ScaleEquivariantPredictor
 from dfl_sklearn.metrics import normalized_regret
-from dfl_sklearn.nets import LSTMPredictor, ScaleEquivariantPredictor
 from dfl_sklearn.problems import ProvisioningProblem
 from dfl_sklearn.robust import (
     ChiSquareBall,

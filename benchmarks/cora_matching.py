@@ -29,8 +29,8 @@ from sklearn.neural_network import MLPClassifier
 
 from dfl_sklearn import DFLRegressor
 from dfl_sklearn.datasets import fetch_cora_matching
+from dfl_sklearn.learners import PairwisePredictor
 from dfl_sklearn.losses import LogLoss, RegretLoss
-from dfl_sklearn.nets import PairwisePredictor
 from dfl_sklearn.problems import MatchingProblem
 
 RESULTS = Path(__file__).parent / "results"

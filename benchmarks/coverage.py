@@ -29,8 +29,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from dfl_sklearn import DFLRegressor
 from dfl_sklearn.datasets import make_budget_allocation, make_recommendation
+from dfl_sklearn.learners import ItemwisePredictor
 from dfl_sklearn.losses import DecisionLoss, LogLoss, RegretLoss, SquaredErrorLoss
-from dfl_sklearn.nets import ItemwisePredictor
 from dfl_sklearn.problems import CoverageProblem
 
 RESULTS = Path(__file__).parent / "results"

@@ -20,7 +20,7 @@ from threadpoolctl import threadpool_limits
 
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.estimators import DFLRegressor
-from dfl_sklearn.nets import MLPPredictor
+from dfl_sklearn.learners import MLPPredictor
 from dfl_sklearn.problems import NewsvendorProblem, ProvisioningProblem, SquaredErrorProblem
 
 RESULTS = Path(__file__).parent / "results"

@@ -318,35 +318,10 @@ class ProvisioningOptimizer(DecisionTransformer):
         for name in ("c_min", "c_max", "eta", "a", "b", "e_active", "e_idle")
     }
 
-    def __init__(
-        self,
-        c_min: float = 200.0,
-        c_max: float = 400_000.0,
-        *,
-        eta: float = 0.7,
-        a: float = 20.0,
-        b: float = 1.5,
-        e_active: float = 1.4,
-        e_idle: float = 0.5,
-    ) -> None:
-        self.c_min = c_min
-        self.c_max = c_max
-        self.eta = eta
-        self.a = a
-        self.b = b
-        self.e_active = e_active
-        self.e_idle = e_idle
+    __init__ = ProvisioningProblem.__init__  # type: ignore[assignment]
 
     def _resolve_problem(self) -> DecisionProblem:
-        return ProvisioningProblem(
-            self.c_min,
-            self.c_max,
-            eta=self.eta,
-            a=self.a,
-            b=self.b,
-            e_active=self.e_active,
-            e_idle=self.e_idle,
-        )
+        return ProvisioningProblem(**self.get_params(deep=False))
 
 
 def _target_names(y: Any) -> list[str] | None:

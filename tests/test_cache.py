@@ -23,8 +23,8 @@ from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
 from dfl_sklearn._utils import once
 from dfl_sklearn._utils.digest import OpaqueError, digest
 from dfl_sklearn.datasets import make_newsvendor
+from dfl_sklearn.learners import MLPPredictor
 from dfl_sklearn.losses import PerturbedFenchelYoungLoss, RegretLoss
-from dfl_sklearn.nets import MLPPredictor
 from dfl_sklearn.problems import LinearProgram, NewsvendorProblem
 from dfl_sklearn.robust import DiffusionGenerator, TiltedSearch
 
@@ -217,7 +217,7 @@ def test_what_is_not_cached_says_so_once(data, tmp_path):
     X, y = data
     rng = np.random.default_rng(0)
     opaque = notebook("def f(n, m): rng; return nn.Linear(n, m)", rng=rng).f
-    ball = flagship(memory=str(tmp_path))._make_ambiguity_set()
+    ball = flagship(memory=str(tmp_path)).ambiguity_set
     for model, text in (
         (flagship(random_state=None, memory=str(tmp_path)), "because random_state is None"),
         (DFLRegressor(NewsvendorProblem(9, 1), ambiguity_set=ball, max_iter=2), "random_state is"),

@@ -71,7 +71,7 @@ def fetch_cora_matching(
 
         data : ndarray of shape (27, 143300), float32
             Words of the left papers, one paper after the other, and then of the right ones, as
-            :class:`~dfl_sklearn.nets.PairwisePredictor` reads them.
+            :class:`~dfl_sklearn.learners.PairwisePredictor` reads them.
         target : ndarray of shape (27, 2500), float32
             1 where the left paper i and the right paper j are linked, column ``50 * i + j``.
         papers : ndarray of shape (27, 100)

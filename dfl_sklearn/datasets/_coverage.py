@@ -94,7 +94,7 @@ def make_budget_allocation(
     Returns
     -------
     X : ndarray of shape (n_samples, n_channels * n_features)
-        Channel by channel, as :class:`~dfl_sklearn.nets.ItemwisePredictor` takes them.
+        Channel by channel, as :class:`~dfl_sklearn.learners.ItemwisePredictor` takes them.
     y : ndarray of shape (n_samples, n_channels * n_customers)
         Probabilities, in the order of :class:`~dfl_sklearn.problems.CoverageProblem`.
 
@@ -206,7 +206,7 @@ def make_recommendation(
     Returns
     -------
     X : ndarray of shape (n_samples, n_films * n_users)
-        Ratings film by film, as :class:`~dfl_sklearn.nets.ItemwisePredictor` takes them.
+        Ratings film by film, as :class:`~dfl_sklearn.learners.ItemwisePredictor` takes them.
     y : ndarray of shape (n_samples, n_films * n_actors)
         1 where an actor plays in a film, else 0.
 

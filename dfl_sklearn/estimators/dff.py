@@ -27,9 +27,10 @@ from .._utils.sklearn_private import (
     _fit_context,
     _num_samples,
 )
+from ..learners.correction import BiasCorrection
+from ..learners.scaling import Scale
 from ..losses import LogLoss
 from ..losses.base import DecisionLoss
-from ..nets.correction import BiasCorrection
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
@@ -42,7 +43,6 @@ from ._cross_fit import (
     row_codes,
 )
 from ._mixin import DecisionRegressorMixin
-from ._scaling import Scale
 from ._wrapping import WrappingMixin
 from .dfl import DFLRegressor
 

@@ -13,17 +13,17 @@ from torch import nn
 
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import HasMethods, Interval
+from ..learners.factories import NetFactory
 from ..losses.base import DecisionLoss
-from ..nets.factories import NetFactory
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ..robust.diffusion import DiffusionBall
 from ..robust.generator import DiffusionGenerator
 from ..robust.search import WorstCaseSearch
-from .dfl import DFLRegressor
+from ._net_regressor import NetRegressor
 
 
-class DiffusionDRODFLRegressor(DFLRegressor):
+class DiffusionDRODFLRegressor(NetRegressor):
     r"""Train a predictor for the worst distribution that a diffusion model near the data gives.
 
     *3D-Learning* (Wen, Fan and Yang): a diffusion model is fitted to the training rows, its
@@ -148,11 +148,7 @@ class DiffusionDRODFLRegressor(DFLRegressor):
     """
 
     _parameter_constraints: dict = {
-        **{
-            name: constraint
-            for name, constraint in DFLRegressor._parameter_constraints.items()
-            if name != "ambiguity_set"
-        },
+        **NetRegressor._parameter_constraints,
         "radius": [Interval(Real, 0, None, closed="left")],
         "search": [WorstCaseSearch, None],
         "generator": [DiffusionGenerator, None],
@@ -189,46 +185,41 @@ class DiffusionDRODFLRegressor(DFLRegressor):
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | int = False,
     ) -> None:
-        super().__init__(
-            problem,
-            loss=loss,
-            nominal_weight=nominal_weight,
-            predictor=predictor,
-            hidden_layer_sizes=hidden_layer_sizes,
-            activation=activation,
-            alpha=alpha,
-            batch_size=batch_size,
-            learning_rate=learning_rate,
-            learning_rate_init=learning_rate_init,
-            max_iter=max_iter,
-            tol=tol,
-            n_iter_no_change=n_iter_no_change,
-            early_stopping=early_stopping,
-            validation_fraction=validation_fraction,
-            standardize=standardize,
-            warm_start=warm_start,
-            device=device,
-            n_jobs=n_jobs,
-            callbacks=callbacks,
-            random_state=random_state,
-            verbose=verbose,
-        )
-        del self.ambiguity_set  # it follows from the parameters below
+        self.problem = problem
         self.radius = radius
         self.search = search
+        self.predictor = predictor
         self.generator = generator
+        self.nominal_weight = nominal_weight
         self.memory = memory
+        self.loss = loss
+        self.hidden_layer_sizes = hidden_layer_sizes
+        self.activation = activation
+        self.alpha = alpha
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.learning_rate_init = learning_rate_init
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_iter_no_change = n_iter_no_change
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.standardize = standardize
+        self.warm_start = warm_start
+        self.device = device
+        self.n_jobs = n_jobs
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
 
-    def _make_ambiguity_set(self) -> AmbiguitySet:
+    @property
+    def ambiguity_set(self) -> AmbiguitySet:  # type: ignore[override]
+        """The set that these parameters describe; a new one each time."""
         generator = self.generator
         if generator is None:
             generator = DiffusionGenerator(device=self.device)
-        return DiffusionBall(
-            self.radius, generator=generator, search=self.search, memory=self._cache()
-        )
-
-    def _cache(self) -> str | Memory | None:
-        return None if self.random_state is None else self.memory
+        memory = None if self.random_state is None else self.memory
+        return DiffusionBall(self.radius, generator=generator, search=self.search, memory=memory)
 
     @property
     def generator_(self) -> DiffusionGenerator:

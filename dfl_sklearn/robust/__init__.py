@@ -1,6 +1,6 @@
 """Robustness: which weighted rows do we train on next, so that we are ready for what may come?"""
 
-from ..nets.denoisers import ConvDenoiser, MLPDenoiser
+from ..learners.denoisers import ConvDenoiser, MLPDenoiser
 from .augmentation import GaussianNoise, NominalSamples
 from .base import AmbiguitySet
 from .diffusion import DiffusionBall

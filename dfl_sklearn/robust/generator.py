@@ -23,7 +23,7 @@ from .._utils.params import NestedParamsMixin
 from .._utils.rows import check_total, refuse_dates
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
-from ..nets.construct import (
+from ..learners.construct import (
     check_built_afresh,
     device_or_cpu,
     forked_generator,
@@ -31,8 +31,8 @@ from ..nets.construct import (
     pinned_threads,
     resolve_device,
 )
-from ..nets.denoisers import ConvDenoiser, MLPDenoiser
-from ..nets.trainer import BatchCriterion, PredictorNet, Stopping, Training, train
+from ..learners.denoisers import ConvDenoiser, MLPDenoiser
+from ..learners.trainer import BatchCriterion, PredictorNet, Stopping, Training, train
 from ..rows import Rows
 from ._columns import ColumnCoordinates
 from ._denoising import (
@@ -390,7 +390,9 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         # The untrained net is a candidate too: where nothing is learnt, the Gaussian stays.
         start = {name: value.clone() for name, value in net.module_.state_dict().items()}
         before = held_out_loss()
-        stopping = Stopping("valid_loss", self.max_iter, self.tol, self.n_iter_no_change, n_cuts=2)
+        stopping = Stopping(
+            "valid_loss", self.max_iter, self.tol, self.n_iter_no_change, n_reductions=2
+        )
         training = train(
             net, batches, lambda: {"valid_loss": held_out_loss()}, stopping, self._report
         )

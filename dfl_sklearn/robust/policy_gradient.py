@@ -10,7 +10,7 @@ from joblib import Memory
 from .._utils.checks import number, option, whole_number
 from .._utils.memory import check_rows
 from .._utils.seeds import named_seed
-from ..nets.construct import device_or_cpu, slopes_in_eval
+from ..learners.construct import device_or_cpu, slopes_in_eval
 from ..rows import Rows
 from ._neighbors import neighbor_divergence
 from ._reverse import ReverseChain, VelocityNet

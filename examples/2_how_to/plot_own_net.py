@@ -16,8 +16,8 @@ from torch import nn
 
 from dfl_sklearn import DFLRegressor
 from dfl_sklearn.datasets import make_lagged, make_llm_trace
+from dfl_sklearn.learners import LSTMPredictor
 from dfl_sklearn.metrics import normalized_regret
-from dfl_sklearn.nets import LSTMPredictor
 from dfl_sklearn.problems import ProvisioningProblem
 
 problem = ProvisioningProblem()
@@ -29,7 +29,7 @@ X_test, y_test = X[924:], y[924:]
 # %%
 # One of the package's own
 # ------------------------
-# :class:`~dfl_sklearn.nets.LSTMPredictor` reads a row as a window, the oldest value first.
+# :class:`~dfl_sklearn.learners.LSTMPredictor` reads a row as a window, the oldest value first.
 lstm = DFLRegressor(problem, predictor=LSTMPredictor(hidden_size=16), max_iter=80, random_state=0)
 
 

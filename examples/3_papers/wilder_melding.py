@@ -32,8 +32,8 @@ from dfl_sklearn.datasets import (
     make_budget_allocation,
     make_recommendation,
 )
+from dfl_sklearn.learners import ItemwisePredictor, PairwisePredictor
 from dfl_sklearn.losses import LogLoss, RegretLoss
-from dfl_sklearn.nets import ItemwisePredictor, PairwisePredictor
 from dfl_sklearn.problems import CoverageProblem, MatchingProblem
 
 

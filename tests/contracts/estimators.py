@@ -11,8 +11,8 @@ from dfl_sklearn import (
     TwoStageRegressor,
 )
 from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer, ProvisioningOptimizer
+from dfl_sklearn.learners import LSTMPredictor
 from dfl_sklearn.losses import PerturbedFenchelYoungLoss, RegretLoss
-from dfl_sklearn.nets import LSTMPredictor
 from dfl_sklearn.problems import LinearProgram, NewsvendorProblem, SquaredErrorProblem
 from dfl_sklearn.robust import (
     ChiSquareBall,

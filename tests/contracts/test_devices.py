@@ -10,8 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
 from dfl_sklearn.layers import QuadraticProgramLayer
-from dfl_sklearn.nets import LSTMPredictor
-from dfl_sklearn.nets.construct import slopes_in_eval
+from dfl_sklearn.learners import LSTMPredictor
+from dfl_sklearn.learners.construct import slopes_in_eval
 from dfl_sklearn.problems import NewsvendorProblem
 from dfl_sklearn.robust import (
     DiffusionGenerator,
@@ -106,7 +106,7 @@ def test_the_generator_samples_and_scores_on_its_device():
 
 
 def test_the_flagships_own_generator_is_on_its_device():
-    ball = DiffusionDRODFLRegressor(PROBLEM, device=OTHER)._make_ambiguity_set()
+    ball = DiffusionDRODFLRegressor(PROBLEM, device=OTHER).ambiguity_set
     assert ball.generator.device == OTHER
 
 
@@ -183,7 +183,7 @@ def test_recurrent_nets_are_differentiated_without_cudnn(monkeypatch):
         if isinstance(module, torch.nn.LSTM) and torch.is_grad_enabled() and not module.training:
             enabled.append(torch.backends.cudnn.enabled)
 
-    monkeypatch.setattr("dfl_sklearn.estimators._predictor_regret.slopes_in_eval", on_cuda)
+    monkeypatch.setattr("dfl_sklearn.training.predictor_regret.slopes_in_eval", on_cuda)
     before = torch.backends.cudnn.enabled
     hook = torch.nn.modules.module.register_module_forward_hook(look)
     try:

@@ -23,7 +23,6 @@ from dfl_sklearn import (
     TwoStageRegressor,
 )
 from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer
-from dfl_sklearn.estimators._net_fit import NetFit
 from dfl_sklearn.problems import NewsvendorProblem
 from dfl_sklearn.robust import (
     DiffusionGenerator,
@@ -32,6 +31,8 @@ from dfl_sklearn.robust import (
     TiltedSearch,
     WassersteinBall,
 )
+from dfl_sklearn.training.objective import Objective
+from dfl_sklearn.training.options import TrainingOptions
 
 from .estimators import net_position
 from .test_estimators import outcome
@@ -101,14 +102,14 @@ class FailureError(Exception):
 
 
 @contextmanager
-def interrupts(monkeypatch, method):
-    """Let the user press Ctrl-C whenever a method of NetFit is called."""
+def interrupts(monkeypatch):
+    """Let the user press Ctrl-C whenever the loss of a batch is asked for."""
 
     def interrupt(*args):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(NetFit, method, interrupt)
+        patch.setattr(Objective, "mean_loss", interrupt)
         yield
 
 
@@ -174,14 +175,14 @@ def test_ctrl_c_before_there_is_a_net_is_an_exception(monkeypatch):
     """Nothing has been learnt in the first epoch: its weights are random."""
     X, y = rows(0, ["a", "b"])
     model = DFLRegressor(net_position(), **QUICK)
-    with interrupts(monkeypatch, "_batch_loss"), pytest.raises(KeyboardInterrupt):
+    with interrupts(monkeypatch), pytest.raises(KeyboardInterrupt):
         model.fit(X, y)
     with pytest.raises(NotFittedError):
         model.predict(X)
     model.set_params(warm_start=True).fit(X, y)
     before = model.predict(X)
     with (
-        interrupts(monkeypatch, "_batch_loss"),
+        interrupts(monkeypatch),
         pytest.warns(ConvergenceWarning, match=r"interrupted \(Ctrl-C\)"),
     ):
         model.fit(X, y)  # which has the last net to keep
@@ -200,7 +201,7 @@ def test_ctrl_c_in_robust_training_leaves_a_whole_model(monkeypatch):
         if len(seen) == 9:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(NetFit, "_report", report)
+    monkeypatch.setattr(TrainingOptions, "report", report)
     with pytest.warns(ConvergenceWarning, match=r"interrupted \(Ctrl-C\) in epoch 10"):
         model = DFLRegressor(problem, **quick).fit(X, y)
     assert vars(model).keys() == vars(whole).keys()

@@ -5,7 +5,7 @@ import pytest
 import sklearn
 import torch
 
-from dfl_sklearn import datasets, losses, metrics, nets, problems, robust
+from dfl_sklearn import datasets, learners, losses, metrics, problems, robust
 from dfl_sklearn.rows import Rows
 
 RNG = np.random.default_rng(0)
@@ -117,11 +117,17 @@ CASES = [
     (bind, losses.BlackboxLoss, {}, "interpolation", [*NO_NUMBERS, 0.0]),
     (bind, losses.PerturbedFenchelYoungLoss, {}, "sigma", [*NO_NUMBERS, 0.0]),
     (bind, losses.PerturbedFenchelYoungLoss, {}, "random_state", NO_COUNTS),
-    (build, nets.MLPPredictor, {}, "hidden_layer_sizes", ["a", None, 2.5, -1, [0], True, [[2, 2]]]),
-    (build, nets.MLPPredictor, {}, "activation", ["sine", None, ["relu"]]),
-    (build, nets.LSTMPredictor, {}, "hidden_size", [*NO_COUNTS, 0]),
-    (build, nets.PairwisePredictor, {"n_left": 2, "n_right": 1}, "symmetric", NO_FLAGS),
-    (build, nets.ItemwisePredictor, {"n_items": 2}, "output", ["relu", None, ["identity"]]),
+    (
+        build,
+        learners.MLPPredictor,
+        {},
+        "hidden_layer_sizes",
+        ["a", None, 2.5, -1, [0], True, [[2, 2]]],
+    ),
+    (build, learners.MLPPredictor, {}, "activation", ["sine", None, ["relu"]]),
+    (build, learners.LSTMPredictor, {}, "hidden_size", [*NO_COUNTS, 0]),
+    (build, learners.PairwisePredictor, {"n_left": 2, "n_right": 1}, "symmetric", NO_FLAGS),
+    (build, learners.ItemwisePredictor, {"n_items": 2}, "output", ["relu", None, ["identity"]]),
     (denoise, robust.ConvDenoiser, {}, "n_channels", [*NO_COUNTS, 0]),
     (denoise, robust.ConvDenoiser, {}, "kernel_size", [*NO_COUNTS, 2]),
     (denoise, robust.MLPDenoiser, {}, "hidden_layer_sizes", ["a", None, 2.5, -1, b"x"]),

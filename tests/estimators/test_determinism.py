@@ -8,7 +8,7 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
 from dfl_sklearn import DFLRegressor
-from dfl_sklearn.nets import LSTMPredictor
+from dfl_sklearn.learners import LSTMPredictor
 from dfl_sklearn.problems import NewsvendorProblem
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

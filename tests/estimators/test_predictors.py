@@ -11,7 +11,7 @@ from skorch.callbacks import LRScheduler
 from torch import nn
 
 from dfl_sklearn import DFLRegressor
-from dfl_sklearn.nets import LSTMPredictor, MLPPredictor, ScaleEquivariantPredictor
+from dfl_sklearn.learners import LSTMPredictor, MLPPredictor, ScaleEquivariantPredictor
 from dfl_sklearn.problems import NewsvendorProblem
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

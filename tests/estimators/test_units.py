@@ -6,12 +6,11 @@ import torch
 
 from dfl_sklearn import DFLRegressor
 from dfl_sklearn.datasets import make_newsvendor
-from dfl_sklearn.estimators._net_fit import NetFit
-from dfl_sklearn.estimators._scaling import Scale
 from dfl_sklearn.problems import DecisionProblem, NewsvendorProblem, SquaredErrorProblem
 from dfl_sklearn.problems.closed_form import weighted_quantile
 from dfl_sklearn.robust import GaussianNoise, WassersteinBall
 from dfl_sklearn.rows import Rows
+from dfl_sklearn.training.objective import Objective
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -20,8 +19,9 @@ def unit(problem, y, weight=None):
     y = np.asarray(y, dtype=float).reshape(len(y), -1)
     weight = np.ones(len(y)) if weight is None else weight
     rows = Rows(np.arange(len(y), dtype=float)[:, None], y, weight).canonical()
-    scales = Scale.identity(1), Scale.identity(y.shape[1])
-    return NetFit(DFLRegressor(problem), problem, rows, None, 0, scales).null_regret
+    objective = Objective(problem)
+    objective.measure(objective.solved(rows), 0)
+    return objective.unit
 
 
 class FixedCost(NewsvendorProblem):

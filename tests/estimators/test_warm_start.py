@@ -10,16 +10,16 @@ from sklearn.base import clone
 from torch import nn
 
 from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
-from dfl_sklearn.estimators._scaling import Scale
-from dfl_sklearn.estimators._warm_start import LastFit, re_expressed
-from dfl_sklearn.nets import (
+from dfl_sklearn.learners import (
     ItemwisePredictor,
     LSTMPredictor,
     MLPPredictor,
     ScaleEquivariantPredictor,
 )
+from dfl_sklearn.learners.scaling import Scale
 from dfl_sklearn.problems import NewsvendorProblem
 from dfl_sklearn.robust import KLBall
+from dfl_sklearn.training.warm_start import LastFit, re_expressed
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 PROBLEM = NewsvendorProblem(9, 1)

@@ -7,11 +7,10 @@ from numpy.testing import assert_array_equal
 from sklearn.base import clone
 
 from dfl_sklearn import DFLRegressor
-from dfl_sklearn.estimators._net_fit import NetFit
-from dfl_sklearn.estimators._scaling import Scale
-from dfl_sklearn.nets import LSTMPredictor
+from dfl_sklearn.learners import LSTMPredictor
 from dfl_sklearn.problems import NewsvendorProblem, ProvisioningProblem, SquaredErrorProblem
 from dfl_sklearn.rows import Rows
+from dfl_sklearn.training.objective import Objective
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 QUICK = {"max_iter": 12, "batch_size": 8, "hidden_layer_sizes": (6,), "random_state": 3}
@@ -111,12 +110,12 @@ def test_the_unit_of_the_loss_is_a_weighted_mean(data):
     X, y = data
     weight = np.random.default_rng(1).uniform(0.5, 3.0, len(y))
     rows = Rows(X, y[:, None], weight).canonical()
-    scales = Scale.identity(2), Scale.identity(1)
-    fit = NetFit(DFLRegressor(), SquaredErrorProblem(), rows, None, 0, scales)
+    objective = Objective(SquaredErrorProblem())
+    objective.measure(objective.solved(rows), 0)
     # The best constant is the mean, and its regret the variance.
     mean = np.average(y, weights=weight)
     variance = np.average((y - mean) ** 2, weights=weight)
-    assert fit.null_regret == pytest.approx(variance, rel=1e-12)
+    assert objective.unit == pytest.approx(variance, rel=1e-12)
 
 
 def test_canonical_rows_are_the_sorted_distinct_ones():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dfl_sklearn import DFLRegressor
-from dfl_sklearn.nets import ItemwisePredictor
+from dfl_sklearn.learners import ItemwisePredictor
 from dfl_sklearn.problems import CoverageProblem
 
 seeds = st.integers(0, 2**32 - 1)

@@ -16,7 +16,7 @@ from skorch.helper import predefined_split
 from torch import nn
 
 from dfl_sklearn import DFLRegressor
-from dfl_sklearn.nets import NetFactory
+from dfl_sklearn.learners import NetFactory
 from dfl_sklearn.problems import NewsvendorProblem
 from dfl_sklearn.robust import DiffusionGenerator, KLBall
 

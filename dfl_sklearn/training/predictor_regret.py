@@ -1,32 +1,28 @@
 """The regret of the predictor in training, as ambiguity sets ask for it."""
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 import torch
-from skorch import NeuralNet
 
 from .._utils.recent import Recent, same
-from ..nets.construct import slopes_in_eval
+from ..learners.construct import slopes_in_eval
+from ..learners.net import NetLearner
 from ..rows import Rows
-
-if TYPE_CHECKING:
-    from ._net_fit import NetFit
+from .objective import Objective
 
 
 class PredictorRegret:
-    """The regret of the net's decisions on any rows, with its present weights.
+    """The regret of a learner's decisions on any rows, with its present weights.
 
     Rows met before are recognised by their arrays, and not solved for again.
     """
 
-    def __init__(self, fit: "NetFit", net: NeuralNet) -> None:
-        self.fit, self.net = fit, net
+    def __init__(self, learner: NetLearner, objective: Objective, learning_rate: float) -> None:
+        self.learner, self.objective, self.learning_rate = learner, objective, learning_rate
         self._tensors = Recent()
-        self.weights_moved()
+        self.weights_changed()
 
-    def weights_moved(self) -> None:
-        """Forget the last regret: the net is another one now."""
+    def weights_changed(self) -> None:
+        """Forget the last regret: the predictor is another one now."""
         self._last_rows: tuple[np.ndarray, ...] = ()
 
     def __call__(self, rows: Rows) -> np.ndarray:
@@ -38,7 +34,8 @@ class PredictorRegret:
             If it is not finite somewhere; the message names the problem and the row.
         """
         try:
-            self._last = self.fit.row_regret(self.net, self.known(rows))
+            known = self.known(rows)
+            self._last = self.objective.regret(self.learner.predict(known), known)
         except Exception as error:
             error.add_note(
                 "This came up in the search for the worst case: the row may be one that no data "
@@ -57,34 +54,37 @@ class PredictorRegret:
 
     def gradient(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the slope of each row's regret in its features (n, p) and parameters (n, d)."""
-        known = self.known(rows)
-        features, y = (part.clone().requires_grad_() for part in (known.X, known.y))
-        self.net.module_.eval()
-        with torch.enable_grad(), slopes_in_eval(self.fit.device):
-            self.fit.relaxed_regret(self.net, features, y, known.optimum).sum().backward()
-        slopes = (
-            np.zeros(part.shape) if part.grad is None else part.grad.cpu().numpy()
-            for part in (features, y)
+        known, net = self.known(rows), self.learner.net
+        known = known.replace(
+            X=known.X.clone().requires_grad_(), y=known.y.clone().requires_grad_()
         )
-        in_features, in_y = slopes
-        self.net.module_.zero_grad(set_to_none=True)
-        return in_features / self.fit.x_scale.scale, in_y
+        net.module_.eval()
+        with torch.enable_grad(), slopes_in_eval(self.learner.units.device):
+            y_hat = self.learner.predict_with_slopes(known.X)
+            self.objective.relaxed_regret(y_hat, known).sum().backward()
+        in_features, in_y = (
+            np.zeros(part.shape) if part.grad is None else part.grad.cpu().numpy()
+            for part in (known.X, known.y)
+        )
+        net.module_.zero_grad(set_to_none=True)
+        return in_features / self.learner.units.scales[0].scale, in_y
 
     def known(self, rows: Rows) -> Rows:
-        """Return rows as tensors, with their best decisions."""
-        return self._tensors.get(rows.arrays, lambda: self.fit.tensors(rows))
+        """Return rows as the learner takes them, with their best decisions."""
+        return self._tensors.get(
+            rows.arrays, lambda: self.learner.units.rows(self.objective.solved(rows))
+        )
 
     def _explain(self, rows: Rows, i: int) -> str:
         """Say whether the net or the problem made the regret of row `i` NaN or infinite."""
-        params, problem = self.fit.params, type(self.fit.problem).__name__
-        predicted = np.isfinite(self.fit.predicted(self.net, self.known(rows))).all(axis=1)
+        predicted = np.isfinite(self.learner.predict(self.known(rows))).all(axis=1)
         if not predicted.any():
             return (
                 "The predictions became NaN in robust training: the weights of the net have "
-                f"diverged. Lower learning_rate_init={params.learning_rate_init}."
+                f"diverged. Lower learning_rate_init={self.learning_rate}."
             )
         what = (
-            f"{problem} gave a regret of {self._last[i]}"
+            f"{type(self.objective.problem).__name__} gave a regret of {self._last[i]}"
             if predicted[i]
             else "The net gave no finite prediction"
         )

@@ -41,7 +41,7 @@ class ItemwisePredictor(MLPPredictor):
 
     >>> import numpy as np
     >>> from dfl_sklearn import DFLRegressor
-    >>> from dfl_sklearn.nets import ItemwisePredictor
+    >>> from dfl_sklearn.learners import ItemwisePredictor
     >>> from dfl_sklearn.problems import TopKProblem
     >>> items = np.random.default_rng(0).normal(size=(60, 3, 2))
     >>> values = items @ [1.0, -2.0]

@@ -1,19 +1,17 @@
 """Going on from the last fit: its weights, in the units of the new rows."""
 
 from copy import deepcopy
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from skorch import NeuralNet
 from torch import nn
 
-from ..nets.modules import MLP
+from ..learners.modules import MLP
+from ..learners.net import NetLearner
+from ..learners.scaling import FAR, Scale
 from ..rows import Rows
-from ._scaling import FAR, Scale
-
-if TYPE_CHECKING:
-    from ._net_fit import NetFit
+from .sources import Watched
 
 
 class LastFit(NamedTuple):
@@ -37,57 +35,65 @@ class LastFit(NamedTuple):
         )
 
 
-def take_up(fit: "NetFit", net: NeuralNet, last: LastFit) -> float:
-    """Give `net` the weights to go on from, and return their regret on the watched rows.
+def take_up(
+    learner: NetLearner,
+    last: LastFit,
+    rows: Rows,
+    train: Rows,
+    watched: Watched,
+    remarks: list[str],
+) -> float:
+    """Give a learner the weights to go on from, and return their regret on the watched rows.
 
-    The scales of `fit` are those of the new rows. Where the first and last layer can be
-    re-expressed in them, predictions in the problem's units stay as they are. They may be far away
-    from everything that the new rows hold (another unit, a first batch without sales): then the
-    weights are kept instead, and the predictions move with the level of the rows. So do those of
-    any other module.
+    Its scales are those of the new rows, which are `rows` as the learner takes them and `train` in
+    their own units; what there is to tell the user is added to `remarks`. Where the first and last
+    layer can be re-expressed in them, predictions in the problem's units stay as they are. They may
+    be far away from everything that the new rows hold (another unit, a first batch without sales):
+    then the weights are kept instead, and the predictions move with the level of the rows. So do
+    those of any other module.
 
     Rows whose parameters did not vary have taught nothing: weight decay alone has acted on the
-    weights. Training then starts from those that `net` was built with.
+    weights. Training then starts from those that the learner was built with.
     """
     if not last.y_scale.scale.any():
         return np.inf
-    as_they_are = last.module.state_dict()
+    as_they_are, scales = last.module.state_dict(), learner.units.scales
     if all(
         np.array_equal(old, new)
-        for scales in zip((last.x_scale, last.y_scale), fit.scales, strict=True)
+        for scales in zip((last.x_scale, last.y_scale), scales, strict=True)
         for old, new in zip(*scales, strict=True)
     ):
-        return _loaded(fit, net, as_they_are)
-    moved = re_expressed(last, *fit.scales)
+        return _loaded(learner, watched, as_they_are)
+    moved = re_expressed(last, *scales)
     if moved is None:
-        fit.remarks.append(
+        remarks.append(
             f"Training goes on from the last weights of {type(last.module).__name__}, standardised "
             "afresh: its predictions move with the mean and the spread of the new rows. Only "
             "linear nets and perceptrons keep their predictions; standardize=False keeps those of "
             "any net."
         )
-        return _loaded(fit, net, as_they_are)
-    regret = _loaded(fit, net, moved)
-    distance = _distance(fit, net) if last.may_jump else 0.0
+        return _loaded(learner, watched, as_they_are)
+    regret = _loaded(learner, watched, moved)
+    distance = _distance(learner, rows, train) if last.may_jump else 0.0
     if distance <= FAR:
         return regret
-    afresh = _loaded(fit, net, as_they_are)
+    afresh = _loaded(learner, watched, as_they_are)
     if afresh < regret:
-        fit.remarks.append(
+        remarks.append(
             f"The predictions of the last fit are {distance:.3g} standard deviations away from the "
             "new rows, as where their level or unit has changed. Training goes on from the last "
             "weights, standardised afresh, and predictions jump."
         )
         return afresh
-    return _loaded(fit, net, moved)
+    return _loaded(learner, watched, moved)
 
 
-def _distance(fit: "NetFit", net: NeuralNet) -> float:
+def _distance(learner: NetLearner, rows: Rows, train: Rows) -> float:
     """Return the root mean square of prediction errors, in the scale of the worst column."""
-    scale = fit.scales[1].scale
+    scale = learner.units.scales[1].scale
     with np.errstate(over="ignore", invalid="ignore"):
-        errors = (fit.predicted(net, fit.rows) - fit.train.y) / np.where(scale > 0, scale, np.inf)
-        square = np.average(errors**2, axis=0, weights=fit.train.weight)
+        errors = (learner.predict(rows) - train.y) / np.where(scale > 0, scale, np.inf)
+        square = np.average(errors**2, axis=0, weights=train.weight)
     worst = float(np.sqrt(square.max()))
     return worst if np.isfinite(worst) else np.inf
 
@@ -136,13 +142,13 @@ def _in_float64(layer: nn.Linear) -> tuple[torch.Tensor, torch.Tensor]:
     return layer.weight.to(torch.float64), layer.bias.to(torch.float64)
 
 
-def _loaded(fit: "NetFit", net: NeuralNet, state: dict[str, torch.Tensor]) -> float:
+def _loaded(learner: NetLearner, watched: Watched, state: dict[str, torch.Tensor]) -> float:
     try:
-        net.module_.load_state_dict(state)
+        learner.load(state)
     except RuntimeError as error:
         raise ValueError(
             "warm_start goes on from the weights of the last fit, but the net has another shape "
             f"now: {error}"
         ) from error
-    regret = fit.regret(net, fit.watched)
+    regret = watched.regret(learner)
     return regret if np.isfinite(regret) else np.inf

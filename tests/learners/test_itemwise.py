@@ -6,7 +6,7 @@ import torch
 from numpy.testing import assert_allclose
 
 from dfl_sklearn import DFLRegressor
-from dfl_sklearn.nets import ItemwisePredictor, PairwisePredictor
+from dfl_sklearn.learners import ItemwisePredictor, PairwisePredictor
 from dfl_sklearn.problems import MatchingProblem, TopKProblem
 
 

@@ -136,7 +136,7 @@ class ScaleEquivariantPredictor(MLPPredictor):
     --------
     >>> import numpy as np
     >>> from dfl_sklearn import DFLRegressor
-    >>> from dfl_sklearn.nets import ScaleEquivariantPredictor
+    >>> from dfl_sklearn.learners import ScaleEquivariantPredictor
     >>> X = np.random.default_rng(0).uniform(1, 2, size=(50, 3))
     >>> model = DFLRegressor(
     ...     predictor=ScaleEquivariantPredictor(), standardize=False, tol=0.01, random_state=0

@@ -78,14 +78,14 @@ class Stopping:
 
     The number called `monitored` must fall by more than `tol` within `patience` epochs. If it does
     not, the best weights so far are put back and the learning rate is divided by 5 (after
-    `n_cuts` such cuts, or without any, training stops).
+    `n_reductions` such reductions, or without any, training stops).
     """
 
     monitored: str
     max_epochs: int
     tol: float
     patience: int
-    n_cuts: int
+    n_reductions: int
 
 
 @dataclass
@@ -141,7 +141,7 @@ def train(
         Complete also if training was interrupted, or stopped by a skorch callback.
     """
     training = Training()
-    best, best_state, waited, cuts = start_value, _state(net.module_), 0, 0
+    best, best_state, waited, reductions = start_value, _state(net.module_), 0, 0
     net.notify("on_train_begin", X=batches, y=None)
     try:
         for epoch in range(1, stopping.max_epochs + 1):
@@ -175,13 +175,13 @@ def train(
             report(record)
             net.notify("on_epoch_end", dataset_train=batches, dataset_valid=None)
             if waited >= stopping.patience:
-                if cuts >= stopping.n_cuts:
+                if reductions >= stopping.n_reductions:
                     training.outcome = "converged"
                     break
                 net.module_.load_state_dict(best_state)
                 for group in net.optimizer_.param_groups:
                     group["lr"] /= 5.0
-                waited, cuts = 0, cuts + 1
+                waited, reductions = 0, reductions + 1
     except KeyboardInterrupt as interrupt:
         if _came_from_a_callback(interrupt):
             training.outcome = "stopped"

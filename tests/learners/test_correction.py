@@ -5,7 +5,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dfl_sklearn.nets import BiasCorrection
+from dfl_sklearn.learners import BiasCorrection
 
 
 def inputs(n=200, p=3, d=2, seed=0):

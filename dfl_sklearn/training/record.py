@@ -2,7 +2,7 @@
 
 import pandas as pd
 
-from ..nets.trainer import Training
+from ..learners.trainer import Training
 
 
 def continued(

@@ -1,0 +1,371 @@
+"""What the regressors with a net have in common: `fit`, `partial_fit` and `predict`."""
+
+import warnings
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import Bunch, Tags
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+from skorch import NeuralNet
+from torch import nn
+
+from .._utils.all_or_nothing import all_or_nothing
+from .._utils.holdout import is_given
+from .._utils.rows import as_rows, check_total, refuse_dates, refuse_text
+from .._utils.seeds import named_rng, named_seed, root_seed
+from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
+from ..learners.construct import n_threads, on_cpu, pinned_threads, resolve_device
+from ..learners.factories import MLPPredictor, NetFactory
+from ..learners.net import NetUnits
+from ..learners.scaling import Scale
+from ..learners.trainer import forward
+from ..losses.base import DecisionLoss
+from ..problems.base import DecisionProblem
+from ..robust.base import AmbiguitySet
+from ..rows import Rows
+from ..training.fit import StagedFit
+from ..training.objective import Objective
+from ..training.options import TrainingOptions
+from ..training.record import continued, early_end
+from ..training.warm_start import LastFit
+from ._mixin import DecisionRegressorMixin
+
+_MIN_ROWS_TO_HOLD_OUT = 50  # with fewer, early_stopping="auto" watches the training rows
+_MIN_ROWS_TO_RESCALE = 10  # with fewer, partial_fit keeps the standardisation of the last fit
+
+
+def _has_no_ambiguity_set(estimator: Any) -> bool:
+    """Return whether `partial_fit` makes sense, or say why it does not."""
+    if estimator.ambiguity_set is None:
+        return True
+    raise AttributeError(
+        f"{type(estimator).__name__} has no partial_fit where it trains for the worst case: the "
+        "worst distribution near a few new rows is not that near all rows. Use fit, with "
+        "warm_start=True to go on from the last weights."
+    )
+
+
+class NetRegressor(DecisionRegressorMixin, BaseEstimator):
+    """Base class of regressors whose predictor is a net trained for decisions.
+
+    A subclass has the parameters named in `_parameter_constraints` and an `ambiguity_set`.
+    """
+
+    _parameter_constraints: dict = {
+        "problem": [DecisionProblem, None],
+        "loss": [DecisionLoss, None],
+        "nominal_weight": [Interval(Real, 0, 1, closed="both")],
+        "predictor": [None, callable, NeuralNet],
+        "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
+        "activation": [StrOptions({"identity", "logistic", "relu", "tanh"})],
+        "alpha": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
+        "learning_rate": [StrOptions({"constant", "adaptive"})],
+        "learning_rate_init": [Interval(Real, 0, None, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "early_stopping": ["boolean", StrOptions({"auto"})],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "standardize": ["boolean"],
+        "warm_start": ["boolean"],
+        "device": [str, torch.device],
+        "n_jobs": [Integral, None],
+        "callbacks": [list, None],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    ambiguity_set: AmbiguitySet | None
+    ambiguity_set_: AmbiguitySet
+    best_epoch_: int
+    n_iter_: int
+    predictor_: NeuralNet
+    history_: pd.DataFrame
+    x_scale_: Scale
+    y_scale_: Scale
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def fit(
+        self,
+        X: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        X_val: ArrayLike | None = None,
+        y_val: ArrayLike | None = None,
+        sample_weight_val: ArrayLike | None = None,
+    ) -> Any:
+        """Train the predictor.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Features; float32 stays float32 (and trains a float32 net).
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters of the problem.
+        sample_weight : array-like of shape (n,), default=None
+            Non-negative weights of the rows.
+        X_val, y_val : array-like, default=None
+            Held-out rows on which to watch the regret, for example later in time.
+        sample_weight_val : array-like, default=None
+            Non-negative weights of the held-out rows.
+
+        Returns
+        -------
+        self : object
+            This estimator.
+
+        Raises
+        ------
+        ValueError
+            If the data are not finite, cannot be parameters of the problem (the message
+            names the row), or if the predictor's width does not fit the problem.
+        FloatingPointError
+            If the loss becomes NaN or infinite; the message names the row.
+        """
+        goes_on = self.warm_start and hasattr(self, "predictor_")
+        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), goes_on=goes_on)
+        return self
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict the parameters of the problem.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, d)
+            In the problem's units; 1-d if `y` was in `fit`.
+        """
+        check_is_fitted(self)
+        refuse_dates(X, "X")
+        features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        inputs = torch.as_tensor(self.x_scale_.apply(features))
+        parameter = next(self.predictor_.module_.parameters(), None)
+        if parameter is not None:
+            inputs = inputs.to(parameter.dtype)
+        with pinned_threads(n_threads(self.n_jobs)):
+            output = forward(self.predictor_, inputs).cpu().numpy()
+        with np.errstate(over="ignore", invalid="ignore"):
+            y_hat = (output * self.y_scale_.scale + self.y_scale_.mean).astype(output.dtype)
+        bad = np.flatnonzero(~np.isfinite(y_hat).all(axis=1))
+        if len(bad):
+            raise ValueError(
+                f"The net has no finite prediction for row {bad[0]} of X, "
+                f"{features[bad[0]].tolist()}: it is far from the rows of fit."
+            )
+        return y_hat[:, 0] if self._target_ndim == 1 else y_hat
+
+    @available_if(_has_no_ambiguity_set)
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def partial_fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> Any:
+        """Train on new rows for one epoch, going on from the present weights.
+
+        The first call is a `fit`. Later ones hold no rows out, watch nothing, and keep the weights
+        that the epoch ends with; Adam starts anew with `learning_rate_init`. The
+        standardisation follows the new rows as with `warm_start`; that of fewer than 10 distinct
+        rows is the last one, which grows slowly where they are far away.
+
+        It is not there with an ambiguity set: the worst distribution near a few new rows is not
+        that near all rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Features of the new rows.
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters of the problem.
+        sample_weight : array-like of shape (n,), default=None
+            Non-negative weights of the rows.
+
+        Returns
+        -------
+        self : object
+            This estimator.
+        """
+        goes_on = hasattr(self, "predictor_")
+        nothing = (None, None, None)
+        self._fit(X, y, sample_weight, nothing, goes_on=goes_on, one_pass=goes_on)
+        return self
+
+    # -- the steps of fit --------------------------------------------------------------
+
+    def _fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any,
+        held_out: tuple[Any, Any, Any],
+        *,
+        goes_on: bool,
+        one_pass: bool = False,
+    ) -> None:
+        problem = self._resolve_problem()
+        rows, target_ndim = self._check_rows(X, y, sample_weight, reset=not goes_on)
+        if goes_on and rows.y.shape[1] != len(self.y_scale_.mean):
+            raise ValueError(
+                f"y has {rows.y.shape[1]} columns, but the model that "
+                f"{'partial_fit' if one_pass else 'warm_start'} goes on from was fitted on "
+                f"{len(self.y_scale_.mean)}."
+            )
+        problem.check_parameters(rows.y)
+        seed = root_seed(self.random_state)
+        if one_pass:
+            seed = named_seed(seed, f"partial fit after epoch {self.n_iter_}")
+            train, valid = rows.canonical(), None
+        else:
+            train, valid = self._split(rows, *held_out, seed, goes_on)
+        follows = not one_pass or len(train.X) >= _MIN_ROWS_TO_RESCALE
+        last = None
+        if goes_on:
+            last = LastFit(self.predictor_.module_, self.x_scale_, self.y_scale_, follows)
+        device, dtype = resolve_device(self.device), torch.as_tensor(train.X[:0]).dtype
+        units = NetUnits(self._scales(train, last), dtype, device)
+        ambiguity_set = self._worst_case_set()
+        with torch.enable_grad():
+            staged = StagedFit(
+                self._resolve_predictor(),
+                Objective(problem, self.loss),
+                *(train, valid, units, TrainingOptions.of(self), seed),
+            )
+            result = staged.run(last, ambiguity_set, self._memory(), one_pass=one_pass)
+        self.predictor_, (self.x_scale_, self.y_scale_) = result.net, units.scales
+        self._target_ndim = target_ndim
+        for name in ("ambiguity_set_", "worst_case_"):
+            self.__dict__.pop(name, None)
+        if ambiguity_set is not None and result.worst_case is not None:
+            ambiguity_set.finish()
+            self.ambiguity_set_ = ambiguity_set
+            self.worst_case_ = Bunch(**result.worst_case)
+        history, best_epoch = (self.history_, self.best_epoch_) if goes_on else (pd.DataFrame(), 0)
+        self.history_, self.best_epoch_ = continued(history, best_epoch, result.trainings)
+        self.n_iter_ = len(self.history_)
+        self._warn(staged.remarks)
+        lacks_worst = ambiguity_set is not None and result.worst_case is None
+        end = early_end(
+            *(result.trainings, self.n_iter_, self.best_epoch_),
+            max_iter=None if one_pass else self.max_iter,
+            lacks_worst=lacks_worst,
+        )
+        if end is not None:
+            warnings.warn(end, ConvergenceWarning, stacklevel=5)
+
+    def _warn(self, remarks: list[str]) -> None:
+        """Tell the user what the fit has to say, and that `memory` could not be used."""
+        given = getattr(self, "memory", getattr(self.ambiguity_set, "memory", None))
+        if given is not None and self.random_state is None:
+            remarks.append(
+                "memory is not used, because random_state is None: no two fits are alike then. Set "
+                "random_state to keep what does not depend on the radius."
+            )
+        for remark in remarks:
+            warnings.warn(remark, UserWarning, stacklevel=6)
+
+    def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Rows, int]:
+        """Return validated rows and the number of dimensions of y."""
+        refuse_dates(X, "X")
+        refuse_text(y, "y")
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            dtype=[np.float64, np.float32],
+            multi_output=True,
+            y_numeric=True,
+            reset=reset,
+        )
+        weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
+        check_total(weight, "sample_weight")
+        return Rows(X, as_rows(y, "y"), weight), y.ndim
+
+    def _split(
+        self,
+        rows: Rows,
+        X_val: Any,
+        y_val: Any,
+        sample_weight_val: Any,
+        seed: int,
+        goes_on: bool,
+    ) -> tuple[Rows, Rows | None]:
+        """Return canonical training rows and, if any, the held-out rows."""
+        train = rows.canonical()
+        if len(train.X) < 2 and not goes_on:
+            raise ValueError(
+                f"A fit needs at least 2 distinct rows of positive weight, got n_samples="
+                f"{len(train.X)}: nothing can be learnt from one."
+            )
+        if is_given(X_val, y_val, sample_weight_val):
+            valid, _ = self._check_rows(X_val, y_val, sample_weight_val, reset=False)
+            self._resolve_problem().check_parameters(valid.y)
+            if valid.y.shape[1] != rows.y.shape[1]:
+                raise ValueError(
+                    f"y_val has {valid.y.shape[1]} columns and y has {rows.y.shape[1]}."
+                )
+            return train, valid.canonical()
+        if not self._holds_out(len(train.X)):
+            return train, None
+        return train.split(self.validation_fraction, named_rng(seed, "hold-out"))
+
+    def _resolve_predictor(self) -> Any:
+        if self.predictor is None:
+            return MLPPredictor(self.hidden_layer_sizes, self.activation)
+        return self.predictor
+
+    def _holds_out(self, n_distinct: int) -> bool:
+        if self.early_stopping != "auto":
+            return bool(self.early_stopping)
+        predictor = self._resolve_predictor()
+        is_linear = predictor is nn.Linear or (
+            isinstance(predictor, NetFactory) and predictor.is_linear
+        )
+        return not is_linear and n_distinct >= _MIN_ROWS_TO_HOLD_OUT
+
+    def _scales(self, train: Rows, last: LastFit | None) -> tuple[Scale, Scale]:
+        """Return the scales of features and parameters, given those to go on from."""
+        if not self.standardize:
+            return Scale.identity(train.X.shape[1]), Scale.identity(train.y.shape[1])
+        if last is not None:
+            return last.scales_for(train)
+        # A constant target is its mean: a scale of 0 keeps the net from adding to it.
+        return Scale.of(train.X, train.weight), Scale.of(train.y, train.weight, of_constant=0.0)
+
+    def _worst_case_set(self) -> AmbiguitySet | None:
+        """Return a fresh ambiguity set to train for, None where it would change nothing."""
+        ambiguity_set = self.ambiguity_set
+        if ambiguity_set is None or ambiguity_set.is_nominal or self.nominal_weight == 1:
+            return None
+        ambiguity_set = clone(ambiguity_set)
+        if self.random_state is None and getattr(ambiguity_set, "memory", None) is not None:
+            ambiguity_set.set_params(memory=None)  # no other fit would find what this one keeps
+        return ambiguity_set
+
+    def _memory(self) -> Any:
+        """Return where to keep what does not depend on the ambiguity set."""
+        return check_memory(None if self.random_state is None else getattr(self, "memory", None))
+
+    # -- scikit-learn ------------------------------------------------------------------
+
+    def __getstate__(self) -> dict[str, Any]:
+        state = super().__getstate__()
+        if "predictor_" in state:
+            state["predictor_"] = on_cpu(state["predictor_"])
+        return state
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self._resolve_problem().nonnegative
+        return tags

@@ -1,0 +1,173 @@
+"""A net as a learner of parameters: built, trained and asked in the units of the problem."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.base import clone
+from skorch import NeuralNet
+from skorch.callbacks.scoring import ScoringBase
+from torch import nn
+
+from ..rows import Rows
+from .construct import build_module, check_monitors, check_output_width
+from .given_net import check_module_of, check_settings
+from .scaling import Scale
+from .trainer import BatchCriterion, PredictorNet, Stopping, Training, forward, train
+
+Loss = Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
+"""Mean loss of a batch, given predictions (B, d) in the units of the problem."""
+
+
+class NetUnits:
+    """Between the units of the data and those of a net: scales, dtype and device.
+
+    Decisions, costs and regrets are float64; only what goes through the net has its dtype.
+
+    Parameters
+    ----------
+    scales : pair of Scale
+        Of the features and of the parameters.
+    dtype : torch.dtype
+        Of the net.
+    device : torch.device
+    """
+
+    def __init__(
+        self, scales: tuple[Scale, Scale], dtype: torch.dtype, device: torch.device
+    ) -> None:
+        self.scales, self.dtype, self.device = scales, dtype, device
+        self.y_mean, self.y_scale = (
+            torch.as_tensor(each, dtype=torch.float64, device=device) for each in scales[1]
+        )
+
+    def rows(self, rows: Rows) -> Rows:
+        """Return rows as the net takes them: tensors, features standardised, weights of mean 1."""
+        scaled = rows.replace(
+            X=self.scales[0].apply(rows.X), weight=rows.weight / rows.weight.mean()
+        )
+        return scaled.to(self.device, self.dtype)
+
+    def parameters(self, output: torch.Tensor) -> torch.Tensor:
+        """Return the problem's parameters, float64, for the output of the net."""
+        return output.to(torch.float64) * self.y_scale + self.y_mean
+
+
+class NetLearner:
+    """A net that predicts the parameters of a problem.
+
+    Parameters
+    ----------
+    predictor : callable, NetFactory or NeuralNet
+        A function ``(n_in, n_out) -> module``, or a skorch net, which is cloned.
+    rows : Rows
+        As :meth:`NetUnits.rows` returns them; the net must map their features to their parameters.
+    units : NetUnits
+    seed : int
+        Of the first weights.
+    monitored : str
+        The number that training watches, for callbacks.
+    callbacks : iterable of skorch.callbacks.Callback
+    **settings : dict
+        `lr`, `batch_size` and `weight_decay` of a net that is no skorch net already.
+    """
+
+    def __init__(
+        self,
+        predictor: Any,
+        rows: Rows,
+        units: NetUnits,
+        *,
+        seed: int,
+        monitored: str,
+        callbacks: Iterable[Any],
+        **settings: Any,
+    ) -> None:
+        self.units = units
+        self.loss: Loss | None = None
+        callbacks = list(callbacks)
+        if any(isinstance(each, ScoringBase) for each in callbacks):
+            raise ValueError(
+                "callbacks has one that scores by itself (EpochScoring or BatchScoring), which "
+                "cannot see the rows; history_ has the regret of each epoch."
+            )
+        own = predictor.callbacks if isinstance(predictor, NeuralNet) else None
+        check_monitors([*callbacks, *(own or [])], monitored)
+        # By class and argument: skorch refuses a finished module where there was a class.
+        criterion = {"criterion": BatchCriterion, "criterion__function": self._batch_loss}
+        device, n_out = str(units.device), rows.y.shape[1]
+        if isinstance(predictor, NeuralNet):
+            net = clone(predictor)
+            check_settings(net, device)
+            # Progress is reported by this package, not once more by the net.
+            net.set_params(**criterion, train_split=None, device=device, verbose=0)
+            if callbacks:
+                own = [] if net.callbacks in (None, "disable") else net.callbacks
+                net.callbacks = [*own, *callbacks]
+        else:
+            net = PredictorNet(
+                build_module(predictor, rows.X.shape[1], n_out, seed),
+                **criterion,
+                optimizer=torch.optim.Adam,
+                optimizer__weight_decay=settings["weight_decay"],
+                optimizer__param_groups=[("*bias*", {"weight_decay": 0.0})],
+                lr=settings["lr"],
+                batch_size=settings["batch_size"],
+                train_split=None,
+                callbacks=callbacks,
+                device=device,
+                verbose=0,
+            )
+        net.initialize()
+        if isinstance(predictor, NeuralNet):
+            check_module_of(net)
+        net.module_.to(units.dtype)
+        check_output_width(net, rows.X, n_out)
+        self.net = net
+
+    def batch_size(self, n_rows: int) -> int:
+        """Return the rows in a mini-batch of `n_rows`."""
+        return self.net.batch_size if self.net.batch_size > 0 else n_rows
+
+    def train(
+        self,
+        loss: Loss,
+        batches: Any,
+        monitor: Callable[[], dict[str, float]],
+        stopping: Stopping,
+        report: Callable[[dict[str, float]], None],
+        start_value: float,
+    ) -> Training:
+        """Train on a loss in the units of the problem; see :func:`.trainer.train`."""
+        self.loss = loss
+        return train(self.net, batches, monitor, stopping, report, start_value=start_value)
+
+    def predict(self, rows: Rows) -> np.ndarray:
+        """Return predictions (n, d) for rows as :meth:`NetUnits.rows` returns them."""
+        return self.units.parameters(forward(self.net, rows.X)).cpu().numpy()
+
+    def predict_with_slopes(self, X: torch.Tensor) -> torch.Tensor:
+        """Return predictions (n, d) for the net's inputs, with their graph."""
+        return self.units.parameters(self.net.module_(X))
+
+    def state(self) -> dict[str, torch.Tensor]:
+        """Return the weights, on the CPU."""
+        return {name: value.cpu() for name, value in self.net.module_.state_dict().items()}
+
+    def load(self, state: dict[str, torch.Tensor]) -> None:
+        """Take up weights."""
+        self.net.module_.load_state_dict(state)
+
+    def trimmed(self) -> NeuralNet:
+        """Return the net without what only training needs."""
+        net = self.net
+        net.criterion = nn.Identity
+        del net.criterion__function
+        net.history = type(net.history)()
+        net.trim_for_prediction()
+        return net
+
+    def _batch_loss(self, output: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        assert self.loss is not None
+        return self.loss(self.units.parameters(output), batch)

@@ -1,0 +1,1 @@
+"""Training: an objective, a learner, and stages that bring the two together."""

@@ -1,0 +1,236 @@
+"""A fit in stages: first the rows as they are, then the worst case in an ambiguity set."""
+
+import math
+from contextlib import nullcontext
+from typing import Any, NamedTuple
+
+import torch
+from joblib import Memory
+from skorch import NeuralNet
+
+from .._utils.once import compute_once
+from .._utils.seeds import named_seed
+from ..learners.construct import (
+    forked_generator,
+    pinned_threads,
+    uses_global_generator,
+)
+from ..learners.given_net import has_listeners
+from ..learners.net import NetLearner, NetUnits
+from ..learners.trainer import Training
+from ..robust.base import AmbiguitySet
+from ..rows import Rows
+from .objective import Objective
+from .options import TrainingOptions, auto_batch_size
+from .predictor_regret import PredictorRegret
+from .sources import NominalRows, Watched, WorstCaseRows
+from .stage import run_stage
+from .warm_start import LastFit, take_up
+
+_N_REDUCTIONS = 3  # of an adaptive learning rate
+_N_ROBUST_REDUCTIONS = 2  # where training goes on from a trained net
+_ROBUST_PATIENCE = 0.4  # there, as a share of n_iter_no_change
+
+
+class FitResult(NamedTuple):
+    """A trained net, what happened in each stage, and the worst case it ended with."""
+
+    net: NeuralNet
+    trainings: list[Training]
+    worst_case: dict[str, float] | None
+
+
+class _InterruptedError(Exception):
+    """Training on the real rows was interrupted: its weights are used but not remembered."""
+
+    def __init__(self, state: dict[str, torch.Tensor], training: Training) -> None:
+        super().__init__()
+        self.state, self.training = state, training
+
+
+class StagedFit:
+    """A predictor, an objective, and the rows to train and to watch it on.
+
+    Parameters
+    ----------
+    predictor : callable, NetFactory or NeuralNet
+    objective : Objective
+    train, valid : Rows
+        Canonical; `valid` may be None, and the training rows are then watched.
+    units : NetUnits
+    options : TrainingOptions
+    seed : int
+
+    Attributes
+    ----------
+    remarks : list of str
+        For the user, once the predictor is there.
+    """
+
+    def __init__(
+        self,
+        predictor: Any,
+        objective: Objective,
+        train: Rows,
+        valid: Rows | None,
+        units: NetUnits,
+        options: TrainingOptions,
+        seed: int,
+    ) -> None:
+        self.predictor, self.objective, self.units = predictor, objective, units
+        self.options, self.seed = options, seed
+        self.train, self.valid = train, valid
+        solved = objective.solved(train)
+        self.rows = units.rows(solved)
+        name, watched = "train_regret", self.rows
+        if valid is not None:
+            name, watched = "valid_regret", units.rows(objective.solved(valid))
+        self.watched = Watched(watched, objective, name)
+        objective.measure(solved, seed)
+        _ = objective.row_loss  # bound before anything random happens
+        self.remarks: list[str] = []
+
+    def run(
+        self,
+        start: LastFit | None,
+        ambiguity_set: AmbiguitySet | None = None,
+        memory: Memory | None = None,
+        *,
+        one_pass: bool = False,
+    ) -> FitResult:
+        """Train and return the net fit for prediction.
+
+        Parameters
+        ----------
+        start : LastFit or None
+            Weights to go on from.
+        ambiguity_set : AmbiguitySet or None
+            Where given, the predictor trained on the real rows is then trained for the worst
+            distribution in the set.
+        memory : joblib.Memory or None
+            Where to keep the predictor trained on the real rows.
+        one_pass : bool, default=False
+            Whether to train for one epoch, and to take its weights whatever they are.
+        """
+        seed = named_seed(self.seed, "net")
+        fork = uses_global_generator(self.predictor)
+        with (
+            pinned_threads(self.options.n_threads),
+            forked_generator(seed, self.units.device) if fork else nullcontext(),
+        ):
+            try:
+                state, trainings = compute_once(
+                    memory, self._parts(start), lambda: self._nominal(seed, start, one_pass)
+                )
+                if fork:
+                    # Whether the first part was computed or recalled must not be told apart.
+                    torch.manual_seed(named_seed(self.seed, "robust net"))
+                learner = self._learner(seed)
+                learner.load(state)
+                if ambiguity_set is None:
+                    return FitResult(learner.trimmed(), trainings, None)
+                return self._robust(learner, trainings, ambiguity_set)
+            except _InterruptedError as stopped:
+                learner = self._learner(seed)
+                learner.load(stopped.state)
+                return FitResult(learner.trimmed(), [stopped.training], None)
+
+    def _nominal(
+        self, seed: int, start: LastFit | None, one_pass: bool
+    ) -> tuple[dict[str, torch.Tensor], list[Training]]:
+        """Train on the real rows."""
+        learner = self._learner(seed)
+        start_value = math.inf
+        if start is not None:
+            start_value = take_up(learner, start, self.rows, self.train, self.watched, self.remarks)
+        elif getattr(self.predictor, "starts_trained", False):
+            start_value = self.watched.regret(learner)
+        stopping = self.options.stopping(
+            self.watched.name, self.options.n_iter_no_change, _N_REDUCTIONS, self.objective.unit
+        )
+        if one_pass:
+            stopping.max_epochs, start_value = 1, math.inf
+        order = torch.Generator().manual_seed(named_seed(self.seed, "batches"))
+        source = NominalRows(learner, self.rows, self.watched, order)
+        training = run_stage(
+            learner, self.objective, source, stopping, self.options, self.rows, start_value
+        )
+        if training.outcome == "interrupted":
+            raise _InterruptedError(learner.state(), training)  # not to be remembered as the result
+        return learner.state(), [training]
+
+    def _robust(
+        self, learner: NetLearner, trainings: list[Training], ambiguity_set: AmbiguitySet
+    ) -> FitResult:
+        """Train on for the worst distribution in the set."""
+        objective, options = self.objective.reseeded("robust loss"), self.options
+        _ = objective.row_loss
+        try:
+            ambiguity_set.set_nominal(
+                self.train, objective.problem, named_seed(self.seed, "ambiguity set"), self.valid
+            )
+            source = WorstCaseRows(
+                PredictorRegret(learner, objective, options.learning_rate_init),
+                self.rows,
+                self.watched,
+                ambiguity_set,
+                holds_out=self.valid is not None,
+                nominal_weight=options.nominal_weight,
+                batch_size=options.given_batch_size,
+                generator=torch.Generator().manual_seed(named_seed(self.seed, "robust batches")),
+            )
+        except KeyboardInterrupt:
+            stopped = Training(outcome="interrupted")
+            return FitResult(learner.trimmed(), [*trainings, stopped], None)
+        patience = max(
+            math.ceil(_ROBUST_PATIENCE * options.n_iter_no_change),
+            2 * ambiguity_set.refresh_every,
+        )
+        stopping = options.stopping(
+            source.monitored, patience, _N_ROBUST_REDUCTIONS, objective.unit
+        )
+        training = run_stage(
+            *(learner, objective, source, stopping, options, self.rows),
+            source.numbers[source.monitored],
+        )
+        numbers = source.numbers
+        try:  # of the weights that are kept, those of an interrupted training as well
+            numbers = source.refresh() | ambiguity_set.report(source.row_loss)
+        except KeyboardInterrupt:
+            training.outcome = "interrupted"
+        return FitResult(learner.trimmed(), [*trainings, training], numbers)
+
+    def _learner(self, seed: int) -> NetLearner:
+        options = self.options
+        return NetLearner(
+            self.predictor,
+            self.rows,
+            self.units,
+            seed=seed,
+            monitored=self.watched.name,
+            callbacks=options.callbacks or (),
+            weight_decay=options.alpha / float(self.train.weight.sum()),
+            lr=options.learning_rate_init,
+            batch_size=options.given_batch_size or auto_batch_size(len(self.rows)),
+        )
+
+    def _parts(self, start: LastFit | None) -> tuple[Any, ...] | None:
+        """Return all that the net trained on the real rows depends on.
+
+        None where it is not to be recalled: it goes on from other weights, or callbacks want to
+        hear of its training.
+        """
+        options, units = self.options, self.units
+        if start is not None or options.callbacks or has_listeners(self.predictor):
+            return None
+        names = (
+            *("alpha", "batch_size", "learning_rate", "learning_rate_init", "max_iter", "tol"),
+            "n_iter_no_change",
+        )
+        rows = [self.train] if self.valid is None else [self.train, self.valid]
+        return (
+            *("predictor", self.predictor, self.objective.problem, self.objective.loss, self.seed),
+            *((*each.arrays, each.weight) for each in rows),
+            *(getattr(options, name) for name in names),
+            *(units.scales, str(units.device), options.n_threads, str(units.dtype)),
+        )

@@ -1,0 +1,186 @@
+"""What training pushes down: a decision loss in its own unit, and the regret that it stands for."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from sklearn.base import clone
+from torch import nn
+
+from .._utils.recent import Recent
+from .._utils.rounding import is_rounding
+from .._utils.seeds import named_rng, named_seed, root_seed
+from ..learners.scaling import Scale
+from ..losses import RegretLoss, default_loss
+from ..losses.base import DecisionLoss, RowLoss
+from ..problems.base import DecisionProblem, NonFiniteCostError
+from ..rows import Optimum, Rows
+
+_N_OPTIMA = 8  # arrays of parameters whose best decisions are remembered
+
+
+class Objective:
+    """A problem and the loss that a predictor is trained on, in the units of the problem.
+
+    Predictions are float64, as decisions, costs and regrets are.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+    loss : DecisionLoss or None
+        None is the problem's own (:func:`~dfl_sklearn.losses.default_loss`).
+
+    Attributes
+    ----------
+    unit : float
+        The mean regret of the best constant decision, which losses are divided by; see
+        :meth:`measure`.
+    """
+
+    def __init__(self, problem: DecisionProblem, loss: DecisionLoss | None = None) -> None:
+        self.problem = problem
+        self.loss = default_loss(problem) if loss is None else loss
+        self.unit = 1.0
+        # Sets may perturb the features alone: the rows have the same best decisions then.
+        self._optima = Recent(_N_OPTIMA, by_value=True)
+
+    @cached_property
+    def row_loss(self) -> RowLoss:
+        """The loss bound to the problem."""
+        return self.loss.bind(self.problem)
+
+    def reseeded(self, stage: str) -> "Objective":
+        """Return the objective with a seed of its own for a stage, where the loss draws numbers.
+
+        What is drawn then does not depend on whether the stage before was computed or recalled.
+        """
+        loss = clone(self.loss)
+        if "random_state" in loss.get_params(deep=False):
+            seed = named_seed(root_seed(loss.random_state), stage) % 2**32
+            loss.set_params(random_state=seed)
+        other = Objective(self.problem, loss)
+        other.unit, other._optima = self.unit, self._optima
+        return other
+
+    # -- of rows -----------------------------------------------------------------------
+
+    def solved(self, rows: Rows) -> Rows:
+        """Return rows with their best decisions.
+
+        Raises
+        ------
+        FloatingPointError
+            If the best decision of a row has no finite cost.
+        """
+        known = (rows.y,) if rows.context is None else (rows.y, rows.context)
+        try:
+            best = self._optima.get(
+                known, lambda: self.problem.optimum(rows.y, context=self.context_of(rows))
+            )
+        except NonFiniteCostError as error:
+            i = int(np.flatnonzero(~np.isfinite(error.costs))[0])
+            raise FloatingPointError(
+                f"{type(self.problem).__name__} gave a cost of {error.costs[i]} to the best "
+                f"decision of a row with X = {rows.X[i].tolist()} and y = {rows.y[i].tolist()}."
+            ) from error
+        return rows.replace(optimum=best)
+
+    def context_of(self, rows: Rows) -> Any:
+        """Return the context of rows as the problem's public methods take it."""
+        return context_table(self.problem, rows.context)
+
+    def measure(self, rows: Rows, seed: int) -> None:
+        """Set the unit: the mean regret of the best constant decision on solved rows.
+
+        Where there is none, or rounding errors alone, it is the mean size of the best costs.
+        """
+        if not Scale.of(rows.y, rows.weight, of_constant=0.0).scale.any():
+            return  # parameters that differ by rounding errors at most
+        best, weight = np.asarray(rows.optimum.cost), rows.weight
+        paid = self._constant_cost(rows, seed)
+        regret = float(np.average(paid - best, weights=weight))
+        if regret > 0 and not is_rounding(regret, paid, best, weight=weight):
+            self.unit = regret
+        else:
+            self.unit = float(np.average(np.abs(best), weights=weight)) or 1.0
+
+    def _constant_cost(self, rows: Rows, seed: int) -> np.ndarray:
+        few, most = np.arange(len(rows)), self.problem.most_scenarios
+        if most is not None and most < len(few):
+            few = named_rng(seed, "scenarios of the unit").choice(few, most, replace=False)
+        constant = self.problem.solve(rows.y[None, few], scenario_weight=rows.weight[few])
+        return self.problem.cost(constant, rows.y)
+
+    def regret(self, y_hat: np.ndarray, rows: Rows) -> np.ndarray:
+        """Return the exact regret (n,) of decisions made from predictions (n, d).
+
+        NaN where a prediction is none; NaN or infinite where a cost is.
+        """
+        known = np.isfinite(y_hat).all(axis=1)
+        found = np.full(len(y_hat), np.nan)
+        if known.any():
+            some = rows.take(torch.as_tensor(known, device=rows.y.device))
+            y, best = some.y.cpu().numpy(), some.optimum.cost.cpu().numpy()
+            context = self.context_of(some)
+            try:
+                decisions = self.problem.solve(y_hat[known], context=context)
+                found[known] = self.problem.cost(decisions, y, context=context) - best
+            except NonFiniteCostError as error:
+                found[known] = error.costs - best  # training says so
+        return found
+
+    # -- of batches --------------------------------------------------------------------
+
+    def losses(self, y_hat: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the loss (B,) of each row of a batch."""
+        optimum = Optimum(batch["best_decision"], batch["best_cost"])
+        context = (batch["context"],) if "context" in batch else ()
+        losses = self.row_loss(y_hat, batch["y"], optimum, *context)
+        if losses.shape != optimum.cost.shape:
+            raise ValueError(
+                f"{type(self.loss).__name__} must return one number per "
+                f"row, shape {tuple(optimum.cost.shape)}, got {tuple(losses.shape)}."
+            )
+        return losses
+
+    def mean_loss(self, y_hat: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        """Return the weighted mean loss of a batch, in units of `unit`."""
+        losses = self.losses(y_hat, batch)
+        if not losses.requires_grad:
+            raise ValueError(
+                f"{type(self.loss).__name__} for {type(self.problem).__name__} does not depend on "
+                "the predictions: torch has nothing to differentiate. A loss or a decision layer "
+                "that leaves torch (.detach(), .numpy()) needs a gradient of its own, see "
+                "dfl_sklearn.layers.differentiate_rows."
+            )
+        # Weights have mean 1, so that the gradient is that of the weighted mean in expectation.
+        return (batch["weight"] * losses).mean() / self.unit
+
+    def relaxed_regret(self, y_hat: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """Return the regret (n,) through the decision layer, with its graph.
+
+        The best cost follows y through the layer as well. With the best decision held still its
+        slope would be the same (Danskin), but for kinks at that very decision.
+        """
+        layer, regret = self._relaxation
+        context = () if rows.context is None else (rows.context,)
+        best_cost = self.problem.cost_rows(layer(rows.y, *context), rows.y, *context)
+        return regret(y_hat, rows.y, rows.optimum._replace(cost=best_cost), *context)
+
+    @cached_property
+    def _relaxation(self) -> tuple[nn.Module, RowLoss]:
+        """The decision layer and the regret through it, set up once where slopes are wanted."""
+        return self.problem.decision_layer(), RegretLoss().bind(self.problem)
+
+
+def context_table(problem: DecisionProblem, context: Any) -> Any:
+    """Return an arranged context (n, c) as the public methods of the problem take it."""
+    if context is None:
+        return None
+    values = context.cpu().numpy() if isinstance(context, torch.Tensor) else context
+    columns = problem.context_columns()
+    if columns and isinstance(columns[0], str):
+        return pd.DataFrame(values, columns=columns)
+    return values

@@ -1,0 +1,64 @@
+"""The options of training, apart from the estimator that they are parameters of."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+
+from ..learners.construct import n_threads
+from ..learners.trainer import Stopping
+
+
+@dataclass(frozen=True)
+class TrainingOptions:
+    """What a user may set of training; :class:`~dfl_sklearn.DFLRegressor` says what each does."""
+
+    alpha: float
+    batch_size: int | str
+    learning_rate: str
+    learning_rate_init: float
+    max_iter: int
+    tol: float
+    n_iter_no_change: int
+    nominal_weight: float
+    n_jobs: int | None
+    callbacks: Iterable[Any] | None
+    verbose: bool | int
+
+    @classmethod
+    def of(cls, estimator: Any) -> "TrainingOptions":
+        """Return the options of an estimator with parameters of these names."""
+        return cls(**{each.name: getattr(estimator, each.name) for each in fields(cls)})
+
+    @property
+    def given_batch_size(self) -> int | None:
+        """Rows in a batch where the user has said so."""
+        return None if self.batch_size == "auto" else int(self.batch_size)
+
+    @property
+    def n_threads(self) -> int:
+        """Threads of torch."""
+        return n_threads(self.n_jobs)
+
+    def stopping(self, monitored: str, patience: int, n_reductions: int, unit: float) -> Stopping:
+        """Return when a stage stops that watches `monitored`, a number of the size of `unit`."""
+        return Stopping(
+            monitored=monitored,
+            max_epochs=self.max_iter,
+            tol=self.tol * unit,
+            patience=patience,
+            n_reductions=n_reductions if self.learning_rate == "adaptive" else 0,
+        )
+
+    def report(self, record: dict[str, float]) -> None:
+        """Print a line about an epoch, where the user has asked for it."""
+        every, epoch = int(self.verbose), int(record["epoch"])
+        if every and (epoch == 1 or epoch % every == 0):
+            numbers = (f"{name} {value:.6g}" for name, value in record.items() if name != "epoch")
+            print(f"epoch {epoch:4d}  " + "  ".join(numbers))
+
+
+def auto_batch_size(n_rows: int) -> int:
+    """Return a tenth of the rows, between 32 and 256."""
+    return int(np.clip(n_rows // 10, 32, 256))

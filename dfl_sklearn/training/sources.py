@@ -1,0 +1,190 @@
+"""Where the rows of a stage come from: as they are, or the worst ones for the present predictor."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..learners.batches import Batches
+from ..learners.net import NetLearner
+from ..robust.base import AmbiguitySet
+from ..rows import Rows
+from .objective import Objective
+from .options import auto_batch_size
+from .predictor_regret import PredictorRegret
+
+_SHORTEST_EPOCH = 1024  # rows drawn for an epoch, where the training rows are fewer
+
+Batch = tuple[torch.Tensor, dict[str, Any]]
+
+
+class Watched:
+    """Rows on which the regret of a learner is watched, under the name it is recorded by."""
+
+    def __init__(self, rows: Rows, objective: Objective, name: str) -> None:
+        self.rows, self.objective, self.name = rows, objective, name
+
+    def regret(self, learner: NetLearner) -> float:
+        """Return the exact weighted mean regret."""
+        losses = self.objective.regret(learner.predict(self.rows), self.rows)
+        return float(np.average(losses, weights=self.rows.weight.cpu().numpy()))
+
+
+class RowSource(ABC):
+    """The mini-batches of an epoch, and the numbers that describe it.
+
+    Attributes
+    ----------
+    monitored : str
+        The number that tells when to stop.
+    """
+
+    monitored: str
+
+    @abstractmethod
+    def __len__(self) -> int:
+        """Return the number of rows, as callbacks ask it of a data set."""
+
+    @abstractmethod
+    def __iter__(self) -> Iterator[Batch]:
+        """Iterate over the mini-batches of an epoch."""
+
+    @abstractmethod
+    def after_epoch(self) -> dict[str, float]:
+        """Return what is recorded after an epoch."""
+
+
+class NominalRows(RowSource):
+    """The rows as they are."""
+
+    def __init__(
+        self, learner: NetLearner, rows: Rows, watched: Watched, generator: torch.Generator
+    ) -> None:
+        self.learner, self.watched = learner, watched
+        self.monitored = watched.name
+        self.batches = Batches(rows, learner.batch_size(len(rows)), generator)
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        return iter(self.batches)
+
+    def after_epoch(self) -> dict[str, float]:
+        """Return the regret on the rows watched."""
+        return {self.monitored: self.watched.regret(self.learner)}
+
+
+class WorstCaseRows(RowSource):
+    """A mixture of the rows with the worst ones, which are searched anew for every epoch.
+
+    An epoch sees as many rows as one on the training rows alone does, and a thousand at least.
+    Of a larger mixture they are drawn by weight.
+
+    Parameters
+    ----------
+    regret : PredictorRegret
+        Of the learner in training; the worst case is always that of its present weights.
+    rows : Rows
+        The training rows, as the learner takes them.
+    watched : Watched
+    ambiguity_set : AmbiguitySet
+        With its nominal rows.
+    holds_out : bool
+        Whether the rows watched are others than those trained on.
+    nominal_weight : float
+        Share of the real rows in the mixture, in [0, 1).
+    batch_size : int or None
+        None is a tenth of an epoch, between 32 and 256.
+    generator : torch.Generator
+        The order of the batches is drawn from it.
+    """
+
+    monitored = "objective"
+
+    def __init__(
+        self,
+        regret: PredictorRegret,
+        rows: Rows,
+        watched: Watched,
+        ambiguity_set: AmbiguitySet,
+        *,
+        holds_out: bool,
+        nominal_weight: float,
+        batch_size: int | None,
+        generator: torch.Generator,
+    ) -> None:
+        self.row_loss, self.rows, self.watched = regret, rows, watched
+        self.ambiguity_set, self.holds_out = ambiguity_set, holds_out
+        self.nominal_weight = nominal_weight
+        self.batch_size = batch_size
+        self.generator = generator
+        self._epoch = 0
+        self.numbers = self.refresh()
+
+    def __len__(self) -> int:
+        return len(self.worst) + (len(self.rows) if self.nominal_weight > 0 else 0)
+
+    def __iter__(self) -> Iterator[Batch]:
+        mixture = self._mixture()
+        n_drawn = max(len(self.rows), _SHORTEST_EPOCH)
+        if len(mixture) > n_drawn:
+            # A pool is large so that it holds rare rows; an epoch need not see all of it. Rows
+            # drawn by weight count alike, and a rare heavy row does not rule a batch.
+            # On the CPU, where the generator is: the same rows on every device.
+            drawn = torch.multinomial(
+                mixture.weight.cpu(), n_drawn, replacement=True, generator=self.generator
+            )
+            mixture = mixture.take(drawn.to(mixture.weight.device))
+            mixture = mixture.replace(weight=torch.ones_like(mixture.weight))
+        yield from Batches(
+            mixture, self.batch_size or auto_batch_size(len(mixture)), self.generator
+        )
+
+    def after_epoch(self) -> dict[str, float]:
+        """Return what is recorded, after a new search where one is due."""
+        self._epoch += 1
+        if self._epoch % self.ambiguity_set.refresh_every == 0:
+            return self.refresh()
+        return self._measure(self.row_loss(self.worst))
+
+    def refresh(self) -> dict[str, float]:
+        """Search for the worst case of the present weights and return what is recorded."""
+        self.row_loss.weights_changed()
+        self.worst, self.divergence = self.ambiguity_set.worst_case(self.row_loss)
+        # A search that weights rows has just asked for their regret.
+        return self._measure(self.row_loss.again(self.worst))
+
+    def _measure(self, losses: np.ndarray) -> dict[str, float]:
+        worst_regret, name = float(self.worst.weight @ losses), self.watched.name
+        numbers = {
+            name: self.watched.regret(self.row_loss.learner),
+            "worst_regret": worst_regret,
+            "divergence": self.divergence,
+        }
+        watched = worst_regret
+        if self.holds_out:
+            held_out = self.ambiguity_set.held_out_regret(self.row_loss)
+            if held_out is None:  # never the rows that are trained on, where others are held out
+                watched = numbers[name]
+            else:
+                watched = numbers["valid_worst_regret"] = held_out
+        share = self.nominal_weight
+        numbers["objective"] = share * numbers[name] + (1 - share) * watched
+        self.numbers = numbers  # all of them, or, after an interruption, those before
+        return numbers
+
+    def _mixture(self) -> Rows:
+        worst = self.row_loss.known(self.worst)
+        weight = (1 - self.nominal_weight) * torch.as_tensor(
+            self.worst.weight, dtype=torch.float64, device=worst.weight.device
+        )
+        # A row without weight would take a place in a batch and add nothing to it.
+        parts = [worst.replace(weight=weight).take(weight > 0)]
+        if self.nominal_weight > 0:
+            share = self.nominal_weight * self.rows.weight / self.rows.weight.sum()
+            parts.append(self.rows.replace(weight=share))
+        mixture = Rows.concatenated(parts)
+        return mixture.replace(weight=mixture.weight / mixture.weight.mean())

@@ -1,0 +1,69 @@
+"""One stage of training: a learner on the rows of a source, until a number has settled."""
+
+import torch
+
+from ..learners.batches import as_batch
+from ..learners.net import NetLearner
+from ..learners.trainer import NonFiniteLossError, Stopping, Training, forward
+from ..rows import Rows
+from .objective import Objective
+from .options import TrainingOptions
+from .sources import RowSource
+
+
+def run_stage(
+    learner: NetLearner,
+    objective: Objective,
+    source: RowSource,
+    stopping: Stopping,
+    options: TrainingOptions,
+    rows: Rows,
+    start_value: float,
+) -> Training:
+    """Train a learner in place and leave it with its best weights.
+
+    Parameters
+    ----------
+    learner : NetLearner
+    objective : Objective
+    source : RowSource
+        Of the mini-batches, and of the number that is watched.
+    stopping : Stopping
+    options : TrainingOptions
+    rows : Rows
+        The training rows, to look for what is wrong where the loss is not finite.
+    start_value : float
+        The number watched before the first epoch; the weights it belongs to are kept if no epoch
+        does better. Infinite where they are not to be.
+
+    Raises
+    ------
+    FloatingPointError
+        If the loss becomes NaN or infinite. The message names the row, or the learning rate.
+    """
+    try:
+        return learner.train(
+            objective.mean_loss,
+            source,
+            source.after_epoch,
+            stopping,
+            options.report,
+            start_value,
+        )
+    except NonFiniteLossError as error:
+        why = _explained(learner, objective, rows, options.learning_rate_init)
+        raise FloatingPointError(f"{error} {why}") from error
+
+
+def _explained(learner: NetLearner, objective: Objective, rows: Rows, learning_rate: float) -> str:
+    """Say whether a row or the learning rate is to blame; the learner has its best weights."""
+    X, batch = as_batch(rows)
+    losses = objective.losses(learner.units.parameters(forward(learner.net, X)), batch)
+    bad = torch.nonzero(~torch.isfinite(losses))
+    if len(bad) == 0:
+        return f"The weights of the net have diverged: lower learning_rate_init={learning_rate}."
+    i = int(bad[0])
+    return (
+        f"{type(objective.problem).__name__} gave {float(losses[i])} for the row with "
+        f"y = {rows.y[i].tolist()}; its standardised features are {rows.X[i].tolist()}."
+    )
