@@ -6,6 +6,7 @@ import inspect
 import subprocess
 import sys
 import zipfile
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ import dfl_sklearn
 PACKAGE = Path(dfl_sklearn.__file__).parent
 REPOSITORY = Path(__file__).resolve().parents[1]
 
-# Part -> the parts that it may import at module level.
+# Part -> the parts that it may import, in functions and for type checkers as well.
 MAY_IMPORT = {
     "_utils": set(),
     "rows": set(),
@@ -24,10 +25,13 @@ MAY_IMPORT = {
     "problems": {"_utils", "rows", "solvers", "layers"},
     "metrics": {"_utils", "problems"},
     "losses": {"_utils", "rows", "problems", "layers"},
-    "nets": {"_utils", "rows"},
+    "learners": {"_utils", "rows"},
     "datasets": {"_utils"},
-    "robust": {"_utils", "rows", "problems", "layers", "losses", "nets"},
-    "estimators": {"_utils", "rows", "problems", "layers", "losses", "nets", "metrics", "robust"},
+    "robust": {"_utils", "rows", "problems", "layers", "losses", "learners"},
+    "training": {"_utils", "rows", "problems", "losses", "learners", "robust"},
+    "estimators": {
+        *("_utils", "rows", "problems", "losses", "learners", "robust", "training", "metrics"),
+    },
 }
 ON_TOP = {"compose", "inspection", "model_selection", "__init__"}
 PARTS = sorted({path.stem for path in PACKAGE.iterdir() if path.suffix == ".py"}
@@ -40,15 +44,24 @@ def files_of(part):
     return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
 
 
-def module_level_imports(path):
-    """Yield the dotted names imported when the file is, absolute."""
+def name_of(path):
+    """Return the dotted name of a file."""
+    parts = ["dfl_sklearn", *path.relative_to(PACKAGE).with_suffix("").parts]
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
+
+
+def imports(path, *, at_import=False):
+    """Yield the dotted names that a file imports: all of them, or when it is imported."""
     here = ["dfl_sklearn", *path.relative_to(PACKAGE).parts[:-1]]
     pending = list(ast.parse(path.read_text()).body)
     while pending:
         node = pending.pop()
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+        if at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             continue
-        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
+        if at_import and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
             pending += node.orelse
         elif isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
@@ -60,6 +73,11 @@ def module_level_imports(path):
             pending += ast.iter_child_nodes(node)
 
 
+def module_of(name):
+    """Return the file that an imported name is, or is in, if it is one of ours."""
+    return name if name in MODULES else name.rpartition(".")[0]
+
+
 def test_every_part_has_a_place():
     assert set(PARTS) <= set(MAY_IMPORT) | ON_TOP
 
@@ -68,7 +86,7 @@ def test_every_part_has_a_place():
 def test_imports_run_one_way(part):
     seen = 0
     for path in files_of(part):
-        for name in module_level_imports(path):
+        for name in imports(path):
             seen += 1
             if name.startswith("dfl_sklearn."):
                 target = name.split(".")[1]
@@ -76,15 +94,30 @@ def test_imports_run_one_way(part):
     assert seen  # the walk found the imports that every part has
 
 
-def test_the_walk_sees_relative_imports():
-    found = set(module_level_imports(PACKAGE / "losses" / "regret.py"))
-    assert "dfl_sklearn.problems.base.DecisionProblem" in found
-    assert "torch" in found
+def test_no_file_imports_itself_through_others():
+    graph = {
+        name: {module_of(each) for each in imports(path)} & set(MODULES) - {name}
+        for name, path in MODULES.items()
+    }
+    assert sum(map(len, graph.values())) > len(MODULES)
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" -> ".join(error.args[1]))
+
+
+def test_the_walk_sees_all_imports():
+    found = set(imports(PACKAGE / "losses" / "regret.py"))
+    assert {"dfl_sklearn.problems.base.DecisionProblem", "torch"} <= found
+    lazy = "dfl_sklearn.layers.box.AffineBoxLayer"
+    path = PACKAGE / "problems" / "closed_form.py"
+    assert lazy in set(imports(path))
+    assert lazy not in set(imports(path, at_import=True))
 
 
 def test_problems_do_not_import_torch():
-    for path in [*files_of("problems"), *files_of("solvers")]:
-        names = {name.split(".")[0] for name in module_level_imports(path)}
+    for path in [*files_of("problems"), *files_of("solvers"), *files_of("metrics")]:
+        names = {name.split(".")[0] for name in imports(path, at_import=True)}
         assert path.stem == "interior_point" or not names & {"torch", "skorch"}, path
         assert "dfl_sklearn.solvers.interior_point" not in names
 

@@ -5,16 +5,13 @@ import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from array_api_compat import is_torch_array
 from scipy.sparse import issparse
 
 from .._utils.rows import as_numpy_rows, as_rows, check_finite
-
-if TYPE_CHECKING:
-    from .base import DecisionProblem
 
 Column = str | int
 
@@ -129,7 +126,7 @@ def position(marker: FromContext, columns: list[Column]) -> int:
     return int(marker.column)
 
 
-def at(problem: "DecisionProblem", row: np.ndarray) -> Any:
+def at(problem: Any, row: np.ndarray) -> Any:
     """Return a problem with the numbers of one row (c,) of an arranged context in their place."""
     columns = problem.context_columns()
 
@@ -150,7 +147,7 @@ def at(problem: "DecisionProblem", row: np.ndarray) -> Any:
 
 
 def each_context(
-    problem: "DecisionProblem",
+    problem: Any,
     context: np.ndarray,
     function: Callable[..., np.ndarray],
     *arrays: np.ndarray,
@@ -259,12 +256,12 @@ def _table(context: Any) -> np.ndarray:
     return rows
 
 
-def layer_at(problem: "DecisionProblem", smoothing: float | None, row: np.ndarray) -> Any:
+def layer_at(problem: Any, smoothing: float | None, row: np.ndarray) -> Any:
     """Return the decision layer of a problem at one row of the context."""
     return at(problem, row).decision_layer(smoothing)
 
 
-def layer_by_context(problem: "DecisionProblem", smoothing: float | None) -> Any:
+def layer_by_context(problem: Any, smoothing: float | None) -> Any:
     """Return a layer (B, d), (B, c) -> (B, k) for a problem whose numbers differ by row."""
     from ..layers.by_context import ByContextLayer
 
