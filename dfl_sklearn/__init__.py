@@ -4,45 +4,9 @@ A prediction feeds a decision; this package trains the prediction for what the d
 costs.
 """
 
-from . import (
-    compose,
-    datasets,
-    estimators,
-    inspection,
-    layers,
-    learners,
-    losses,
-    metrics,
-    model_selection,
-    problems,
-    robust,
-    rows,
-)
-from .estimators import (
-    DFFRegressor,
-    DFLRegressor,
-    DiffusionDRODFLRegressor,
-    TwoStageRegressor,
-)
+import lazy_loader
+
+# What is imported, and from where, stands in __init__.pyi (SPEC 1).
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)
 
 __version__ = "0.1.0"
-
-__all__ = [
-    "DFFRegressor",
-    "DFLRegressor",
-    "DiffusionDRODFLRegressor",
-    "TwoStageRegressor",
-    "__version__",
-    "compose",
-    "datasets",
-    "estimators",
-    "inspection",
-    "layers",
-    "learners",
-    "losses",
-    "metrics",
-    "model_selection",
-    "problems",
-    "robust",
-    "rows",
-]

@@ -318,7 +318,7 @@ class ProvisioningOptimizer(DecisionTransformer):
         for name in ("c_min", "c_max", "eta", "a", "b", "e_active", "e_idle")
     }
 
-    __init__ = ProvisioningProblem.__init__  # type: ignore[assignment]
+    __init__ = ProvisioningProblem.__init__
 
     def _resolve_problem(self) -> DecisionProblem:
         return ProvisioningProblem(**self.get_params(deep=False))

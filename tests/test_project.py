@@ -53,24 +53,16 @@ def name_of(path):
 MODULES = {name_of(path): path for path in PACKAGE.rglob("*.py")}
 
 
-def imports(path, *, at_import=False):
-    """Yield the dotted names that a file imports: all of them, or when it is imported."""
+def imports(path):
+    """Yield the dotted names that a file imports, in functions and for type checkers as well."""
     here = ["dfl_sklearn", *path.relative_to(PACKAGE).parts[:-1]]
-    pending = list(ast.parse(path.read_text()).body)
-    while pending:
-        node = pending.pop()
-        if at_import and isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            continue
-        if at_import and isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test):
-            pending += node.orelse
-        elif isinstance(node, ast.Import):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
             base = here[: len(here) - node.level + 1] if node.level else []
             module = ".".join([*base, *([node.module] if node.module else [])])
             yield from (f"{module}.{alias.name}" for alias in node.names)
-        else:
-            pending += ast.iter_child_nodes(node)
 
 
 def module_of(name):
@@ -109,17 +101,30 @@ def test_no_file_imports_itself_through_others():
 def test_the_walk_sees_all_imports():
     found = set(imports(PACKAGE / "losses" / "regret.py"))
     assert {"dfl_sklearn.problems.base.DecisionProblem", "torch"} <= found
-    lazy = "dfl_sklearn.layers.box.AffineBoxLayer"
-    path = PACKAGE / "problems" / "closed_form.py"
-    assert lazy in set(imports(path))
-    assert lazy not in set(imports(path, at_import=True))
+    inside_a_function = set(imports(PACKAGE / "problems" / "closed_form.py"))
+    assert "dfl_sklearn.layers.box.AffineBoxLayer" in inside_a_function
 
 
-def test_problems_do_not_import_torch():
-    for path in [*files_of("problems"), *files_of("solvers"), *files_of("metrics")]:
-        names = {name.split(".")[0] for name in imports(path, at_import=True)}
-        assert path.stem == "interior_point" or not names & {"torch", "skorch"}, path
-        assert "dfl_sklearn.solvers.interior_point" not in names
+def test_metrics_problems_and_two_stage_models_load_no_torch():
+    heavy = ("torch", "skorch", "cvxpy", "highspy", "matplotlib")
+    code = f"""
+import sys
+import dfl_sklearn
+assert not set(sys.modules) & {{*{heavy}, "sklearn", "pandas"}}
+assert "problems" in dir(dfl_sklearn) and "DFLRegressor" in dir(dfl_sklearn)
+import dfl_sklearn.problems, dfl_sklearn.compose, dfl_sklearn.inspection
+from dfl_sklearn import TwoStageRegressor, datasets, model_selection
+from dfl_sklearn.metrics import regret
+from dfl_sklearn.robust import KLBall
+assert not set(sys.modules) & set({heavy}), set(sys.modules) & set({heavy})
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_names_are_loaded_when_asked_for():
+    with pytest.raises(AttributeError, match="No dfl_sklearn attribute nothing"):
+        dfl_sklearn.nothing
+    assert dfl_sklearn.DFLRegressor is dfl_sklearn.estimators.DFLRegressor
 
 
 @pytest.mark.parametrize("part", PUBLIC)
@@ -154,7 +159,7 @@ def test_the_wheel_holds_what_is_not_python(tmp_path):
     (wheel,) = tmp_path.glob("*.whl")
     assert f"-{dfl_sklearn.__version__}-" in wheel.name
     names = set(zipfile.ZipFile(wheel).namelist())
-    assert "dfl_sklearn/py.typed" in names
+    assert {"dfl_sklearn/py.typed", "dfl_sklearn/__init__.pyi"} <= names
     assert "dfl_sklearn/datasets/descr/azure_llm.rst" in names
     sources = {str(path.relative_to(PACKAGE.parent)) for path in PACKAGE.rglob("*.py")}
     assert sources <= names

@@ -1,8 +1,5 @@
 """Estimators: the scikit-learn face of decision-focused learning."""
 
-from .dff import DFFRegressor
-from .dfl import DFLRegressor
-from .diffusion_dro import DiffusionDRODFLRegressor
-from .two_stage import TwoStageRegressor
+import lazy_loader
 
-__all__ = ["DFFRegressor", "DFLRegressor", "DiffusionDRODFLRegressor", "TwoStageRegressor"]
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

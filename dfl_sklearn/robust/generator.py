@@ -31,7 +31,6 @@ from ..learners.construct import (
     pinned_threads,
     resolve_device,
 )
-from ..learners.denoisers import ConvDenoiser, MLPDenoiser
 from ..learners.trainer import BatchCriterion, PredictorNet, Stopping, Training, train
 from ..rows import Rows
 from ._columns import ColumnCoordinates
@@ -46,6 +45,7 @@ from ._denoising import (
 )
 from ._reverse import ReverseChain, VelocityNet
 from ._schedule import NoiseSchedule
+from .denoisers import ConvDenoiser, MLPDenoiser
 
 _MIN_ROWS = 30  # with fewer distinct rows the model stays the shrunk Gaussian
 

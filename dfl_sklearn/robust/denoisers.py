@@ -9,7 +9,7 @@ from sklearn.base import BaseEstimator
 from torch import nn
 
 from .._utils.checks import layer_sizes, whole_number
-from .modules import seeded_linear
+from ..learners.modules import seeded_linear
 
 
 class TimeEmbedding(nn.Module):

@@ -1,0 +1,42 @@
+from . import (
+    compose,
+    datasets,
+    estimators,
+    inspection,
+    layers,
+    learners,
+    losses,
+    metrics,
+    model_selection,
+    problems,
+    robust,
+    rows,
+)
+from .estimators import (
+    DFFRegressor,
+    DFLRegressor,
+    DiffusionDRODFLRegressor,
+    TwoStageRegressor,
+)
+
+__version__: str
+
+__all__ = [
+    "DFFRegressor",
+    "DFLRegressor",
+    "DiffusionDRODFLRegressor",
+    "TwoStageRegressor",
+    "__version__",
+    "compose",
+    "datasets",
+    "estimators",
+    "inspection",
+    "layers",
+    "learners",
+    "losses",
+    "metrics",
+    "model_selection",
+    "problems",
+    "robust",
+    "rows",
+]

@@ -1,0 +1,6 @@
+from .dff import DFFRegressor
+from .dfl import DFLRegressor
+from .diffusion_dro import DiffusionDRODFLRegressor
+from .two_stage import TwoStageRegressor
+
+__all__ = ["DFFRegressor", "DFLRegressor", "DiffusionDRODFLRegressor", "TwoStageRegressor"]

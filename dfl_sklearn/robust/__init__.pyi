@@ -1,0 +1,27 @@
+from .augmentation import GaussianNoise, NominalSamples
+from .base import AmbiguitySet
+from .denoisers import ConvDenoiser, MLPDenoiser
+from .diffusion import DiffusionBall
+from .divergences import ChiSquareBall, CVaR, KLBall
+from .generator import DiffusionGenerator
+from .policy_gradient import PolicyGradientSearch
+from .search import WorstCaseSearch
+from .tilted import TiltedSearch
+from .wasserstein import WassersteinBall
+
+__all__ = [
+    "AmbiguitySet",
+    "CVaR",
+    "ChiSquareBall",
+    "ConvDenoiser",
+    "DiffusionBall",
+    "DiffusionGenerator",
+    "GaussianNoise",
+    "KLBall",
+    "MLPDenoiser",
+    "NominalSamples",
+    "PolicyGradientSearch",
+    "TiltedSearch",
+    "WassersteinBall",
+    "WorstCaseSearch",
+]
