@@ -23,7 +23,7 @@ class DiffusionBall(AmbiguitySet):
 
     The model is fitted to the rows (features and parameters together), and its neighbourhood
     is searched for the distribution with the largest regret. Unlike a ball around the rows
-    themselves it holds rows that were never seen, and unlike moved rows they are realistic.
+    themselves it holds rows that were never seen, and unlike perturbed rows they are realistic.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class DiffusionBall(AmbiguitySet):
     search_ : WorstCaseSearch
         The search in its last state.
     projected_share_ : float
-        Share of the worst rows last found that were moved into the problem's domain: of the pool,
+        Share of the worst rows last found that were put into the problem's domain: of the pool,
         real rows included, where the search weights one.
 
     References

@@ -76,7 +76,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Number of reverse steps of `sample`; None is all of them.
     sampler : {"ddpm", "ddim"}, default="ddpm"
         "ddpm" adds noise at every reverse step; "ddim" (Song, Meng and Ermon, 2021) does not,
-        and bears fewer steps.
+        and works with fewer steps.
     batch_size : int, default=256
     learning_rate_init : float, default=2e-3
         Initial learning rate of Adam; divided by 5 twice when held-out loss stalls.
@@ -118,10 +118,10 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
 
     Notes
     -----
-    Heavy-tailed columns are bent by an asinh. Columns that are constant, or affine functions of
-    others (duplicates), are generated exactly so. Columns of whole numbers are rounded, and
-    keep to the values seen if these are at most 20. With fewer than 30 distinct rows the model
-    is the shrunk Gaussian itself.
+    Heavy-tailed columns are compressed by an asinh. Columns that are constant, or affine functions
+    of others (duplicates), are generated exactly so. Columns of integers are rounded, and keep to
+    the values seen if these are at most 20. With fewer than 30 distinct rows the model is the
+    shrunk Gaussian itself.
 
     Sample weights are exact: weight 2 is the row twice.
 
