@@ -19,7 +19,7 @@ class GaussianNoise(AmbiguitySet):
     """The training rows with Gaussian noise, drawn anew for every epoch.
 
     Noise augmentation, the plainest guard against data that differ. Nothing is searched: the
-    divergence reported is 0.
+    divergence reported is 0. A context gets no noise.
 
     Parameters
     ----------
@@ -92,7 +92,8 @@ class NominalSamples(DiffusionBall):
     """Rows of a diffusion model of the training rows, as they come.
 
     What :class:`DiffusionBall` is at a radius of 0: it shows what the generated rows do by
-    themselves. The released code of 3D-Learning calls it DML.
+    themselves. The released code of 3D-Learning calls it DML. Where the rows have a context, each
+    sample is generated given that of a training row, drawn by weight.
 
     Parameters
     ----------

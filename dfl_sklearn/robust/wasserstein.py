@@ -21,7 +21,7 @@ class WassersteinBall(AmbiguitySet):
     :math:`\|\delta\|^2` on standardised columns. Rows move along the slope of their regret, by
     steps in proportion to it, which is the worst case to first order (Gao, Chen and Kleywegt):
     the mean plus :math:`\rho \sqrt{E \|\nabla r\|_*^2}`. Slopes are taken anew where the rows have
-    come to.
+    come to. The context of a row does not change.
 
     Parameters
     ----------
