@@ -35,7 +35,7 @@ from ..training.objective import Objective
 from ..training.options import TrainingOptions
 from ..training.record import continued, early_end
 from ..training.warm_start import LastFit
-from ._mixin import DecisionRegressorMixin
+from ._mixin import CONTEXT, DecisionRegressorMixin
 
 _MIN_ROWS_TO_HOLD_OUT = 50  # with fewer, early_stopping="auto" watches the training rows
 _MIN_ROWS_TO_RESCALE = 10  # with fewer, partial_fit keeps the standardisation of the last fit
@@ -81,6 +81,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         "callbacks": [list, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "context": CONTEXT,
+        "context_is_feature": ["boolean"],
     }
 
     ambiguity_set: AmbiguitySet | None
@@ -150,7 +152,9 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         check_is_fitted(self)
         refuse_dates(X, "X")
         features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        inputs = torch.as_tensor(self.x_scale_.apply(features))
+        columns = self._context_columns
+        seen = features if columns is None else features[:, columns.inputs]
+        inputs = torch.as_tensor(self.x_scale_.apply(seen))
         parameter = next(self.predictor_.module_.parameters(), None)
         if parameter is not None:
             inputs = inputs.to(parameter.dtype)
@@ -233,7 +237,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         if goes_on:
             last = LastFit(self.predictor_.module_, self.x_scale_, self.y_scale_, follows)
         device, dtype = resolve_device(self.device), torch.as_tensor(train.X[:0]).dtype
-        units = NetUnits(self._scales(train, last), dtype, device)
+        columns = self._context_columns
+        units = NetUnits(self._scales(train, last), dtype, device, columns)
         ambiguity_set = self._worst_case_set()
         with torch.enable_grad():
             staged = StagedFit(
@@ -278,6 +283,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         """Return validated rows and the number of dimensions of y."""
         refuse_dates(X, "X")
         refuse_text(y, "y")
+        given = X
         X, y = validate_data(
             self,
             X,
@@ -287,9 +293,15 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             y_numeric=True,
             reset=reset,
         )
+        if reset or not hasattr(self, "_context_columns"):
+            self._context_columns = self._find_context(given)
+        else:
+            self._check_context(given)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         check_total(weight, "sample_weight")
-        return Rows(X, as_rows(y, "y"), weight), y.ndim
+        columns = self._context_columns
+        features, context = (X, None) if columns is None else columns.split(X)
+        return Rows(features, as_rows(y, "y"), weight, context), y.ndim
 
     def _split(
         self,
@@ -335,6 +347,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
 
     def _scales(self, train: Rows, last: LastFit | None) -> tuple[Scale, Scale]:
         """Return the scales of features and parameters, given those to go on from."""
+        if self._context_columns is not None:
+            train = train.replace(X=self._context_columns.seen(train.X, train.context))
         if not self.standardize:
             return Scale.identity(train.X.shape[1]), Scale.identity(train.y.shape[1])
         if last is not None:

@@ -16,6 +16,7 @@ from sklearn.utils.metadata_routing import MetadataRouter
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
+from .._utils.context_columns import Selection
 from .._utils.holdout import is_given
 from .._utils.rows import as_rows, refuse_dates
 from .._utils.seeds import named_rng, named_seed, root_seed
@@ -31,6 +32,7 @@ from ..learners.correction import BiasCorrection
 from ..learners.scaling import Scale
 from ..losses import LogLoss
 from ..losses.base import DecisionLoss
+from ..problems._context import by_position
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
@@ -112,6 +114,12 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Seed of folds, hold-out, initial weights and batches. The backbone has its own.
     verbose : bool or int, default=False
         Print a line per epoch, or every `verbose` epochs.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are context: known data of a row, such as a capacity, that the problem
+        reads (:class:`~dfl_sklearn.problems.FromContext`). By name or position, as in
+        :class:`sklearn.compose.ColumnTransformer`.
+    context_is_feature : bool, default=True
+        Whether the backbone and the correction see these columns as well.
 
     Attributes
     ----------
@@ -185,7 +193,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
                 *("problem", "loss", "ambiguity_set", "nominal_weight", "hidden_layer_sizes"),
                 *("activation", "alpha", "batch_size", "learning_rate", "learning_rate_init"),
                 *("max_iter", "tol", "n_iter_no_change", "validation_fraction", "device"),
-                *("n_jobs", "callbacks", "random_state", "verbose"),
+                *("n_jobs", "callbacks", "random_state", "verbose", "context"),
+                "context_is_feature",
             )
         },
     }
@@ -220,6 +229,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         callbacks: Iterable[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | int = False,
+        context: Selection = None,
+        context_is_feature: bool = True,
     ) -> None:
         self.estimator = estimator
         self.problem = problem
@@ -246,6 +257,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
+        self.context = context
+        self.context_is_feature = context_is_feature
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
@@ -317,7 +330,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         ndarray of shape (n,) or (n, d)
         """
         check_is_fitted(self)
-        rows = predicted(self.estimator_, _dense(X), self._n_outputs)
+        rows = predicted(self.estimator_, self._seen(_dense(X)), self._n_outputs)
         return rows[:, 0] if self._target_ndim == 1 else rows
 
     def correction(self, X: Any) -> np.ndarray:
@@ -390,11 +403,14 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         for name in ("corrector_", "held_out_regret_", "residual_scale_", "feature_names_in_"):
             self.__dict__.pop(name, None)
         self._columns = list(X.columns) if hasattr(X, "columns") else None
-        params = self._fit_wrapped(X, target, sample_weight, fit_params)
+        self._context_columns = self._find_context(X)
+        seen = self._seen(X)
+        params = self._fit_wrapped(seen, target, sample_weight, fit_params)
+        self._note_columns(X)
         self._target_ndim, self._n_outputs = target.ndim, as_rows(target, "y").shape[1]
         self.n_iter_, self.fell_back_ = 0, True
         if self.epsilon == 0:
-            predicted(self.estimator_, X, self._n_outputs)  # or an error that says what is wrong
+            predicted(self.estimator_, seen, self._n_outputs)  # or an error that says what is wrong
             return
 
         rows = self._cross_fitted(X, target, weight, params, seed)
@@ -430,7 +446,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         """Return distinct rows: features and out-of-fold predictions side by side, y, weights."""
         code = row_codes(X, y)
         if isinstance(self.estimator, FrozenEstimator):
-            found = predicted(self.estimator_, X, self._n_outputs)
+            found = predicted(self.estimator_, self._seen(X), self._n_outputs)
             fold = np.zeros(len(y), dtype=int)
         else:
             if isinstance(self.cv, Integral):
@@ -439,7 +455,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
                 splits = given_splits(self.cv, X, y)
             fold = fold_of(splits, len(y))
             found = out_of_fold(
-                lambda X, y, **params: self._unfitted(y).fit(X, y, **params), X, y, params, splits
+                lambda X, y, **params: self._unfitted(y).fit(X, y, **params),
+                *(self._seen(X), y, params, splits),
             )
         known = np.flatnonzero((fold >= 0) & (weight > 0))
         if not len(known):
@@ -456,9 +473,11 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         )
 
     def _stacked(self, X: Any, predictions: np.ndarray) -> np.ndarray:
-        """Return features, where they are an input, and predictions (n, d) side by side."""
+        """Return features, where they are an input, or the context, and predictions (n, d)."""
+        columns = self._context_columns
         if self.inputs == "predictions":
-            return predictions.astype(np.float64)
+            parts = [] if columns is None else [np.asarray(columns.table(X))]
+            return np.concatenate([*parts, predictions.astype(np.float64)], axis=1)
         if self._columns is not None and hasattr(X, "columns"):
             missing = [name for name in self._columns if name not in X.columns]
             if missing:
@@ -479,7 +498,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         X, y, weight = held_out
         if X is None:
             return rows.split(self.validation_fraction, named_rng(seed, "hold-out"))
-        inputs = self._stacked(X, predicted(self.estimator_, X, self._n_outputs))
+        self._check_context(X, "X_val")
+        inputs = self._stacked(X, predicted(self.estimator_, self._seen(X), self._n_outputs))
         return rows, Rows(inputs, y, weight).canonical()
 
     def _warn_of_zeros(self, train: Rows) -> None:
@@ -495,7 +515,12 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
 
     def _corrector(self, train: Rows, seed: int) -> DFLRegressor:
         """Return the correction, unfitted."""
-        scale = Scale.of(train.X, train.weight)
+        context = self._context_in_stacked(train.X.shape[1])
+        sees_context = self.context_is_feature and self.inputs != "predictions"
+        seen = train.X
+        if context is not None and not sees_context:
+            seen = np.delete(train.X, context, axis=1)
+        scale = Scale.of(seen, train.weight)
         net = BiasCorrection(
             self.epsilon,
             size=None if self.trust_region == "relative" else self.residual_scale_,
@@ -511,20 +536,35 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             *("callbacks", "verbose"),
         )
         return DFLRegressor(
-            self._resolve_problem(),
+            by_position(self._resolve_problem()),
             predictor=net,
+            context=context,
+            context_is_feature=sees_context,
             standardize=False,
             random_state=named_seed(seed, "correction") % 2**32,
             **{name: getattr(self, name) for name in shared},
         )
 
+    def _context_in_stacked(self, width: int) -> list[int] | None:
+        """Return where the context stands among features and predictions side by side."""
+        columns = self._context_columns
+        if columns is None:
+            return None
+        if self.inputs == "predictions":
+            return list(range(width - self._n_outputs))
+        return list(columns.positions)
+
     def _compare(self, problem: DecisionProblem, valid: Rows) -> None:
         """Decide on the held-out rows whether the correction is used."""
         backbone, corrected = valid.X[:, -self._n_outputs :], self.corrector_.predict(valid.X)
+        problem, columns = by_position(problem), self._context_in_stacked(valid.X.shape[1])
+        context = None if columns is None else valid.X[:, columns]
         before, after = (
-            problem.cost(problem.solve(each), valid.y) for each in (backbone, corrected)
+            problem.cost(problem.solve(each, context=context), valid.y, context=context)
+            for each in (backbone, corrected)
         )
-        regret, gain = before - problem.optimal_cost(valid.y), before - after
+        regret = before - problem.optimal_cost(valid.y, context=context)
+        gain = before - after
         share = valid.weight / valid.weight.sum()
         mean = float(share @ gain)
         # Of a weighted mean, for as many rows as the weights amount to (Kish).
