@@ -38,8 +38,8 @@ class QuadraticProgramRowsLayer(nn.Module):
     def __init__(self, quadratic: np.ndarray, polytope: Polytope, *, scale: float = 1.0) -> None:
         super().__init__()
         self.quadratic, self.scale = quadratic, float(scale)
-        self.given = polytope.A_eq.toarray(), polytope.A_ub.toarray()
-        (A, self.size_eq), (G, self.size_ub) = (unit_rows(each) for each in self.given)
+        given = polytope.A_eq.toarray(), polytope.A_ub.toarray()
+        (A, self.size_eq), (G, self.size_ub) = (unit_rows(each) for each in given)
         self.lower_is_finite = np.isfinite(polytope.lower[0])
         self.upper_is_finite = np.isfinite(polytope.upper[0])
         self.counts = np.isfinite(polytope.b_ub).any(axis=0)  # else it is no constraint
@@ -47,7 +47,7 @@ class QuadraticProgramRowsLayer(nn.Module):
         self.kept = independent(A)
         self.A = A[self.kept]
         self.follows = np.linalg.pinv(self.A)
-        self.alone = ByContextLayer(partial(_layer_of, self))
+        self.alone = ByContextLayer(partial(_layer_of, quadratic, *given))
         self.program = self._on(torch.device("cpu"))
 
     def _on(self, device: torch.device) -> QuadraticPrograms:
@@ -83,12 +83,13 @@ class QuadraticProgramRowsLayer(nn.Module):
         z = torch.full_like(c, torch.nan)
         if known.any():
             rows = torch.nonzero(known)[:, 0]
-            polytope = polytope if known.all() else polytope.for_rows(rows.cpu().numpy())
-            z = z.index_put((rows,), self._minimisers(c[known], polytope, rows.tolist()))
+            numbers = rows.cpu().numpy()
+            polytope = polytope if len(numbers) == len(c) else polytope.for_rows(numbers)
+            z = z.index_put((rows,), self._minimisers(c[known], polytope, numbers))
         return z.to(y)
 
-    def _minimisers(self, c: torch.Tensor, polytope: Polytope, names: list[int]) -> torch.Tensor:
-        """Return decisions (B, n) of finite rows, which errors call by their names."""
+    def _minimisers(self, c: torch.Tensor, polytope: Polytope, numbers: np.ndarray) -> torch.Tensor:
+        """Return decisions (B, n) of finite rows, with their numbers among all rows."""
         m, n = self.program.rows.shape
         check_size(
             f"A batch of {len(c)} quadratic programs with {m} constraints on {n} decisions",
@@ -104,21 +105,22 @@ class QuadraticProgramRowsLayer(nn.Module):
         left = torch.nonzero(~converged)[:, 0]
         if not len(left):
             return z
-        sets = torch.as_tensor(_as_table(polytope.for_rows(left.cpu().numpy())))
+        rows = left.cpu().numpy()
+        sets = torch.as_tensor(_as_table(polytope.for_rows(rows)))
         try:
             return z.index_put((left,), self.alone(c[left], sets))
         except (ValueError, RuntimeError):
-            for i, row in enumerate(left.tolist()):
-                self._named(c[[row]], sets[[i]], names[row])
+            for i, row in enumerate(rows):
+                self._try_alone(c[[row]], sets[[i]], int(numbers[row]))
             raise
 
-    def _named(self, c: torch.Tensor, sets: torch.Tensor, name: int) -> None:
-        """Raise the error of a row, if it has one, with its name."""
+    def _try_alone(self, c: torch.Tensor, sets: torch.Tensor, number: int) -> None:
+        """Raise the error of a row, if it has one, with its number among all rows."""
         try:
             self.alone(c, sets)
         except (ValueError, RuntimeError) as error:
             message = str(error).replace(" of row 0", "")
-            raise type(error)(f"At row {name} of the context: {message}") from None
+            raise type(error)(f"At row {number} of the context: {message}") from None
 
     def _prepared(self, polytope: Polytope) -> "_Batch":
         """Return what the interior point method is given."""
@@ -186,8 +188,9 @@ def _as_table(polytope: Polytope) -> np.ndarray:
     return np.concatenate(parts, axis=1)
 
 
-def _layer_of(layer: QuadraticProgramRowsLayer, row: np.ndarray) -> QuadraticProgramLayer:
+def _layer_of(
+    quadratic: np.ndarray, A: np.ndarray, G: np.ndarray, row: np.ndarray
+) -> QuadraticProgramLayer:
     """Return the layer of a single set, from its row of the table."""
-    A, G = layer.given
-    b, h, low, high = np.split(row, np.cumsum([len(A), len(G), A.shape[1]]))
-    return QuadraticProgramLayer(layer.quadratic, A, b, G, h, low, high)
+    b, h, low, high = np.split(row, np.cumsum([len(A), len(G), len(quadratic)]))
+    return QuadraticProgramLayer(quadratic, A, b, G, h, low, high)
