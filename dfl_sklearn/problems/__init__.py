@@ -8,7 +8,8 @@ from .coverage import CoverageProblem
 from .cvar_portfolio import CVaRPortfolioProblem
 from .function import FunctionProblem
 from .knapsack import KnapsackProblem
-from .linear_program import LinearCostProblem, LinearProgram
+from .linear_cost import LinearCostProblem
+from .linear_program import LinearProgram
 from .matching import MatchingProblem
 from .portfolio import PortfolioProblem
 from .provisioning import ProvisioningProblem

@@ -336,10 +336,11 @@ class DecisionProblem(BaseEstimator, ABC):
             "Implement decision_layer(smoothing), or use TwoStageRegressor."
         )
 
-    def linear_objective(self) -> "Callable[[Any], Any] | None":
+    def linear_objective(self) -> "Callable[..., Any] | None":
         """Return the map from parameters to the cost vector c, where the cost is ``c @ z``.
 
-        None, as here, where the cost is not linear in the decision.
+        ``costs(y, context=None)``, affine in the parameters (n, d); the context (n, c) is given
+        where the problem takes one. None, as here, where the cost is not linear in the decision.
         """
         return None
 
