@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from sklearn.utils import _safe_indexing
 
 from .rows import as_float, check_finite
 from .sklearn_private import _get_column_indices
+
+CONTEXT: list[Any] = [str, Integral, "array-like", slice, callable, None]
+"""What a parameter `context` may be, for scikit-learn's validation."""
 
 Selection = Any
 """Columns of X by name or position, a list or a slice of these, a mask, or a callable."""

@@ -1,7 +1,6 @@
 """What every estimator of the package does with its predictions."""
 
 from importlib import import_module
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -23,10 +22,6 @@ _CHOICES = {
     "loss": "dfl_sklearn.losses",
     "ambiguity_set": "dfl_sklearn.robust",
 }
-
-
-CONTEXT: list[Any] = [str, Integral, "array-like", slice, callable, None]
-"""What the parameter `context` may be."""
 
 
 class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):

@@ -17,6 +17,7 @@ from skorch import NeuralNet
 from torch import nn
 
 from .._utils.all_or_nothing import all_or_nothing
+from .._utils.context_columns import CONTEXT
 from .._utils.holdout import is_given
 from .._utils.rows import as_rows, check_total, refuse_dates, refuse_text
 from .._utils.seeds import named_rng, named_seed, root_seed
@@ -35,7 +36,7 @@ from ..training.objective import Objective
 from ..training.options import TrainingOptions
 from ..training.record import continued, early_end
 from ..training.warm_start import LastFit
-from ._mixin import CONTEXT, DecisionRegressorMixin
+from ._mixin import DecisionRegressorMixin
 
 _MIN_ROWS_TO_HOLD_OUT = 50  # with fewer, early_stopping="auto" watches the training rows
 _MIN_ROWS_TO_RESCALE = 10  # with fewer, partial_fit keeps the standardisation of the last fit
@@ -330,6 +331,11 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         if not self._holds_out(len(train.X)):
             return train, None
         return train.split(self.validation_fraction, named_rng(seed, "hold-out"))
+
+    def _as_given(self, rows: Rows) -> np.ndarray:
+        """Return X of rows with the columns, and in the order, in which the user gave it."""
+        columns = self._context_columns
+        return rows.X if columns is None else columns.joined(rows.X, rows.context)
 
     def _resolve_predictor(self) -> Any:
         if self.predictor is None:

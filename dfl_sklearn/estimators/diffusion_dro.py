@@ -253,9 +253,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         y : ndarray of shape (n_samples,) or (n_samples, d)
         """
         rows = self._ball().sample(n_samples, named_rng(root_seed(random_state), "worst case"))
-        columns = self._context_columns
-        X = rows.X if columns is None else columns.joined(rows.X, rows.context)
-        return X, rows.y[:, 0] if self._target_ndim == 1 else rows.y
+        return self._as_given(rows), rows.y[:, 0] if self._target_ndim == 1 else rows.y
 
     def _ball(self) -> DiffusionBall:
         check_is_fitted(self)

@@ -8,10 +8,10 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
-from .._utils.context_columns import Selection
+from .._utils.context_columns import CONTEXT, Selection
 from .._utils.sklearn_private import HasMethods, _fit_context
 from ..problems.base import DecisionProblem
-from ._mixin import CONTEXT, DecisionRegressorMixin
+from ._mixin import DecisionRegressorMixin
 from ._wrapping import WrappingMixin
 
 
