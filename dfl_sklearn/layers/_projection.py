@@ -3,13 +3,13 @@
 import torch
 
 
-def nearest_with_sum_at_most(z: torch.Tensor, k: float) -> torch.Tensor:
-    """Return the nearest shares (B, n) in [0, 1] with sums of at most k."""
+def nearest_with_sum_at_most(z: torch.Tensor, k: float | torch.Tensor) -> torch.Tensor:
+    """Return the nearest shares (B, n) in [0, 1] with sums of at most k, a number or (B, 1)."""
     inside = z.clamp(0.0, 1.0)
-    over = inside.sum(dim=1) > k
+    over = inside.sum(dim=1, keepdim=True) > k
     if not over.any():
         return inside
-    return torch.where(over[:, None], (z - level_of_sum(z, k)).clamp(0.0, 1.0), inside)
+    return torch.where(over, (z - level_of_sum(z, k)).clamp(0.0, 1.0), inside)
 
 
 def level_of_sum(z: torch.Tensor, k: float | torch.Tensor) -> torch.Tensor:

@@ -278,7 +278,7 @@ def _table(context: Any) -> np.ndarray:
             check_finite(values[:, 0], f"context column {column!r}")
     rows = as_numpy_rows(context, "context").astype(np.float64, copy=False)
     check_finite(rows, "context")
-    return rows
+    return rows if rows.flags.writeable else rows.copy()  # torch warns of read-only arrays
 
 
 def layer_at(problem: Any, smoothing: float | None, row: np.ndarray) -> Any:

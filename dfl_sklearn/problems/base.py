@@ -438,6 +438,9 @@ class DecisionProblem(BaseEstimator, ABC):
         if not self.takes_context:
             raise ValueError(f"{name} takes no context, but context was given.")
         rows = arranged(context, columns, name)
+        if is_torch_array(rows) and not is_torch_array(like):  # the rest is NumPy
+            rows = as_numpy_rows(rows, "context").astype(np.float64, copy=False)
+            check_finite(rows, "context")
         if rows.shape[0] != n_rows:
             raise ValueError(f"context has {rows.shape[0]} rows, but y has {n_rows}.")
         if not is_torch_array(rows):

@@ -254,6 +254,16 @@ PROBLEMS = [
         layer_tol=1e-4,
     ),
     ProblemCase(
+        "portfolio_with_trading_costs",
+        lambda: PortfolioProblem(COVARIANCE, 2.0, [0.5, 0.2, 0.2], [0.1, 0.3, 0.2]),
+        normal(2.0, 3),
+        shares(3),
+        other={"transaction_cost": 0.5, "holdings": [0.1, 0.9, 0.0]},
+        slopes=(0.0,),
+        sample_prediction=normal(0.4, 3),
+        tol=1e-12,
+    ),
+    ProblemCase(
         "cvar_portfolio",
         lambda: CVaRPortfolioProblem(0.8, 0.5, RESIDUALS),
         normal(1.0, 3),
