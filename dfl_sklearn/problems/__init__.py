@@ -10,6 +10,7 @@ from .function import FunctionProblem
 from .knapsack import KnapsackProblem
 from .linear_program import LinearCostProblem, LinearProgram
 from .matching import MatchingProblem
+from .multi_product_newsvendor import MultiProductNewsvendorProblem
 from .portfolio import PortfolioProblem
 from .provisioning import ProvisioningProblem
 from .shortest_path import ShortestPathProblem
@@ -26,6 +27,7 @@ __all__ = [
     "LinearCostProblem",
     "LinearProgram",
     "MatchingProblem",
+    "MultiProductNewsvendorProblem",
     "NewsvendorProblem",
     "OptimalSolution",
     "PortfolioProblem",

@@ -19,6 +19,7 @@ from dfl_sklearn.problems import (
     KnapsackProblem,
     LinearProgram,
     MatchingProblem,
+    MultiProductNewsvendorProblem,
     NewsvendorProblem,
     PortfolioProblem,
     ProvisioningProblem,
@@ -176,6 +177,19 @@ def batteries():
     return cp.Problem(cp.Minimize(price @ charge + wear), limits), price, charge
 
 
+def shelf(nonnegative: bool) -> MultiProductNewsvendorProblem:
+    """Three products on a shelf that often holds less than what is asked for."""
+    return MultiProductNewsvendorProblem(
+        [9, 1, 4], [1.0, 2.0, 0.5], usage=[1, 2, 0.5], capacity=12, nonnegative=nonnegative
+    )
+
+
+def orders_on_the_shelf(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Spread over what the shelf holds, the full shelf nearly included."""
+    shares = rng.dirichlet(np.full(4, 0.7), n)[:, :3]
+    return 1e-3 + 11.98 * shares / [1, 2, 0.5]
+
+
 PROBLEMS = [
     ProblemCase(
         "squared_error",
@@ -211,6 +225,31 @@ PROBLEMS = [
         uniform(0, 15, 3),
         other={"overage_cost": [2.0, 2.0, 2.0]},
         slopes=(None, 0.2),
+    ),
+    ProblemCase(
+        "newsvendor_shared_capacity",
+        lambda: shelf(nonnegative=True),
+        uniform(0, 10, 3),
+        orders_on_the_shelf,
+        other={"capacity": 14.0},
+    ),
+    ProblemCase(
+        "newsvendor_shared_capacity_rounded",
+        lambda: shelf(nonnegative=True),
+        uniform(0, 10, 3),
+        orders_on_the_shelf,
+        other={"usage": 0.5},
+        slopes=(0.3,),
+        is_regularized=True,
+    ),
+    ProblemCase(
+        "newsvendor_shared_limit_of_net_positions",
+        lambda: shelf(nonnegative=False),
+        normal(6.0, 3),
+        lambda rng, n: orders_on_the_shelf(rng, n) - rng.exponential(3.0, (n, 3)),
+        other={"capacity": 40.0},
+        slopes=(None, 0.3),
+        is_regularized=True,
     ),
     ProblemCase(
         "provisioning",
