@@ -14,6 +14,7 @@ from .multi_product_newsvendor import MultiProductNewsvendorProblem
 from .portfolio import PortfolioProblem
 from .provisioning import ProvisioningProblem
 from .shortest_path import ShortestPathProblem
+from .storage import StorageProblem
 from .top_k import TopKProblem
 
 __all__ = [
@@ -34,5 +35,6 @@ __all__ = [
     "ProvisioningProblem",
     "ShortestPathProblem",
     "SquaredErrorProblem",
+    "StorageProblem",
     "TopKProblem",
 ]

@@ -25,6 +25,7 @@ from dfl_sklearn.problems import (
     ProvisioningProblem,
     ShortestPathProblem,
     SquaredErrorProblem,
+    StorageProblem,
     TopKProblem,
 )
 
@@ -190,6 +191,23 @@ def orders_on_the_shelf(rng: np.random.Generator, n: int) -> np.ndarray:
     return 1e-3 + 11.98 * shares / [1, 2, 0.5]
 
 
+def wearing_battery() -> StorageProblem:
+    """A battery whose wear counts, so that it does not only charge and discharge at its limits."""
+    return StorageProblem(max_discharge=0.4, rate_penalty=8.0)
+
+
+def schedules(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Schedules of a battery over five periods, with room left on either side."""
+    state, rates = np.full(n, 0.5), []
+    for _ in range(5):
+        charge = rng.uniform(0.01, 0.99, n) * np.minimum(0.5, (1.0 - state) / 0.9)
+        state = state + 0.9 * charge
+        discharge = rng.uniform(0.01, 0.99, n) * np.minimum(0.4, state)
+        state = state - discharge
+        rates.append((charge, discharge))
+    return np.concatenate([np.stack(each, axis=1) for each in zip(*rates, strict=True)], axis=1)
+
+
 PROBLEMS = [
     ProblemCase(
         "squared_error",
@@ -314,6 +332,16 @@ PROBLEMS = [
         sample_prediction=normal(0.4, 3),
         tol=1e-9,
         layer_tol=1e-4,
+        is_regularized=True,
+    ),
+    ProblemCase(
+        "storage",
+        wearing_battery,
+        uniform(-5, 30, 5),
+        schedules,
+        other={"state_penalty": 0.0},
+        slopes=(None, 0.0),
+        layer_tol=1e-5,
         is_regularized=True,
     ),
     linear_case(
