@@ -18,7 +18,8 @@ class StorageLayer(nn.Module):
 
     Exact in value and derivative: schedules are those of
     :func:`~dfl_sklearn.solvers.storage.best_schedule`, and are differentiated by the optimality
-    conditions. At a kink, the derivative is that of one side.
+    conditions. At a kink, the derivative is that of one side. Schedules are computed on the CPU,
+    wherever the prices live: each takes many short steps, one after the other.
 
     Parameters
     ----------

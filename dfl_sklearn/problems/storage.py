@@ -314,7 +314,8 @@ class StorageProblem(DecisionProblem):
         `smoothing`, without unit, adds its multiple of the standard deviation of a row's prices to
         the penalty :math:`\beta` (default 1; 0 is the exact schedule). Prices differ by much more
         than the penalty on a rate, so the exact schedule charges and discharges at its limits: it
-        does not follow a prediction before it jumps, and training stalls.
+        does not follow a prediction before it jumps, and training stalls. Schedules are computed on
+        the CPU.
         """
         from ..layers.known_numbers import KnownNumbersLayer
         from ..layers.storage import StorageLayer
