@@ -8,7 +8,13 @@ from array_api_compat import array_namespace
 
 from .._utils.checks import number, smoothing_number
 from .._utils.rows import as_numpy_rows
-from ..solvers.storage import Store, UnprovenError, best_schedule, limits_missed, shares_missed
+from ..solvers.storage import (
+    Store,
+    UnprovenScheduleError,
+    best_schedule,
+    limits_missed,
+    shares_missed,
+)
 from ._context import FromContext
 from ._marked import as_those_of, check_marked
 from .base import DecisionProblem
@@ -185,7 +191,7 @@ class StorageProblem(DecisionProblem):
         """Return the best decisions (n, k) for y (n, d), unchecked."""
         try:
             schedule = best_schedule(y, self._store(context))
-        except UnprovenError as error:
+        except UnprovenScheduleError as error:
             raise ValueError(
                 f"{type(self).__name__} has no schedule for row {error.row} of y that is surely "
                 "best: its numbers are too large to be multiplied. Give prices and energy in "

@@ -61,7 +61,7 @@ class Schedule(NamedTuple):
     worth: np.ndarray
 
 
-class UnprovenError(RuntimeError):
+class UnprovenScheduleError(RuntimeError):
     """A schedule did not stand the check; `row` says which."""
 
     def __init__(self, row: int) -> None:
@@ -89,7 +89,7 @@ def best_schedule(price: np.ndarray, store: Store) -> Schedule:
 
     Raises
     ------
-    UnprovenError
+    UnprovenScheduleError
         If a row fails the check there too: its numbers are too large to be multiplied.
     """
     n, n_periods = price.shape
@@ -112,7 +112,7 @@ def _checked(price: np.ndarray, store: Store, first: int) -> Schedule:
             there = store.of(row, len(price))
             again = exact_schedule(price[row], there)
             if again is None or not is_proven(price[row], there, again)[0]:
-                raise UnprovenError(first + int(i))
+                raise UnprovenScheduleError(first + int(i))
             for into, values in zip(found, again, strict=True):
                 into[i] = values[0]
     return found

@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from dfl_sklearn.layers import QuadraticProgramLayer
 from dfl_sklearn.problems import FromContext, StorageProblem
 from dfl_sklearn.problems import storage as storage_module
-from dfl_sklearn.solvers.storage import UnprovenError
+from dfl_sklearn.solvers.storage import UnprovenScheduleError
 
 from ..contracts.context_contract import at_each_row, check_context_contract, table
 
@@ -292,7 +292,7 @@ def test_what_is_not_proven_is_refused(monkeypatch):
         StorageProblem(capacity=100.0, max_charge=50.0, max_discharge=50.0).solve(y)
 
     def unproven(price, store):
-        raise UnprovenError(2)
+        raise UnprovenScheduleError(2)
 
     monkeypatch.setattr(storage_module, "best_schedule", unproven)
     with pytest.raises(ValueError, match="row 2 of y"):
