@@ -11,9 +11,11 @@ from .knapsack import KnapsackProblem
 from .linear_cost import LinearCostProblem
 from .linear_program import LinearProgram
 from .matching import MatchingProblem
+from .multi_product_newsvendor import MultiProductNewsvendorProblem
 from .portfolio import PortfolioProblem
 from .provisioning import ProvisioningProblem
 from .shortest_path import ShortestPathProblem
+from .storage import StorageProblem
 from .top_k import TopKProblem
 
 __all__ = [
@@ -27,10 +29,12 @@ __all__ = [
     "LinearCostProblem",
     "LinearProgram",
     "MatchingProblem",
+    "MultiProductNewsvendorProblem",
     "NewsvendorProblem",
     "PortfolioProblem",
     "ProvisioningProblem",
     "ShortestPathProblem",
     "SquaredErrorProblem",
+    "StorageProblem",
     "TopKProblem",
 ]

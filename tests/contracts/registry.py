@@ -19,11 +19,13 @@ from dfl_sklearn.problems import (
     KnapsackProblem,
     LinearProgram,
     MatchingProblem,
+    MultiProductNewsvendorProblem,
     NewsvendorProblem,
     PortfolioProblem,
     ProvisioningProblem,
     ShortestPathProblem,
     SquaredErrorProblem,
+    StorageProblem,
     TopKProblem,
 )
 
@@ -176,6 +178,36 @@ def batteries():
     return cp.Problem(cp.Minimize(price @ charge + wear), limits), price, charge
 
 
+def shelf(nonnegative: bool) -> MultiProductNewsvendorProblem:
+    """Three products on a shelf that often holds less than what is asked for."""
+    return MultiProductNewsvendorProblem(
+        [9, 1, 4], [1.0, 2.0, 0.5], usage=[1, 2, 0.5], capacity=12, nonnegative=nonnegative
+    )
+
+
+def orders_on_the_shelf(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Spread over what the shelf holds, the full shelf nearly included."""
+    shares = rng.dirichlet(np.full(4, 0.7), n)[:, :3]
+    return 1e-3 + 11.98 * shares / [1, 2, 0.5]
+
+
+def wearing_battery() -> StorageProblem:
+    """A battery whose wear counts, so that it does not only charge and discharge at its limits."""
+    return StorageProblem(max_discharge=0.4, rate_penalty=8.0)
+
+
+def schedules(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Schedules of a battery over five periods, with room left on either side."""
+    state, rates = np.full(n, 0.5), []
+    for _ in range(5):
+        charge = rng.uniform(0.01, 0.99, n) * np.minimum(0.5, (1.0 - state) / 0.9)
+        state = state + 0.9 * charge
+        discharge = rng.uniform(0.01, 0.99, n) * np.minimum(0.4, state)
+        state = state - discharge
+        rates.append((charge, discharge))
+    return np.concatenate([np.stack(each, axis=1) for each in zip(*rates, strict=True)], axis=1)
+
+
 PROBLEMS = [
     ProblemCase(
         "squared_error",
@@ -211,6 +243,31 @@ PROBLEMS = [
         uniform(0, 15, 3),
         other={"overage_cost": [2.0, 2.0, 2.0]},
         slopes=(None, 0.2),
+    ),
+    ProblemCase(
+        "newsvendor_shared_capacity",
+        lambda: shelf(nonnegative=True),
+        uniform(0, 10, 3),
+        orders_on_the_shelf,
+        other={"capacity": 14.0},
+    ),
+    ProblemCase(
+        "newsvendor_shared_capacity_rounded",
+        lambda: shelf(nonnegative=True),
+        uniform(0, 10, 3),
+        orders_on_the_shelf,
+        other={"usage": 0.5},
+        slopes=(0.3,),
+        is_regularized=True,
+    ),
+    ProblemCase(
+        "newsvendor_shared_limit_of_net_positions",
+        lambda: shelf(nonnegative=False),
+        normal(6.0, 3),
+        lambda rng, n: orders_on_the_shelf(rng, n) - rng.exponential(3.0, (n, 3)),
+        other={"capacity": 40.0},
+        slopes=(None, 0.3),
+        is_regularized=True,
     ),
     ProblemCase(
         "provisioning",
@@ -285,6 +342,16 @@ PROBLEMS = [
         sample_prediction=normal(0.4, 3),
         tol=1e-9,
         layer_tol=1e-4,
+        is_regularized=True,
+    ),
+    ProblemCase(
+        "storage",
+        wearing_battery,
+        uniform(-5, 30, 5),
+        schedules,
+        other={"state_penalty": 0.0},
+        slopes=(None, 0.0),
+        layer_tol=1e-5,
         is_regularized=True,
     ),
     linear_case(

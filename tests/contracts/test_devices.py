@@ -137,8 +137,10 @@ def test_layers_compute_where_their_input_lives(layer_case, smoothing):
     layer = layer_case.make().decision_layer(smoothing)
     y = torch.as_tensor(layer_case.predictions(np.random.default_rng(0), 6))
     expected = slope(layer, y)
-    # The pieces of a small quadratic program are looked up on the CPU, trades searched for there.
-    with OtherDevice(stays=layer_case.name not in ("portfolio", "portfolio_with_trading_costs")):
+    # The pieces of a small quadratic program are looked up on the CPU, trades and schedules are
+    # searched for there.
+    on_cpu = ("portfolio", "portfolio_with_trading_costs", "storage")
+    with OtherDevice(stays=layer_case.name not in on_cpu):
         found = slope(layer, to_other(y))
     for one, other in zip(expected, found, strict=True):
         assert_array_equal(one, back(other))
