@@ -223,8 +223,8 @@ class LinearCostProblem(DecisionProblem):
 
         Whole numbers are relaxed to real ones. `smoothing` is :math:`\gamma`, positive, in the
         units of `y` per unit of a decision. None takes for each row the root mean square of its
-        parameters, known costs included: what is decided then does not depend on their scale. (Of a single parameter
-        that leaves the sign alone, which has no slope: give a number there.)
+        parameters, known costs included: what is decided then does not depend on their scale. (Of
+        a single parameter that leaves the sign alone, which has no slope: give a number there.)
 
         The decision costs at most :math:`\gamma` times the squared diameter of the feasible set
         more than the best one (Wilder et al., 2019, theorem 1).
