@@ -16,6 +16,9 @@ from .by_context import ByContextLayer
 from .quadratic_program import QuadraticProgramLayer, independent, unit_rows
 
 _MAX_ITER = 60  # of the batch; programs that need more are solved by themselves
+# Beside slacks of 1e14 others lose their digits. Limits beyond _FAR are taken for _NEARER, which
+# makes no difference to decisions far below.
+_FAR, _NEARER = 1e12, 1e10
 
 
 class QuadraticProgramRowsLayer(nn.Module):
@@ -102,7 +105,9 @@ class QuadraticProgramRowsLayer(nn.Module):
         is_clear = torch.as_tensor(batch.is_clear, device=c.device)
         found, converged = _Minimisers.apply(c, self.program, sides, is_clear)
         z = torch.where(sides.held, value, found)
-        left = torch.nonzero(~converged)[:, 0]
+        is_far = torch.as_tensor(batch.is_far, device=c.device)
+        is_right = converged & ~(is_far & (z.abs().amax(dim=1) > 0.1 * _NEARER / n**0.5))
+        left = torch.nonzero(~is_right)[:, 0]
         if not len(left):
             return z
         rows = left.cpu().numpy()
@@ -136,6 +141,12 @@ class QuadraticProgramRowsLayer(nn.Module):
         found = no_choice(self.A_all, b_all, self.G, h, low, high)
         held, value = found.held, found.value
         is_clear &= found.is_clear
+        far = h > _FAR, low < -_FAR, high > _FAR
+        is_far = np.asarray(np.concatenate(far, axis=1).any(axis=1))
+        h, low, high = (
+            np.where(each & np.isfinite(side), sign * _NEARER, side)
+            for each, side, sign in zip(far, (h, low, high), (1, -1, 1), strict=True)
+        )
         b, h = b - value @ self.A.T, h - value @ self.G.T
         # Where nothing is left to choose a constraint says nothing more.
         free = ~held
@@ -143,15 +154,19 @@ class QuadraticProgramRowsLayer(nn.Module):
         h = np.where(free @ (np.abs(self.G) >= 1e-14).T, h, 1.0)
         low = np.where(held, np.where(self.lower_is_finite, -1.0, -np.inf), low)
         high = np.where(held, np.where(self.upper_is_finite, 1.0, np.inf), high)
-        return _Batch((b, h, low, high, held), value, is_clear)
+        return _Batch((b, h, low, high, held), value, is_clear, is_far)
 
 
 class _Batch(NamedTuple):
-    """Arguments of the interior point method, what is held, and which rows (B,) it is fit for."""
+    """Arguments of the interior point method, and what is held.
+
+    Also which rows (B,) it is fit for, and in which a limit was taken for a nearer one.
+    """
 
     sides: tuple[np.ndarray, ...]
     value: np.ndarray
     is_clear: np.ndarray
+    is_far: np.ndarray
 
 
 class _Minimisers(torch.autograd.Function):

@@ -1,7 +1,7 @@
 """Base class of problems whose cost is linear in the decision."""
 
 from abc import abstractmethod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from array_api_compat import array_namespace
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from torch import nn
-
-    from .linear_program import LinearProgram
 
 
 class LinearCostProblem(DecisionProblem):
@@ -72,6 +70,9 @@ class LinearCostProblem(DecisionProblem):
         """Return the parameters plus what is known of the costs, in the same units."""
         return y
 
+    # LinearProgram, which puts itself here: a file cannot import what is made of it.
+    _linear_program: ClassVar["type[LinearCostProblem]"]
+
     @property
     def _sign(self) -> float:
         """1 where ``y @ z`` is minimised, -1 where it is maximised."""
@@ -100,8 +101,8 @@ class LinearCostProblem(DecisionProblem):
     def _cost_vectors(self, y: Any, context: Any = None) -> Any:
         return self._sign * self._plus_known(y, context)
 
-    def as_linear_program(self, n_decisions: int | None = None) -> "LinearProgram":
-        """Return the same problem as a :class:`LinearProgram`, to look at or to extend.
+    def as_linear_program(self, n_decisions: int | None = None) -> "LinearCostProblem":
+        """Return the same problem as a :class:`~dfl_sklearn.problems.LinearProgram`, to look at or to extend.
 
         Parameters
         ----------
@@ -134,9 +135,7 @@ class LinearCostProblem(DecisionProblem):
             "b_eq": part.b_eq.copy() if has_eq else None,
             "bounds": np.stack([part.lower, part.upper], axis=1),
         }
-        from .linear_program import LinearProgram
-
-        return LinearProgram(
+        return self._linear_program(
             **(given | sides), integrality=part.integral.astype(int), sense=self.sense
         )
 

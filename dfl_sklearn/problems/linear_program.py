@@ -296,3 +296,6 @@ class LinearProgram(LinearCostProblem):
         from ..layers.regularized_linear_rows import PlusKnownLayer
 
         return PlusKnownLayer(layer, self._plus_known, takes_context=self._has_own_constraints)
+
+
+LinearCostProblem._linear_program = LinearProgram

@@ -13,7 +13,7 @@ from .._utils.checks import whole_number
 from .._utils.grid import grid_edges
 from ..solvers.listed import least_costly
 from ..solvers.polytope import Polytope
-from .linear_program import LinearCostProblem
+from .linear_cost import LinearCostProblem
 
 _MOST_PATHS = 500  # that are listed
 _MOST_ENTRIES = 50_000_000  # of that list

@@ -313,7 +313,8 @@ def _is_borderline(polytope: Polytope, z: np.ndarray, dual: np.ndarray) -> np.nd
     long = np.longdouble
     rows = z.astype(long) @ polytope.matrix.toarray().T.astype(long)
     apart = rows - polytope.row_upper.astype(long)
-    near = np.abs(apart) <= 8.0 * _EPS * polytope.size(z)[:, : apart.shape[1]]
+    with np.errstate(over="ignore"):
+        near = np.abs(apart) <= 8.0 * _EPS * polytope.size(z)[:, : apart.shape[1]]
     return (near & (apart != 0) & (dual == 0)).any(axis=1)
 
 

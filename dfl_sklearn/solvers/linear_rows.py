@@ -12,6 +12,8 @@ from .linear_sides import SidesSolver, solve_mixed_sides
 from .mixed import MixedSolver
 from .polytope import Polytope
 
+_CHUNK = 1 << 20  # numbers in an array of right-hand sides and bounds
+
 
 def solve_linear_rows(
     polytope: Polytope,
@@ -38,7 +40,7 @@ def solve_linear_rows(
             own = polytope.for_rows(slice(start, end))
             if own.integral.any():
                 return solve_mixed_sides(own, part, name, time_limit, mip_gap, start)
-            return SidesSolver(own, name).solve(part, start), {}
+            return _solve_sides(own, part, name, start), {}
         if not polytope.integral.any():
             solver = LinearSolver(polytope, name, shares_bases=shares_bases)
             return solver.solve(part, start), {}
@@ -62,3 +64,15 @@ def solve_linear_rows(
             stacklevel=4,
         )
     return np.concatenate([z for z, _ in parts])
+
+
+def _solve_sides(polytope: Polytope, costs: np.ndarray, name: str, first_row: int) -> np.ndarray:
+    """Solve rows with sets of their own, a part of them at a time: each has many numbers."""
+    step = max(1, _CHUNK // max(1, sum(polytope.matrix.shape)))
+    parts = [
+        SidesSolver(polytope.for_rows(slice(i, i + step)), name).solve(
+            costs[i : i + step], first_row + i
+        )
+        for i in range(0, len(costs), step)
+    ]
+    return np.concatenate([costs[:0], *parts])

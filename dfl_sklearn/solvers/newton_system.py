@@ -1,11 +1,8 @@
 """The linear systems of an interior point method, one per row of a batch."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import torch
-
-if TYPE_CHECKING:
-    from .interior_point import QuadraticPrograms
 
 N_REFINEMENTS = 3
 
@@ -65,7 +62,7 @@ class RowPairs:
 class Factor:
     """The factors of one Newton system per row, good for several right-hand sides."""
 
-    def __init__(self, qp: "QuadraticPrograms", weights: Weights) -> None:
+    def __init__(self, qp: Any, weights: Weights) -> None:
         self.qp, self.weights, self.rows = qp, weights, qp.rows
         self.inverse: torch.Tensor | None = None
         if qp.quadratic.ndim == 1:

@@ -245,6 +245,37 @@ def test_the_layer_where_several_constraints_leave_no_room():
     assert_allclose(together[0][::3, 2], 2.0 - x[::3], atol=1e-8)
 
 
+@pytest.mark.parametrize("size", [0.0, 1e-300, 1e-9, 1e8, 1e14, 1e20, 1e308])
+def test_the_layer_at_capacities_and_bounds_of_any_size(size):
+    # Nearest to (1, 2) within z1 + z2 <= a, and z <= b.
+    problem = LinearProgram([[1, 1]], [column("a")], bounds=(0, column("b")), sense="max")
+    context = table(a=[3.5, size, 3.0, size], b=[4.0, 4.0, size, size])
+    y = torch.tensor([[1.0, 2.0]] * 4, dtype=torch.float64, requires_grad=True)
+    z = problem.decision_layer(0.5)(y, torch.tensor(context.to_numpy()))
+    small = min(size, 1.0)
+    tight = [max(0.0, small - 1) / 2, small]  # z1 + z2 <= size
+    expected = [
+        [1.0, 2.0],
+        tight if size <= 1 else [1.0, 2.0],
+        [min(size, 1.0), min(size, 2.0)],
+        tight if size <= 1 else [1.0, 2.0],
+    ]
+    assert_allclose(z.detach(), expected, atol=2e-6)
+    (slope,) = torch.autograd.grad(z[0].sum() + z[3].sum(), y)
+    assert_allclose(slope[0], [1.0, 1.0], atol=1e-6)
+    assert_allclose(slope[3], [0.0, 0.0] if size <= 1 else [1.0, 1.0], atol=1e-6)
+
+
+def test_the_layer_where_limits_and_decisions_are_both_large():
+    problem = LinearProgram([[1, 1]], [column("a")], bounds=(0, column("b")), sense="max")
+    y = torch.tensor([[2e13, 1e13], [2e13, 1e13]], dtype=torch.float64)
+    layer = problem.decision_layer(0.5)
+    z = layer(y, torch.tensor([[3e13, 1e13], [2e13, 1e14]], dtype=torch.float64))
+    assert_allclose(z / 1e13, [[1.0, 1.0], [1.5, 0.5]], atol=1e-6)
+    with pytest.raises(ValueError, match="At row 1 of the context"):
+        layer(y, torch.tensor([[3e13, 1e13], [2e13, 1e30]], dtype=torch.float64))
+
+
 def test_the_layer_beside_itself():
     problem = linear("all sides")
     y, context = draw(), context_of(problem, **RANGES["all sides"])
