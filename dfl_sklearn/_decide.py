@@ -92,8 +92,8 @@ def decided(
             known = _selected(X, problem, context)
         return Decided(inner.decide(reaches(X)), problem, known)
     known = _selected(X, problem, context)
-    prediction = as_numpy_rows(estimator.predict(X), "predictions")
-    check_finite(prediction, "predictions")
+    prediction = estimator.predict(X)
+    check_finite(as_numpy_rows(prediction, "predictions"), "predictions")
     decisions = problem.solve(prediction, context=known)
     return Decided(decisions, problem, known)
 

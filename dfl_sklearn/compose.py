@@ -213,7 +213,11 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         given, problem = X, self._resolve_problem()
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         self._context_columns = ContextColumns.of(
-            self.context, given, problem.context_columns(), is_feature=False
+            self.context,
+            given,
+            problem.context_columns(),
+            is_feature=False,
+            owner=type(self).__name__,
         )
         parameters, context = self._parts(given, X)
         # One solve tells how many decisions a row has, and whether the widths fit.

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
-from .rows import as_float, check_finite
+from .rows import as_float, raise_at
 from .sklearn_private import _get_column_indices
 
 CONTEXT: list[Any] = [str, Integral, "array-like", slice, callable, None]
@@ -36,6 +36,8 @@ class ContextColumns:
         Of X.
     is_feature : bool
         Whether the predictor sees the context as well.
+    owner : str
+        Class of the estimator, for errors.
     """
 
     positions: tuple[int, ...]
@@ -43,6 +45,7 @@ class ContextColumns:
     labels: tuple[Any, ...] | None
     n_columns: int
     is_feature: bool = True
+    owner: str = "it"
 
     @classmethod
     def of(
@@ -52,6 +55,7 @@ class ContextColumns:
         wanted: Sequence[Any] = (),
         *,
         is_feature: bool = True,
+        owner: str = "it",
         name: str = "X",
     ) -> "ContextColumns | None":
         """Return the columns that a user has selected, None for no selection.
@@ -65,6 +69,8 @@ class ContextColumns:
         wanted : sequence of str or int
             The columns that the problem reads from its context.
         is_feature : bool, default=True
+        owner : str
+            Class of the estimator, for errors.
         name : str
             What to call X in an error.
 
@@ -75,10 +81,7 @@ class ContextColumns:
         """
         if selection is None:
             return None
-        if not (hasattr(X, "columns") or issparse(X)):
-            X = np.asarray(X)
-        if X.ndim != 2:
-            raise ValueError(f"{name} must have two dimensions to have columns of context.")
+        X = _with_columns(X, name)
         chosen = selection(X) if callable(selection) else selection
         positions = [int(each) for each in _positions(chosen, X, name)]
         if not positions:
@@ -95,7 +98,7 @@ class ContextColumns:
                 "predictor none. Set context_is_feature=True."
             )
         labels = tuple(X.columns[j] for j in positions) if hasattr(X, "columns") else None
-        return cls(tuple(positions), names, labels, n_columns, is_feature)
+        return cls(tuple(positions), names, labels, n_columns, is_feature, owner)
 
     @property
     def others(self) -> list[int]:
@@ -141,34 +144,57 @@ class ContextColumns:
             one = one.toarray() if issparse(one) else np.asarray(one)
             label = f"column {place}" if self.labels is None else repr(self.labels[j])
             what = f"The context, {label} of {name},"
-            values[:, j] = as_float(one, what).reshape(-1)
-            check_finite(values[:, j], what)
+            try:
+                values[:, j] = as_float(one, what).reshape(-1)
+            except ValueError as error:
+                kind = TypeError if isinstance(error.__cause__, TypeError) else ValueError
+                raise kind(str(error)) from error
+            bad = ~np.isfinite(values[:, j])
+            if bad.any():
+                remedy = "Remove or impute such rows first."
+                raise_at(bad, values[:, j], what, "is NaN or infinite", remedy)
         return values if self.names is None else pd.DataFrame(values, columns=[*self.names])
 
     def features(self, X: Any, name: str = "X") -> Any:
         """Return the columns of X that the predictor sees, in the type of X."""
-        X, positions = self._found(X, name)
         if self.is_feature:
             return X
+        X, positions = self._found(X, name)
         return _safe_indexing(X, [j for j in range(X.shape[1]) if j not in positions], axis=1)
 
     def _found(self, X: Any, name: str) -> tuple[Any, list[int]]:
         """Return X, a list as an array, and where the context stands in it: by name if it can."""
-        if not (hasattr(X, "columns") or issparse(X)):
-            X = np.asarray(X)
+        X = _with_columns(X, name)
         if hasattr(X, "columns") and self.labels is not None:
             columns = list(X.columns)
             missing = [each for each in self.labels if each not in columns]
             if missing:
                 raise ValueError(f"{name} lacks columns of the context: {missing}.")
             return X, [columns.index(each) for each in self.labels]
-        width = X.shape[1] if X.ndim == 2 else "no"
-        if width != self.n_columns:
+        if X.shape[1] != self.n_columns:
             raise ValueError(
-                f"X has {width} features, but {self.n_columns} were there when the columns of the "
-                "context were found."
+                f"X has {X.shape[1]} features, but {self.owner} is expecting {self.n_columns} "
+                "features as input."
             )
         return X, list(self.positions)
+
+
+def _with_columns(X: Any, name: str) -> Any:
+    """Return X as something that has columns, a list as an array."""
+    if issparse(X):
+        return X.tocsc()
+    if not hasattr(X, "columns"):
+        X = np.asarray(X)
+    if X.ndim != 2:
+        raise ValueError(
+            f"Expected 2D array, got {X.ndim}D array instead. Reshape your data: {name} must have "
+            "columns for some of them to be context."
+        )
+    if X.shape[1] == 0:
+        raise ValueError(
+            f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required."
+        )
+    return X
 
 
 def _positions(chosen: Any, X: Any, name: str) -> Any:

@@ -62,8 +62,9 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
             One decision per row.
         """
         check_is_fitted(self)
+        prediction = self.predict(X)  # which says what is wrong with X
         known = self.context_of(X) if context is None else context
-        return self._resolve_problem().solve(self.predict(X), context=known)
+        return self._resolve_problem().solve(prediction, context=known)
 
     def context_of(self, X: ArrayLike) -> Any:
         """Return the context of the rows of X, as the methods of the problem take it.
@@ -85,7 +86,11 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
         """Return which columns of X, as the user gave it, are context; checked with the problem."""
         problem = self._resolve_problem()
         columns = ContextColumns.of(
-            self.context, X, problem.context_columns(), is_feature=self.context_is_feature
+            self.context,
+            X,
+            problem.context_columns(),
+            is_feature=self.context_is_feature,
+            owner=type(self).__name__,
         )
         if columns is None:
             problem.context_rows(None, 0)  # or an error that says what it needs

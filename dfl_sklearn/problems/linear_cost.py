@@ -102,7 +102,7 @@ class LinearCostProblem(DecisionProblem):
         return self._sign * self._plus_known(y, context)
 
     def as_linear_program(self, n_decisions: int | None = None) -> "LinearCostProblem":
-        """Return the same problem as a :class:`~dfl_sklearn.problems.LinearProgram`, to look at or to extend.
+        """Return the same problem as a ``LinearProgram``, to look at or to extend.
 
         Parameters
         ----------
