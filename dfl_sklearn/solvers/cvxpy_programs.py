@@ -28,11 +28,11 @@ class UnprovenError(RuntimeError):
     """No answer stood the check."""
 
 
-def solve_canonical(problem: Any) -> None:
+def solve_canonical(problem: Any, **options: Any) -> None:
     """Solve a cvxpy problem whose parameters are set, and set its variables and dual values.
 
     cvxpy writes it down in the standard form of cones. Linear programs, whole numbers included, go
-    to HiGHS, others to Clarabel.
+    to HiGHS, others to Clarabel. Options are those of ``problem.get_problem_data``.
 
     Raises
     ------
@@ -40,10 +40,10 @@ def solve_canonical(problem: Any) -> None:
     """
     cp: Any = import_optional("cvxpy", extra="cvxpy", needed_by=_NAME)
     if problem.is_mixed_integer():
-        data, chain, inverse = problem.get_problem_data(cp.HIGHS, solver_opts={})
+        data, chain, inverse = problem.get_problem_data(cp.HIGHS, solver_opts={}, **options)
         found: Any = _mixed(data)
     else:
-        data, chain, inverse = problem.get_problem_data(cp.CLARABEL, solver_opts={})
+        data, chain, inverse = problem.get_problem_data(cp.CLARABEL, solver_opts={}, **options)
         found = _continuous(data, lambda found: _discrepancy(problem, found, chain, inverse))
     problem.unpack_results(found, chain, inverse)
 
@@ -53,7 +53,7 @@ def _discrepancy(problem: Any, found: ConicSolution, chain: Any, inverse: Any) -
     problem.unpack_results(found, chain, inverse)
     variables = problem.variables()
     limits = [*problem.constraints, *bounds_that_are_expressions(variables)]
-    if not (
+    if any(each.is_complex() for each in variables) or not (
         all(is_as_declared(each, FEASIBLE, 0.0) for each in variables)
         and all(holds(each, each.variables(), FEASIBLE, 0.0) for each in limits)
     ):
