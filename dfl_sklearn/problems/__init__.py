@@ -1,6 +1,7 @@
 """Decision problems: what is decided, and what does it cost?"""
 
 from ._context import FromContext
+from ._cvxpy_program import CvxpyProgram
 from .base import DecisionProblem
 from .closed_form import NewsvendorProblem, SquaredErrorProblem
 from .convex import ConvexProgram
@@ -22,6 +23,7 @@ __all__ = [
     "CVaRPortfolioProblem",
     "ConvexProgram",
     "CoverageProblem",
+    "CvxpyProgram",
     "DecisionProblem",
     "FromContext",
     "FunctionProblem",

@@ -104,6 +104,6 @@ def _middle(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
     return found
 
 
-def power_of_two(values: np.ndarray) -> np.ndarray:
+def power_of_two(values: Any) -> Any:
     """Return the powers of two nearest to positive values, in ratio."""
     return np.exp2(np.rint(np.log2(values)))
