@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ._utils.all_or_nothing import all_or_nothing
 from ._utils.context_columns import CONTEXT, ContextColumns, Selection
 from ._utils.params import NestedParamsMixin
-from ._utils.rows import as_rows, refuse_dates
+from ._utils.rows import as_rows, refuse_unfit_table
 from ._utils.sklearn_private import HasMethods, Interval, _check_feature_names_in, _fit_context
 from .estimators._wrapping import WrappingMixin
 from .metrics import d2_regret_score
@@ -209,7 +209,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         -------
         self : DecisionTransformer
         """
-        refuse_dates(X, "X")
+        refuse_unfit_table(X, "X")
         given, problem = X, self._resolve_problem()
         X = validate_data(self, X, dtype=[np.float64, np.float32])
         self._context_columns = ContextColumns.of(
@@ -242,7 +242,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
             One decision per row.
         """
         check_is_fitted(self)
-        refuse_dates(X, "X")
+        refuse_unfit_table(X, "X")
         parameters, context = self._validated(X)
         return self._resolve_problem().solve(parameters, context=context)
 

@@ -19,7 +19,7 @@ from torch import nn
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT
 from .._utils.holdout import is_given
-from .._utils.rows import as_rows, check_total, refuse_dates, refuse_text
+from .._utils.rows import as_rows, check_total, refuse_unfit_table, refuse_unfit_target
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..learners.construct import n_threads, on_cpu, pinned_threads, resolve_device
@@ -151,7 +151,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             In the problem's units; 1-d if `y` was in `fit`.
         """
         check_is_fitted(self)
-        refuse_dates(X, "X")
+        refuse_unfit_table(X, "X")
         features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
         columns = self._context_columns
         seen = features if columns is None else features[:, columns.inputs]
@@ -282,8 +282,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
 
     def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Rows, int]:
         """Return validated rows and the number of dimensions of y."""
-        refuse_dates(X, "X")
-        refuse_text(y, "y")
+        refuse_unfit_table(X, "X")
+        refuse_unfit_target(y, "y")
         given = X
         X, y = validate_data(
             self,

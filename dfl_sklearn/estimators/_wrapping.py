@@ -16,7 +16,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._utils.rows import refuse_text
+from .._utils.rows import refuse_unfit_target
 from .._utils.sklearn_private import _check_feature_names, _routing_enabled
 
 
@@ -63,7 +63,7 @@ class WrappingMixin(MetaEstimatorMixin):
         return estimator
 
     def _validate_target(self, y: Any) -> Any:
-        refuse_text(y, "y")
+        refuse_unfit_target(y, "y")
         return validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)
 
     def _seen(self, X: Any) -> Any:

@@ -18,7 +18,7 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import Selection
 from .._utils.holdout import is_given
-from .._utils.rows import as_rows, refuse_dates
+from .._utils.rows import as_rows, refuse_unfit_table
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import (
     HasMethods,
@@ -384,7 +384,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     ) -> None:
         target: np.ndarray = self._validate_target(y)
         if self.inputs != "predictions":
-            refuse_dates(X, "X")
+            refuse_unfit_table(X, "X")
         X, _ = indexable(_dense(X), target)
         problem = self._resolve_problem()
         problem.check_parameters(target)
@@ -483,7 +483,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             if missing:
                 raise ValueError(f"X lacks columns that the model was fitted on: {missing}.")
             X = X[self._columns]  # a backbone may find its columns by name, wherever they stand
-        refuse_dates(X, "X")
+        refuse_unfit_table(X, "X")
         try:
             features = check_array(X, dtype=np.float64)
         except (TypeError, ValueError) as error:
