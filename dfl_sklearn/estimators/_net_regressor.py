@@ -280,7 +280,9 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         for remark in remarks:
             warnings.warn(remark, UserWarning, stacklevel=6)
 
-    def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Rows, int]:
+    def _check_rows(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool, is_trained_on: bool = True
+    ) -> tuple[Rows, int]:
         """Return validated rows and the number of dimensions of y."""
         refuse_unfit_table(X, "X")
         refuse_unfit_target(y, "y")
@@ -294,10 +296,10 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             y_numeric=True,
             reset=reset,
         )
-        if reset or not hasattr(self, "_context_columns"):
+        if is_trained_on:
             self._context_columns = self._find_context(given)
         else:
-            self._check_context(given)
+            self._check_context(given, "X_val")
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         check_total(weight, "sample_weight")
         columns = self._context_columns
@@ -321,7 +323,9 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
                 f"{len(train.X)}: nothing can be learnt from one."
             )
         if is_given(X_val, y_val, sample_weight_val):
-            valid, _ = self._check_rows(X_val, y_val, sample_weight_val, reset=False)
+            valid, _ = self._check_rows(
+                X_val, y_val, sample_weight_val, reset=False, is_trained_on=False
+            )
             self._resolve_problem().check_parameters(valid.y)
             if valid.y.shape[1] != rows.y.shape[1]:
                 raise ValueError(
