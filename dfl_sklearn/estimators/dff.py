@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Bunch, Tags, indexable
+from sklearn.utils import Tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import Selection
@@ -36,6 +35,7 @@ from ..problems._context import by_position
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
+from ._correction import CorrectionInputs, dense
 from ._cross_fit import (
     fold_of,
     given_splits,
@@ -330,7 +330,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         ndarray of shape (n,) or (n, d)
         """
         check_is_fitted(self)
-        rows = predicted(self.estimator_, self._seen(_dense(X)), self._n_outputs)
+        rows = predicted(self.estimator_, self._seen(dense(X)), self._n_outputs)
         return rows[:, 0] if self._target_ndim == 1 else rows
 
     def correction(self, X: Any) -> np.ndarray:
@@ -369,7 +369,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         """Return the corrected predictions, given those of the backbone."""
         if self.fell_back_:
             return backbone
-        inputs = self._stacked(X, backbone.reshape(len(backbone), -1))
+        inputs = self._inputs.stacked(X, backbone.reshape(len(backbone), -1))
         return self.corrector_.predict(inputs).reshape(backbone.shape)
 
     # -- the steps of fit --------------------------------------------------------------
@@ -385,7 +385,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         target: np.ndarray = self._validate_target(y)
         if self.inputs != "predictions":
             refuse_unfit_table(X, "X")
-        X, _ = indexable(_dense(X), target)
+        X, _ = indexable(dense(X), target)
         problem = self._resolve_problem()
         problem.check_parameters(target)
         if isinstance(self.loss, LogLoss):
@@ -402,12 +402,13 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         seed = root_seed(self.random_state)
         for name in ("corrector_", "held_out_regret_", "residual_scale_", "feature_names_in_"):
             self.__dict__.pop(name, None)
-        self._columns = list(X.columns) if hasattr(X, "columns") else None
         self._context_columns = self._find_context(X)
         seen = self._seen(X)
         params = self._fit_wrapped(seen, target, sample_weight, fit_params)
         self._note_columns(X)
         self._target_ndim, self._n_outputs = target.ndim, as_rows(target, "y").shape[1]
+        names = list(X.columns) if hasattr(X, "columns") else None
+        self._inputs = CorrectionInputs(self.inputs, names, self._context_columns, self._n_outputs)
         self.n_iter_, self.fell_back_ = 0, True
         if self.epsilon == 0:
             predicted(self.estimator_, seen, self._n_outputs)  # or an error that says what is wrong
@@ -416,14 +417,17 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         rows = self._cross_fitted(X, target, weight, params, seed)
         train, valid = self._split(rows, held_out, seed)
         # Of the rows trained on alone: those held out tell whether the correction is of use.
-        errors = train.y - train.X[:, -self._n_outputs :]
+        errors = train.y - self._inputs.predictions(train.X)
         self.residual_scale_ = Scale.of(errors, train.weight, of_constant=0.0).scale
         self._warn_of_zeros(train)
         self.corrector_ = self._corrector(train, seed).fit(
             train.X, train.y, train.weight, valid.X, valid.y, valid.weight
         )
         self.n_iter_ = self.corrector_.n_iter_
-        self._compare(problem, valid)
+        found = self._inputs.comparison(problem, valid, self.corrector_.predict(valid.X))
+        gain = found.pop("gain")
+        self.held_out_regret_ = found
+        self.fell_back_ = not gain > self.min_gain * found.standard_error
 
     def _checked_held_out(
         self, X: Any, y: Any, sample_weight: Any, n_outputs: int
@@ -435,7 +439,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self._resolve_problem().check_parameters(y)
         if y.shape[1] != n_outputs:
             raise ValueError(f"y_val has {y.shape[1]} columns and y has {n_outputs}.")
-        if _num_samples(_dense(X)) != len(y):
+        if _num_samples(dense(X)) != len(y):
             raise ValueError(f"X_val has {_num_samples(X)} rows and y_val has {len(y)}.")
         weight = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
         return X, y, weight
@@ -465,33 +469,12 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         _, first, copy = np.unique(
             np.stack([code, fold], axis=1)[known], axis=0, return_index=True, return_inverse=True
         )
-        inputs = self._stacked(X, np.where(fold[:, None] >= 0, found, 0.0))
+        inputs = self._inputs.stacked(X, np.where(fold[:, None] >= 0, found, 0.0))
         return Rows(
             inputs[known][first],
             as_rows(y, "y")[known][first],
             np.bincount(copy.ravel(), weights=weight[known]),
         )
-
-    def _stacked(self, X: Any, predictions: np.ndarray) -> np.ndarray:
-        """Return features, where they are an input, or the context, and predictions (n, d)."""
-        columns = self._context_columns
-        if self.inputs == "predictions":
-            parts = [] if columns is None else [np.asarray(columns.table(X))]
-            return np.concatenate([*parts, predictions.astype(np.float64)], axis=1)
-        if self._columns is not None and hasattr(X, "columns"):
-            missing = [name for name in self._columns if name not in X.columns]
-            if missing:
-                raise ValueError(f"X lacks columns that the model was fitted on: {missing}.")
-            X = X[self._columns]  # a backbone may find its columns by name, wherever they stand
-        refuse_unfit_table(X, "X")
-        try:
-            features = check_array(X, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"{error}\nThe correction depends on X (inputs={self.inputs!r}), which must be "
-                'finite numbers for it. Use inputs="predictions", or transform X first.'
-            ) from error
-        return np.concatenate([features, predictions], axis=1)
 
     def _split(self, rows: Rows, held_out: tuple[Any, Any, Any], seed: int) -> tuple[Rows, Rows]:
         """Return rows to train on and to compare on."""
@@ -499,12 +482,12 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         if X is None:
             return rows.split(self.validation_fraction, named_rng(seed, "hold-out"))
         self._check_context(X, "X_val")
-        inputs = self._stacked(X, predicted(self.estimator_, self._seen(X), self._n_outputs))
+        inputs = self._inputs.stacked(X, predicted(self.estimator_, self._seen(X), self._n_outputs))
         return rows, Rows(inputs, y, weight).canonical()
 
     def _warn_of_zeros(self, train: Rows) -> None:
         """Say so where a factor cannot move a prediction."""
-        is_zero = train.X[:, -self._n_outputs :] == 0
+        is_zero = self._inputs.predictions(train.X) == 0
         if self.trust_region == "relative" and is_zero.any():
             warnings.warn(
                 f"{is_zero.mean():.0%} of the backbone's predictions are exactly 0, which no "
@@ -515,12 +498,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
 
     def _corrector(self, train: Rows, seed: int) -> DFLRegressor:
         """Return the correction, unfitted."""
-        context = self._context_in_stacked(train.X.shape[1])
-        sees_context = self.context_is_feature and self.inputs != "predictions"
-        seen = train.X
-        if context is not None and not sees_context:
-            seen = np.delete(train.X, context, axis=1)
-        scale = Scale.of(seen, train.weight)
+        scale = Scale.of(self._inputs.seen(train.X), train.weight)
         net = BiasCorrection(
             self.epsilon,
             size=None if self.trust_region == "relative" else self.residual_scale_,
@@ -538,46 +516,12 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         return DFLRegressor(
             by_position(self._resolve_problem()),
             predictor=net,
-            context=context,
-            context_is_feature=sees_context,
+            context=self._inputs.context,
+            context_is_feature=self._inputs.sees_context or self._inputs.context is None,
             standardize=False,
             random_state=named_seed(seed, "correction") % 2**32,
             **{name: getattr(self, name) for name in shared},
         )
-
-    def _context_in_stacked(self, width: int) -> list[int] | None:
-        """Return where the context stands among features and predictions side by side."""
-        columns = self._context_columns
-        if columns is None:
-            return None
-        if self.inputs == "predictions":
-            return list(range(width - self._n_outputs))
-        return list(columns.positions)
-
-    def _compare(self, problem: DecisionProblem, valid: Rows) -> None:
-        """Decide on the held-out rows whether the correction is used."""
-        backbone, corrected = valid.X[:, -self._n_outputs :], self.corrector_.predict(valid.X)
-        problem, columns = by_position(problem), self._context_in_stacked(valid.X.shape[1])
-        context = None if columns is None else valid.X[:, columns]
-        before, after = (
-            problem.cost(problem.solve(each, context=context), valid.y, context=context)
-            for each in (backbone, corrected)
-        )
-        regret = before - problem.optimal_cost(valid.y, context=context)
-        gain = before - after
-        share = valid.weight / valid.weight.sum()
-        mean = float(share @ gain)
-        # Of a weighted mean, for as many rows as the weights amount to (Kish).
-        n_effective = 1.0 / float((share**2).sum())
-        error = np.inf  # of a single row
-        if n_effective > 1.0 + 1e-9:
-            error = float(np.sqrt(share @ (gain - mean) ** 2 / (n_effective - 1.0)))
-        self.held_out_regret_ = Bunch(
-            backbone=float(share @ regret),
-            corrected=float(share @ regret) - mean,
-            standard_error=error,
-        )
-        self.fell_back_ = not mean > self.min_gain * error
 
     # -- scikit-learn ------------------------------------------------------------------
 
@@ -590,13 +534,3 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         tags.input_tags.sparse = False
         tags.input_tags.allow_nan &= self.inputs == "predictions"
         return tags
-
-
-def _dense(X: Any) -> Any:
-    """Return X, or say that it is sparse."""
-    if issparse(X):
-        raise TypeError(
-            "X is sparse, but DFFRegressor needs a dense array or a table. Where the features are "
-            "made from a table, let the backbone be a Pipeline that makes them."
-        )
-    return X
