@@ -33,6 +33,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/shift_suite.py
 	$(BIN)/python benchmarks/layers.py
 	$(BIN)/python benchmarks/linear_losses.py
+	$(BIN)/python benchmarks/cyclic_paths.py
 	$(BIN)/python benchmarks/cora_matching.py
 	$(BIN)/python benchmarks/coverage.py
 	$(BIN)/python benchmarks/fine_tuning.py

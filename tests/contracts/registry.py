@@ -4,7 +4,7 @@ To put a new problem under the contract, add one `ProblemCase` to `PROBLEMS`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cvxpy as cp
@@ -162,12 +162,20 @@ def two_whole_numbers(rng: np.random.Generator, n: int) -> np.ndarray:
     return np.stack([a, b, c], axis=1).astype(float)
 
 
+def some_path(rng: np.random.Generator, n: int) -> np.ndarray:
+    """All ways along TWO_WAY_ROAD that pass no node twice."""
+    paths = [(0, 4), (1, 5), (1, 6), (0, 2, 5), (0, 2, 6), (1, 3, 4)]
+    z = np.array([np.isin(np.arange(7), path) for path in paths], dtype=float)
+    return z[rng.integers(len(z), size=n)]
+
+
 def shares_and_reserve(rng: np.random.Generator, n: int) -> np.ndarray:
     return np.concatenate([shares(3)(rng, n), 2.0 * rng.standard_normal((n, 1))], axis=1)
 
 
 RESIDUALS = np.random.default_rng(0).standard_normal((7, 3)) * [0.2, 1.0, 2.0]
 COVARIANCE = np.array([[1.0, 0.4, -0.2], [0.4, 2.0, 0.1], [-0.2, 0.1, 1.5]])
+TWO_WAY_ROAD = [[0, 1], [0, 2], [1, 2], [2, 1], [1, 3], [2, 3], [2, 3]]
 
 
 def batteries():
@@ -375,6 +383,11 @@ PROBLEMS = [
         is_slow=True,
     ),
     linear_case("shortest_path", lambda: ShortestPathProblem.grid(3, 3), 12, {"target": 7}),
+    replace(
+        linear_case("two_way_road", lambda: ShortestPathProblem(TWO_WAY_ROAD), 7, {"target": 2}),
+        sample_y=uniform(0.0, 4.0, 7),
+        sample_decision=some_path,
+    ),
     linear_case("matching", lambda: MatchingProblem(2, 3), 6, {"sense": "min"}, (0.3,)),
     linear_case("assignment", lambda: MatchingProblem(3, 2, perfect=True), 6, {"perfect": False}),
     linear_case("knapsack", lambda: KnapsackProblem([3, 4, 5, 1], 7), 4, {"capacity": 5}),
