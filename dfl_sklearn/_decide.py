@@ -65,7 +65,7 @@ def decide(
     >>> X, y = make_newsvendor(random_state=0)
     >>> pipe = make_pipeline(StandardScaler(), LinearRegression()).fit(X, y)
     >>> decide(pipe, X, NewsvendorProblem(9, 1)).shape
-    (2000,)
+    (300,)
     """
     return decided(estimator, X, problem, context).decisions
 

@@ -379,7 +379,8 @@ def test_displays_and_splitters_decide_with_the_context(data):
 def test_a_capacity_that_binds_on_half_of_the_days_is_worth_knowing():
     """Trained with its capacity a model does better than one that is cut off afterwards."""
     gains = []
-    for seed in range(6):
+    settings = {"hidden_layer_sizes": (), "max_iter": 40, "random_state": 0}
+    for seed in range(5):
         rng = np.random.default_rng(seed)
         X = pd.DataFrame(rng.normal(size=(400, 3)), columns=list("abc"))
         X["capacity"] = np.where(rng.random(400) < 0.5, 3.0, 100.0)
@@ -388,10 +389,8 @@ def test_a_capacity_that_binds_on_half_of_the_days_is_worth_knowing():
         second = np.maximum(0, 2 + X["b"] ** 2 - X["a"] + 0.5 * rng.normal(size=400))
         y = np.stack([first, second], axis=1)
         shared = MultiProductNewsvendorProblem([9, 4], 1.0, capacity=FromContext("capacity"))
-        knows = DFLRegressor(shared, context="capacity", hidden_layer_sizes=(), random_state=0)
-        ignores = DFLRegressor(
-            NewsvendorProblem([9, 4], 1.0), hidden_layer_sizes=(), random_state=0
-        )
+        knows = DFLRegressor(shared, context="capacity", **settings)
+        ignores = DFLRegressor(NewsvendorProblem([9, 4], 1.0), **settings)
         train, test = slice(0, 250), slice(250, None)
         cost = []
         for model in (knows, ignores):
@@ -400,4 +399,4 @@ def test_a_capacity_that_binds_on_half_of_the_days_is_worth_knowing():
             cost.append(shared.cost(orders, y[test], context=X[test]).mean())
         gains.append(cost[0] / cost[1] - 1)
     mean, error = np.mean(gains), np.std(gains, ddof=1) / np.sqrt(len(gains))
-    assert mean + 2.6 * error < 0, gains
+    assert mean + 2.78 * error < 0, gains  # the t quantile of five
