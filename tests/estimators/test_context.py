@@ -52,24 +52,23 @@ def data():
 
 
 def models():
-    """One estimator for each way through the code, with the context as a feature and without."""
-    found = {}
-    for is_feature in (True, False):
-        context = {"context": "capacity", "context_is_feature": is_feature}
-        nets = {
-            "net": {},
-            "kl": {"ambiguity_set": KLBall(0.1)},
-            "noise": {"ambiguity_set": GaussianNoise(0.1)},
-            "wasserstein": {"ambiguity_set": WassersteinBall(0.1)},
-        }
-        for name, params in nets.items():
-            found[name, is_feature] = DFLRegressor(CAPPED, **params, **context, **QUICK)
-        found["two-stage", is_feature] = TwoStageRegressor(LinearRegression(), CAPPED, **context)
-        for inputs in ("both", "predictions"):
-            found[f"dff-{inputs}", is_feature] = DFFRegressor(
-                LinearRegression(), CAPPED, inputs=inputs, **context, **{**QUICK, "cv": 2}
-            )
-    return found
+    """One estimator for each way through the code, with the context as a feature or without."""
+    seen, unseen = ({"context": "capacity", "context_is_feature": each} for each in (True, False))
+    fine = {**QUICK, "cv": 2}
+    return {
+        "net": DFLRegressor(CAPPED, **seen, **QUICK),
+        "net, unseen": DFLRegressor(CAPPED, **unseen, **QUICK),
+        "kl": DFLRegressor(CAPPED, ambiguity_set=KLBall(0.1), **seen, **QUICK),
+        "noise, unseen": DFLRegressor(CAPPED, ambiguity_set=GaussianNoise(0.1), **unseen, **QUICK),
+        "wasserstein": DFLRegressor(CAPPED, ambiguity_set=WassersteinBall(0.1), **seen, **QUICK),
+        "two-stage": TwoStageRegressor(LinearRegression(), CAPPED, **seen),
+        "two-stage, unseen": TwoStageRegressor(LinearRegression(), CAPPED, **unseen),
+        "fine-tuning": DFFRegressor(LinearRegression(), CAPPED, **seen, **fine),
+        "fine-tuning, unseen": DFFRegressor(LinearRegression(), CAPPED, **unseen, **fine),
+        "predictions": DFFRegressor(
+            LinearRegression(), CAPPED, inputs="predictions", **seen, **fine
+        ),
+    }
 
 
 @pytest.fixture(params=models(), ids=str)
