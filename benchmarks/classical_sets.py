@@ -70,7 +70,7 @@ def cells(linear_model, data):
         for level in (0.02, 0.1, 0.5):
             theirs = linear_model.WassersteinDRO(X.shape[1], model_type="lad")
             theirs.update({"eps": level, "p": 2, "cost_matrix": np.diag(X.var(axis=0) ** -1.0)})
-            ball = WassersteinBall(level, moved="features")
+            ball = WassersteinBall(level, columns="features")
             yield source, "Wasserstein", level, "absolute", X, y, theirs, ball
 
 

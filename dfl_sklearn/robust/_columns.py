@@ -4,15 +4,16 @@ In these coordinates a Gaussian table is standard normal, and the denoiser of a 
 normal is known. The net of a diffusion model then learns only what is not Gaussian.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import lapack
 
 from .._utils.powers import size_exponent
 
-_HEAVY = 6.0  # excess kurtosis (that of the exponential distribution) beyond which a column is bent
-_RANK_TOL = 1e-8  # share of a column's variance that the others must leave unexplained
+# Excess kurtosis beyond which a column is compressed: that of the exponential distribution.
+_HEAVY = 6.0
+RANK_TOL = 1e-8  # share of a column's variance that the others must leave unexplained
 _FEW_VALUES = 20  # integer columns with at most so many values keep to them
 
 
@@ -20,7 +21,7 @@ _FEW_VALUES = 20  # integer columns with at most so many values keep to them
 class ColumnCoordinates:
     """A map between tables (n, p) and coordinates (n, d), d <= p, fitted on weighted rows.
 
-    In order: heavy-tailed columns are bent by ``asinh((x - median) / spread)``; all are
+    In order: heavy-tailed columns are compressed by ``asinh((x - median) / spread)``; all are
     standardised; columns that are constant or affine functions of others are left out and put
     back exactly on the way out; what is left is whitened with the shrunk correlation matrix,
     by its symmetric root, which keeps each coordinate as close to its column as can be.
@@ -28,7 +29,7 @@ class ColumnCoordinates:
 
     center: np.ndarray
     spread: np.ndarray
-    bent: np.ndarray
+    compressed: np.ndarray
     mean: np.ndarray
     scale: np.ndarray
     kept: np.ndarray
@@ -39,29 +40,23 @@ class ColumnCoordinates:
     shrinkage: float
 
     @classmethod
-    def fit(cls, Z: np.ndarray, weight: np.ndarray) -> "ColumnCoordinates":
-        """Fit on rows of a table with positive weights."""
+    def fit(cls, Z: np.ndarray, weight: np.ndarray, what: str = "Column") -> "ColumnCoordinates":
+        """Fit on rows of a table with positive weights; errors call a column `what`."""
+        check_span(Z, what)
         share = weight / weight.sum()
-        with np.errstate(over="ignore"):
-            too_wide = ~np.isfinite(Z.max(axis=0) - Z.min(axis=0))
-        if too_wide.any():
-            raise ValueError(
-                f"Column {int(too_wide.argmax())} spans more than a float holds: divide it by a "
-                "number of its size."
-            )
-        center, spread, bent = _tails(Z, share)
-        bend = np.where(bent, np.arcsinh((Z - center) / spread), Z)
-        exponent = size_exponent(bend)
-        near_one = np.ldexp(bend, -exponent)
+        center, spread, compressed = _tails(Z, share)
+        values = np.where(compressed, np.arcsinh((Z - center) / spread), Z)
+        exponent = size_exponent(values)
+        near_one = np.ldexp(values, -exponent)
         mean = share @ near_one
         scale = np.sqrt(share @ (near_one - mean) ** 2)
         # A mean may miss the value of a constant column by a rounding error.
-        constant = (bend == bend[0]).all(axis=0) | (scale <= 1e-14 * np.abs(mean))
-        mean = np.where(constant, bend[0], np.ldexp(mean, exponent))
+        constant = (values == values[0]).all(axis=0) | (scale <= 1e-14 * np.abs(mean))
+        mean = np.where(constant, values[0], np.ldexp(mean, exponent))
         scale = np.ldexp(scale, exponent)
-        standard = (bend - mean) / np.where(constant, 1.0, scale)
+        standard = (values - mean) / np.where(constant, 1.0, scale)
         correlation = (standard * share[:, None]).T @ standard
-        kept = _independent(correlation, ~constant, len(Z))
+        kept = independent(correlation, ~constant, len(Z))
         # Columns left out are the regression on those kept; where it is exact, so are they.
         part = correlation[np.ix_(kept, kept)]
         rebuild = (
@@ -72,17 +67,17 @@ class ColumnCoordinates:
         n_effective = 1.0 / float(share @ share)
         shrinkage = _oas(part, n_effective)
         shrunk = (1 - shrinkage) * part + shrinkage * np.eye(len(kept))
-        values, vectors = np.linalg.eigh(shrunk) if len(kept) else (np.zeros(0), np.zeros((0, 0)))
+        sizes, vectors = np.linalg.eigh(shrunk) if len(kept) else (np.zeros(0), np.zeros((0, 0)))
         return cls(
             center=center,
             spread=spread,
-            bent=bent,
+            compressed=compressed,
             mean=mean,
             scale=np.where(constant, 0.0, scale),
             kept=kept,
             rebuild=rebuild,
-            whiten=(vectors / np.sqrt(values)) @ vectors.T,
-            unwhiten=(vectors * np.sqrt(values)) @ vectors.T,
+            whiten=(vectors / np.sqrt(sizes)) @ vectors.T,
+            unwhiten=(vectors * np.sqrt(sizes)) @ vectors.T,
             integers=_integer_columns(Z),
             shrinkage=shrinkage,
         )
@@ -92,29 +87,58 @@ class ColumnCoordinates:
         """Number of coordinates d."""
         return len(self.kept)
 
+    def with_columns_kept(self) -> "ColumnCoordinates":
+        """Return the map with the columns kept put back as they are, however few the rows are."""
+        rebuild = self.rebuild.copy()
+        rebuild[:, self.kept] = np.eye(self.n_coordinates)
+        return replace(self, rebuild=rebuild)
+
     def forward(self, Z: np.ndarray) -> np.ndarray:
         """Map rows (n, p) to coordinates (n, d)."""
-        bend = np.where(self.bent, np.arcsinh((Z - self.center) / self.spread), Z)[:, self.kept]
-        return ((bend - self.mean[self.kept]) / self.scale[self.kept]) @ self.whiten
+        return self.standard(Z) @ self.whiten
 
     def inverse(self, coordinates: np.ndarray) -> np.ndarray:
         """Map coordinates (n, d) to rows (n, p), integer columns rounded."""
-        standard = (coordinates @ self.unwhiten) @ self.rebuild
-        bend = self.mean + standard * self.scale
+        return self.of_standard(coordinates @ self.unwhiten)
+
+    def standard(self, Z: np.ndarray) -> np.ndarray:
+        """Return the columns kept (n, d), compressed and standardised, before the whitening."""
+        values = np.where(self.compressed, np.arcsinh((Z - self.center) / self.spread), Z)
+        return (values[:, self.kept] - self.mean[self.kept]) / self.scale[self.kept]
+
+    def of_standard(self, standard: np.ndarray) -> np.ndarray:
+        """Return rows (n, p) for the standardised columns kept (n, d)."""
+        values = self.mean + (standard @ self.rebuild) * self.scale
         with np.errstate(over="ignore"):
-            Z = np.where(self.bent, self.center + self.spread * np.sinh(bend), bend)
-        for column, values in self.integers.items():
-            Z[:, column] = (
-                np.round(Z[:, column]) if values is None else nearest(values, Z[:, column])
-            )
+            Z = np.where(self.compressed, self.center + self.spread * np.sinh(values), values)
+        for column, seen in self.integers.items():
+            Z[:, column] = np.round(Z[:, column]) if seen is None else nearest(seen, Z[:, column])
         return Z
 
     def log_det(self, Z: np.ndarray) -> np.ndarray:
         """Return log |d coordinates / d kept columns| of each row, shape (n,)."""
         constant = np.linalg.slogdet(self.whiten)[1] - np.log(self.scale[self.kept]).sum()
+        return constant + self._log_compression(Z).sum(axis=1)
+
+    def log_slopes(self, Z: np.ndarray) -> np.ndarray:
+        """Return the logarithm (n, d) of how fast each standardised column rises in its own."""
+        return self._log_compression(Z) - np.log(self.scale[self.kept])
+
+    def _log_compression(self, Z: np.ndarray) -> np.ndarray:
         u = ((Z - self.center) / self.spread)[:, self.kept]
         slope = -0.5 * np.log1p(u**2) - np.log(self.spread[self.kept])
-        return constant + np.where(self.bent[self.kept], slope, 0.0).sum(axis=1)
+        return np.where(self.compressed[self.kept], slope, 0.0)
+
+
+def check_span(Z: np.ndarray, what: str) -> None:
+    """Raise where the range of a column, called `what`, is more than a float holds."""
+    with np.errstate(over="ignore"):
+        too_wide = ~np.isfinite(Z.max(axis=0) - Z.min(axis=0))
+    if too_wide.any():
+        raise ValueError(
+            f"{what} {int(too_wide.argmax())} spans more than a float holds: divide it by a "
+            "number of its size."
+        )
 
 
 def nearest(values: np.ndarray, x: np.ndarray) -> np.ndarray:
@@ -142,7 +166,7 @@ def _tails(Z: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
     return quartiles[1], np.where(usable, spread, 1.0), usable & (kurtosis > _HEAVY)
 
 
-def _independent(correlation: np.ndarray, varying: np.ndarray, n_rows: int) -> np.ndarray:
+def independent(correlation: np.ndarray, varying: np.ndarray, n_rows: int) -> np.ndarray:
     """Return the columns that are not affine functions of others, in order.
 
     Where the rows are as few as the columns, any column is an affine function of the others;
@@ -152,10 +176,10 @@ def _independent(correlation: np.ndarray, varying: np.ndarray, n_rows: int) -> n
     if not len(candidates):
         return candidates
     part = correlation[np.ix_(candidates, candidates)]
-    _, pivots, rank, _ = lapack.dpstrf(part, tol=_RANK_TOL)
+    _, pivots, rank, _ = lapack.dpstrf(part, tol=RANK_TOL)
     if rank < n_rows - 1:
         return np.sort(candidates[pivots[:rank] - 1])
-    copies = np.triu(np.abs(part) > 1 - _RANK_TOL, k=1).any(axis=0)
+    copies = np.triu(np.abs(part) > 1 - RANK_TOL, k=1).any(axis=0)
     return candidates[~copies]
 
 
@@ -174,7 +198,7 @@ def _oas(correlation: np.ndarray, n: float) -> float:
 
 
 def _integer_columns(Z: np.ndarray) -> dict[int, np.ndarray | None]:
-    """Return the columns of whole numbers, with their values where these are few."""
+    """Return the columns of integers, with their values where these are few."""
     found: dict[int, np.ndarray | None] = {}
     for column in np.flatnonzero((np.round(Z) == Z).all(axis=0)):
         values = np.unique(Z[:, column])

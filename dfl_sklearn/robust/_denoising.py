@@ -1,12 +1,15 @@
 """What a denoiser is trained and judged on: noisy rows, and the bound of their density."""
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import nn
 
-from ._reverse import ReverseChain
+from ..rows import Rows
+from ._given_context import TableCoordinates
+from ._reverse import ReverseChain, net_inputs
 from ._schedule import NoiseSchedule
 
 EPOCH = 4096  # noisy rows in an epoch of few rows, about
@@ -21,38 +24,67 @@ class ZeroDenoiser(nn.Module):
         return torch.zeros_like(z)
 
 
+class CoordinateRows(NamedTuple):
+    """Rows of a table in a model's coordinates, on a device.
+
+    Attributes
+    ----------
+    z : torch.Tensor of shape (n, d)
+    weight : torch.Tensor of shape (n,)
+        Of mean 1.
+    known : torch.Tensor of shape (n, k) or None
+        Coordinates of the context.
+    """
+
+    z: torch.Tensor
+    weight: torch.Tensor
+    known: torch.Tensor | None
+
+    @classmethod
+    def of(
+        cls, rows: Rows, coordinates: TableCoordinates, device: torch.device
+    ) -> "CoordinateRows":
+        """Return rows of a table in the coordinates of a model."""
+        known = coordinates.known(rows.context)
+        return cls(
+            torch.as_tensor(coordinates.forward(rows.X, rows.context), device=device),
+            torch.as_tensor(rows.weight / rows.weight.mean(), device=device),
+            None if known is None else torch.as_tensor(known, device=device),
+        )
+
+    def take(self, index: torch.Tensor) -> "CoordinateRows":
+        """Return the rows at an index."""
+        known = None if self.known is None else self.known[index]
+        return CoordinateRows(self.z[index], self.weight[index], known)
+
+
 class NoisyBatches:
     """Rows with fresh noise at random times, as many as make an epoch."""
 
     def __init__(
         self,
-        z: torch.Tensor,
-        weight: torch.Tensor,
+        rows: CoordinateRows,
         schedule: NoiseSchedule,
         batch_size: int,
         generator: torch.Generator,
     ) -> None:
-        self.rows = z
-        self.z, self.weight, self.generator = z, weight, generator
+        self.rows, self.generator = rows, generator
         self.batch_size = batch_size
-        self.time = torch.as_tensor(schedule.time, device=z.device)
-        self.abar = torch.as_tensor(schedule.abar, device=z.device)
+        self.time = torch.as_tensor(schedule.time, device=rows.z.device)
+        self.abar = torch.as_tensor(schedule.abar, device=rows.z.device)
 
     def __len__(self) -> int:
-        return len(self.z)
+        return len(self.rows.z)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
-        n, device = len(self.z), self.z.device
+        z, n, device = self.rows.z, len(self), self.rows.z.device
         for _ in range(max(1, EPOCH // n)):
             order = torch.randperm(n, generator=self.generator)[:_LONGEST_EPOCH].to(device)
             for index in order.split(self.batch_size):
                 k = torch.randint(len(self.abar), (len(index),), generator=self.generator)
-                noise = torch.randn(
-                    len(index), self.z.shape[1], generator=self.generator, dtype=self.z.dtype
-                )
+                noise = torch.randn(len(index), z.shape[1], generator=self.generator, dtype=z.dtype)
                 yield _noisy(
-                    self.z[index],
-                    self.weight[index],
+                    self.rows.take(index),
                     self.time[k.to(device)],
                     self.abar[k.to(device)],
                     noise.to(device),
@@ -60,46 +92,48 @@ class NoisyBatches:
 
 
 def _noisy(
-    z: torch.Tensor,
-    weight: torch.Tensor,
-    time: torch.Tensor,
-    abar: torch.Tensor,
-    noise: torch.Tensor,
+    rows: CoordinateRows, time: torch.Tensor, abar: torch.Tensor, noise: torch.Tensor
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Return noisy rows with their times, and the velocities to predict."""
+    """Return noisy rows with their contexts and times, and the velocities to predict."""
     signal, spread = abar.sqrt()[:, None], (1 - abar).sqrt()[:, None]
-    inputs = torch.cat([signal * z + spread * noise, time[:, None]], dim=1)
-    return inputs, {"velocity": signal * noise - spread * z, "weight": weight}
+    inputs = net_inputs(signal * rows.z + spread * noise, rows.known, time)
+    return inputs, {"velocity": signal * noise - spread * rows.z, "weight": rows.weight}
 
 
 def watched_rows(
-    z: torch.Tensor, weight: torch.Tensor, schedule: NoiseSchedule
+    rows: CoordinateRows, schedule: NoiseSchedule
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Return held-out rows with fixed noise at times spread evenly over the schedule."""
-    generator = torch.Generator().manual_seed(0)
+    generator, z = torch.Generator().manual_seed(0), rows.z
+    index = torch.arange(len(z))
     if len(z) > _LONGEST_EPOCH:
-        kept = torch.randperm(len(z), generator=generator)[:_LONGEST_EPOCH].to(z.device)
-        z, weight = z[kept], weight[kept]
-    repeats = int(np.clip(_N_WATCHED // len(z), 1, 64))
-    n = repeats * len(z)
-    # Row i meets the times i, i + len(z), ...: a permutation of evenly spaced ones.
+        index = torch.randperm(len(z), generator=generator)[:_LONGEST_EPOCH]
+    repeats = int(np.clip(_N_WATCHED // len(index), 1, 64))
+    n = repeats * len(index)
+    # Row i meets the times i, i + n_rows, ...: a permutation of evenly spaced ones.
     k = torch.linspace(0, len(schedule) - 1, n).round().long()
     k = k[torch.randperm(n, generator=generator)].to(z.device)
     noise = torch.randn(n, z.shape[1], generator=generator, dtype=z.dtype).to(z.device)
     time = torch.as_tensor(schedule.time, device=z.device)[k]
     abar = torch.as_tensor(schedule.abar, device=z.device)[k]
-    return _noisy(z.repeat(repeats, 1), weight.repeat(repeats), time, abar, noise)
+    return _noisy(rows.take(index.repeat(repeats).to(z.device)), time, abar, noise)
 
 
 def velocity_loss(output: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    errors = ((output - batch["velocity"]) ** 2).mean(dim=1)
+    """Return the weighted mean square error; outputs for the columns of the context are idle."""
+    velocity = batch["velocity"]
+    errors = ((output[:, : velocity.shape[1]] - velocity) ** 2).mean(dim=1)
     return (batch["weight"] * errors).mean()
 
 
 def evidence_lower_bound(
-    chain: ReverseChain, z: torch.Tensor, generator: torch.Generator, n_pairs: int = 4
+    chain: ReverseChain,
+    z: torch.Tensor,
+    known: torch.Tensor | None,
+    generator: torch.Generator,
+    n_pairs: int = 4,
 ) -> torch.Tensor:
-    """Return the evidence lower bound of each row (n,).
+    """Return the evidence lower bound of each row (n,), given the coordinates of its context.
 
     Ho et al. (2020), eqs. 5 and 12, with the reverse variances of the chain. The last step,
     which has none, is a Gaussian with variance beta_1.
@@ -119,12 +153,26 @@ def evidence_lower_bound(
         for noise in draws:
             noisy = chain.diffuse(z, noise, k)
             if k == 0:
-                error = ((z - chain.mean(noisy, 0)) ** 2).sum(dim=1) / (2 * beta)
+                error = ((z - chain.mean(noisy, 0, known)) ** 2).sum(dim=1) / (2 * beta)
             else:
-                error = ((noise - chain.noise(noisy, k)) ** 2).sum(dim=1)
+                error = ((noise - chain.noise(noisy, k, known)) ** 2).sum(dim=1)
                 error = error * beta**2 / (2 * chain.variance[k] * (1 - beta) * (1 - abar))
             bound = bound - error / len(draws)
     return bound
+
+
+def mean_noise_error(
+    chain: ReverseChain, z: torch.Tensor, known: torch.Tensor | None, generator: torch.Generator
+) -> np.ndarray:
+    """Return the mean squared error (n,) of the noise predicted for rows, over the noise levels."""
+    total = np.zeros(len(z))
+    for k in range(len(chain)):
+        draws = balanced_noise(chain, 4, z.shape[1], generator)
+        for noise in draws:
+            noisy = chain.diffuse(z, noise, k)
+            error = ((noise - chain.noise(noisy, k, known)) ** 2).sum(dim=1)
+            total += error.cpu().numpy() / len(draws)
+    return total / len(chain)
 
 
 def balanced_noise(

@@ -9,6 +9,11 @@ from torch import nn
 from ._schedule import NoiseSchedule
 
 
+def net_inputs(z: torch.Tensor, known: torch.Tensor | None, time: torch.Tensor) -> torch.Tensor:
+    """Return rows (B, d), coordinates of their contexts (B, k) and times (B,) side by side."""
+    return torch.cat([z, *([] if known is None else [known]), time[:, None]], dim=1)
+
+
 class VelocityNet(nn.Module):
     """A denoiser that takes its time as the last column, so that a batch is one tensor."""
 
@@ -17,7 +22,7 @@ class VelocityNet(nn.Module):
         self.denoiser = denoiser
 
     def forward(self, noisy: torch.Tensor) -> torch.Tensor:
-        """Map (B, d + 1) to velocities (B, d)."""
+        """Map (B, d + k + 1) to (B, d + k), of which the first d columns are the velocities."""
         return self.denoiser(noisy[:, :-1], noisy[:, -1])
 
 
@@ -28,6 +33,9 @@ class ReverseChain:
     The net predicts v = sqrt(abar) eps - sqrt(1 - abar) z_0 (Salimans and Ho, 2022), from which
     the noise is eps = sqrt(1 - abar) z_t + sqrt(abar) v. Where v = 0 this is the denoiser of a
     standard normal, so that an untrained net generates the Gaussian of the coordinates.
+
+    `known` are the coordinates (B, k) of the contexts that rows are generated given, or None. The
+    net takes them beside the noisy rows; they get no noise.
     """
 
     net: VelocityNet
@@ -68,38 +76,55 @@ class ReverseChain:
         abar = self.abar[k].reshape(-1, 1)
         return abar.sqrt() * z + (1 - abar).sqrt() * noise
 
-    def noise(self, z: torch.Tensor, k: torch.Tensor | int) -> torch.Tensor:
+    def noise(
+        self, z: torch.Tensor, k: torch.Tensor | int, known: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return eps_theta(z, t_k) for rows (B, d) at step `k`, one for all or one per row."""
         step = torch.as_tensor(k, device=self.device).expand(len(z))
         time, abar = self.time[step], self.abar[step][:, None]
-        velocity = self.net(torch.cat([z, time[:, None]], dim=1))
+        velocity = self.net(net_inputs(z, known, time))[:, : z.shape[1]]
         return (1 - abar).sqrt() * z + abar.sqrt() * velocity
 
-    def mean(self, z: torch.Tensor, k: torch.Tensor | int) -> torch.Tensor:
+    def mean(
+        self, z: torch.Tensor, k: torch.Tensor | int, known: torch.Tensor | None = None
+    ) -> torch.Tensor:
         """Return mu_theta(z, t_k) = (z - beta / sqrt(1 - abar) eps) / sqrt(1 - beta)."""
         step = torch.as_tensor(k, device=self.device).expand(len(z))
         beta, abar = self.beta[step][:, None], self.abar[step][:, None]
-        return (z - beta / (1 - abar).sqrt() * self.noise(z, step)) / (1 - beta).sqrt()
+        noise = self.noise(z, step, known)
+        return (z - beta / (1 - abar).sqrt() * noise) / (1 - beta).sqrt()
 
     def sample(
-        self, n: int, d: int, generator: torch.Generator, *, deterministic: bool = False
+        self,
+        n: int,
+        d: int,
+        generator: torch.Generator,
+        known: torch.Tensor | None = None,
+        *,
+        deterministic: bool = False,
     ) -> torch.Tensor:
         """Return `n` rows (n, d); `deterministic` is DDIM, else every step adds its noise."""
         z = self.draw(n, d, generator)
         for k in range(len(self) - 1, -1, -1):
-            z = self.step(z, k, generator, deterministic)
+            z = self.step(z, k, generator, known, deterministic=deterministic)
         return z
 
     def step(
-        self, z: torch.Tensor, k: int, generator: torch.Generator, deterministic: bool = False
+        self,
+        z: torch.Tensor,
+        k: int,
+        generator: torch.Generator,
+        known: torch.Tensor | None = None,
+        *,
+        deterministic: bool = False,
     ) -> torch.Tensor:
         """Return a draw of z_{k-1} given z_k."""
         if deterministic:
-            noise = self.noise(z, k)
+            noise = self.noise(z, k, known)
             abar, before = self.abar[k], self.abar_before[k]
-            start = (z - (1 - abar).sqrt() * noise) / abar.sqrt()
-            return before.sqrt() * start + (1 - before).sqrt() * noise
-        mean = self.mean(z, k)
+            denoised = (z - (1 - abar).sqrt() * noise) / abar.sqrt()
+            return before.sqrt() * denoised + (1 - before).sqrt() * noise
+        mean = self.mean(z, k, known)
         if k == 0:
             return mean
         return mean + self.variance[k].sqrt() * self.draw(len(z), z.shape[1], generator)

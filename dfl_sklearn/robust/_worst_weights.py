@@ -1,10 +1,11 @@
 """The worst weights of rows within a divergence of their nominal weights.
 
 Each function maximises the mean loss ``sum p_i l_i`` over weights p near the nominal weights q,
-both summing to 1. Weights are exact, by sorting or by bisection of one number.
+both summing to 1. Weights are exact, by sorting or by the root of a function of one number.
 """
 
 import numpy as np
+from scipy.optimize import brentq
 
 from .._utils.powers import size_exponent
 
@@ -15,7 +16,8 @@ def chi_square_weights(
     """Return the worst weights with ``sum q_i (p_i / q_i - 1)^2 <= radius``, and that divergence.
 
     The maximiser is p_i ~ q_i max(0, l_i - eta) (Duchi and Namkoong, 2019). While eta lies below
-    all losses this is p_i = q_i (1 + sqrt(radius / var) (l_i - mean)); beyond, eta is bisected.
+    all losses this is p_i = q_i (1 + sqrt(radius / var) (l_i - mean)); beyond, eta is the
+    root of the divergence less the radius.
 
     Parameters
     ----------
@@ -24,7 +26,8 @@ def chi_square_weights(
         Nominal weights q, positive, summing to 1.
     radius : float
     """
-    loss = np.ldexp(loss, -size_exponent(loss))  # their unit does not matter
+    loss = np.ldexp(loss, -size_exponent(loss))  # neither their unit nor their level matters
+    loss = loss - loss.max()
     if radius == 0 or loss.max() == loss.min():
         return weight.copy(), 0.0
     excess = loss - weight @ loss
@@ -33,27 +36,34 @@ def chi_square_weights(
     ratio = 1.0 + np.sqrt(radius) * excess / scale
     if ratio.min() >= 0:
         return weight * ratio, radius
-    top = loss == loss.max()
+    top = loss == 0
     farthest = 1.0 / float(weight[top].sum()) - 1.0
     if radius >= farthest:
         worst = np.where(top, weight, 0.0)
         return worst / worst.sum(), farthest
 
-    def beyond(eta: float) -> tuple[np.ndarray, float]:
-        p = weight * np.maximum(0.0, loss - eta)
+    def beyond(reach: float) -> tuple[np.ndarray, float]:
+        """Return the weights for eta = -reach, as the largest loss is 0, and their divergence."""
+        p = weight * np.maximum(0.0, loss + reach)
         p = p / p.sum()
         return p, float(np.sum(p**2 / weight)) - 1.0
 
-    low, high = float(loss.min()), float(loss.max())
-    for _ in range(200):
-        eta = (low + high) / 2
-        if not low < eta < high:
-            break
-        p, divergence = beyond(eta)
-        if abs(divergence - radius) <= 1e-12 * (1.0 + radius):
-            break
-        low, high = (eta, high) if divergence < radius else (low, eta)
-    return p, divergence
+    # Weight on the largest losses alone at one end, on all at the other: the divergence falls from
+    # its farthest to less than the radius, but for rounding errors.
+    low, high = -float(loss[~top].max()), -float(loss.min())
+    if beyond(low)[1] <= radius:
+        return beyond(low)
+    if beyond(high)[1] >= radius:
+        return beyond(high)
+    floats = np.finfo(float)
+    reach = brentq(  # to the last bits, however near the largest loss it lies
+        lambda reach: beyond(reach)[1] - radius,
+        *(low, high),
+        xtol=floats.smallest_subnormal,
+        rtol=4 * floats.eps,
+        maxiter=5000,
+    )
+    return beyond(reach)
 
 
 def cvar_weights(loss: np.ndarray, weight: np.ndarray, alpha: float) -> np.ndarray:

@@ -7,7 +7,7 @@ from .._utils.memory import check_rows
 from .._utils.seeds import named_rng
 from ..problems.base import DecisionProblem
 from ..rows import Rows
-from ._columns_moved import check_moved, deviation
+from ._perturbed_columns import check_columns, deviation
 from .base import AmbiguitySet, RowLoss
 from .diffusion import DiffusionBall
 from .generator import DiffusionGenerator
@@ -19,20 +19,20 @@ class GaussianNoise(AmbiguitySet):
     """The training rows with Gaussian noise, drawn anew for every epoch.
 
     Noise augmentation, the plainest guard against data that differ. Nothing is searched: the
-    divergence reported is 0.
+    divergence reported is 0. A context gets no noise.
 
     Parameters
     ----------
     scale : float, default=0.1
         Standard deviation of the noise, in standard deviations of each column. 0 is the rows as
         they are.
-    moved : {"both", "features", "target"}, default="both"
-        Which columns the noise moves.
+    columns : {"both", "features", "target"}, default="both"
+        Which columns get noise.
 
     Attributes
     ----------
     projected_share_ : float
-        Share of the noisy parameters last drawn that were moved into the problem's domain.
+        Share of the noisy parameters last drawn that were put into the problem's domain.
 
     Examples
     --------
@@ -48,9 +48,9 @@ class GaussianNoise(AmbiguitySet):
 
     _of_training = ("_rows", "_problem", "_rng", "_spread")
 
-    def __init__(self, scale: float = 0.1, *, moved: str = "both") -> None:
+    def __init__(self, scale: float = 0.1, *, columns: str = "both") -> None:
         self.scale = scale
-        self.moved = moved
+        self.columns = columns
 
     @property
     def is_nominal(self) -> bool:
@@ -66,7 +66,7 @@ class GaussianNoise(AmbiguitySet):
     ) -> None:
         """Take up the training rows and their spread."""
         number(self.scale, "scale", at_least=0)
-        check_moved(self.moved)
+        check_columns(self.columns)
         super().set_nominal(rows, problem, seed, held_out)
         self._rows = rows.as_shares()
         self._problem = problem
@@ -77,11 +77,11 @@ class GaussianNoise(AmbiguitySet):
     def worst_case(self, row_loss: RowLoss) -> tuple[Rows, float]:
         """Draw new noise; the predictor does not matter."""
         X, y = self._rows.X, self._rows.y
-        # Both are drawn in any case, so that `moved` does not change the noise of the other.
+        # Both are drawn in any case, so that `columns` does not change the noise of the other.
         noise = [self._rng.standard_normal(part.shape) for part in (X, y)]
-        if self.moved != "target":
+        if self.columns != "target":
             X = X + (self.scale * self._spread[0] * noise[0]).astype(X.dtype)
-        if self.moved != "features":
+        if self.columns != "features":
             y, self.projected_share_ = self._problem.project_parameters(
                 y + self.scale * self._spread[1] * noise[1]
             )
@@ -92,7 +92,8 @@ class NominalSamples(DiffusionBall):
     """Rows of a diffusion model of the training rows, as they come.
 
     What :class:`DiffusionBall` is at a radius of 0: it shows what the generated rows do by
-    themselves. The released code of 3D-Learning calls it DML.
+    themselves. The released code of 3D-Learning calls it DML. Where the rows have a context, each
+    sample is generated given that of a training row, drawn by weight.
 
     Parameters
     ----------
@@ -108,7 +109,7 @@ class NominalSamples(DiffusionBall):
     generator_ : DiffusionGenerator
         The fitted nominal model.
     projected_share_ : float
-        Share of the generated rows that were moved into the problem's domain.
+        Share of the generated rows that were put into the problem's domain.
     """
 
     radius = 0.0

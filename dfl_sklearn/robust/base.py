@@ -30,7 +30,7 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
 
     A set is a parameter object; `fit` clones it, calls :meth:`set_nominal` once with the training
     rows, and then :meth:`worst_case` whenever the predictor has changed. What it finds may reweight
-    the rows, move them, add to them or generate others: training does not care.
+    the rows, perturb them, add to them or generate others: training does not care.
 
     Rows of the data are not pickled: a stored or copied set has no attribute that is
     :class:`Rows`, nor those named in `_not_stored`. At the end of `fit` the held-out rows
@@ -104,7 +104,7 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     def __getattr__(self, name: str) -> Any:
         """Say why an attribute of the rows is missing in a stored set."""
         message = f"{type(self).__name__!r} object has no attribute {name!r}"
-        if name in ("rows_", "moved_", *self._not_stored, *self._of_training):
+        if name in ("rows_", "perturbed_", *self._not_stored, *self._of_training):
             message += ": it belongs to the training rows, which are there in `fit`, and which a "
             message += "stored or copied set does not hold"
         raise AttributeError(message)

@@ -23,7 +23,10 @@ class DiffusionBall(AmbiguitySet):
 
     The model is fitted to the rows (features and parameters together), and its neighbourhood
     is searched for the distribution with the largest regret. Unlike a ball around the rows
-    themselves it holds rows that were never seen, and unlike moved rows they are realistic.
+    themselves it holds rows that were never seen, and unlike perturbed rows they are realistic.
+
+    Where the rows have a context, the model is that of features and parameters given it. The
+    context itself is not generated: every generated row has that of a training row.
 
     Parameters
     ----------
@@ -44,7 +47,7 @@ class DiffusionBall(AmbiguitySet):
     search_ : WorstCaseSearch
         The search in its last state.
     projected_share_ : float
-        Share of the worst rows last found that were moved into the problem's domain: of the pool,
+        Share of the worst rows last found that were put into the problem's domain: of the pool,
         real rows included, where the search weights one.
 
     References
@@ -89,8 +92,8 @@ class DiffusionBall(AmbiguitySet):
         memory = check_memory(self.memory)
         self.generator_ = compute_once(
             memory,
-            ("generator", real.X, rows.weight, generator),
-            lambda: _fitted_to_the_end(generator, real.X, rows.weight),
+            ("generator", *real.arrays, rows.weight, generator),
+            lambda: _fitted_to_the_end(generator, real.replace(weight=rows.weight)),
         )
         self.search_ = clone(self.search) if self.search is not None else TiltedSearch()
         self.search_.set_nominal(
@@ -129,13 +132,14 @@ class DiffusionBall(AmbiguitySet):
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Draw `n` rows of the worst distribution last found."""
-        return Rows(*self._projected(self.search_.sample(n, rng))[:2], np.ones(n))
+        return self._of_equal_weight(self.search_.sample(n, rng))
 
     def nominal(self, n: int, rng: np.random.Generator) -> Rows:
         """Draw `n` rows of the nominal distribution, around which the worst one was sought."""
         nominal = self.search_.nominal()
-        drawn = nominal.X[rng.choice(len(nominal), size=n, p=nominal.weight)]
-        return Rows(*self._projected(drawn)[:2], np.ones(n))
+        return self._of_equal_weight(
+            nominal.take(rng.choice(len(nominal), size=n, p=nominal.weight))
+        )
 
     def finish(self) -> None:
         """Drop what only training needs, in the search as well."""
@@ -155,10 +159,14 @@ class DiffusionBall(AmbiguitySet):
         """Split a table into features and projected parameters, with the share projected.
 
         The same table gives the same arrays: training recognises rows that it has met by them,
-        and solves for their best decisions once.
+        and solves for their best decisions once. The context is handed on as it is.
         """
         X, y, share = self._recent.get((rows.X,), lambda: self._projected(rows.X))
         return rows.replace(X=X, y=y), share
+
+    def _of_equal_weight(self, rows: Rows) -> Rows:
+        X, y, _ = self._projected(rows.X)
+        return Rows(X, y, np.ones(len(rows)), rows.context)
 
     def _projected(self, table: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         y, share = self._problem.project_parameters(table[:, self._n_features :])
@@ -167,14 +175,13 @@ class DiffusionBall(AmbiguitySet):
 
 def _table(rows: Rows) -> Rows:
     table = np.concatenate([rows.X, rows.y], axis=1).astype(np.float64)
-    return Rows.of_table(table, rows.as_shares().weight)
+    return Rows.of_table(table, rows.as_shares().weight, rows.context)
 
 
-def _fitted_to_the_end(
-    generator: DiffusionGenerator, table: np.ndarray, weight: np.ndarray
-) -> DiffusionGenerator:
+def _fitted_to_the_end(generator: DiffusionGenerator, rows: Rows) -> DiffusionGenerator:
     """Fit, and pass an interruption on: half a generator must not be kept for later fits."""
-    generator.fit(table, sample_weight=weight)
+    given = {} if rows.context is None else {"context": rows.context}
+    generator.fit(rows.X, sample_weight=rows.weight, **given)
     if generator.was_interrupted_:
         raise KeyboardInterrupt
     return generator

@@ -17,7 +17,7 @@ class ReweightedRows(AmbiguitySet):
     """Base class of sets of weightings of the training rows.
 
     The weights are computed on the losses of all rows, anew for every epoch: on mini-batches
-    they would be biased.
+    they would be biased. A row keeps its context; the weight of a context is that of its rows.
     """
 
     _not_stored = ("weight_",)  # of rows that are not stored either

@@ -3,7 +3,6 @@
 import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -21,29 +20,28 @@ from .._utils.checks import whole_number
 from .._utils.memory import check_rows
 from .._utils.params import NestedParamsMixin
 from .._utils.rows import check_total, refuse_unfit_table
-from .._utils.seeds import named_rng, named_seed, root_seed
+from .._utils.seeds import named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..learners.construct import (
-    check_built_afresh,
     device_or_cpu,
     forked_generator,
     n_threads,
     pinned_threads,
     resolve_device,
 )
-from ..learners.trainer import BatchCriterion, PredictorNet, Stopping, Training, train
+from ..learners.trainer import Stopping, Training
 from ..rows import Rows
-from ._columns import ColumnCoordinates
+from ._contexts import ContextColumns, checked_context
 from ._denoising import (
     EPOCH,
-    NoisyBatches,
+    CoordinateRows,
     ZeroDenoiser,
-    balanced_noise,
     evidence_lower_bound,
-    velocity_loss,
-    watched_rows,
+    mean_noise_error,
 )
-from ._reverse import ReverseChain, VelocityNet
+from ._fitting import TrainingOptions, built_denoiser, measured_noise, trained_denoiser
+from ._given_context import TableCoordinates
+from ._reverse import ReverseChain
 from ._schedule import NoiseSchedule
 from .denoisers import ConvDenoiser, MLPDenoiser
 
@@ -59,13 +57,18 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     shrunk covariance, and training stops when held-out rows are denoised no better, so that few
     rows are not memorised.
 
+    With a `context` it learns the distribution of a row given its context, known columns such as a
+    price or a capacity: `sample` then generates a row for each context that it is given. The
+    context itself is not generated.
+
     Parameters
     ----------
     denoiser : MLPDenoiser, ConvDenoiser, callable or None, default=None
         The net. None is a perceptron with `hidden_layer_sizes`. A callable
         ``n_columns -> torch.nn.Module`` builds any module with
         ``forward(z, time)``, (B, d) and (B,) -> (B, d), which predicts the velocity
-        ``sqrt(abar) eps - sqrt(1 - abar) z_0``.
+        ``sqrt(abar) eps - sqrt(1 - abar) z_0``. With a context d counts the columns of a row and,
+        after them, those of its context; what the module gives for the latter is not used.
     hidden_layer_sizes : sequence of int, default=(128, 128)
         Widths of the hidden layers where `denoiser` is None.
     schedule : {"cosine", "linear"}, default="cosine"
@@ -76,7 +79,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Number of reverse steps of `sample`; None is all of them.
     sampler : {"ddpm", "ddim"}, default="ddpm"
         "ddpm" adds noise at every reverse step; "ddim" (Song, Meng and Ermon, 2021) does not,
-        and bears fewer steps.
+        and works with fewer steps.
     batch_size : int, default=256
     learning_rate_init : float, default=2e-3
         Initial learning rate of Adam; divided by 5 twice when held-out loss stalls.
@@ -110,7 +113,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Whether training ended by Ctrl-C, with what was learnt until then.
     shrinkage_ : float
         Weight of the identity in the correlation matrix of the Gaussian part: near 1 where the
-        rows are as many as the columns or fewer.
+        rows are as many as the columns or fewer. With a context, that of the residuals.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -118,12 +121,18 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
 
     Notes
     -----
-    Heavy-tailed columns are bent by an asinh. Columns that are constant, or affine functions of
-    others (duplicates), are generated exactly so. Columns of whole numbers are rounded, and
-    keep to the values seen if these are at most 20. With fewer than 30 distinct rows the model
-    is the shrunk Gaussian itself.
+    Heavy-tailed columns are compressed by an asinh. Columns that are constant, or affine functions
+    of others (duplicates), are generated exactly so. Columns of integers are rounded, and keep to
+    the values seen if these are at most 20. With fewer than 30 distinct rows the model is the
+    shrunk Gaussian itself.
 
     Sample weights are exact: weight 2 is the row twice.
+
+    With a context the coordinates are the residuals of a regression on it, whitened: where rows
+    and contexts are jointly Gaussian, the untrained net generates their conditional distribution.
+    The regression is a ridge whose penalty is the likeliest one, column by column, so that few
+    rows shrink it. Columns that are affine functions of the context are generated exactly so. A
+    context that is the same in all rows changes nothing.
 
     References
     ----------
@@ -139,6 +148,15 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     >>> model = DiffusionGenerator(random_state=0, max_iter=20).fit(Z)
     >>> model.sample(5, random_state=0).shape
     (5, 2)
+
+    Demand given a price:
+
+    >>> price = np.linspace(1.0, 2.0, 200)[:, None]
+    >>> demand = 10.0 - 3.0 * price + Z[:, :1]
+    >>> model = DiffusionGenerator(random_state=0, max_iter=20).fit(demand, context=price)
+    >>> drawn = model.sample(500, random_state=0, context=np.full((500, 1), 1.2))
+    >>> bool(abs(drawn.mean() - 6.4) < 0.3)
+    True
     """
 
     _parameter_constraints: dict = {
@@ -200,7 +218,11 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     @_fit_context(prefer_skip_nested_validation=True)
     @all_or_nothing
     def fit(
-        self, Z: ArrayLike, y: Any = None, sample_weight: ArrayLike | None = None
+        self,
+        Z: ArrayLike,
+        y: Any = None,
+        sample_weight: ArrayLike | None = None,
+        context: ArrayLike | None = None,
     ) -> "DiffusionGenerator":
         """Fit the model to the rows of a table.
 
@@ -211,6 +233,9 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
             Not used.
         sample_weight : array-like of shape (n,), default=None
             Non-negative weights of the rows.
+        context : array-like of shape (n, c) or (n,), default=None
+            Known columns of each row, given which the rows are learnt. The other methods then
+            need a context with the same columns.
 
         Returns
         -------
@@ -222,13 +247,17 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
             sample_weight, table, dtype=np.float64, ensure_non_negative=True
         )
         check_total(weight, "sample_weight")
-        rows = Rows.of_table(table, weight).canonical()
+        self._context_columns: ContextColumns | None = None
+        known = None
+        if context is not None:
+            self._context_columns, known = ContextColumns.of(context, len(table))
+        rows = Rows.of_table(table, weight, known).canonical()
         if len(rows.X) < 2:
             raise ValueError(
                 "A fit needs at least 2 distinct rows of positive weight, got n_samples=1."
             )
         seed = root_seed(self.random_state)
-        self._coordinates = ColumnCoordinates.fit(rows.X, rows.weight)
+        self._coordinates = TableCoordinates.fit(rows.X, rows.weight, rows.context)
         self.shrinkage_ = self._coordinates.shrinkage
         self._noise = NoiseSchedule.make(self.schedule, self.n_steps)
         device = resolve_device(self.device)
@@ -238,9 +267,12 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
             pinned_threads(n_threads(self.n_jobs)),
             forked_generator(net_seed, device) if custom else nullcontext(),
         ):
-            module = self._build(net_seed)
+            recipe = self.denoiser
+            if recipe is None:
+                recipe = MLPDenoiser(self.hidden_layer_sizes)
+            module = built_denoiser(recipe, self._coordinates, net_seed)
             self.denoiser_, training = self._train(module, rows, seed, device)
-            self._noise = self._measured(rows, seed)
+            self._noise = measured_noise(self._chain(self._noise), rows, self._coordinates, seed)
         self.history_ = pd.DataFrame(training.history)
         self.n_iter_ = max(len(training.history), 1)
         self.was_interrupted_ = training.outcome == "interrupted"
@@ -254,7 +286,10 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         return self
 
     def sample(
-        self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
+        self,
+        n_samples: int = 1,
+        random_state: int | np.random.RandomState | None = None,
+        context: ArrayLike | None = None,
     ) -> np.ndarray:
         """Generate rows.
 
@@ -263,39 +298,53 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         n_samples : int, default=1
         random_state : int, RandomState or None, default=None
             Seed of this sample; the fitted model does not change.
+        context : array-like of shape (n_samples, c), default=None
+            The context of each row, needed where the model was fitted with one.
 
         Returns
         -------
         ndarray of shape (n_samples, p)
+
+        Raises
+        ------
+        ValueError
+            If a context is missing, or of another shape than (n_samples, c), or given where the
+            model was fitted without.
         """
         check_is_fitted(self)
         whole_number(n_samples, "n_samples", at_least=1)
-        d = self._coordinates.n_coordinates
-        check_rows("n_samples", n_samples, max(2 * d, d + self.n_features_in_))
+        given = checked_context(self._context_columns, context, n_samples, "sample")
+        d, k = self._coordinates.n_coordinates, self._coordinates.n_known
+        check_rows("n_samples", n_samples, max(2 * d, d + self.n_features_in_) + k)
         generator = torch.Generator().manual_seed(named_seed(root_seed(random_state), "sample"))
         chain = self._chain(self._sampling_schedule())
+        known = self._known(given, chain.device)
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
             parts = [
                 chain.sample(
-                    min(EPOCH, n_samples - start),
+                    min(EPOCH, n_samples - first),
                     d,
                     generator,
+                    None if known is None else known[first : first + EPOCH],
                     deterministic=self.sampler == "ddim",
                 )
-                for start in range(0, n_samples, EPOCH)
+                for first in range(0, n_samples, EPOCH)
             ]
-        return self._coordinates.inverse(torch.cat(parts).cpu().numpy())
+        return self._coordinates.inverse(torch.cat(parts).cpu().numpy(), given)
 
-    def score_samples(self, Z: ArrayLike) -> np.ndarray:
+    def score_samples(self, Z: ArrayLike, context: ArrayLike | None = None) -> np.ndarray:
         """Return a lower bound of the log density of each row, in nats.
 
         The evidence lower bound of the diffusion, with the same noise for every row, so that
         the same row always gets the same number. It is a density over the columns that are
-        neither constant nor affine functions of others.
+        neither constant nor affine functions of others. Where the model was fitted with a context
+        it is the density of a row given its context.
 
         Parameters
         ----------
         Z : array-like of shape (n, p)
+        context : array-like of shape (n, c), default=None
+            Needed where the model was fitted with one.
 
         Returns
         -------
@@ -303,17 +352,22 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         chain = self._chain(self._noise)
-        table, z = self._rows(Z, chain.device)
+        rows, (z, _, known) = self._rows(Z, context, chain.device, "score_samples")
         generator = torch.Generator().manual_seed(0)
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
-            bound = evidence_lower_bound(chain, z, generator)
-        return bound.cpu().numpy() + self._coordinates.log_det(table)
+            bound = evidence_lower_bound(chain, z, known, generator)
+        return bound.cpu().numpy() + self._coordinates.log_det(rows.X, rows.context)
 
-    def score(self, Z: ArrayLike, y: Any = None) -> float:
+    def score(self, Z: ArrayLike, y: Any = None, context: ArrayLike | None = None) -> float:
         """Return the mean of `score_samples` over the rows."""
-        return float(self.score_samples(Z).mean())
+        return float(self.score_samples(Z, context).mean())
 
-    def denoising_loss(self, Z: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def denoising_loss(
+        self,
+        Z: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        context: ArrayLike | None = None,
+    ) -> float:
         """Return J, the mean squared error of the predicted noise, over noise levels and rows.
 
         ``J = E || eps - eps_theta(z_t, t) ||^2`` per row, with the same noise for every row.
@@ -322,6 +376,8 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         ----------
         Z : array-like of shape (n, p)
         sample_weight : array-like of shape (n,), default=None
+        context : array-like of shape (n, c), default=None
+            Needed where the model was fitted with one.
 
         Returns
         -------
@@ -329,32 +385,15 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         chain = self._chain(self._noise)
-        table, z = self._rows(Z, chain.device)
+        rows, (z, _, known) = self._rows(Z, context, chain.device, "denoising_loss")
         weight = _check_sample_weight(
-            sample_weight, table, dtype=np.float64, ensure_non_negative=True
+            sample_weight, rows.X, dtype=np.float64, ensure_non_negative=True
         )
-        generator = torch.Generator().manual_seed(0)
-        total = np.zeros(len(z))
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
-            for k in range(len(chain)):
-                draws = balanced_noise(chain, 4, z.shape[1], generator)
-                for noise in draws:
-                    noisy = chain.diffuse(z, noise, k)
-                    error = ((noise - chain.noise(noisy, k)) ** 2).sum(dim=1)
-                    total += error.cpu().numpy() / len(draws)
-        return float(np.average(total / len(chain), weights=weight))
+            errors = mean_noise_error(chain, z, known, torch.Generator().manual_seed(0))
+        return float(np.average(errors, weights=weight))
 
     # -- the net -----------------------------------------------------------------------
-
-    def _build(self, seed: int) -> nn.Module:
-        recipe = MLPDenoiser(self.hidden_layer_sizes) if self.denoiser is None else self.denoiser
-        d = self._coordinates.n_coordinates
-        if hasattr(recipe, "build"):
-            module = recipe.build(d, torch.Generator().manual_seed(seed))
-        else:
-            module = recipe(d)
-            check_built_afresh("denoiser", module, lambda: recipe(d))
-        return module.to(torch.float64)
 
     def _train(
         self, module: nn.Module, rows: Rows, seed: int, device: torch.device
@@ -363,65 +402,27 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
             # The package's own nets start as 0, and so as the Gaussian; others may not.
             is_own = self.denoiser is None or hasattr(self.denoiser, "build")
             return (module if is_own else ZeroDenoiser()), Training(outcome="converged")
-        train_rows, held = rows.split(self.validation_fraction, named_rng(seed, "hold-out"))
-        net = PredictorNet(
-            VelocityNet(module),
-            criterion=BatchCriterion(velocity_loss),
-            optimizer=torch.optim.Adam,
-            lr=self.learning_rate_init,
-            train_split=None,
-            device=str(device),
-            verbose=0,
-        )
-        net.initialize()
-        batches = NoisyBatches(
-            *self._tensors(train_rows, device),
-            self._noise,
+        options = TrainingOptions(
+            self.learning_rate_init,
             self.batch_size,
-            torch.Generator().manual_seed(named_seed(seed, "batches")),
+            self.validation_fraction,
+            Stopping("valid_loss", self.max_iter, self.tol, self.n_iter_no_change, n_reductions=2),
+            self._report,
         )
-        watched = watched_rows(*self._tensors(held, device), self._noise)
+        return trained_denoiser(module, rows, self._coordinates, self._noise, options, seed, device)
 
-        def held_out_loss() -> float:
-            net.module_.eval()
-            with torch.no_grad():
-                return float(velocity_loss(net.module_(watched[0]), watched[1]))
-
-        # The untrained net is a candidate too: where nothing is learnt, the Gaussian stays.
-        start = {name: value.clone() for name, value in net.module_.state_dict().items()}
-        before = held_out_loss()
-        stopping = Stopping(
-            "valid_loss", self.max_iter, self.tol, self.n_iter_no_change, n_reductions=2
-        )
-        training = train(
-            net, batches, lambda: {"valid_loss": held_out_loss()}, stopping, self._report
-        )
-        if min((record["valid_loss"] for record in training.history), default=before) >= before:
-            net.module_.load_state_dict(start)
-        return net.module_.denoiser.cpu().eval(), training
-
-    def _measured(self, rows: Rows, seed: int) -> NoiseSchedule:
-        """Return the schedule with the power of the predicted noise, measured on the rows."""
-        rng = named_rng(seed, "power")
-        drawn = rng.choice(len(rows.X), size=EPOCH, p=rows.weight / rows.weight.sum())
-        chain = self._chain(self._noise)
-        z = torch.as_tensor(self._coordinates.forward(rows.X[drawn]), device=chain.device)
-        generator = torch.Generator().manual_seed(named_seed(seed, "power"))
-        power = np.empty(len(chain))
-        with torch.no_grad():
-            for k in range(len(chain)):
-                noise = chain.draw(len(z), z.shape[1], generator)
-                noisy = chain.diffuse(z, noise, k)
-                power[k] = float((chain.noise(noisy, k) ** 2).mean()) if z.shape[1] else 1.0
-        return replace(self._noise, power=power)
-
-    def _tensors(self, rows: Rows, device: torch.device) -> tuple[torch.Tensor, torch.Tensor]:
-        z = torch.as_tensor(self._coordinates.forward(rows.X), device=device)
-        return z, torch.as_tensor(rows.weight / rows.weight.mean(), device=device)
-
-    def _rows(self, Z: ArrayLike, device: torch.device) -> tuple[np.ndarray, torch.Tensor]:
+    def _rows(
+        self, Z: ArrayLike, context: ArrayLike | None, device: torch.device, method: str
+    ) -> tuple[Rows, CoordinateRows]:
+        """Return checked rows, and the same in coordinates."""
         table = validate_data(self, Z, dtype=np.float64, reset=False)
-        return table, torch.as_tensor(self._coordinates.forward(table), device=device)
+        given = checked_context(self._context_columns, context, len(table), method)
+        rows = Rows.of_table(table, np.ones(len(table)), given)
+        return rows, CoordinateRows.of(rows, self._coordinates, device)
+
+    def _known(self, given: np.ndarray | None, device: torch.device) -> torch.Tensor | None:
+        known = self._coordinates.known(given)
+        return None if known is None else torch.as_tensor(known, device=device)
 
     def _sampling_schedule(self) -> NoiseSchedule:
         if self.sampling_steps is None:

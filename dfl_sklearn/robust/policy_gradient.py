@@ -9,10 +9,11 @@ from joblib import Memory
 
 from .._utils.checks import number, option, whole_number
 from .._utils.memory import check_rows
-from .._utils.seeds import named_seed
+from .._utils.seeds import named_rng, named_seed
 from ..learners.construct import device_or_cpu, slopes_in_eval
 from ..rows import Rows
-from ._neighbors import neighbor_divergence
+from ._contexts import ContextPool, checked_context
+from ._neighbors import conditional_neighbor_divergence, neighbor_divergence
 from ._reverse import ReverseChain, VelocityNet
 from .generator import DiffusionGenerator
 from .search import TableLoss, WorstCaseSearch
@@ -28,6 +29,16 @@ class _Tail(NamedTuple):
     before: torch.Tensor
     after: torch.Tensor
     old_mean: torch.Tensor
+    known: torch.Tensor | None = None
+
+    def flat(self) -> "_Tail":
+        """Return the steps of all trajectories one after the other."""
+        n_steps, d = self.before.shape[1:]
+        before, after, mean = (
+            each.reshape(-1, d) for each in (self.before, self.after, self.old_mean)
+        )
+        known = None if self.known is None else self.known.repeat_interleave(n_steps, dim=0)
+        return _Tail(self.step.reshape(-1), before, after, mean, known)
 
 
 class PolicyGradientSearch(WorstCaseSearch):
@@ -42,6 +53,10 @@ class PolicyGradientSearch(WorstCaseSearch):
     is ascended, with A the whitened regret, :math:`\rho` the ratio of a step's density to that
     of the chain that drew it, and :math:`\mu` raised or lowered by the excess of the divergence
     over the radius, never below 0. Every call samples afresh and goes on from the last chain.
+
+    Where the rows have a context, each trajectory is conditioned on that of a training row, drawn
+    by weight, and both divergences are means over contexts: the chain changes what rows are
+    generated given a context, and not how often a context occurs.
 
     Parameters
     ----------
@@ -88,7 +103,7 @@ class PolicyGradientSearch(WorstCaseSearch):
     no noise and so no density, stays nominal.
     """
 
-    _of_training = ("_held_out", "_real", "_real_weight")
+    _of_training = ("_held_out", "_real", "_real_known", "_real_weight")
 
     def __init__(
         self,
@@ -143,14 +158,27 @@ class PolicyGradientSearch(WorstCaseSearch):
                 "distinct rows a denoiser of your own is left out. Use TiltedSearch."
             )
         self._generator, self._seed = generator, seed
+        checked_context(generator._context_columns, real.context, len(real), type(self).__name__)
         schedule = generator._noise.respaced(min(self.n_steps, len(generator._noise)))
         device = device_or_cpu(generator.device)
         self._nominal = ReverseChain.on(device, generator.denoiser_, schedule)
         self._tail_length = min(self.n_tail, len(schedule) - 1)
         self.denoiser_ = deepcopy(generator.denoiser_).to(device)
         self._present = ReverseChain(VelocityNet(self.denoiser_), schedule, device=device)
-        self._real = torch.as_tensor(generator._coordinates.forward(real.X), device=device)
+        self._real = torch.as_tensor(
+            generator._coordinates.forward(real.X, real.context), device=device
+        )
+        self._real_known = self._known(real.context)
         self._width = self._real.shape[1]
+        # Stored with the search, which generates rows after the fit as well.
+        self._contexts, self._watched_contexts = (
+            ContextPool(rows, _N_COMPARED, named_rng(seed, f"{name} contexts"))
+            for name, rows in (
+                ("training", real),
+                ("watched", real if held_out is None else held_out),
+            )
+        )
+        self._context_rng = named_rng(seed, "contexts")
         self._real_weight = torch.as_tensor(real.weight)
         self._optimizer = torch.optim.Adam(self.denoiser_.parameters(), lr=self.learning_rate)
         self._noise_seed = torch.Generator().manual_seed(named_seed(seed, "policy gradient"))
@@ -170,56 +198,74 @@ class PolicyGradientSearch(WorstCaseSearch):
         else:
             n_rounds = self.n_rounds
         if self._width == 0:
-            n_rounds = 0  # all columns are constant: there is nothing to move
+            n_rounds = 0  # all columns are constant, or given by the context
         for _ in range(n_rounds):
-            start, tail = self._trajectories(self.n_trajectories)
-            regret = torch.as_tensor(table_loss(self._equal_rows(start)), device=start.device)
-            advantage = (regret - regret.mean()) / (regret.std() + 1e-12)
-            with slopes_in_eval(start.device):
+            context = self._contexts.draw(self.n_trajectories, self._context_rng)
+            z, tail = self._trajectories(self.n_trajectories, context)
+            regret = torch.as_tensor(table_loss(self._equal_rows(z, context)), device=z.device)
+            advantage = _advantage(regret, tail.known)
+            with slopes_in_eval(z.device):
                 self._ascend(tail, advantage, radius)
         divergence = self._pull_back(radius)
-        worst = self._equal_rows(self._trajectories(self.n_trajectories)[0])
+        context = self._contexts.draw(self.n_trajectories, self._context_rng)
+        worst = self._equal_rows(self._trajectories(self.n_trajectories, context)[0], context)
         self._held_out = None  # of the chain before
         return worst, divergence
 
     def held_out_regret(self, table_loss: TableLoss, radius: float) -> float:
         """Return the mean regret on other rows of the chain last found.
 
-        Their noise is the same for every chain, so that chains can be compared.
+        Their noise is the same for every chain, so that chains can be compared. So are their
+        contexts, those of the rows held out where there are such.
         """
         if self._held_out is None:
             noise = torch.Generator().manual_seed(named_seed(self._seed, "held out"))
-            self._held_out = self._equal_rows(self._trajectories(self.n_trajectories, noise)[0])
+            rng = named_rng(self._seed, "held-out contexts")
+            context = self._watched_contexts.draw(self.n_trajectories, rng)
+            z, _ = self._trajectories(self.n_trajectories, context, noise)
+            self._held_out = self._equal_rows(z, context)
         return float(table_loss(self._held_out).mean())
 
     def nominal(self) -> Rows:
         """Draw rows from the nominal chain, always the same."""
-        return self._equal_rows(self._nominal_coordinates())
+        return self._equal_rows(self._nominal_coordinates(), self._compared_contexts())
 
     def row_divergence(self) -> float:
         """Estimate the divergence of the rows from the distances to their nearest neighbours.
 
         A rough figure: a small divergence may come out slightly below 0, and a large one in
-        many columns a quarter too small.
+        many columns a quarter too small. With a context it is the mean divergence of a row given
+        its context, from rows of both chains given the same contexts; as contexts are as frequent
+        in both, that is also the divergence of rows and contexts together.
         """
         if self._width == 0:
             return 0.0
         generator = torch.Generator().manual_seed(2)
-        worst, _ = self._trajectories(_N_COMPARED, generator)
-        return neighbor_divergence(worst.cpu().numpy(), self._nominal_coordinates().cpu().numpy())
+        context = self._compared_contexts()
+        worst, tail = self._trajectories(_N_COMPARED, context, generator)
+        pair = worst.cpu().numpy(), self._nominal_coordinates().cpu().numpy()
+        if tail.known is None or tail.known.shape[1] == 0:
+            return neighbor_divergence(*pair)
+        return conditional_neighbor_divergence(*pair, tail.known.cpu().numpy())
 
-    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Draw rows from the fine-tuned chain."""
         generator = torch.Generator().manual_seed(int(rng.integers(2**62)))
-        start, _ = self._trajectories(n, generator)
-        return self._table(start)
+        context = self._contexts.draw(n, rng)
+        return self._equal_rows(self._trajectories(n, context, generator)[0], context)
 
     def _nominal_coordinates(self) -> torch.Tensor:
         if self._nominal_rows is None:
             generator = torch.Generator().manual_seed(1)
+            known = self._known(self._compared_contexts())
             with torch.no_grad():
-                self._nominal_rows = self._nominal.sample(_N_COMPARED, self._width, generator)
+                self._nominal_rows = self._nominal.sample(
+                    _N_COMPARED, self._width, generator, known
+                )
         return self._nominal_rows
+
+    def _compared_contexts(self) -> np.ndarray | None:
+        return self._contexts.draw(_N_COMPARED, named_rng(self._seed, "compared contexts"))
 
     def __getstate__(self) -> dict[str, Any]:
         """Store what is fitted on the CPU, for machines that have no other device."""
@@ -238,46 +284,48 @@ class PolicyGradientSearch(WorstCaseSearch):
 
     # -- the chain ---------------------------------------------------------------------
 
-    def _table(self, z: torch.Tensor) -> np.ndarray:
-        return self._generator._coordinates.inverse(z.cpu().numpy())
+    def _known(self, context: np.ndarray | None) -> torch.Tensor | None:
+        """Return the coordinates (n, k) of a context (n, c)."""
+        known = self._generator._coordinates.known(context)
+        return None if known is None else torch.as_tensor(known, device=self._nominal.device)
 
-    def _equal_rows(self, z: torch.Tensor) -> Rows:
-        """Return rows of the table, of equal weight, for coordinates (n, d)."""
-        return Rows.of_table(self._table(z), np.full(len(z), 1.0 / len(z)))
+    def _equal_rows(self, z: torch.Tensor, context: np.ndarray | None) -> Rows:
+        """Return rows of the table, of equal weight, for coordinates (n, d) and contexts."""
+        table = self._generator._coordinates.inverse(z.cpu().numpy(), context)
+        return Rows.of_table(table, np.full(len(z), 1.0 / len(z)), context)
 
     def _trajectories(
-        self, n: int, generator: torch.Generator | None = None
+        self, n: int, context: np.ndarray | None, generator: torch.Generator | None = None
     ) -> tuple[torch.Tensor, _Tail]:
         """Return final coordinates (n, d) and the tail of the trajectories that led there."""
         generator = self._noise_seed if generator is None else generator
-        chain = self._nominal
+        chain, known = self._nominal, self._known(context)
         steps: list[tuple[torch.Tensor, ...]] = []
         with torch.no_grad():
             z = chain.draw(n, self._width, generator)
             for k in range(len(chain) - 1, -1, -1):
                 if k == 0 or k > self._tail_length:
-                    z = chain.step(z, k, generator)
+                    z = chain.step(z, k, generator, known)
                     continue
-                mean = self._present.mean(z, k)
+                mean = self._present.mean(z, k, known)
                 after = mean + chain.variance[k].sqrt() * chain.draw(n, z.shape[1], generator)
                 steps.append((torch.full((n,), k, device=z.device), z, after, mean))
                 z = after
-        return z, _Tail(*(torch.stack(each, dim=1) for each in zip(*steps, strict=True)))
+        step, before, after, old = (torch.stack(each, dim=1) for each in zip(*steps, strict=True))
+        return z, _Tail(step, before, after, old, known)
 
     def _ascend(self, tail: _Tail, advantage: torch.Tensor, radius: float) -> None:
-        n, n_steps, d = tail.before.shape
-        step = tail.step.reshape(-1)
-        before, after, old = (
-            each.reshape(-1, d) for each in (tail.before, tail.after, tail.old_mean)
-        )
+        n, n_steps = tail.step.shape
+        step, before, after, old, known = tail.flat()
         gain = advantage.repeat_interleave(n_steps)
         with torch.no_grad():
-            nominal = self._nominal.mean(before, step)
+            nominal = self._nominal.mean(before, step, known)
         spread = 2 * self._nominal.variance[step]
         for _ in range(self.n_epochs):
             order = torch.randperm(n * n_steps, generator=self._noise_seed).to(step.device)
             for index in order.split(2048):
-                mean = self._present.mean(before[index], step[index])
+                given = None if known is None else known[index]
+                mean = self._present.mean(before[index], step[index], given)
                 now = ((after[index] - mean) ** 2).sum(dim=1)
                 then = ((after[index] - old[index]) ** 2).sum(dim=1)
                 ratio = torch.exp((then - now) / spread[index])
@@ -304,9 +352,11 @@ class PolicyGradientSearch(WorstCaseSearch):
                 return float(torch.stack(gaps).mean())
             if self._width == 0:
                 return 0.0
-            _, tail = self._trajectories(self.n_trajectories, generator)
-            step, before = tail.step.reshape(-1), tail.before.reshape(-1, tail.before.shape[-1])
-            gap = (tail.old_mean.reshape(before.shape) - self._nominal.mean(before, step)) ** 2
+            rng = named_rng(self._seed, "divergence contexts")
+            context = self._contexts.draw(self.n_trajectories, rng)
+            _, tail = self._trajectories(self.n_trajectories, context, generator)
+            step, before, _, mean, known = tail.flat()
+            gap = (mean - self._nominal.mean(before, step, known)) ** 2
             path = gap.sum(dim=1) / (2 * self._nominal.variance[step])
             return float(path.mean()) * tail.step.shape[1]
 
@@ -319,13 +369,14 @@ class PolicyGradientSearch(WorstCaseSearch):
             )
         chain, n = self._nominal, min(512, 4 * len(self._real))
         rows = torch.multinomial(self._real_weight, n, replacement=True, generator=generator)
-        z = self._real[rows.to(chain.device)]
+        rows = rows.to(chain.device)
+        z, known = self._real[rows], None if self._real_known is None else self._real_known[rows]
         k = torch.randint(1, self._tail_length + 1, (n,), generator=generator).to(chain.device)
         noise = chain.draw(n, z.shape[1], generator)
         noisy = chain.diffuse(z, noise, k)
         with torch.no_grad():
-            nominal = ((noise - chain.noise(noisy, k)) ** 2).sum(dim=1)
-        return (((noise - self._present.noise(noisy, k)) ** 2).sum(dim=1) - nominal).mean()
+            nominal = ((noise - chain.noise(noisy, k, known)) ** 2).sum(dim=1)
+        return (((noise - self._present.noise(noisy, k, known)) ** 2).sum(dim=1) - nominal).mean()
 
     def _pull_back(self, radius: float) -> float:
         """Move the net towards the nominal one until its divergence is within the radius."""
@@ -344,3 +395,18 @@ class PolicyGradientSearch(WorstCaseSearch):
                 break
             low, high = (middle, high) if divergence < radius else (low, middle)
         return divergence
+
+
+def _advantage(regret: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
+    """Return the whitened regret (n,), less its regression on what is known of the rows.
+
+    A chain cannot choose the contexts: what they explain of the regret would only add noise to the
+    gradient.
+    """
+    if known is not None and known.shape[1]:
+        one = torch.ones_like(known[:, :1])
+        design = torch.cat([one, known], dim=1).cpu().numpy()
+        centered = (regret - regret.mean()).cpu().numpy()
+        fitted = design @ np.linalg.lstsq(design, centered, rcond=None)[0]
+        regret = torch.as_tensor(centered - fitted, device=regret.device)
+    return (regret - regret.mean()) / (regret.std() + 1e-12)

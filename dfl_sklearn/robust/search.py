@@ -19,7 +19,8 @@ class WorstCaseSearch(BaseEstimator, ABC):
     """Base class: look for the worst distribution within a radius of a generator.
 
     Rows are those of the generator's table (:meth:`Rows.of_table`): features and parameters side
-    by side, with positive weights that sum to 1.
+    by side, with positive weights that sum to 1. Where the real rows have a context, so has every
+    row: a generated row is generated given the context of a real one, drawn by weight.
 
     Attributes
     ----------
@@ -78,5 +79,5 @@ class WorstCaseSearch(BaseEstimator, ABC):
         return {name: value for name, value in state.items() if name not in self._of_training}
 
     @abstractmethod
-    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Draw `n` rows of the worst distribution last found."""

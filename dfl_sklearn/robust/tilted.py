@@ -12,6 +12,7 @@ from .._utils.memory import check_rows
 from .._utils.once import compute_once
 from .._utils.seeds import named_rng, named_seed
 from ..rows import Rows
+from ._contexts import ContextPool
 from ._tilt import effective_sample_size, tilt
 from .generator import DiffusionGenerator
 from .search import TableLoss, WorstCaseSearch
@@ -28,6 +29,10 @@ class TiltedSearch(WorstCaseSearch):
     with no approximation but the pool's size. The nominal distribution is a mixture of the
     generator and the training rows: the rows are sharp but few, the generator's are many.
 
+    Where the rows have a context, a generated row takes that of a training row, drawn by weight,
+    and training rows keep theirs. The weighting may raise the share of a context, as that of any
+    row: where regrets are larger at some contexts, the worst distribution meets these more often.
+
     Parameters
     ----------
     n_pool : int, default=10_000
@@ -41,6 +46,8 @@ class TiltedSearch(WorstCaseSearch):
     pool_ : ndarray of shape (m, p)
         The generated rows, and the training rows where `real_share` is above 0; a pickled model
         holds them.
+    pool_context_ : ndarray of shape (m, c) or None
+        Their contexts.
     weight_ : ndarray of shape (m,)
         Weights of the worst distribution last found.
     effective_sample_size_ : float
@@ -63,18 +70,20 @@ class TiltedSearch(WorstCaseSearch):
         whole_number(self.n_pool, "n_pool", at_least=1)
         number(self.real_share, "real_share", at_least=0, below=1)
         check_rows("n_pool", self.n_pool, 2 * real.X.shape[1])  # drawn, and put together
-        known = ("pool", generator, real.X, real.weight)
+        known = ("pool", generator, *real.arrays, real.weight)
 
-        def generated(n: int, pool_seed: int) -> np.ndarray:
+        def generated(n: int, pool_seed: int, context: np.ndarray | None) -> np.ndarray:
+            given = {} if context is None else {"context": context}
             return compute_once(
                 memory,
-                (*known, n, pool_seed),
-                lambda: generator.sample(n, random_state=pool_seed),
+                (*known, n, pool_seed, context),
+                lambda: generator.sample(n, random_state=pool_seed, **given),
                 warns=False,  # the fit of the generator has
             )
 
         self._nominal = self._mixture(generated, self.n_pool, named_seed(seed, "pool"), real)
-        self.pool_, self.weight_ = self._nominal.X, self._nominal.weight
+        self.pool_, self.pool_context_ = self._nominal.X, self._nominal.context
+        self.weight_ = self._nominal.weight
         self._held_out = None
         if held_out is not None:
             n_watched = max(1, int(_WATCHED_SHARE * self.n_pool))
@@ -115,21 +124,29 @@ class TiltedSearch(WorstCaseSearch):
         """Return the divergence of the weights, which is that of the rows."""
         return self._divergence
 
-    def sample(self, n: int, rng: np.random.Generator) -> np.ndarray:
+    def sample(self, n: int, rng: np.random.Generator) -> Rows:
         """Resample the pool by its weights."""
-        return self.pool_[rng.choice(len(self.pool_), size=n, p=self.weight_)]
+        drawn = rng.choice(len(self.pool_), size=n, p=self.weight_)
+        return self._nominal.take(drawn).replace(weight=np.full(n, 1.0 / n))
 
     def _mixture(
-        self, generated: Callable[[int, int], np.ndarray], n: int, seed: int, real: Rows
+        self,
+        generated: Callable[[int, int, np.ndarray | None], np.ndarray],
+        n: int,
+        seed: int,
+        real: Rows,
     ) -> Rows:
         """Return `n` rows of the generator and real ones, weighted by their shares."""
         weight = np.full(n, (1.0 - self.real_share) / n)
+        context = ContextPool(real).draw(n, named_rng(seed, "contexts"))
+        table = generated(n, seed, context)
         if self.real_share == 0:
-            return Rows.of_table(generated(n, seed), weight)
-        if len(real.X) > n:
-            drawn = named_rng(seed, "real rows").choice(len(real.X), size=n, p=real.weight)
-            real = Rows.of_table(real.X[drawn], np.full(n, 1.0 / n))
+            return Rows.of_table(table, weight, context)
+        if len(real) > n:
+            drawn = named_rng(seed, "real rows").choice(len(real), size=n, p=real.weight)
+            real = real.take(drawn).replace(weight=np.full(n, 1.0 / n))
         return Rows.of_table(
-            np.concatenate([generated(n, seed), real.X]),
+            np.concatenate([table, real.X]),
             np.concatenate([weight, self.real_share * real.weight]),
+            None if context is None else np.concatenate([context, real.context]),
         )

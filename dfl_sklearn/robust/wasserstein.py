@@ -1,4 +1,4 @@
-"""The Wasserstein ball: rows moved to where the present decisions cost more."""
+"""The Wasserstein ball: rows perturbed so that the present decisions cost more."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ from .._utils.checks import number, option, whole_number
 from .._utils.powers import size_exponent
 from ..problems.base import DecisionProblem
 from ..rows import Rows
-from ._columns_moved import check_moved, deviation
+from ._perturbed_columns import check_columns, deviation
 from .base import AmbiguitySet, RowLoss
 
 _NORMS = ("l1", "l2", "linf")
@@ -15,13 +15,13 @@ _ROUNDING = 1e-6  # of a distance, as rows in float32 have it
 
 
 class WassersteinBall(AmbiguitySet):
-    r"""The training rows, moved by at most `radius` in the root mean square.
+    r"""The training rows, perturbed by at most `radius` in the root mean square.
 
     The ball of the Wasserstein distance of order 2 around the rows, with the transport cost
     :math:`\|\delta\|^2` on standardised columns. Rows move along the slope of their regret, by
     steps in proportion to it, which is the worst case to first order (Gao, Chen and Kleywegt):
     the mean plus :math:`\rho \sqrt{E \|\nabla r\|_*^2}`. Slopes are taken anew where the rows have
-    come to.
+    come to. The context of a row does not change.
 
     Parameters
     ----------
@@ -30,25 +30,25 @@ class WassersteinBall(AmbiguitySet):
         of their columns. 0 is the rows as they are.
     norm : {"l2", "l1", "linf"}, default="l2"
         Norm of a move. "l1" moves one column of a row, "linf" all alike.
-    moved : {"both", "features", "target"}, default="both"
-        Which columns may move.
+    columns : {"both", "features", "target"}, default="both"
+        Which columns may change.
     n_steps : int, default=3
         How often slopes are taken; the best of the moves met is kept.
 
     Attributes
     ----------
     rows_ : Rows
-        The training rows, equal ones merged and sorted; as `moved_`, not in a pickled or copied
+        The training rows, equal ones merged and sorted; as `perturbed_`, not in a pickled or copied
         model.
-    moved_ : Rows
-        Where they have been moved for the final predictor.
+    perturbed_ : Rows
+        What they have become for the final predictor.
     projected_share_ : float
-        Share of the moved parameters that were put back into the problem's domain.
+        Share of the perturbed parameters that were put back into the problem's domain.
 
     Notes
     -----
     Decisions that jump have no slope: the ball is of use with decision layers that are smooth, or
-    with decisions that are continuous in the prediction. A row at a kink is moved to the side on
+    with decisions that are continuous in the prediction. A row at a kink goes to the side on
     which its regret rises faster only if a slope shows it.
 
     References
@@ -67,12 +67,12 @@ class WassersteinBall(AmbiguitySet):
     >>> X, y = make_newsvendor(200, random_state=0)
     >>> model = DFLRegressor(
     ...     NewsvendorProblem(9, 1),
-    ...     ambiguity_set=WassersteinBall(0.2, moved="target"),
+    ...     ambiguity_set=WassersteinBall(0.2, columns="target"),
     ...     hidden_layer_sizes=(),
     ...     random_state=0,
     ... ).fit(X, y)
     >>> ball = model.ambiguity_set_
-    >>> distance = (ball.moved_.y - ball.rows_.y)[:, 0] / y.std()
+    >>> distance = (ball.perturbed_.y - ball.rows_.y)[:, 0] / y.std()
     >>> round(float(np.sqrt((distance**2).mean())), 3)
     0.2
     """
@@ -80,11 +80,11 @@ class WassersteinBall(AmbiguitySet):
     _of_training = ("_problem", "_unit")
 
     def __init__(
-        self, radius: float = 0.1, *, norm: str = "l2", moved: str = "both", n_steps: int = 3
+        self, radius: float = 0.1, *, norm: str = "l2", columns: str = "both", n_steps: int = 3
     ) -> None:
         self.radius = radius
         self.norm = norm
-        self.moved = moved
+        self.columns = columns
         self.n_steps = n_steps
 
     def set_nominal(
@@ -98,48 +98,48 @@ class WassersteinBall(AmbiguitySet):
         number(self.radius, "radius", at_least=0)
         option(self.norm, "norm", _NORMS)
         whole_number(self.n_steps, "n_steps", at_least=1)
-        check_moved(self.moved)
+        check_columns(self.columns)
         super().set_nominal(rows, problem, seed, held_out)
         self.rows_ = rows.as_shares()
         self._problem = problem
         self._unit = (
-            deviation(rows.X, self.rows_.weight) * (self.moved != "target"),
-            deviation(rows.y, self.rows_.weight) * (self.moved != "features"),
+            deviation(rows.X, self.rows_.weight) * (self.columns != "target"),
+            deviation(rows.y, self.rows_.weight) * (self.columns != "features"),
         )
-        self.moved_, self.projected_share_ = self.rows_, 0.0
+        self.perturbed_, self.projected_share_ = self.rows_, 0.0
 
     def worst_case(self, row_loss: RowLoss) -> tuple[Rows, float]:
-        """Move the training rows for the present predictor."""
-        self.moved_, distance, self.projected_share_ = self._worst(self.rows_, row_loss)
-        return self.moved_, distance
+        """Perturb the training rows for the present predictor."""
+        self.perturbed_, distance, self.projected_share_ = self._worst(self.rows_, row_loss)
+        return self.perturbed_, distance
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
-        """Return the regret on the rows held out, moved as the training rows are."""
+        """Return the regret on the rows held out, perturbed as the training rows are."""
         if self._held_out is None:
             return None
-        moved, _, _ = self._worst(self._held_out, row_loss)
-        return float(moved.weight @ row_loss(moved))
+        perturbed, _, _ = self._worst(self._held_out, row_loss)
+        return float(perturbed.weight @ row_loss(perturbed))
 
     def _worst(self, rows: Rows, row_loss: RowLoss) -> tuple[Rows, float, float]:
-        """Return the costliest moved rows met, their distance, and the share put back."""
+        """Return the costliest perturbed rows met, their distance, and the share put back."""
         best, best_regret, distance, share = rows, rows.weight @ row_loss(rows), 0.0, 0.0
-        moved = rows
+        perturbed = rows
         for _ in range(self.n_steps):
             slopes = [
                 slope * unit
-                for slope, unit in zip(row_loss.gradient(moved), self._unit, strict=True)
+                for slope, unit in zip(row_loss.gradient(perturbed), self._unit, strict=True)
             ]
             step = self._step(np.concatenate(slopes, axis=1), rows.weight)
-            moved, reached, put_back = self._moved(rows, step)
+            perturbed, reached, put_back = self._perturbed(rows, step)
             if reached > self.radius:
                 break
-            regret = rows.weight @ row_loss(moved)
+            regret = rows.weight @ row_loss(perturbed)
             if regret > best_regret:
-                best, best_regret, distance, share = moved, regret, reached, put_back
+                best, best_regret, distance, share = perturbed, regret, reached, put_back
         return best, distance, share
 
-    def _moved(self, rows: Rows, step: np.ndarray) -> tuple[Rows, float, float]:
-        """Return rows moved by `step` and put into the domain, their distance, and that share.
+    def _perturbed(self, rows: Rows, step: np.ndarray) -> tuple[Rows, float, float]:
+        """Return rows perturbed by `step` and put into the domain, their distance, and that share.
 
         A domain that is not convex, or rows in float32, may take a row further than its step: then
         all steps are shortened, until the distance is within the radius.
@@ -147,23 +147,23 @@ class WassersteinBall(AmbiguitySet):
         for _ in range(_N_SHORTER):
             in_X, in_y = np.split(step, [rows.X.shape[1]], axis=1)
             X, y, put_back = rows.X, rows.y, 0.0
-            if self.moved != "target":
+            if self.columns != "target":
                 X = (X + self._unit[0] * in_X).astype(X.dtype)
-            if self.moved != "features":
+            if self.columns != "features":
                 y, put_back = self._problem.project_parameters(y + self._unit[1] * in_y)
-            moved = rows.replace(X=X, y=y)
-            distance = self._distance(rows, moved)
+            perturbed = rows.replace(X=X, y=y)
+            distance = self._distance(rows, perturbed)
             if distance <= self.radius * (1.0 + _ROUNDING):
-                return moved, min(distance, self.radius), put_back
+                return perturbed, min(distance, self.radius), put_back
             step = step * (self.radius / distance * (1.0 - _ROUNDING))
-        return moved, distance, put_back
+        return perturbed, distance, put_back
 
-    def _distance(self, rows: Rows, moved: Rows) -> float:
-        """Return the root mean square of how far rows have been moved, put back as they are."""
+    def _distance(self, rows: Rows, perturbed: Rows) -> float:
+        """Return the root mean square of how far rows have been perturbed, put back as they are."""
         parts = []
-        pairs = ((rows.X, moved.X), (rows.y, moved.y))
+        pairs = ((rows.X, perturbed.X), (rows.y, perturbed.y))
         for (before, after), unit in zip(pairs, self._unit, strict=True):
-            # What must not move, or does not vary, has no unit, and has not been moved.
+            # What must not change, or does not vary, has no unit, and has not been perturbed.
             by = after.astype(np.float64) - before
             parts.append(np.divide(by, unit, out=np.zeros_like(by), where=unit > 0))
         length = self._length(np.concatenate(parts, axis=1))

@@ -100,7 +100,7 @@ CASES = [
     (start, robust.WassersteinBall, {}, "n_steps", [*NO_COUNTS, 0]),
     (start, robust.WassersteinBall, {}, "norm", ["l3", 2, None, ["l1"]]),
     (start, robust.GaussianNoise, {}, "scale", [*NO_NUMBERS, np.inf]),
-    (start, robust.GaussianNoise, {}, "moved", ["X", None, ["both"]]),
+    (start, robust.GaussianNoise, {}, "columns", ["X", None, ["both"]]),
     (start, robust.NominalSamples, {"generator": GENERATOR}, "n_samples", [*NO_COUNTS, 0]),
     (start, robust.DiffusionBall, {"generator": GENERATOR}, "radius", NO_NUMBERS),
     (start, robust.DiffusionBall, {}, "generator", ["a", 1]),

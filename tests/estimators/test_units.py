@@ -64,7 +64,7 @@ def test_rows_whose_features_alone_move_are_solved_once(set_of, early_stopping):
     Counted.solved = []
     DFLRegressor(
         Counted(9, 1),
-        ambiguity_set=set_of(0.3, moved="features"),
+        ambiguity_set=set_of(0.3, columns="features"),
         hidden_layer_sizes=(8,),
         early_stopping=early_stopping,
         max_iter=10,
@@ -79,7 +79,7 @@ def test_rows_whose_targets_move_are_solved_where_they_have_come_to(early_stoppi
     Counted.solved = []
     DFLRegressor(
         Counted(9, 1),
-        ambiguity_set=WassersteinBall(0.3, moved="target"),
+        ambiguity_set=WassersteinBall(0.3, columns="target"),
         hidden_layer_sizes=(8,),
         early_stopping=early_stopping,
         max_iter=6,

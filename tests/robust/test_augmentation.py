@@ -40,9 +40,9 @@ def test_noise_has_the_scale_asked_for_and_is_drawn_anew(data):
     assert draws[0].weight.sum() == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize(("moved", "fixed"), [("features", "y"), ("target", "X")])
-def test_columns_that_may_not_move_stay(data, moved, fixed):
-    noise, rows = started(GaussianNoise(0.5, moved=moved), data)
+@pytest.mark.parametrize(("columns", "fixed"), [("features", "y"), ("target", "X")])
+def test_columns_that_may_not_move_stay(data, columns, fixed):
+    noise, rows = started(GaussianNoise(0.5, columns=columns), data)
     found = noise.worst_case(no_loss)[0]
     np.testing.assert_array_equal(getattr(found, fixed), getattr(rows, fixed))
     other = "X" if fixed == "y" else "y"
@@ -73,7 +73,7 @@ def test_noise_on_the_features_shrinks_a_linear_predictor(data):
     X, y = data
     # Least squares on features with noise of variance s^2 is ridge regression with penalty s^2.
     model = DFLRegressor(
-        ambiguity_set=GaussianNoise(1.0, moved="features"),
+        ambiguity_set=GaussianNoise(1.0, columns="features"),
         hidden_layer_sizes=(),
         max_iter=300,
         n_iter_no_change=300,
@@ -119,7 +119,7 @@ def test_nominal_samples_train_on_generated_rows_alone(data):
     ("noise", "message"),
     [
         (GaussianNoise(-1.0), "scale must be at least 0, got -1.0"),
-        (GaussianNoise(moved="X"), "moved must be one of .*'features'.* got 'X'"),
+        (GaussianNoise(columns="X"), "columns must be one of .*'features'.* got 'X'"),
     ],
 )
 def test_parameters_out_of_range(data, noise, message):

@@ -7,6 +7,7 @@ from dfl_sklearn import DFLRegressor
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.problems import NewsvendorProblem
 from dfl_sklearn.robust import ChiSquareBall, CVaR, KLBall
+from dfl_sklearn.robust._worst_weights import chi_square_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 SETS = [KLBall(0.1), ChiSquareBall(0.2), CVaR(0.3)]
@@ -140,3 +141,33 @@ def test_parameters_out_of_range(ball, message):
     X, y = make_newsvendor(60, random_state=0)
     with pytest.raises(ValueError, match=message):
         DFLRegressor(ambiguity_set=ball, random_state=0, max_iter=2).fit(X, y)
+
+
+@pytest.mark.parametrize("radius", [1e-12, 0.1, 0.5, 1.0, 1.9, 1.9999999999])
+@pytest.mark.parametrize(
+    "loss",
+    [
+        [0.0, -1e-300, -1.0],
+        [1e300, -1e300, 0.0],
+        [5e-324, 0.0, 0.0],
+        [1e10, 1e10 + 1e-6, 1e10 + 2e-6],  # of which little more than the level is left in floats
+    ],
+)
+def test_chi_square_weights_of_losses_of_any_size_and_level(loss, radius):
+    weight = np.full(3, 1 / 3)
+    p, divergence = chi_square_weights(np.array(loss), weight, radius)
+    assert (p >= 0).all()
+    assert p.sum() == pytest.approx(1.0, abs=1e-12)
+    assert divergence <= radius * (1 + 1e-9)
+    assert np.sum((p - weight) ** 2 / weight) == pytest.approx(divergence, rel=1e-6, abs=1e-12)
+
+
+def test_the_chi_square_radius_is_met_where_rows_lose_all_their_weight():
+    rng = np.random.default_rng(0)
+    for _ in range(300):
+        n = int(rng.integers(3, 60))
+        loss, weight = 10 ** rng.uniform(-12, 0, n), rng.dirichlet(np.ones(n))
+        radius = rng.uniform(0.2, 0.999) * (1 / weight[loss.argmin()] - 1)
+        p, divergence = chi_square_weights(-loss, weight, radius)
+        assert np.sum((p - weight) ** 2 / weight) == pytest.approx(divergence, rel=1e-6)
+        assert divergence == pytest.approx(radius, rel=1e-6)

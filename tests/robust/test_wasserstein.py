@@ -41,26 +41,26 @@ def dual(norm, values):
 
 
 @pytest.mark.parametrize("norm", ["l1", "l2", "linf"])
-@pytest.mark.parametrize("moved", ["both", "features", "target"])
+@pytest.mark.parametrize("columns", ["both", "features", "target"])
 @pytest.mark.parametrize("radius", [0.0, 0.3])
-def test_a_linear_model_with_absolute_loss_has_the_closed_form(rows, norm, moved, radius):
+def test_a_linear_model_with_absolute_loss_has_the_closed_form(rows, norm, columns, radius):
     share = rows.weight / rows.weight.sum()
 
     def spread(values):
         return np.sqrt(share @ (values - share @ values) ** 2)
 
     slopes = np.concatenate(
-        [SLOPE * spread(rows.X) * (moved != "target"), spread(rows.y) * (moved != "features")]
+        [SLOPE * spread(rows.X) * (columns != "target"), spread(rows.y) * (columns != "features")]
     )
-    ball = WassersteinBall(radius, norm=norm, moved=moved)
+    ball = WassersteinBall(radius, norm=norm, columns=columns)
     ball.set_nominal(rows, NewsvendorProblem(1, 1, nonnegative=False), 0)
     found, divergence = ball.worst_case(AbsoluteLoss())
     mean = share @ AbsoluteLoss()(rows)
     worst = found.weight @ AbsoluteLoss()(found)
     assert worst == pytest.approx(mean + radius * dual(norm, slopes), rel=1e-12)
     assert divergence == pytest.approx(radius, abs=1e-12)
-    if moved != "both":
-        fixed = "y" if moved == "features" else "X"
+    if columns != "both":
+        fixed = "y" if columns == "features" else "X"
         np.testing.assert_array_equal(getattr(found, fixed), getattr(rows, fixed))
 
 
@@ -127,11 +127,11 @@ def test_a_robust_fit_moves_rows_to_more_regret_and_trains_for_them():
         problem, ambiguity_set=WassersteinBall(0.3), hidden_layer_sizes=(), random_state=0
     ).fit(X, y)
     ball, found = robust.ambiguity_set_, robust.worst_case_
-    costs = problem.cost(robust.decide(ball.moved_.X), ball.moved_.y)
-    assert found.worst_regret == pytest.approx(ball.moved_.weight @ costs)
+    costs = problem.cost(robust.decide(ball.perturbed_.X), ball.perturbed_.y)
+    assert found.worst_regret == pytest.approx(ball.perturbed_.weight @ costs)
     assert found.worst_regret > found.train_regret
     assert found.objective < robust.history_["objective"].dropna().iloc[0]
-    assert (ball.moved_.y >= 0).all()
+    assert (ball.perturbed_.y >= 0).all()
 
 
 @pytest.mark.parametrize(
@@ -139,7 +139,7 @@ def test_a_robust_fit_moves_rows_to_more_regret_and_trains_for_them():
     [
         ({"radius": -1.0}, "radius must be at least 0, got -1.0"),
         ({"norm": "l3"}, "norm must be one of .*'linf'.* got 'l3'"),
-        ({"moved": "y"}, "moved must be one of .*'target'.* got 'y'"),
+        ({"columns": "y"}, "columns must be one of .*'target'.* got 'y'"),
         ({"n_steps": 0}, "n_steps must be a whole number of at least 1, got 0"),
     ],
 )
@@ -149,11 +149,11 @@ def test_parameters_out_of_range(params, message):
         DFLRegressor(ambiguity_set=WassersteinBall(**params), max_iter=2, random_state=0).fit(X, y)
 
 
-def moved_by(ball, norm=2):
+def distance_of(ball, norm=2):
     """Return the root mean square of the distances that rows were moved, in deviations."""
-    rows, moved = ball.rows_, ball.moved_
+    rows, perturbed = ball.rows_, ball.perturbed_
     parts = []
-    for before, after in ((rows.X, moved.X), (rows.y, moved.y)):
+    for before, after in ((rows.X, perturbed.X), (rows.y, perturbed.y)):
         before, after = before.astype(np.float64), after.astype(np.float64)
         spread = np.sqrt(rows.weight @ (before - rows.weight @ before) ** 2)
         parts.append((after - before) / np.where(spread > 1e-12, spread, np.inf))
@@ -175,11 +175,11 @@ def test_the_distance_is_that_of_the_rows_put_back_into_the_domain():
     rows = Rows(
         rng.standard_normal((50, 1)), rng.exponential(1.0, (50, 1)), np.ones(50)
     ).canonical()
-    ball = WassersteinBall(2.0, moved="target")
+    ball = WassersteinBall(2.0, columns="target")
     ball.set_nominal(rows, NewsvendorProblem(1, 1), 0)
     found, divergence = ball.worst_case(LessIsWorse())
     assert (found.y == 0).any()  # demand was put back to 0
-    assert divergence == pytest.approx(moved_by(ball), rel=1e-12)
+    assert divergence == pytest.approx(distance_of(ball), rel=1e-12)
     assert divergence < 1.9
 
 
@@ -194,10 +194,10 @@ class WholeDemand(NewsvendorProblem):
 def test_no_row_leaves_the_ball_by_way_of_the_domain(radius):
     y = np.arange(6.0)[:, None]
     rows = Rows(y.copy(), y, np.ones(6)).canonical()
-    ball = WassersteinBall(radius, moved="target")
+    ball = WassersteinBall(radius, columns="target")
     ball.set_nominal(rows, WholeDemand(1, 1), 0)
     _, divergence = ball.worst_case(LessIsWorse())
-    assert divergence == pytest.approx(moved_by(ball), abs=1e-12)
+    assert divergence == pytest.approx(distance_of(ball), abs=1e-12)
     assert divergence <= radius
 
 
@@ -210,14 +210,14 @@ def test_rows_in_float32_stay_within_the_radius(radius):
     ball.set_nominal(rows, NewsvendorProblem(1, 1, nonnegative=False), 0)
     found, divergence = ball.worst_case(AbsoluteLoss())
     assert found.X.dtype == np.float32
-    assert divergence == pytest.approx(moved_by(ball), rel=1e-6)
+    assert divergence == pytest.approx(distance_of(ball), rel=1e-6)
     assert divergence <= radius
 
 
 def test_targets_that_may_not_move_are_not_put_into_the_domain():
     y = np.array([[-1.0], [2.0], [3.0]])  # outside, as a hand-made set may have it
     rows = Rows(np.arange(3.0)[:, None], y, np.ones(3)).canonical()
-    ball = WassersteinBall(0.5, moved="features")
+    ball = WassersteinBall(0.5, columns="features")
     ball.set_nominal(rows, NewsvendorProblem(1, 1), 0)
 
     class Slope(LessIsWorse):

@@ -1,16 +1,16 @@
-"""What sets that move rows have in common: which columns may move, and in which unit."""
+"""What sets that perturb rows have in common: which columns may change, and in which unit."""
 
 import numpy as np
 
 from .._utils.checks import option
 from .._utils.powers import size_exponent
 
-_MOVED = ("both", "features", "target")
+_COLUMNS = ("both", "features", "target")
 
 
-def check_moved(moved: str) -> None:
-    """Raise where the parameter `moved` names no columns."""
-    option(moved, "moved", _MOVED)
+def check_columns(columns: str) -> None:
+    """Raise where the parameter `columns` names none."""
+    option(columns, "columns", _COLUMNS)
 
 
 def deviation(values: np.ndarray, share: np.ndarray) -> np.ndarray:

@@ -1,0 +1,101 @@
+"""How a generator's net is built and trained, and its noise measured."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import nn
+
+from .._utils.seeds import named_rng, named_seed
+from ..learners.construct import check_built_afresh
+from ..learners.trainer import BatchCriterion, PredictorNet, Stopping, Training, train
+from ..rows import Rows
+from ._denoising import EPOCH, CoordinateRows, NoisyBatches, velocity_loss, watched_rows
+from ._given_context import TableCoordinates
+from ._reverse import ReverseChain, VelocityNet
+from ._schedule import NoiseSchedule
+
+
+class TrainingOptions(NamedTuple):
+    """How a denoiser is trained."""
+
+    learning_rate: float
+    batch_size: int
+    validation_fraction: float
+    stopping: Stopping
+    report: Callable[[dict[str, float]], None]
+
+
+def built_denoiser(recipe: Any, coordinates: TableCoordinates, seed: int) -> nn.Module:
+    """Return the net that a recipe makes, for the columns of a row and those of its context."""
+    n_columns = coordinates.n_coordinates + coordinates.n_known
+    if hasattr(recipe, "build"):
+        module = recipe.build(n_columns, torch.Generator().manual_seed(seed))
+    else:
+        module = recipe(n_columns)
+        check_built_afresh("denoiser", module, lambda: recipe(n_columns))
+    return module.to(torch.float64)
+
+
+def trained_denoiser(
+    module: nn.Module,
+    rows: Rows,
+    coordinates: TableCoordinates,
+    noise: NoiseSchedule,
+    options: TrainingOptions,
+    seed: int,
+    device: torch.device,
+) -> tuple[nn.Module, Training]:
+    """Train a net on noisy rows, until rows held out are denoised no better."""
+    train_rows, held = rows.split(options.validation_fraction, named_rng(seed, "hold-out"))
+    net = PredictorNet(
+        VelocityNet(module),
+        criterion=BatchCriterion(velocity_loss),
+        optimizer=torch.optim.Adam,
+        lr=options.learning_rate,
+        train_split=None,
+        device=str(device),
+        verbose=0,
+    )
+    net.initialize()
+    batches = NoisyBatches(
+        CoordinateRows.of(train_rows, coordinates, device),
+        noise,
+        options.batch_size,
+        torch.Generator().manual_seed(named_seed(seed, "batches")),
+    )
+    watched = watched_rows(CoordinateRows.of(held, coordinates, device), noise)
+
+    def held_out_loss() -> float:
+        net.module_.eval()
+        with torch.no_grad():
+            return float(velocity_loss(net.module_(watched[0]), watched[1]))
+
+    # The untrained net is a candidate too: where nothing is learnt, the Gaussian stays.
+    untrained = {name: value.clone() for name, value in net.module_.state_dict().items()}
+    before = held_out_loss()
+    training = train(
+        net, batches, lambda: {"valid_loss": held_out_loss()}, options.stopping, options.report
+    )
+    if min((record["valid_loss"] for record in training.history), default=before) >= before:
+        net.module_.load_state_dict(untrained)
+    return net.module_.denoiser.cpu().eval(), training
+
+
+def measured_noise(
+    chain: ReverseChain, rows: Rows, coordinates: TableCoordinates, seed: int
+) -> NoiseSchedule:
+    """Return a chain's schedule with the power of the predicted noise, measured on the rows."""
+    rng = named_rng(seed, "power")
+    drawn = rng.choice(len(rows.X), size=EPOCH, p=rows.weight / rows.weight.sum())
+    z, _, known = CoordinateRows.of(rows.take(drawn), coordinates, chain.device)
+    generator = torch.Generator().manual_seed(named_seed(seed, "power"))
+    power = np.empty(len(chain))
+    with torch.no_grad():
+        for k in range(len(chain)):
+            noisy = chain.diffuse(z, chain.draw(len(z), z.shape[1], generator), k)
+            predicted = chain.noise(noisy, k, known)
+            power[k] = float((predicted**2).mean()) if z.shape[1] else 1.0
+    return replace(chain.schedule, power=power)
