@@ -195,6 +195,7 @@ def variants():
     found["wasserstein-with-context"] = in_set(
         SHIFTED, WassersteinBall(0.05), context=[0], early_stopping=False
     )
+    found["diffusion-dro-with-context"] = robust(SHIFTED, TiltedSearch(150)).set_params(context=[0])
     found["chi-square-squared"] = in_set(
         SquaredErrorProblem(), ChiSquareBall(0.1), early_stopping=True
     )

@@ -16,11 +16,12 @@ from sklearn.preprocessing import StandardScaler
 from dfl_sklearn import (
     DFFRegressor,
     DFLRegressor,
+    DiffusionDRODFLRegressor,
     TwoStageRegressor,
     decide,
 )
 from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer, keep_context
-from dfl_sklearn.inspection import BiasCorrectionDisplay, DecisionDisplay
+from dfl_sklearn.inspection import BiasCorrectionDisplay, DecisionDisplay, WorstCaseDisplay
 from dfl_sklearn.metrics import d2_regret_score, make_decision_cost_scorer, make_regret_scorer
 from dfl_sklearn.model_selection import CostTailSplit
 from dfl_sklearn.problems import (
@@ -29,7 +30,15 @@ from dfl_sklearn.problems import (
     MultiProductNewsvendorProblem,
     NewsvendorProblem,
 )
-from dfl_sklearn.robust import CVaR, GaussianNoise, KLBall, WassersteinBall
+from dfl_sklearn.robust import (
+    CVaR,
+    DiffusionGenerator,
+    GaussianNoise,
+    KLBall,
+    PolicyGradientSearch,
+    TiltedSearch,
+    WassersteinBall,
+)
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 
@@ -68,7 +77,21 @@ def models():
         "predictions": DFFRegressor(
             LinearRegression(), CAPPED, inputs="predictions", **seen, **fine
         ),
+        "flagship, unseen": flagship(**unseen),
     }
+
+
+def flagship(search=None, **context):
+    """Return a quick flagship."""
+    generator = DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=8, max_iter=3)
+    return DiffusionDRODFLRegressor(
+        CAPPED,
+        radius=0.05,
+        generator=generator,
+        search=TiltedSearch(200) if search is None else search,
+        **context,
+        **{**QUICK, "max_iter": 5},
+    )
 
 
 @pytest.fixture(params=models(), ids=str)
@@ -231,6 +254,36 @@ def test_no_set_changes_the_context(data):
         ).fit(X, y)
         assert seen
         assert all(each == (2, {4.0, 6.0, 30.0}) for each in seen)
+
+
+@pytest.mark.parametrize(
+    "search",
+    [
+        TiltedSearch(200),
+        PolicyGradientSearch(n_steps=6, n_tail=3, n_trajectories=80, n_warm_up=1, n_rounds=1),
+    ],
+    ids=["tilted", "policy gradient"],
+)
+def test_generated_rows_take_the_context_of_real_ones(search, data):
+    X, y = data
+    model = flagship(search, context="capacity").fit(X, y)
+    X_worst, y_worst = model.sample_worst_case(300, random_state=0)
+    assert X_worst.shape == (300, 3)
+    assert set(X_worst[:, 1]) == {4.0, 6.0, 30.0}
+    assert len(np.unique(X_worst[:, 0])) > 30
+    again = pickle.loads(pickle.dumps(model)).sample_worst_case(300, random_state=0)
+    assert_array_equal(again[0], X_worst)
+    # What is reported is the regret of these decisions, each under its own capacity.
+    table = pd.DataFrame(X_worst, columns=X.columns)
+    paid = CAPPED.cost(model.decide(table), y_worst, context=table)
+    regret = (paid - CAPPED.optimal_cost(y_worst, context=table)).mean()
+    assert regret == pytest.approx(model.worst_case_.worst_regret, rel=0.5)
+    pytest.importorskip("matplotlib")
+    display = WorstCaseDisplay.from_estimator(model, n_samples=50, random_state=0)
+    assert len(display.worst_regret) == 50
+    import matplotlib.pyplot as plt
+
+    plt.close("all")
 
 
 def test_the_slope_that_moves_rows_is_that_of_the_features(data):
