@@ -139,15 +139,12 @@ def variants():
     They meet the checks in `DEPEND_ON_TRAINING`: what comes before and after training is the same
     code as in a path above.
     """
-    problems = {"squared": SquaredErrorProblem, "newsvendor": net_position}
     small_policy = PolicyGradientSearch(
         n_steps=8, n_tail=4, n_trajectories=40, n_warm_up=1, n_rounds=1, n_epochs=1
     )
     found = {
         "squared-held-out": DFLRegressor(early_stopping=True, **QUICK),
-        "squared-no-hold-out": DFLRegressor(early_stopping=False, **QUICK),
         "newsvendor-auto": DFLRegressor(net_position(), **QUICK),
-        "newsvendor-no-hold-out": DFLRegressor(net_position(), early_stopping=False, **QUICK),
         "linear-net": DFLRegressor(**{**QUICK, "hidden_layer_sizes": ()}),
         # The checks' ten columns are no window, and a small LSTM takes longer steps to fit them.
         "lstm": DFLRegressor(
@@ -179,16 +176,15 @@ def variants():
         ),
         "decision-transformer-squared": DecisionTransformer(),
     }
-    for name, make in problems.items():
-        found |= {
-            f"kl-{name}": in_set(make(), KLBall(0.05), early_stopping=False),
-            f"cvar-{name}": in_set(make(), CVaR(0.8), early_stopping=False),
-            f"noise-{name}": in_set(make(), GaussianNoise(0.05), nominal_weight=0.5),
-            f"samples-{name}": in_set(
-                make(), NominalSamples(200, generator=generator()), nominal_weight=0.8
-            ),
-            f"policy-gradient-{name}": robust(make(), small_policy),
-        }
+    found |= {
+        "kl-newsvendor": in_set(net_position(), KLBall(0.05), early_stopping=False),
+        "cvar-squared": in_set(SquaredErrorProblem(), CVaR(0.8), early_stopping=False),
+        "noise-newsvendor": in_set(net_position(), GaussianNoise(0.05), nominal_weight=0.5),
+        "samples-squared": in_set(
+            SquaredErrorProblem(), NominalSamples(200, generator=generator()), nominal_weight=0.8
+        ),
+        "policy-gradient-newsvendor": robust(net_position(), small_policy),
+    }
     found["fine-tuning-with-context"] = DFFRegressor(
         LinearRegression(), SHIFTED, context=[0], **FINE_TUNING
     )

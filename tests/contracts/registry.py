@@ -88,7 +88,7 @@ class ProblemCase:
 
     def rows(self, n: int) -> int:
         """Return of `n` rows how many a test solves for."""
-        return max(1, n // 5) if self.is_slow else n
+        return max(1, n // 8) if self.is_slow else n
 
     def predictions(self, rng: np.random.Generator, n: int) -> np.ndarray:
         return (self.sample_prediction or self.sample_y)(rng, n)
@@ -258,15 +258,6 @@ PROBLEMS = [
         uniform(0, 10, 3),
         orders_on_the_shelf,
         other={"capacity": 14.0},
-    ),
-    ProblemCase(
-        "newsvendor_shared_capacity_rounded",
-        lambda: shelf(nonnegative=True),
-        uniform(0, 10, 3),
-        orders_on_the_shelf,
-        other={"usage": 0.5},
-        slopes=(0.3,),
-        is_regularized=True,
     ),
     ProblemCase(
         "newsvendor_shared_limit_of_net_positions",

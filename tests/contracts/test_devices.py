@@ -123,9 +123,9 @@ def test_a_stored_search_is_on_the_cpu():
     stored = copy.copy(search)
     stored.__dict__ = {**state, "_generator": search._generator}
     assert type(stored.denoiser_.layers[0].weight) is torch.nn.Parameter
-    rows = pickle.loads(pickle.dumps(stored)).sample(5, np.random.default_rng(0))
+    rows = pickle.loads(pickle.dumps(stored)).sample(5, np.random.default_rng(0)).X
     with OtherDevice():
-        assert_array_equal(rows, search.sample(5, np.random.default_rng(0)))
+        assert_array_equal(rows, search.sample(5, np.random.default_rng(0)).X)
 
 
 # -- layers ----------------------------------------------------------------------------------
