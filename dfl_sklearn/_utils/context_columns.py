@@ -212,6 +212,8 @@ def _positions(chosen: Any, X: Any, name: str) -> Any:
             "from dfl_sklearn.compose, in place of StandardScaler() or whatever comes before. Or "
             "give positions."
         )
+    if has_names and len(set(X.columns)) < len(X.columns):
+        raise ValueError(f"Columns of {name} have the same name: {list(X.columns)}.")
     try:
         return _get_column_indices(X, as_list)
     except (ValueError, IndexError, TypeError) as error:
