@@ -219,7 +219,9 @@ def test_what_is_wrong_is_said(data):
     with pytest.raises(ValueError, match="twice"):
         DFLRegressor(CAPPED, context=[1, 1], **QUICK).fit(X, y)
     with pytest.raises(ValueError, match="have the same name"):
-        DFLRegressor(CAPPED, context="capacity", **QUICK).fit(X[["capacity", "capacity"]], y)
+        TwoStageRegressor(LinearRegression(), CAPPED, context="capacity").fit(
+            X[["capacity", "capacity"]], y
+        )
     bad = X.copy()
     bad.loc[7, "capacity"] = -1.0
     for estimator in (
