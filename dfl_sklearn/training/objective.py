@@ -134,7 +134,8 @@ class Objective:
         known = np.isfinite(y_hat).all(axis=1)
         found = np.full(len(y_hat), np.nan)
         if known.any():
-            some = rows.take(torch.as_tensor(known, device=rows.y.device))
+            # Nearly always all of them, which need not be copied.
+            some = rows if known.all() else rows.take(torch.as_tensor(known).to(rows.y.device))
             y, best = some.y.cpu().numpy(), some.optimum.cost.cpu().numpy()
             context = self.context_of(some)
             try:
