@@ -80,7 +80,7 @@ class ContextPool:
         pool = Rows.of_table(rows.context, rows.weight).canonical().as_shares()
         if rng is not None and len(pool) > most:
             drawn = rng.choice(len(pool), size=int(most), p=pool.weight)
-            pool = Rows.of_table(pool.X[drawn], np.ones(len(drawn))).canonical().as_shares()
+            pool = pool.take(drawn).replace(weight=np.full(len(drawn), 1.0 / len(drawn)))
         self.context, self.weight = pool.X, pool.weight
 
     def draw(self, n: int, rng: np.random.Generator) -> np.ndarray | None:

@@ -10,6 +10,7 @@ from ._columns import RANK_TOL, ColumnCoordinates, check_span, independent
 _EXACT = (
     1e-12  # of a column's largest deviation: what rounding may add to a function of the context
 )
+_INPUT_SIZE = 3.0  # of the context as a net sees it
 _MOST_DEGREES = 1 / 3  # of those of the rows, which the slopes of a column may use up
 _PENALTIES = 10.0 ** np.arange(4.0, -12.1, -0.25)
 
@@ -60,33 +61,40 @@ class TableCoordinates:
         return (self.given.residual if self.given else self.table).shrinkage
 
     def known(self, context: Any) -> Any:
-        """Return the coordinates u (n, k) of a context (n, c), None without one."""
-        return None if self.context is None else self.context.forward(context)
+        """Return the coordinates (n, k) of a context (n, c) for a net, None without one.
+
+        They are u, enlarged where k is small. A fresh net is nearly linear in inputs of size 1:
+        training could stop before it has found out how a row depends on a single context.
+        """
+        if self.context is None:
+            return None
+        enlarged = max(1.0, _INPUT_SIZE / np.sqrt(max(1, self.n_known)))
+        return enlarged * self.context.forward(context)
 
     def forward(self, Z: np.ndarray, context: Any = None) -> np.ndarray:
         """Map rows (n, p), with contexts (n, c), to coordinates (n, d)."""
-        if self.given is None:
+        if self.context is None or self.given is None:
             return self.table.forward(Z)
         free = Z[:, ~self.given.functions.found]
-        return self.given.forward(self.table.standard(free), self.known(context))
+        return self.given.forward(self.table.standard(free), self.context.forward(context))
 
     def inverse(self, z: np.ndarray, context: Any = None) -> np.ndarray:
         """Map coordinates (n, d), with contexts (n, c), to rows (n, p)."""
-        if self.given is None:
+        if self.context is None or self.given is None:
             return self.table.inverse(z)
-        functions = self.given.functions
+        functions, u = self.given.functions, self.context.forward(context)
         Z = np.empty((len(z), len(functions.found)))
-        Z[:, ~functions.found] = self.table.of_standard(self.given.inverse(z, self.known(context)))
+        Z[:, ~functions.found] = self.table.of_standard(self.given.inverse(z, u))
         Z[:, functions.found] = functions(context)
         return Z
 
     def log_det(self, Z: np.ndarray, context: Any = None) -> np.ndarray:
         """Return log |d coordinates / d columns| (n,), over the columns that coordinates are of."""
-        if self.given is None:
+        if self.context is None or self.given is None:
             return self.table.log_det(Z)
         free = Z[:, ~self.given.functions.found]
         slopes, standard = self.table.log_slopes(free), self.table.standard(free)
-        return self.given.log_det(slopes, standard, self.known(context))
+        return self.given.log_det(slopes, standard, self.context.forward(context))
 
 
 @dataclass

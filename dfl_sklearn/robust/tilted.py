@@ -69,7 +69,8 @@ class TiltedSearch(WorstCaseSearch):
         """Draw the pool, and another to watch the worst case on."""
         whole_number(self.n_pool, "n_pool", at_least=1)
         number(self.real_share, "real_share", at_least=0, below=1)
-        check_rows("n_pool", self.n_pool, 2 * real.X.shape[1])  # drawn, and put together
+        width = sum(each.shape[1] for each in real.arrays)
+        check_rows("n_pool", self.n_pool, 2 * width)  # drawn, and put together
         known = ("pool", generator, *real.arrays, real.weight)
 
         def generated(n: int, pool_seed: int, context: np.ndarray | None) -> np.ndarray:
