@@ -21,6 +21,7 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/mypy
 
 docs: $(VENV)/.installed-docs
+	rm -rf docs/api/generated
 	$(BIN)/python -m sphinx -W --keep-going -b html docs docs/_build/html
 	@echo "open docs/_build/html/index.html"
 
@@ -33,6 +34,7 @@ bench: $(VENV)/.installed-bench
 	$(BIN)/python benchmarks/shift_suite.py
 	$(BIN)/python benchmarks/layers.py
 	$(BIN)/python benchmarks/linear_losses.py
+	$(BIN)/python benchmarks/cyclic_paths.py
 	$(BIN)/python benchmarks/cora_matching.py
 	$(BIN)/python benchmarks/coverage.py
 	$(BIN)/python benchmarks/fine_tuning.py

@@ -12,6 +12,7 @@ from . import (
     robust,
     rows,
 )
+from ._decide import decide
 from .estimators import (
     DFFRegressor,
     DFLRegressor,
@@ -29,6 +30,7 @@ __all__ = [
     "__version__",
     "compose",
     "datasets",
+    "decide",
     "estimators",
     "inspection",
     "layers",

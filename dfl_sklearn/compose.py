@@ -6,13 +6,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import ColumnTransformer
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._utils.all_or_nothing import all_or_nothing
+from ._utils.context_columns import CONTEXT, ContextColumns, Selection
 from ._utils.params import NestedParamsMixin
-from ._utils.rows import as_rows, refuse_dates
+from ._utils.rows import as_rows, refuse_unfit_table
 from ._utils.sklearn_private import HasMethods, Interval, _check_feature_names_in, _fit_context
 from .estimators._wrapping import WrappingMixin
 from .metrics import d2_regret_score
@@ -20,7 +22,12 @@ from .problems.base import DecisionProblem
 from .problems.closed_form import SquaredErrorProblem
 from .problems.provisioning import ProvisioningProblem
 
-__all__ = ["DecisionTransformer", "PredictionTransformer", "ProvisioningOptimizer"]
+__all__ = [
+    "DecisionTransformer",
+    "PredictionTransformer",
+    "ProvisioningOptimizer",
+    "keep_context",
+]
 
 
 class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
@@ -136,10 +143,10 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
 def _target_fits(transformer: "DecisionTransformer") -> bool:
     """Return whether a score exists: not if `fit` saw a target of another width than X."""
     width = getattr(transformer, "_target_width", None)
-    if width is not None and width != transformer.n_features_in_:
+    if width is not None and width != transformer._n_parameters:
         raise AttributeError(
             f"{type(transformer).__name__} has no score: it was fitted on "
-            f"{transformer.n_features_in_} predicted parameters and a target of {width} columns."
+            f"{transformer._n_parameters} predicted parameters and a target of {width} columns."
         )
     return True
 
@@ -151,11 +158,14 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
     ----------
     problem : DecisionProblem, default=None
         What is decided. None is the squared-error problem, which passes predictions on.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns that are no predicted parameters but context: known data of a row that the problem
+        reads (:class:`~dfl_sklearn.problems.FromContext`). :func:`keep_context` brings them here.
 
     Attributes
     ----------
     n_features_in_ : int
-        Number of predicted parameters.
+        Number of predicted parameters and columns of context.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X has string column names.
 
@@ -172,10 +182,13 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
            [0.]])
     """
 
-    _parameter_constraints: dict = {"problem": [DecisionProblem, None]}
+    _parameter_constraints: dict = {"problem": [DecisionProblem, None], "context": CONTEXT}
 
-    def __init__(self, problem: DecisionProblem | None = None) -> None:
+    def __init__(
+        self, problem: DecisionProblem | None = None, *, context: Selection = None
+    ) -> None:
         self.problem = problem
+        self.context = context
 
     def _resolve_problem(self) -> DecisionProblem:
         return SquaredErrorProblem() if self.problem is None else self.problem
@@ -196,10 +209,21 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         -------
         self : DecisionTransformer
         """
-        refuse_dates(X, "X")
-        parameters = validate_data(self, X, dtype=[np.float64, np.float32])
+        refuse_unfit_table(X, "X")
+        given, problem = X, self._resolve_problem()
+        X = validate_data(self, X, dtype=[np.float64, np.float32])
+        self._context_columns = ContextColumns.of(
+            self.context,
+            given,
+            problem.context_columns(),
+            is_feature=False,
+            owner=type(self).__name__,
+        )
+        parameters, context = self._parts(given, X)
         # One solve tells how many decisions a row has, and whether the widths fit.
-        first = self._resolve_problem().solve(parameters[:1])
+        some = None if context is None else context[:1]
+        first = problem.solve(parameters[:1], context=some)
+        self._n_parameters = parameters.shape[1]
         self._n_decisions = first.shape[1]
         self._target_width = None if y is None else np.atleast_2d(np.asarray(y).T).shape[0]
         return self
@@ -218,9 +242,9 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
             One decision per row.
         """
         check_is_fitted(self)
-        refuse_dates(X, "X")
-        parameters = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        return self._resolve_problem().solve(parameters)
+        refuse_unfit_table(X, "X")
+        parameters, context = self._validated(X)
+        return self._resolve_problem().solve(parameters, context=context)
 
     @available_if(_target_fits)
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -241,11 +265,24 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
             See :func:`dfl_sklearn.metrics.d2_regret_score`.
         """
         check_is_fitted(self)
-        parameters = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        problem = self._resolve_problem()
+        parameters, context = self._validated(X)
         return d2_regret_score(
-            as_rows(y, "y"), parameters, problem=problem, sample_weight=sample_weight
+            as_rows(y, "y"),
+            parameters,
+            problem=self._resolve_problem(),
+            sample_weight=sample_weight,
+            context=context,
         )
+
+    def _validated(self, X: Any) -> tuple[np.ndarray, Any]:
+        """Return the predicted parameters among the columns of X, and the context."""
+        return self._parts(X, validate_data(self, X, dtype=[np.float64, np.float32], reset=False))
+
+    def _parts(self, given: Any, X: Any) -> tuple[np.ndarray, Any]:
+        columns = self._context_columns
+        if columns is None:
+            return X, None
+        return X[:, columns.others], columns.table(given)
 
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the decisions.
@@ -264,6 +301,8 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)
+        if self._context_columns is not None:
+            names = names[self._context_columns.others]
         if len(names) == self._n_decisions:
             return np.asarray([f"decision_{name}" for name in names], dtype=object)
         return np.asarray(_numbered("decision", self._n_decisions), dtype=object)
@@ -318,10 +357,49 @@ class ProvisioningOptimizer(DecisionTransformer):
         for name in ("c_min", "c_max", "eta", "a", "b", "e_active", "e_idle")
     }
 
+    context: Selection = None
     __init__ = ProvisioningProblem.__init__
 
     def _resolve_problem(self) -> DecisionProblem:
         return ProvisioningProblem(**self.get_params(deep=False))
+
+
+def keep_context(transformer: Any, columns: Any) -> ColumnTransformer:
+    """Transform all columns but the context, and hand the context on by name, untouched.
+
+    In a Pipeline a step before the estimator changes all columns: a ``StandardScaler`` rescales
+    capacities as well, and the decisions would keep to other limits than the real ones. Put in its
+    place, this leaves the context as it is and keeps the names of the columns.
+
+    Parameters
+    ----------
+    transformer : transformer
+        For the other columns; a Pipeline of several is one, too.
+    columns : str, list of str, or callable
+        The context, as in :class:`sklearn.compose.ColumnTransformer`.
+
+    Returns
+    -------
+    ColumnTransformer
+        Unfitted. It takes a data frame and returns one, the context first.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from sklearn.preprocessing import StandardScaler
+    >>> from dfl_sklearn.compose import keep_context
+    >>> X = pd.DataFrame({"temperature": [10.0, 20.0], "capacity": [80.0, 120.0]})
+    >>> keep_context(StandardScaler(), "capacity").fit_transform(X)
+       capacity  temperature
+    0      80.0         -1.0
+    1     120.0          1.0
+    """
+    kept = [columns] if isinstance(columns, str) else columns
+    return ColumnTransformer(
+        [("context", "passthrough", kept)],
+        remainder=transformer,
+        verbose_feature_names_out=False,
+    ).set_output(transform="pandas")
 
 
 def _target_names(y: Any) -> list[str] | None:

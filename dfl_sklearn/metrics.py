@@ -10,13 +10,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.metrics import make_scorer
 
+from ._decide import decided
 from ._utils.checks import flag
+from ._utils.context_columns import Selection
 from ._utils.rounding import is_rounding
-from ._utils.rows import as_numpy_rows, as_rows, check_finite, check_total
-from ._utils.sklearn_private import _check_sample_weight
+from ._utils.rows import as_numpy_rows, check_finite, check_total
+from ._utils.sklearn_private import _BaseScorer, _check_sample_weight
 from .problems.base import DecisionProblem
+from .problems.constant import constant_costs
 
 _NOTHING = 1e-12  # best costs beside regrets, that are rounding errors
 _SOLVER_ERROR = 1e-9  # share of the cost by which a solver of an exact problem misses the minimum
@@ -68,9 +70,7 @@ def decision_cost(
     """
     y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
     decisions = problem.solve(y_pred, context=context)
-    paid = problem.cost(decisions, y_true, context=context)
-    _weighted_sum(paid, weight)
-    return float(np.average(paid, weights=weight))
+    return _cost_of(y_true, decisions, problem, weight, context)
 
 
 def regret(
@@ -110,9 +110,8 @@ def regret(
     2.0
     """
     y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
-    excess, _ = _row_regret(y_true, y_pred, problem, context)
-    _weighted_sum(excess, weight)
-    return float(np.average(excess, weights=weight))
+    decisions = problem.solve(y_pred, context=context)
+    return _regret_of(y_true, decisions, problem, weight, context)
 
 
 def normalized_regret(
@@ -160,14 +159,8 @@ def normalized_regret(
     0.0424
     """
     y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
-    excess, best = _row_regret(y_true, y_pred, problem, context)
-    scale = _weighted_sum(np.abs(best), weight)
-    if scale <= _NOTHING * _weighted_sum(np.abs(excess), weight):
-        raise ValueError(
-            f"normalized_regret is undefined here: the best decisions of {type(problem).__name__} "
-            "cost 0 on every row, and regret cannot be a share of that. Use d2_regret_score."
-        )
-    return _weighted_sum(excess, weight) / scale
+    decisions = problem.solve(y_pred, context=context)
+    return _normalized_regret_of(y_true, decisions, problem, weight, context)
 
 
 def d2_regret_score(
@@ -197,8 +190,11 @@ def d2_regret_score(
     sample_weight : array-like of shape (n,), default=None
         Sample weights.
     context : array-like of shape (n,) or (n, c), default=None
-        Known data of each row, for problems that take it. The constant decision is then
-        sought without it, as the best single decision for the mean context.
+        Known data of each row, for problems that take it. What ignores the features still knows
+        the context: in the place of the constant decision stands, for each row, the best decision
+        over the scored y as scenarios under that row's own context. Of more than 200 rows 200 are
+        drawn as scenarios, always the same. Where the cost is linear in y it is the decision for
+        the mean of y.
 
     Returns
     -------
@@ -222,6 +218,172 @@ def d2_regret_score(
     0.933...
     """
     y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
+    decisions = problem.solve(y_pred, context=context)
+    return d2_of_decisions(y_true, decisions, problem, weight, context)
+
+
+class _DecisionScorer(_BaseScorer):
+    """A scorer of the decisions that an estimator takes, by :func:`dfl_sklearn.decide`."""
+
+    def __init__(self, metric: Any, problem: DecisionProblem, context: Selection) -> None:
+        super().__init__(metric, -1, {"problem": problem, "context": context})
+
+    def _score(self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **kwargs: Any) -> Any:
+        problem: DecisionProblem = self._kwargs["problem"]
+        found = decided(estimator, X, problem, self._kwargs["context"])
+        y, weight = check_observed(y_true, problem, kwargs.get("sample_weight"))
+        decisions = as_numpy_rows(found.decisions, "decisions")
+        if len(decisions) != len(y):
+            raise ValueError(f"X has {len(decisions)} rows and y has {len(y)}.")
+        return self._sign * self._score_func(y, decisions, problem, weight, found.context)
+
+
+def make_regret_scorer(
+    problem: DecisionProblem, *, normalized: bool = False, context: Selection = None
+) -> Any:
+    """Make a scorer of the (normalised) regret for ``cross_validate`` and grid search.
+
+    It scores the decisions that an estimator takes (:func:`dfl_sklearn.decide`): its own, or
+    those that follow from its predictions.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+        The problem in which the predictions are used.
+    normalized : bool, default=False
+        Whether to score :func:`normalized_regret` rather than :func:`regret`.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are context, for estimators that know none.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y)``, negated so that greater is better. ``sample_weight`` is
+        used when requested: ``scorer.set_score_request(sample_weight=True)``.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from sklearn.model_selection import cross_val_score
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.metrics import make_regret_scorer
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> X, y = make_newsvendor(random_state=0)
+    >>> scorer = make_regret_scorer(NewsvendorProblem(9, 1))
+    >>> bool(cross_val_score(LinearRegression(), X, y, scoring=scorer).max() < 0)
+    True
+    """
+    _check_problem(problem)
+    flag(normalized, "normalized")
+    return _DecisionScorer(_normalized_regret_of if normalized else _regret_of, problem, context)
+
+
+def make_decision_cost_scorer(problem: DecisionProblem, *, context: Selection = None) -> Any:
+    """Make a scorer of the realised cost for ``cross_validate`` and grid search.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+        The problem in which the predictions are used.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are context, for estimators that know none.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y)``: minus the mean cost of the decisions that the estimator takes,
+        so that greater is better. ``sample_weight`` is used when requested.
+    """
+    _check_problem(problem)
+    return _DecisionScorer(_cost_of, problem, context)
+
+
+def _check_problem(problem: Any) -> None:
+    if not isinstance(problem, DecisionProblem):
+        raise TypeError(f"problem must be a DecisionProblem instance, got {problem!r}.")
+
+
+def check_observed(
+    y_true: Any, problem: DecisionProblem, sample_weight: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return checked observed parameters (n, d) and weights (n,)."""
+    y_true = as_numpy_rows(y_true, "y_true")
+    if len(y_true) == 0:
+        raise ValueError("y_true and y_pred have no rows.")
+    check_finite(y_true, "y_true")
+    problem.check_parameters(y_true)
+    weight = _check_sample_weight(sample_weight, y_true, dtype=np.float64, ensure_non_negative=True)
+    check_total(weight, "sample_weight")
+    return y_true, weight
+
+
+def _check_rows(
+    y_true: Any, y_pred: Any, problem: DecisionProblem, sample_weight: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    _check_problem(problem)
+    y_true, y_pred = as_numpy_rows(y_true, "y_true"), as_numpy_rows(y_pred, "y_pred")
+    if y_true.shape != y_pred.shape:
+        raise ValueError(f"y_true has shape {y_true.shape} and y_pred {y_pred.shape}.")
+    y_true, weight = check_observed(y_true, problem, sample_weight)
+    check_finite(y_pred, "y_pred")
+    return y_true, y_pred, weight
+
+
+# -- of decisions --------------------------------------------------------------------------
+# Each takes checked y (n, d) and weights (n,); what scorers call has scikit-learn's names.
+
+
+def _cost_of(
+    y_true: np.ndarray,
+    pred_decision: np.ndarray,
+    problem: DecisionProblem,
+    sample_weight: np.ndarray,
+    context: Any,
+) -> float:
+    paid = problem.cost(pred_decision, y_true, context=context)
+    _weighted_sum(paid, sample_weight)
+    return float(np.average(paid, weights=sample_weight))
+
+
+def _regret_of(
+    y_true: np.ndarray,
+    pred_decision: np.ndarray,
+    problem: DecisionProblem,
+    sample_weight: np.ndarray,
+    context: Any,
+) -> float:
+    best = problem.optimal_cost(y_true, context=context)
+    excess = problem.cost(pred_decision, y_true, context=context) - best
+    _weighted_sum(excess, sample_weight)
+    return float(np.average(excess, weights=sample_weight))
+
+
+def _normalized_regret_of(
+    y_true: np.ndarray,
+    pred_decision: np.ndarray,
+    problem: DecisionProblem,
+    sample_weight: np.ndarray,
+    context: Any,
+) -> float:
+    best = problem.optimal_cost(y_true, context=context)
+    excess = problem.cost(pred_decision, y_true, context=context) - best
+    scale = _weighted_sum(np.abs(best), sample_weight)
+    if scale <= _NOTHING * _weighted_sum(np.abs(excess), sample_weight):
+        raise ValueError(
+            f"normalized_regret is undefined here: the best decisions of {type(problem).__name__} "
+            "cost 0 on every row, and regret cannot be a share of that. Use d2_regret_score."
+        )
+    return _weighted_sum(excess, sample_weight) / scale
+
+
+def d2_of_decisions(
+    y_true: np.ndarray,
+    decisions: np.ndarray,
+    problem: DecisionProblem,
+    weight: np.ndarray,
+    context: Any,
+) -> float:
+    """Return the D2 regret score of decisions (n, k); see :func:`d2_regret_score`."""
     if len(y_true) < 2:
         warnings.warn(
             "d2_regret_score is not well-defined with fewer than two samples.",
@@ -230,8 +392,8 @@ def d2_regret_score(
         )
         return float("nan")
     best = problem.optimal_cost(y_true, context=context)
-    paid = problem.cost(problem.solve(y_pred, context=context), y_true, context=context)
-    fixed = _constant_cost(y_true, weight, best, problem, context)
+    paid = problem.cost(decisions, y_true, context=context)
+    fixed = constant_costs(problem, y_true, weight, best, context)
     model, constant = (_weighted_sum(each - best, weight) for each in (paid, fixed))
     n = float(weight.sum())
     if is_rounding(constant / n, fixed, best, weight=weight):
@@ -256,104 +418,6 @@ def d2_regret_score(
         )
         return 1.0 - model / constant
     return 1.0 - max(model, 0.0) / constant
-
-
-def make_regret_scorer(problem: DecisionProblem, *, normalized: bool = False) -> Any:
-    """Make a scorer of the (normalised) regret for ``cross_validate`` and grid search.
-
-    Parameters
-    ----------
-    problem : DecisionProblem
-        The problem in which the predictions are used.
-    normalized : bool, default=False
-        Whether to score :func:`normalized_regret` rather than :func:`regret`.
-
-    Returns
-    -------
-    callable
-        ``scorer(estimator, X, y)``, negated so that greater is better. ``sample_weight`` is
-        used when requested: ``scorer.set_score_request(sample_weight=True)``.
-
-    Examples
-    --------
-    >>> from sklearn.linear_model import LinearRegression
-    >>> from sklearn.model_selection import cross_val_score
-    >>> from dfl_sklearn.datasets import make_newsvendor
-    >>> from dfl_sklearn.metrics import make_regret_scorer
-    >>> from dfl_sklearn.problems import NewsvendorProblem
-    >>> X, y = make_newsvendor(random_state=0)
-    >>> scorer = make_regret_scorer(NewsvendorProblem(9, 1))
-    >>> bool(cross_val_score(LinearRegression(), X, y, scoring=scorer).max() < 0)
-    True
-    """
-    _check_problem(problem)
-    flag(normalized, "normalized")
-    metric = normalized_regret if normalized else regret
-    return make_scorer(metric, greater_is_better=False, problem=problem)
-
-
-def make_decision_cost_scorer(problem: DecisionProblem) -> Any:
-    """Make a scorer of the realised cost for ``cross_validate`` and grid search.
-
-    Parameters
-    ----------
-    problem : DecisionProblem
-        The problem in which the predictions are used.
-
-    Returns
-    -------
-    callable
-        ``scorer(estimator, X, y)``: minus the mean cost, so that greater is better.
-        ``sample_weight`` is used when requested.
-    """
-    _check_problem(problem)
-    return make_scorer(decision_cost, greater_is_better=False, problem=problem)
-
-
-def _check_problem(problem: Any) -> None:
-    if not isinstance(problem, DecisionProblem):
-        raise TypeError(f"problem must be a DecisionProblem instance, got {problem!r}.")
-
-
-def _check_rows(
-    y_true: Any, y_pred: Any, problem: DecisionProblem, sample_weight: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    _check_problem(problem)
-    y_true, y_pred = as_numpy_rows(y_true, "y_true"), as_numpy_rows(y_pred, "y_pred")
-    if y_true.shape != y_pred.shape:
-        raise ValueError(f"y_true has shape {y_true.shape} and y_pred {y_pred.shape}.")
-    if len(y_true) == 0:
-        raise ValueError("y_true and y_pred have no rows.")
-    check_finite(y_true, "y_true")
-    check_finite(y_pred, "y_pred")
-    problem.check_parameters(y_true)
-    weight = _check_sample_weight(sample_weight, y_true, dtype=np.float64, ensure_non_negative=True)
-    check_total(weight, "sample_weight")
-    return y_true, y_pred, weight
-
-
-def _row_regret(
-    y_true: np.ndarray, y_pred: np.ndarray, problem: DecisionProblem, context: Any
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the regret of each row and the cost of its best decision."""
-    best = problem.optimal_cost(y_true, context=context)
-    paid = problem.cost(problem.solve(y_pred, context=context), y_true, context=context)
-    return paid - best, best
-
-
-def _constant_cost(
-    y_true: np.ndarray, weight: np.ndarray, best: np.ndarray, problem: DecisionProblem, context: Any
-) -> np.ndarray:
-    """Return the cost of each row under the one decision that is best for all of them."""
-    if (y_true == y_true[0]).all() and context is None:
-        # One decision is best for all; the weighted mean of equal numbers may miss them by a bit.
-        return best
-    if context is not None:
-        mean = np.average(as_rows(context, "context"), axis=0, weights=weight)[None]
-        decision = problem.solve(y_true[None], context=mean, scenario_weight=weight)
-    else:
-        decision = problem.solve(y_true[None], scenario_weight=weight)
-    return problem.cost(decision, y_true, context=context)
 
 
 def _is_solver_error(regret: float, paid: np.ndarray, best: np.ndarray, weight: np.ndarray) -> bool:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from array_api_compat import is_torch_array
 from scipy.sparse import issparse
+from sklearn import get_config
 
 
 def as_rows(values: Any, name: str) -> Any:
@@ -93,28 +94,51 @@ def refuse_other_kinds(array: np.ndarray, name: str) -> None:
             raise ValueError(f"{name} must hold numbers, got {each!r} at {list(place)}.")
 
 
-def refuse_text(y: Any, name: str) -> None:
-    """Raise a ValueError if a target holds text or dates, which pass for numbers.
+def refuse_unfit_target(y: Any, name: str) -> None:
+    """Raise a ValueError if a target holds text, dates or NaN; the message names the cell.
 
     What else is wrong with it is for scikit-learn to say.
     """
     if y is None or issparse(y):
         return
+    _refuse_dispatched(y, name)
     try:
         array = np.asarray(y)
     except (TypeError, ValueError):
         return
+    if array.dtype.kind == "f" and array.ndim <= 2 and np.isnan(array).any():
+        place = np.argwhere(np.isnan(array))[0]
+        where = ", ".join(f"{k} {i}" for k, i in zip(("row", "column"), place, strict=False))
+        advice = "Leave such rows out."
+        if array.ndim == 2 and not np.isnan(array).all(axis=1)[place[0]]:
+            advice += (
+                " Where outputs are only partly observed, fit one regressor for each column of y "
+                "on the rows that have it, put their predictions side by side, and decide by "
+                "problem.solve(predictions)."
+            )
+        raise ValueError(f"Input {name} contains NaN at {where}. {advice}")
     if array.dtype.kind in "SUmM" or (
         array.dtype.kind == "O" and any(isinstance(each, (str, bytes)) for each in array.ravel())
     ):
         refuse_other_kinds(array, name)
 
 
-def refuse_dates(X: Any, name: str) -> None:
-    """Raise a ValueError if a table has columns of dates or times, which pass for numbers.
+def _refuse_dispatched(values: Any, name: str) -> None:
+    """Raise a TypeError for a tensor that scikit-learn would hand on as it is."""
+    if is_torch_array(values) and get_config().get("array_api_dispatch"):
+        raise TypeError(
+            f"{name} is a torch tensor, and array_api_dispatch is on: tensors are not computed "
+            f"with here. Give {name}.numpy(), or leave the dispatch off, and it is converted."
+        )
 
-    As scikit-learn does with a table that has other columns beside them.
+
+def refuse_unfit_table(X: Any, name: str) -> None:
+    """Raise an error if a table has columns of dates or times, which pass for numbers.
+
+    As scikit-learn does with a table that has other columns beside them. Tensors are refused where
+    scikit-learn would not turn them into arrays.
     """
+    _refuse_dispatched(X, name)
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
         pairs = zip(X.columns, X.dtypes, strict=True)
         types = [(f"column {column!r} is", dtype) for column, dtype in pairs]

@@ -4,9 +4,12 @@ When a new scikit-learn moves one of them, this file is the one to mend.
 """
 
 from sklearn.base import _fit_context
+from sklearn.metrics._scorer import _BaseScorer
+from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._param_validation import HasMethods, Interval, InvalidParameterError, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled
 from sklearn.utils.validation import (
+    _check_feature_names,
     _check_feature_names_in,
     _check_method_params,
     _check_sample_weight,
@@ -18,10 +21,13 @@ __all__ = [
     "Interval",
     "InvalidParameterError",
     "StrOptions",
+    "_BaseScorer",
+    "_check_feature_names",
     "_check_feature_names_in",
     "_check_method_params",
     "_check_sample_weight",
     "_fit_context",
+    "_get_column_indices",
     "_num_samples",
     "_routing_enabled",
 ]

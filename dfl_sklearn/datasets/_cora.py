@@ -40,17 +40,17 @@ def fetch_cora_matching(
 ) -> Any:
     """Load 27 bipartite graphs of 50 + 50 papers, in which citations are to be matched.
 
-    The 2,700 papers with the most links are cut into 27 parts of 100 with many citations inside,
-    and each part into two halves with many citations between them. The task is to predict from the
-    words of two papers whether one cites the other, so that a matching of the halves makes many
-    citations.
+    The 2,700 papers with the most links are divided into 27 parts of 100 with many citations
+    inside, and each part into two halves with many citations between them. The task is to predict
+    from the words of two papers whether one cites the other, so that a matching of the halves makes
+    many citations.
 
     ===========================  ==============
     instances                    27
     papers on each side          50
     words per paper, 0 or 1      1433
     pairs per instance           2500
-    citations between halves     about 120
+    citations between halves     about 130
     largest matching             about 40
     ===========================  ==============
 
@@ -91,14 +91,16 @@ def fetch_cora_matching(
     OSError
         If the archive is missing and can't or may not be downloaded.
     ImportError
-        If a download is needed and pooch is not installed.
+        If pymetis or networkx is not installed, or a download is needed and pooch is not.
     ValueError
         If the archive is not that of Cora.
 
     Notes
     -----
-    The cuts are made anew at every call (about two seconds), by exchanges that start from spectral
-    bisections: the publication (Wilder et al., 2019) used METIS, and does not list its parts.
+    The parts are made anew at every call (about two seconds): those of 100 by METIS, as in the
+    publication (Wilder et al., 2019), which does not list its own, and the halves by the algorithm
+    of Kernighan and Lin. METIS draws its random numbers from the C library: they are the same at
+    every call, but on another operating system the parts may be others.
     """
     flag(download_if_missing, "download_if_missing")
     flag(return_X_y, "return_X_y")
@@ -109,10 +111,9 @@ def fetch_cora_matching(
     n_kept = N_INSTANCES * 2 * N_SIDE
     n_links = np.asarray(adjacency.sum(axis=1)).ravel()
     kept = np.sort(np.argsort(-n_links, kind="stable")[:n_kept])
-    rng = np.random.default_rng(0)
     data, target, papers = [], [], []
     for part in equal_parts(adjacency, kept, N_INSTANCES):
-        left, right = halves_with_many_between(adjacency, part, rng)
+        left, right = halves_with_many_between(adjacency, part)
         both = np.concatenate([left, right])
         data.append(words[both].ravel())
         target.append(adjacency[left][:, right].toarray().ravel())

@@ -8,9 +8,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
+from .._utils.context_columns import ContextColumns, Selection
 from .._utils.params import NestedParamsMixin
+from .._utils.rows import as_numpy_rows
 from .._utils.sklearn_private import InvalidParameterError
-from ..metrics import d2_regret_score
+from ..metrics import check_observed, d2_of_decisions
 from ..problems.base import DecisionProblem
 from ..problems.closed_form import SquaredErrorProblem
 
@@ -26,6 +28,8 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
     """Add `decide` and a score in terms of regret to a regressor with a `problem`."""
 
     problem: DecisionProblem | None
+    context: Selection
+    context_is_feature: bool
 
     def _validate_params(self) -> None:
         """Validate parameters as scikit-learn does, and say which objects there are."""
@@ -49,8 +53,8 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
         Parameters
         ----------
         X : array-like of shape (n, p)
-        context : array-like of shape (n,) or (n, c), default=None
-            Known data of each row, for problems that take it.
+        context : array-like or DataFrame of shape (n,) or (n, c), default=None
+            Known data of each row, in the place of the columns of X that are context.
 
         Returns
         -------
@@ -58,12 +62,60 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
             One decision per row.
         """
         check_is_fitted(self)
-        return self._resolve_problem().solve(self.predict(X), context=context)
+        prediction = self.predict(X)  # which says what is wrong with X
+        known = self.context_of(X) if context is None else context
+        return self._resolve_problem().solve(prediction, context=known)
+
+    def context_of(self, X: ArrayLike) -> Any:
+        """Return the context of the rows of X, as the methods of the problem take it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n, c), DataFrame or None
+            None without the parameter `context`.
+        """
+        check_is_fitted(self)
+        columns = self.__dict__.get("_context_columns")
+        return None if columns is None else columns.table(X)
+
+    def _find_context(self, X: Any) -> ContextColumns | None:
+        """Return which columns of X, as the user gave it, are context; checked with the problem."""
+        problem = self._resolve_problem()
+        columns = ContextColumns.of(
+            self.context,
+            X,
+            problem.context_columns(),
+            is_feature=self.context_is_feature,
+            owner=type(self).__name__,
+        )
+        if columns is None:
+            problem.context_rows(None, 0)  # or an error that says what it needs
+            return None
+        if not problem.takes_context:
+            raise ValueError(
+                f"context={self.context!r} was given, but {type(problem).__name__} takes no "
+                "context. Mark the numbers that it is to read, as FromContext, or leave it out."
+            )
+        table = columns.table(X)
+        problem.context_rows(table, len(table))
+        return columns
+
+    def _check_context(self, X: Any, name: str = "X") -> None:
+        """Raise a ValueError that names the row if the context of X makes no sense."""
+        columns = self.__dict__.get("_context_columns")
+        if columns is not None:
+            table = columns.table(X, name)
+            self._resolve_problem().context_rows(table, len(table))
 
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the D2 regret score of the decisions, 1 for perfect ones.
 
-        0 is the best constant decision, so that a model which ignores X gets at most 0.
+        0 is the best constant decision, so that a model which ignores X gets at most 0. (With a
+        context it is the best decision of each row that knows its context alone.)
         With the default problem it is R2 (of several outputs, weighted by variance). See
         :func:`dfl_sklearn.metrics.d2_regret_score`.
 
@@ -79,7 +131,7 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
         -------
         float
         """
-        prediction: Any = self.predict(X)
-        return d2_regret_score(
-            y, prediction, problem=self._resolve_problem(), sample_weight=sample_weight
-        )
+        problem = self._resolve_problem()
+        y, weight = check_observed(y, problem, sample_weight)
+        decisions = as_numpy_rows(self.decide(X), "decisions")
+        return d2_of_decisions(y, decisions, problem, weight, self.context_of(X))

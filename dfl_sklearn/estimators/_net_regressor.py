@@ -17,8 +17,9 @@ from skorch import NeuralNet
 from torch import nn
 
 from .._utils.all_or_nothing import all_or_nothing
+from .._utils.context_columns import CONTEXT
 from .._utils.holdout import is_given
-from .._utils.rows import as_rows, check_total, refuse_dates, refuse_text
+from .._utils.rows import as_rows, check_total, refuse_unfit_table, refuse_unfit_target
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..learners.construct import n_threads, on_cpu, pinned_threads, resolve_device
@@ -81,6 +82,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         "callbacks": [list, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
+        "context": CONTEXT,
+        "context_is_feature": ["boolean"],
     }
 
     ambiguity_set: AmbiguitySet | None
@@ -148,9 +151,11 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             In the problem's units; 1-d if `y` was in `fit`.
         """
         check_is_fitted(self)
-        refuse_dates(X, "X")
+        refuse_unfit_table(X, "X")
         features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        inputs = torch.as_tensor(self.x_scale_.apply(features))
+        columns = self._context_columns
+        seen = features if columns is None else features[:, columns.inputs]
+        inputs = torch.as_tensor(self.x_scale_.apply(seen))
         parameter = next(self.predictor_.module_.parameters(), None)
         if parameter is not None:
             inputs = inputs.to(parameter.dtype)
@@ -233,7 +238,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         if goes_on:
             last = LastFit(self.predictor_.module_, self.x_scale_, self.y_scale_, follows)
         device, dtype = resolve_device(self.device), torch.as_tensor(train.X[:0]).dtype
-        units = NetUnits(self._scales(train, last), dtype, device)
+        columns = self._context_columns
+        units = NetUnits(self._scales(train, last), dtype, device, columns)
         ambiguity_set = self._worst_case_set()
         with torch.enable_grad():
             staged = StagedFit(
@@ -274,10 +280,13 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         for remark in remarks:
             warnings.warn(remark, UserWarning, stacklevel=6)
 
-    def _check_rows(self, X: Any, y: Any, sample_weight: Any, *, reset: bool) -> tuple[Rows, int]:
+    def _check_rows(
+        self, X: Any, y: Any, sample_weight: Any, *, reset: bool, is_trained_on: bool = True
+    ) -> tuple[Rows, int]:
         """Return validated rows and the number of dimensions of y."""
-        refuse_dates(X, "X")
-        refuse_text(y, "y")
+        refuse_unfit_table(X, "X")
+        refuse_unfit_target(y, "y")
+        given = X
         X, y = validate_data(
             self,
             X,
@@ -287,9 +296,15 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             y_numeric=True,
             reset=reset,
         )
+        if is_trained_on:
+            self._context_columns = self._find_context(given)
+        else:
+            self._check_context(given, "X_val")
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         check_total(weight, "sample_weight")
-        return Rows(X, as_rows(y, "y"), weight), y.ndim
+        columns = self._context_columns
+        features, context = (X, None) if columns is None else columns.split(X)
+        return Rows(features, as_rows(y, "y"), weight, context), y.ndim
 
     def _split(
         self,
@@ -308,7 +323,9 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
                 f"{len(train.X)}: nothing can be learnt from one."
             )
         if is_given(X_val, y_val, sample_weight_val):
-            valid, _ = self._check_rows(X_val, y_val, sample_weight_val, reset=False)
+            valid, _ = self._check_rows(
+                X_val, y_val, sample_weight_val, reset=False, is_trained_on=False
+            )
             self._resolve_problem().check_parameters(valid.y)
             if valid.y.shape[1] != rows.y.shape[1]:
                 raise ValueError(
@@ -318,6 +335,11 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         if not self._holds_out(len(train.X)):
             return train, None
         return train.split(self.validation_fraction, named_rng(seed, "hold-out"))
+
+    def _as_given(self, rows: Rows) -> np.ndarray:
+        """Return X of rows with the columns, and in the order, in which the user gave it."""
+        columns = self._context_columns
+        return rows.X if columns is None else columns.joined(rows.X, rows.context)
 
     def _resolve_predictor(self) -> Any:
         if self.predictor is None:
@@ -335,6 +357,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
 
     def _scales(self, train: Rows, last: LastFit | None) -> tuple[Scale, Scale]:
         """Return the scales of features and parameters, given those to go on from."""
+        if self._context_columns is not None:
+            train = train.replace(X=self._context_columns.seen(train.X, train.context))
         if not self.standardize:
             return Scale.identity(train.X.shape[1]), Scale.identity(train.y.shape[1])
         if last is not None:

@@ -16,8 +16,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._utils.rows import refuse_text
-from .._utils.sklearn_private import _routing_enabled
+from .._utils.rows import refuse_unfit_target
+from .._utils.sklearn_private import _check_feature_names, _routing_enabled
 
 
 class WrappingMixin(MetaEstimatorMixin):
@@ -63,8 +63,20 @@ class WrappingMixin(MetaEstimatorMixin):
         return estimator
 
     def _validate_target(self, y: Any) -> Any:
-        refuse_text(y, "y")
+        refuse_unfit_target(y, "y")
         return validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)
+
+    def _seen(self, X: Any) -> Any:
+        """Return the columns of X that the wrapped regressor sees."""
+        columns = self.__dict__.get("_context_columns")
+        return X if columns is None else columns.features(X)
+
+    def _note_columns(self, X: Any) -> None:
+        """Keep the names of all columns, those that the wrapped regressor does not see as well."""
+        columns = self.__dict__.get("_context_columns")
+        if columns is not None and not columns.is_feature:
+            self.__dict__.pop("feature_names_in_", None)
+            _check_feature_names(self, X, reset=True)
 
     @property
     def n_features_in_(self) -> int:
@@ -73,7 +85,8 @@ class WrappingMixin(MetaEstimatorMixin):
             check_is_fitted(self)
         except ValueError as error:
             raise AttributeError(f"{type(self).__name__} is not fitted.") from error
-        return self.estimator_.n_features_in_
+        columns = self.__dict__.get("_context_columns")
+        return self.estimator_.n_features_in_ if columns is None else columns.n_columns
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the routing of `fit` metadata to the wrapped estimator."""

@@ -8,16 +8,16 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import ArrayLike
-from scipy.sparse import issparse
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Bunch, Tags, indexable
+from sklearn.utils import Tags, indexable
 from sklearn.utils.metadata_routing import MetadataRouter
-from sklearn.utils.validation import check_array, check_is_fitted
+from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
+from .._utils.context_columns import Selection
 from .._utils.holdout import is_given
-from .._utils.rows import as_rows, refuse_dates
+from .._utils.rows import as_rows, refuse_unfit_table
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import (
     HasMethods,
@@ -31,9 +31,11 @@ from ..learners.correction import BiasCorrection
 from ..learners.scaling import Scale
 from ..losses import LogLoss
 from ..losses.base import DecisionLoss
+from ..problems._context import by_position
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
+from ._correction import CorrectionInputs, dense
 from ._cross_fit import (
     fold_of,
     given_splits,
@@ -112,6 +114,12 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Seed of folds, hold-out, initial weights and batches. The backbone has its own.
     verbose : bool or int, default=False
         Print a line per epoch, or every `verbose` epochs.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are context: known data of a row, such as a capacity, that the problem
+        reads (:class:`~dfl_sklearn.problems.FromContext`). By name or position, as in
+        :class:`sklearn.compose.ColumnTransformer`.
+    context_is_feature : bool, default=True
+        Whether the backbone and the correction see these columns as well.
 
     Attributes
     ----------
@@ -185,7 +193,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
                 *("problem", "loss", "ambiguity_set", "nominal_weight", "hidden_layer_sizes"),
                 *("activation", "alpha", "batch_size", "learning_rate", "learning_rate_init"),
                 *("max_iter", "tol", "n_iter_no_change", "validation_fraction", "device"),
-                *("n_jobs", "callbacks", "random_state", "verbose"),
+                *("n_jobs", "callbacks", "random_state", "verbose", "context"),
+                "context_is_feature",
             )
         },
     }
@@ -220,6 +229,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         callbacks: Iterable[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | int = False,
+        context: Selection = None,
+        context_is_feature: bool = True,
     ) -> None:
         self.estimator = estimator
         self.problem = problem
@@ -246,6 +257,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
+        self.context = context
+        self.context_is_feature = context_is_feature
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
@@ -317,7 +330,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         ndarray of shape (n,) or (n, d)
         """
         check_is_fitted(self)
-        rows = predicted(self.estimator_, _dense(X), self._n_outputs)
+        rows = predicted(self.estimator_, self._seen(dense(X)), self._n_outputs)
         return rows[:, 0] if self._target_ndim == 1 else rows
 
     def correction(self, X: Any) -> np.ndarray:
@@ -356,7 +369,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         """Return the corrected predictions, given those of the backbone."""
         if self.fell_back_:
             return backbone
-        inputs = self._stacked(X, backbone.reshape(len(backbone), -1))
+        inputs = self._inputs.stacked(X, backbone.reshape(len(backbone), -1))
         return self.corrector_.predict(inputs).reshape(backbone.shape)
 
     # -- the steps of fit --------------------------------------------------------------
@@ -371,8 +384,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     ) -> None:
         target: np.ndarray = self._validate_target(y)
         if self.inputs != "predictions":
-            refuse_dates(X, "X")
-        X, _ = indexable(_dense(X), target)
+            refuse_unfit_table(X, "X")
+        X, _ = indexable(dense(X), target)
         problem = self._resolve_problem()
         problem.check_parameters(target)
         if isinstance(self.loss, LogLoss):
@@ -389,25 +402,32 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         seed = root_seed(self.random_state)
         for name in ("corrector_", "held_out_regret_", "residual_scale_", "feature_names_in_"):
             self.__dict__.pop(name, None)
-        self._columns = list(X.columns) if hasattr(X, "columns") else None
-        params = self._fit_wrapped(X, target, sample_weight, fit_params)
+        self._context_columns = self._find_context(X)
+        seen = self._seen(X)
+        params = self._fit_wrapped(seen, target, sample_weight, fit_params)
+        self._note_columns(X)
         self._target_ndim, self._n_outputs = target.ndim, as_rows(target, "y").shape[1]
+        names = list(X.columns) if hasattr(X, "columns") else None
+        self._inputs = CorrectionInputs(self.inputs, names, self._context_columns, self._n_outputs)
         self.n_iter_, self.fell_back_ = 0, True
         if self.epsilon == 0:
-            predicted(self.estimator_, X, self._n_outputs)  # or an error that says what is wrong
+            predicted(self.estimator_, seen, self._n_outputs)  # or an error that says what is wrong
             return
 
         rows = self._cross_fitted(X, target, weight, params, seed)
         train, valid = self._split(rows, held_out, seed)
         # Of the rows trained on alone: those held out tell whether the correction is of use.
-        errors = train.y - train.X[:, -self._n_outputs :]
+        errors = train.y - self._inputs.predictions(train.X)
         self.residual_scale_ = Scale.of(errors, train.weight, of_constant=0.0).scale
         self._warn_of_zeros(train)
         self.corrector_ = self._corrector(train, seed).fit(
             train.X, train.y, train.weight, valid.X, valid.y, valid.weight
         )
         self.n_iter_ = self.corrector_.n_iter_
-        self._compare(problem, valid)
+        found = self._inputs.comparison(problem, valid, self.corrector_.predict(valid.X))
+        gain = found.pop("gain")
+        self.held_out_regret_ = found
+        self.fell_back_ = not gain > self.min_gain * found.standard_error
 
     def _checked_held_out(
         self, X: Any, y: Any, sample_weight: Any, n_outputs: int
@@ -419,7 +439,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self._resolve_problem().check_parameters(y)
         if y.shape[1] != n_outputs:
             raise ValueError(f"y_val has {y.shape[1]} columns and y has {n_outputs}.")
-        if _num_samples(_dense(X)) != len(y):
+        if _num_samples(dense(X)) != len(y):
             raise ValueError(f"X_val has {_num_samples(X)} rows and y_val has {len(y)}.")
         weight = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
         return X, y, weight
@@ -430,7 +450,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         """Return distinct rows: features and out-of-fold predictions side by side, y, weights."""
         code = row_codes(X, y)
         if isinstance(self.estimator, FrozenEstimator):
-            found = predicted(self.estimator_, X, self._n_outputs)
+            found = predicted(self.estimator_, self._seen(X), self._n_outputs)
             fold = np.zeros(len(y), dtype=int)
         else:
             if isinstance(self.cv, Integral):
@@ -439,7 +459,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
                 splits = given_splits(self.cv, X, y)
             fold = fold_of(splits, len(y))
             found = out_of_fold(
-                lambda X, y, **params: self._unfitted(y).fit(X, y, **params), X, y, params, splits
+                lambda X, y, **params: self._unfitted(y).fit(X, y, **params),
+                *(self._seen(X), y, params, splits),
             )
         known = np.flatnonzero((fold >= 0) & (weight > 0))
         if not len(known):
@@ -448,43 +469,25 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         _, first, copy = np.unique(
             np.stack([code, fold], axis=1)[known], axis=0, return_index=True, return_inverse=True
         )
-        inputs = self._stacked(X, np.where(fold[:, None] >= 0, found, 0.0))
+        inputs = self._inputs.stacked(X, np.where(fold[:, None] >= 0, found, 0.0))
         return Rows(
             inputs[known][first],
             as_rows(y, "y")[known][first],
             np.bincount(copy.ravel(), weights=weight[known]),
         )
 
-    def _stacked(self, X: Any, predictions: np.ndarray) -> np.ndarray:
-        """Return features, where they are an input, and predictions (n, d) side by side."""
-        if self.inputs == "predictions":
-            return predictions.astype(np.float64)
-        if self._columns is not None and hasattr(X, "columns"):
-            missing = [name for name in self._columns if name not in X.columns]
-            if missing:
-                raise ValueError(f"X lacks columns that the model was fitted on: {missing}.")
-            X = X[self._columns]  # a backbone may find its columns by name, wherever they stand
-        refuse_dates(X, "X")
-        try:
-            features = check_array(X, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"{error}\nThe correction depends on X (inputs={self.inputs!r}), which must be "
-                'finite numbers for it. Use inputs="predictions", or transform X first.'
-            ) from error
-        return np.concatenate([features, predictions], axis=1)
-
     def _split(self, rows: Rows, held_out: tuple[Any, Any, Any], seed: int) -> tuple[Rows, Rows]:
         """Return rows to train on and to compare on."""
         X, y, weight = held_out
         if X is None:
             return rows.split(self.validation_fraction, named_rng(seed, "hold-out"))
-        inputs = self._stacked(X, predicted(self.estimator_, X, self._n_outputs))
+        self._check_context(X, "X_val")
+        inputs = self._inputs.stacked(X, predicted(self.estimator_, self._seen(X), self._n_outputs))
         return rows, Rows(inputs, y, weight).canonical()
 
     def _warn_of_zeros(self, train: Rows) -> None:
         """Say so where a factor cannot move a prediction."""
-        is_zero = train.X[:, -self._n_outputs :] == 0
+        is_zero = self._inputs.predictions(train.X) == 0
         if self.trust_region == "relative" and is_zero.any():
             warnings.warn(
                 f"{is_zero.mean():.0%} of the backbone's predictions are exactly 0, which no "
@@ -495,7 +498,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
 
     def _corrector(self, train: Rows, seed: int) -> DFLRegressor:
         """Return the correction, unfitted."""
-        scale = Scale.of(train.X, train.weight)
+        scale = Scale.of(self._inputs.seen(train.X), train.weight)
         net = BiasCorrection(
             self.epsilon,
             size=None if self.trust_region == "relative" else self.residual_scale_,
@@ -511,33 +514,14 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             *("callbacks", "verbose"),
         )
         return DFLRegressor(
-            self._resolve_problem(),
+            by_position(self._resolve_problem()),
             predictor=net,
+            context=self._inputs.context,
+            context_is_feature=self._inputs.sees_context or self._inputs.context is None,
             standardize=False,
             random_state=named_seed(seed, "correction") % 2**32,
             **{name: getattr(self, name) for name in shared},
         )
-
-    def _compare(self, problem: DecisionProblem, valid: Rows) -> None:
-        """Decide on the held-out rows whether the correction is used."""
-        backbone, corrected = valid.X[:, -self._n_outputs :], self.corrector_.predict(valid.X)
-        before, after = (
-            problem.cost(problem.solve(each), valid.y) for each in (backbone, corrected)
-        )
-        regret, gain = before - problem.optimal_cost(valid.y), before - after
-        share = valid.weight / valid.weight.sum()
-        mean = float(share @ gain)
-        # Of a weighted mean, for as many rows as the weights amount to (Kish).
-        n_effective = 1.0 / float((share**2).sum())
-        error = np.inf  # of a single row
-        if n_effective > 1.0 + 1e-9:
-            error = float(np.sqrt(share @ (gain - mean) ** 2 / (n_effective - 1.0)))
-        self.held_out_regret_ = Bunch(
-            backbone=float(share @ regret),
-            corrected=float(share @ regret) - mean,
-            standard_error=error,
-        )
-        self.fell_back_ = not mean > self.min_gain * error
 
     # -- scikit-learn ------------------------------------------------------------------
 
@@ -550,13 +534,3 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         tags.input_tags.sparse = False
         tags.input_tags.allow_nan &= self.inputs == "predictions"
         return tags
-
-
-def _dense(X: Any) -> Any:
-    """Return X, or say that it is sparse."""
-    if issparse(X):
-        raise TypeError(
-            "X is sparse, but DFFRegressor needs a dense array or a table. Where the features are "
-            "made from a table, let the backbone be a Pipeline that makes them."
-        )
-    return X

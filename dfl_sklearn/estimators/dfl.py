@@ -8,6 +8,7 @@ import torch
 from skorch import NeuralNet
 from torch import nn
 
+from .._utils.context_columns import Selection
 from ..learners.factories import NetFactory
 from ..losses.base import DecisionLoss
 from ..problems.base import DecisionProblem
@@ -100,6 +101,12 @@ class DFLRegressor(NetRegressor):
         Seed of the initial weights, the batches and the hold-out.
     verbose : bool or int, default=False
         Print a line per epoch, or every `verbose` epochs.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are context: known data of a row, such as a capacity, that the problem
+        reads (:class:`~dfl_sklearn.problems.FromContext`). By name or position, as in
+        :class:`sklearn.compose.ColumnTransformer`. No ambiguity set changes them.
+    context_is_feature : bool, default=True
+        Whether the net sees these columns as well.
 
     Attributes
     ----------
@@ -187,6 +194,8 @@ class DFLRegressor(NetRegressor):
         callbacks: Iterable[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | int = False,
+        context: Selection = None,
+        context_is_feature: bool = True,
     ) -> None:
         self.problem = problem
         self.loss = loss
@@ -211,3 +220,5 @@ class DFLRegressor(NetRegressor):
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
+        self.context = context
+        self.context_is_feature = context_is_feature

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from torch import nn
 
+from .._utils.context_columns import Selection
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import HasMethods, Interval
 from ..learners.factories import NetFactory
@@ -102,6 +103,12 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Seed of everything that is random in `fit`.
     verbose : bool or int, default=False
         Print a line per epoch, or every `verbose` epochs.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are context: known data of a row, such as a capacity, that the problem
+        reads (:class:`~dfl_sklearn.problems.FromContext`). By name or position, as in
+        :class:`sklearn.compose.ColumnTransformer`. No ambiguity set changes them.
+    context_is_feature : bool, default=True
+        Whether the net sees these columns as well.
 
     Attributes
     ----------
@@ -184,6 +191,8 @@ class DiffusionDRODFLRegressor(NetRegressor):
         callbacks: Iterable[Any] | None = None,
         random_state: int | np.random.RandomState | None = None,
         verbose: bool | int = False,
+        context: Selection = None,
+        context_is_feature: bool = True,
     ) -> None:
         self.problem = problem
         self.radius = radius
@@ -211,6 +220,8 @@ class DiffusionDRODFLRegressor(NetRegressor):
         self.callbacks = callbacks
         self.random_state = random_state
         self.verbose = verbose
+        self.context = context
+        self.context_is_feature = context_is_feature
 
     @property
     def ambiguity_set(self) -> AmbiguitySet:  # type: ignore[override]
@@ -242,7 +253,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         y : ndarray of shape (n_samples,) or (n_samples, d)
         """
         rows = self._ball().sample(n_samples, named_rng(root_seed(random_state), "worst case"))
-        return rows.X, rows.y[:, 0] if self._target_ndim == 1 else rows.y
+        return self._as_given(rows), rows.y[:, 0] if self._target_ndim == 1 else rows.y
 
     def _ball(self) -> DiffusionBall:
         check_is_fitted(self)

@@ -8,6 +8,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
+from .._utils.context_columns import CONTEXT, Selection
 from .._utils.sklearn_private import HasMethods, _fit_context
 from ..problems.base import DecisionProblem
 from ._mixin import DecisionRegressorMixin
@@ -27,6 +28,12 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         is fitted once per column of a 2-d `y`.
     problem : DecisionProblem, default=None
         The problem in which the predictions are used; None is the squared-error problem.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are context: known data of a row, such as a capacity, that the problem
+        reads (:class:`~dfl_sklearn.problems.FromContext`). By name or position, as in
+        :class:`sklearn.compose.ColumnTransformer`.
+    context_is_feature : bool, default=True
+        Whether the wrapped regressor sees these columns as well.
 
     Attributes
     ----------
@@ -56,11 +63,22 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     _parameter_constraints: dict = {
         "estimator": [HasMethods(["fit", "predict"])],
         "problem": [DecisionProblem, None],
+        "context": CONTEXT,
+        "context_is_feature": ["boolean"],
     }
 
-    def __init__(self, estimator: BaseEstimator, problem: DecisionProblem | None = None) -> None:
+    def __init__(
+        self,
+        estimator: BaseEstimator,
+        problem: DecisionProblem | None = None,
+        *,
+        context: Selection = None,
+        context_is_feature: bool = True,
+    ) -> None:
         self.estimator = estimator
         self.problem = problem
+        self.context = context
+        self.context_is_feature = context_is_feature
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
@@ -91,7 +109,9 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         """
         y = self._validate_target(y)
         self._resolve_problem().check_parameters(y)
-        self._fit_wrapped(X, y, sample_weight, fit_params)
+        self._context_columns = self._find_context(X)
+        self._fit_wrapped(self._seen(X), y, sample_weight, fit_params)
+        self._note_columns(X)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -106,4 +126,4 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         ndarray of shape (n,) or (n, d)
         """
         check_is_fitted(self)
-        return self.estimator_.predict(X)
+        return self.estimator_.predict(self._seen(X))

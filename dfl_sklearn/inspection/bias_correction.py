@@ -115,7 +115,11 @@ class BiasCorrectionDisplay:
                 estimator.trust_radius(X),
             )
         )
-        paid = [problem.cost(problem.solve(each), observed) for each in (before, after)]
+        context = estimator.context_of(X)
+        paid = [
+            problem.cost(problem.solve(each, context=context), observed, context=context)
+            for each in (before, after)
+        ]
         display = cls(
             backbone=before[:, column],
             correction=(after - before)[:, column],

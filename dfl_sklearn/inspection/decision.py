@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .._decide import decided
+from .._utils.context_columns import Selection
 from .._utils.optional import import_optional
 from .._utils.rows import as_numpy_rows
 from ..problems.base import DecisionProblem
@@ -80,6 +82,7 @@ class DecisionDisplay:
         y: ArrayLike,
         *,
         problem: DecisionProblem | None = None,
+        context: Selection = None,
         name: str | None = None,
         ax: Any = None,
         **line_kw: Any,
@@ -89,7 +92,7 @@ class DecisionDisplay:
         Parameters
         ----------
         estimator : regressor
-            Fitted; its predictions are turned into decisions.
+            Fitted; it decides by :func:`dfl_sklearn.decide`.
         X : array-like of shape (n, p)
             Rows in the order in which to draw them.
         y : array-like of shape (n,)
@@ -97,6 +100,8 @@ class DecisionDisplay:
         problem : DecisionProblem, default=None
             What is decided; None takes ``estimator.problem``, and where that is None, too, the
             default of every estimator, the squared-error problem.
+        context : str, int, list, slice, mask or callable, default=None
+            Columns of X that are context, for estimators that know none.
         name : str, default=None
             Name in the legend; None is the class of the estimator.
         ax : array-like of 2 matplotlib.axes.Axes, default=None
@@ -111,15 +116,10 @@ class DecisionDisplay:
         if problem is None:
             if not hasattr(estimator, "problem"):
                 raise ValueError(f"{type(estimator).__name__} has no problem: give problem=.")
-            problem = estimator.problem
-        return cls.from_predictions(
-            y,
-            estimator.predict(X),
-            problem=problem,
-            name=type(estimator).__name__ if name is None else name,
-            ax=ax,
-            **line_kw,
-        )
+            problem = SquaredErrorProblem() if estimator.problem is None else estimator.problem
+        found = decided(estimator, X, problem, context)
+        name = type(estimator).__name__ if name is None else name
+        return cls._of(y, found.decisions, problem, found.context, name).plot(ax=ax, **line_kw)
 
     @classmethod
     def from_predictions(
@@ -128,6 +128,7 @@ class DecisionDisplay:
         y_pred: ArrayLike,
         *,
         problem: DecisionProblem | None = None,
+        context: Any = None,
         name: str | None = None,
         ax: Any = None,
         **line_kw: Any,
@@ -142,6 +143,8 @@ class DecisionDisplay:
             Predicted parameters.
         problem : DecisionProblem, default=None
             What is decided; one number per row. None is the squared-error problem.
+        context : array-like or DataFrame of shape (n, c), default=None
+            Known data of each row.
         name : str, default=None
             Name in the legend.
         ax : array-like of 2 matplotlib.axes.Axes, default=None
@@ -154,7 +157,6 @@ class DecisionDisplay:
         DecisionDisplay
         """
         problem = SquaredErrorProblem() if problem is None else problem
-        index = getattr(y_true, "index", None)
         observed, predicted = as_numpy_rows(y_true, "y_true"), as_numpy_rows(y_pred, "y_pred")
         if observed.shape != predicted.shape or observed.shape[1] != 1:
             raise ValueError(
@@ -163,18 +165,33 @@ class DecisionDisplay:
             )
         if not len(observed):
             raise ValueError("y_true and y_pred have no rows to draw.")
+        decisions = problem.solve(predicted, context=context)
+        return cls._of(y_true, decisions, problem, context, name).plot(ax=ax, **line_kw)
+
+    @classmethod
+    def _of(
+        cls, y: Any, decisions: Any, problem: DecisionProblem, context: Any, name: str | None
+    ) -> "DecisionDisplay":
+        """Return the display of decisions, not drawn."""
+        index, observed = getattr(y, "index", None), as_numpy_rows(y, "y_true")
+        decisions = as_numpy_rows(decisions, "decisions")
+        if observed.shape[1] != 1 or decisions.shape != observed.shape:
+            raise ValueError(
+                "A DecisionDisplay shows one parameter and one decision per row, of shape (n,); "
+                f"got {observed.shape} and {decisions.shape}."
+            )
+        if not len(observed):
+            raise ValueError("There are no rows to draw.")
         problem.check_parameters(observed)
-        best = problem.optimum(observed)
-        decisions = problem.solve(predicted)
-        display = cls(
+        best = problem.optimum(observed, context=context)
+        return cls(
             y_true=observed[:, 0],
             decisions=decisions[:, 0],
             best_decisions=best.decisions[:, 0],
-            regret=problem.cost(decisions, observed) - best.cost,
+            regret=problem.cost(decisions, observed, context=context) - best.cost,
             index=None if index is None else np.asarray(index),
             name=name,
         )
-        return display.plot(ax=ax, **line_kw)
 
     def plot(self, ax: Any = None, **line_kw: Any) -> "DecisionDisplay":
         """Draw.

@@ -8,7 +8,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 
 from .._utils.optional import import_optional
-from ..metrics import decision_cost
+from ..metrics import make_decision_cost_scorer
 
 
 class RadiusCurveDisplay:
@@ -66,12 +66,12 @@ class RadiusCurveDisplay:
         -------
         RadiusCurveDisplay
         """
-        problem = estimator._resolve_problem()
+        scorer = make_decision_cost_scorer(estimator._resolve_problem())
         costs: dict[str, list[float]] = {name: [] for name in tests}
         for radius in radii:
             model = clone(estimator).set_params(radius=radius).fit(X, y)
             for name, (X_test, y_test) in tests.items():
-                costs[name].append(decision_cost(y_test, model.predict(X_test), problem=problem))
+                costs[name].append(-scorer(model, X_test, y_test))
         display = cls(
             radii=np.asarray(radii, dtype=float),
             costs={name: np.asarray(values) for name, values in costs.items()},

@@ -108,22 +108,25 @@ class WorstCaseDisplay:
         rows = estimator.ambiguity_set_.nominal(n_samples, named_rng(seed, "nominal"))
         if output >= rows.y.shape[1]:
             raise ValueError(f"output={output}, but y has {rows.y.shape[1]} columns.")
-        if feature is not None and whole_number(feature, "feature", at_least=0) >= rows.X.shape[1]:
-            raise ValueError(f"feature={feature}, but X has {rows.X.shape[1]} columns.")
+        X_nominal = estimator._as_given(rows)
+        n_columns = X_nominal.shape[1]
+        if feature is not None and whole_number(feature, "feature", at_least=0) >= n_columns:
+            raise ValueError(f"feature={feature}, but X has {n_columns} columns.")
         names = getattr(estimator, "feature_names_in_", None)
         regrets, parameters = [], []
         problem = estimator._resolve_problem()
-        for X, y in ((rows.X, rows.y), (X_worst, y_worst.reshape(n_samples, -1))):
+        for X, y in ((X_nominal, rows.y), (X_worst, y_worst.reshape(n_samples, -1))):
             table = X if names is None else pd.DataFrame(X, columns=names)
-            decisions = problem.solve(estimator.predict(table).reshape(n_samples, -1))
-            regrets.append(problem.cost(decisions, y) - problem.optimal_cost(y))
+            decisions, context = estimator.decide(table), estimator.context_of(table)
+            best = problem.optimal_cost(y, context=context)
+            regrets.append(problem.cost(decisions, y, context=context) - best)
             parameters.append(y[:, output])
         if feature is None:
-            spread = rows.X.std(axis=0)
-            moved = np.abs(X_worst.mean(axis=0) - rows.X.mean(axis=0))
+            spread = X_nominal.std(axis=0)
+            moved = np.abs(X_worst.mean(axis=0) - X_nominal.mean(axis=0))
             feature = int(np.argmax(moved / np.where(spread > 0, spread, np.inf)))
         display = cls(
-            nominal=np.column_stack([rows.X[:, feature], parameters[0]]),
+            nominal=np.column_stack([X_nominal[:, feature], parameters[0]]),
             worst=np.column_stack([X_worst[:, feature], parameters[1]]),
             nominal_regret=regrets[0],
             worst_regret=regrets[1],

@@ -3,17 +3,19 @@
 import torch
 
 
-def nearest_with_sum_at_most(z: torch.Tensor, k: float) -> torch.Tensor:
-    """Return the nearest shares (B, n) in [0, 1] with sums of at most k."""
+def nearest_with_sum_at_most(z: torch.Tensor, k: float | torch.Tensor) -> torch.Tensor:
+    """Return the nearest shares (B, n) in [0, 1] with sums of at most k, a number or (B, 1)."""
     inside = z.clamp(0.0, 1.0)
-    over = inside.sum(dim=1) > k
+    over = inside.sum(dim=1, keepdim=True) > k
     if not over.any():
         return inside
-    return torch.where(over[:, None], (z - level_of_sum(z, k)).clamp(0.0, 1.0), inside)
+    return torch.where(over, (z - level_of_sum(z, k)).clamp(0.0, 1.0), inside)
 
 
-def level_of_sum(z: torch.Tensor, k: float) -> torch.Tensor:
+def level_of_sum(z: torch.Tensor, k: float | torch.Tensor) -> torch.Tensor:
     """Return the level (B, 1) with which ``clip(z - level, 0, 1)`` sums to k, 0 <= k <= n.
+
+    One number k for all rows, or one for each, (B, 1).
 
     The sum grows from 0 as the level falls. It is piecewise linear, steeper by 1 from where an
     entry leaves 0, z_i, and flatter from where it reaches 1, z_i - 1.

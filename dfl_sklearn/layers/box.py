@@ -1,4 +1,4 @@
-"""An affine map of the prediction, kept inside a box: the layer of the closed forms."""
+"""An affine map of the prediction, kept inside a box: the layers of the closed forms."""
 
 import math
 
@@ -63,3 +63,36 @@ class AffineBoxLayer(nn.Module):
             rounded = rounded - s * softplus((z - self.upper) / s)
         # Rounding error, of the order of the last bit, must not leave the box.
         return rounded.clamp(self.lower, self.upper)
+
+
+class RowBoxLayer(nn.Module):
+    """:class:`AffineBoxLayer` where every row has its own map and its own box.
+
+    Parameters
+    ----------
+    smoothing : float, default=0
+        As there, the same for all rows.
+    """
+
+    def __init__(self, smoothing: float = 0.0) -> None:
+        super().__init__()
+        smoothing_number(smoothing, positive=False)
+        self.smoothing = float(smoothing)
+
+    def forward(
+        self,
+        y: torch.Tensor,
+        slope: torch.Tensor,
+        offset: torch.Tensor,
+        lower: torch.Tensor,
+        upper: torch.Tensor,
+    ) -> torch.Tensor:
+        """Map parameters (B, d) to decisions (B, d); the others are finite, (B, 1) or (B, d)."""
+        check_batch(y)
+        slope, offset, lower, upper = (each.to(y) for each in (slope, offset, lower, upper))
+        z = slope * y + offset
+        if self.smoothing == 0.0:
+            return z.clamp(lower, upper)
+        s = self.smoothing
+        rounded = lower + s * softplus((z - lower) / s) - s * softplus((z - upper) / s)
+        return rounded.clamp(lower, upper)

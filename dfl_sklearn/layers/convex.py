@@ -1,6 +1,6 @@
 """A user's cvxpy program as a layer, by cvxpylayers."""
 
-import math
+from collections import OrderedDict
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +13,7 @@ from ._batch import check_batch
 
 # The default adjoint (lsqr) is off by several percent where there are many variables.
 _EXACT = {"mode": "dense", "n_jobs_forward": 1, "n_jobs_backward": 1}
+_N_KEPT = 256  # programs that are remembered, where each context has its own
 
 
 class ConvexLayer(nn.Module):
@@ -22,74 +23,163 @@ class ConvexLayer(nn.Module):
 
     Parameters
     ----------
-    builder : callable
-        Returns ``(problem, parameter, variable)``.
+    build : callable
+        Returns the parts of the program: an object with the attributes `problem`, `parameters`,
+        `context` and `decisions`. It is called with a row of context (c,) where each context has
+        its own program, and with nothing else.
     solve : callable
-        Maps parameters (n, d), float64, to decisions (n, k), and says which row has none.
-    shape : tuple of int
-        Of the parameter.
-    n_decisions : int
+        Maps parameters (n, d) and context (n, c) or None, float64, to decisions (n, k), and says
+        which row has none.
+    check : callable
+        Takes a row of each, and its number, and says if the program cannot take it.
+    n_parameters, n_context, n_decisions : int
+    is_by_context : bool, default=False
+        Whether each context has a program of its own.
     """
 
     def __init__(
         self,
-        builder: Callable[[], tuple[Any, Any, Any]],
-        solve: Callable[[np.ndarray], np.ndarray],
-        shape: tuple[int, ...],
+        build: Callable[..., Any],
+        solve: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
+        check: Callable[[np.ndarray, np.ndarray | None, int], None],
+        *,
+        n_parameters: int,
+        n_context: int,
         n_decisions: int,
+        is_by_context: bool = False,
     ) -> None:
         super().__init__()
-        self.builder, self.solve = builder, solve
-        self.shape, self.n_decisions = shape, n_decisions
-        self._layer: Any = None
+        self.build, self.solve, self.check = build, solve, check
+        self.n_parameters, self.n_context = n_parameters, n_context
+        self.n_decisions, self.is_by_context = n_decisions, is_by_context
+        self._made: OrderedDict[bytes, Any] = OrderedDict()
         import_optional(
             "cvxpylayers.torch", extra="cvxpy", needed_by="Training through ConvexProgram"
         )
 
-    def forward(self, y: torch.Tensor) -> torch.Tensor:
-        """Map parameters (B, d) to decisions (B, k); a row that is not finite gives NaN."""
-        check_batch(y, math.prod(self.shape))
+    def forward(self, y: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        """Map parameters (B, d), and their context (B, c), to decisions (B, k).
+
+        A row that is not finite gives NaN.
+        """
+        check_batch(y, self.n_parameters)
+        self._check_context(context, len(y))
         if not len(y):
             return y.sum() + y.new_zeros((0, self.n_decisions))
         known = torch.isfinite(y).all(dim=1)
-        if not known.all():
-            found = y.new_full((len(y), self.n_decisions), torch.nan)
-            return found.index_put((torch.nonzero(known)[:, 0],), self.forward(y[known]))
-        if not (torch.is_grad_enabled() and y.requires_grad):
-            return y.new_tensor(self.solve(y.detach().cpu().numpy()))
-        values = y.to("cpu", torch.float64).reshape(len(y), *self.shape)
+        if context is not None:
+            known &= torch.isfinite(context).all(dim=1).to(known.device)
+        numbers = torch.nonzero(known)[:, 0]
+        if known.all():
+            return self._decide(y, context, numbers)
+        found = y.new_full((len(y), self.n_decisions), torch.nan)
+        if not len(numbers):
+            return y.sum() * 0 + found
+        part = None if context is None else context[numbers.to(context.device)]
+        return found.index_put((numbers,), self._decide(y[numbers], part, numbers))
+
+    def _check_context(self, context: torch.Tensor | None, n_rows: int) -> None:
+        given = 0 if context is None else context.shape[-1]
+        if given != self.n_context or (context is not None and context.shape[:-1] != (n_rows,)):
+            raise ValueError(
+                f"The layer takes a context of shape ({n_rows}, {self.n_context}), got "
+                f"{'none' if context is None else tuple(context.shape)}."
+                if self.n_context
+                else "The layer takes no context, but context was given."
+            )
+
+    def _decide(
+        self, y: torch.Tensor, context: torch.Tensor | None, numbers: torch.Tensor
+    ) -> torch.Tensor:
+        """Return the decisions of rows that are finite, which have these numbers in their batch."""
+        rows = y.detach().cpu().numpy()
+        known = None if context is None else _array(context)
+        pairs = [
+            (int(i), row, None if known is None else known[j])
+            for j, (i, row) in enumerate(zip(numbers, rows, strict=True))
+        ]
+        is_differentiated = torch.is_grad_enabled() and y.requires_grad
         try:
-            found = self._differentiable()(values, solver_args=_EXACT)[0]
+            if not is_differentiated:
+                return y.new_tensor(self.solve(rows, known))
+            for i, row, its_context in pairs:
+                self.check(row, its_context, i)
+            values = y.to("cpu", torch.float64)
+            found = self._differentiable_decisions(values, known)
         except Exception as error:
+            if not is_differentiated and pairs[-1][0] == len(pairs) - 1:
+                raise  # it names the right row
             # The solver of a batch does not say which row; the program's own solve does.
-            for i, row in enumerate(y.detach().cpu().numpy()):
-                self._explain(i, row, error)
+            for i, row, its_context in pairs:
+                self._explain(i, row, its_context, error)
             raise RuntimeError(
                 f"cvxpylayers could not solve a batch of {len(y)} rows, each of which has a "
                 f"solution by itself: {type(error).__name__}: {error}"
             ) from error
-        return found.reshape(len(y), -1).to(y)
+        return found.to(y)
 
-    def _explain(self, number: int, row: np.ndarray, cause: Exception) -> None:
+    def _explain(
+        self, number: int, row: np.ndarray, context: np.ndarray | None, cause: Exception
+    ) -> None:
         """Raise an error about a row of a batch if the program has no solution for it."""
+        self.check(row, context, number)
         try:
-            self.solve(row[None])
+            self.solve(row[None], None if context is None else context[None])
         except (ValueError, RuntimeError) as error:
+            under = "" if context is None else f", with the context {context.tolist()}"
+            said = str(error).replace(" for row 0 of y and the context", "")
             raise ValueError(
                 f"The program has no solution for row {number} of a batch of predictions, "
-                f"{row.tolist()}: {error} Keep predictions in the domain of the parameter, by the "
-                "last layer of the net or by constraints that can always be satisfied."
+                f"{row.tolist()}{under}: {said.replace(' for row 0 of y', '')} Keep predictions in "
+                "the domain of the parameter, by the last layer of the net or by constraints that "
+                "can always be satisfied."
             ) from cause
 
-    def _differentiable(self) -> Any:
-        if self._layer is None:
-            module = import_optional(
-                "cvxpylayers.torch", extra="cvxpy", needed_by="Training through ConvexProgram"
-            )
-            # A program of its own: the one that solves must not be changed meanwhile.
-            problem, parameter, variable = self.builder()
-            self._layer = module.CvxpyLayer(problem, parameters=[parameter], variables=[variable])
-        return self._layer
+    def _differentiable_decisions(
+        self, y: torch.Tensor, context: np.ndarray | None
+    ) -> torch.Tensor:
+        if context is None:
+            return self._call(self._layer(), y)
+        if not self.is_by_context:
+            return self._call(self._layer(), torch.cat([y, torch.as_tensor(context)], dim=1))
+        distinct, group = np.unique(context, axis=0, return_inverse=True)
+        found = y.new_empty((len(y), self.n_decisions))
+        for g, row in enumerate(distinct):
+            index = torch.as_tensor(np.flatnonzero(group.ravel() == g))
+            found = found.index_put((index,), self._call(self._layer(row), y[index]))
+        return found
+
+    def _call(self, made: tuple[Any, list[Any]], values: torch.Tensor) -> torch.Tensor:
+        layer, shapes = made
+        sizes = [int(np.prod(shape)) for shape in shapes]
+        parts = values.split(sizes, dim=1)
+        tensors = [
+            part.reshape(len(values), *shape) for part, shape in zip(parts, shapes, strict=True)
+        ]
+        found = [each.reshape(len(values), -1) for each in layer(*tensors, solver_args=_EXACT)]
+        return found[0] if len(found) == 1 else torch.cat(found, dim=1)
+
+    def _layer(self, *row: np.ndarray) -> tuple[Any, list[Any]]:
+        """Return cvxpylayers' layer, for a row of context where each has one, and its shapes."""
+        key = b"".join(each.tobytes() for each in row)
+        if key in self._made:
+            self._made.move_to_end(key)
+            return self._made[key]
+        module = import_optional(
+            "cvxpylayers.torch", extra="cvxpy", needed_by="Training through ConvexProgram"
+        )
+        # A program of its own: the one that solves must not be changed meanwhile.
+        parts = self.build(*row)
+        inputs = [*parts.parameters, *parts.context]
+        layer = module.CvxpyLayer(parts.problem, parameters=inputs, variables=list(parts.decisions))
+        self._made[key] = layer, [each.shape for each in inputs]
+        if len(self._made) > _N_KEPT:
+            self._made.popitem(last=False)
+        return self._made[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_layer": None}  # built anew where it is needed
+        return {**self.__dict__, "_made": OrderedDict()}  # built anew where they are needed
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.detach().cpu().numpy().astype(np.float64, copy=False)

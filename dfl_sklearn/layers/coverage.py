@@ -48,8 +48,16 @@ class CoverageLayer(nn.Module):
         self.k, self.n_items, self.smoothing = k, n_items, smoothing
         self.weights = None if weights is None else torch.as_tensor(np.asarray(weights, float))
 
-    def forward(self, y: torch.Tensor) -> torch.Tensor:
-        """Map probabilities (B, n_items * n_targets), clipped to [0, 1], to shares (B, n_items)."""
+    def forward(
+        self,
+        y: torch.Tensor,
+        k: torch.Tensor | None = None,
+        weights: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        """Map probabilities (B, n_items * n_targets), clipped to [0, 1], to shares (B, n_items).
+
+        `k` (B,) and `weights` (B, n_targets) are those of each row, where they differ.
+        """
         check_batch(y)
         if not y.shape[1] or y.shape[1] % self.n_items:
             raise ValueError(
@@ -60,15 +68,25 @@ class CoverageLayer(nn.Module):
             torch.float64
         )
         probabilities = probabilities.clamp(0.0, _LARGEST_PROBABILITY)
-        worth = probabilities.new_ones(probabilities.shape[2])
-        if self.weights is not None:
+        n_rows, _, n_targets = probabilities.shape
+        if weights is not None:
+            worth = weights.to(probabilities)
+        elif self.weights is not None:
             worth = self.weights.to(y.device)
+        else:
+            worth = probabilities.new_ones(n_targets)
+        if k is None:
+            budget = probabilities.new_full((n_rows, 1), self.k)
+        else:
+            budget = k.to(probabilities)[:, None]
         if self.smoothing is None:
-            covered = (probabilities @ worth).mean(dim=1)
+            by_item = probabilities @ (worth if worth.ndim == 1 else worth[:, :, None])
+            covered = by_item.reshape(n_rows, self.n_items).mean(dim=1)
             size = _RELATIVE * torch.where(covered > 0, covered, 1.0)
         else:
             size = probabilities.new_full((len(probabilities),), self.smoothing)
-        return _Maximiser.apply(-torch.log1p(-probabilities), worth, size, self.k).to(y)
+        worth = worth.expand(n_rows, n_targets)
+        return _Maximiser.apply(-torch.log1p(-probabilities), worth, size, budget).to(y)
 
 
 class _Maximiser(torch.autograd.Function):
@@ -76,16 +94,15 @@ class _Maximiser(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, a: torch.Tensor, worth: torch.Tensor, size: torch.Tensor, k: int
+        ctx: Any, a: torch.Tensor, worth: torch.Tensor, size: torch.Tensor, k: torch.Tensor
     ) -> torch.Tensor:
         z, left = _ascend(a, worth, size, k)
-        ctx.k = k
-        ctx.save_for_backward(a, z, left, size)
+        ctx.save_for_backward(a, z, left, size, k)
         return z
 
     @staticmethod
     def backward(ctx: Any, upstream: Any) -> Any:
-        a, z, left, size = ctx.saved_tensors
+        a, z, left, size, k = ctx.saved_tensors
         n = z.shape[1]
         free = ((z > 1e-7) & (z < 1 - 1e-7)).to(a)
         # On the free entries: H u + mu 1 = g, sum u = 0 where the budget is spent; else u = 0.
@@ -93,7 +110,7 @@ class _Maximiser(torch.autograd.Function):
         hessian = hessian * free[:, :, None] * free[:, None] + torch.diag_embed(
             torch.where(free > 0, 2.0 * size[:, None], 1.0)
         )
-        spent = ((z.sum(dim=1) > ctx.k - 1e-7) & (free.sum(dim=1) > 0)).to(a)
+        spent = ((z.sum(dim=1) > k[:, 0] - 1e-7) & (free.sum(dim=1) > 0)).to(a)
         system = a.new_zeros((len(z), n + 1, n + 1))
         system[:, :n, :n] = hessian
         system[:, :n, n] = system[:, n, :n] = free * spent[:, None]
@@ -107,16 +124,18 @@ class _Maximiser(torch.autograd.Function):
 
 
 def _ascend(
-    a: torch.Tensor, worth: torch.Tensor, size: torch.Tensor, k: int
+    a: torch.Tensor, worth: torch.Tensor, size: torch.Tensor, k: torch.Tensor
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the shares (B, n) and the weights still left to cover (B, m) there.
 
-    Every row takes the steps that it would take by itself, and leaves when it has converged.
+    For weights (B, m), sizes of the quadratic term (B,) and numbers of items (B, 1). Every row
+    takes the steps that it would take by itself, and leaves when it has converged.
     """
     # The slope changes by at most the norm of the Hessian at 0, bounded by its trace's rows.
-    curvature = ((a * worth) @ a.transpose(1, 2)).abs().sum(dim=2).amax(dim=1) + 2.0 * size
-    found = a.new_full(a.shape[:2], min(1.0, k / a.shape[1]))
+    curvature = ((a * worth[:, None]) @ a.transpose(1, 2)).abs().sum(dim=2).amax(dim=1) + 2.0 * size
+    found = (k / a.shape[1]).clamp_max(1.0).repeat(1, a.shape[1])
     at, part, pull = torch.arange(len(a), device=a.device), a, (2.0 * size)[:, None]
+    every_worth = worth
     step, z = (1.0 / curvature)[:, None], found
     ahead, momentum = z, torch.ones_like(step)
     for _ in range(_MAX_ITER):
@@ -132,8 +151,8 @@ def _ascend(
         z, momentum = new, grown
         if arrived.any():
             found[at[arrived]] = z[arrived]
-            at, part, pull, step, z, ahead, momentum = (
-                each[~arrived] for each in (at, part, pull, step, z, ahead, momentum)
+            at, part, worth, k, pull, step, z, ahead, momentum = (
+                each[~arrived] for each in (at, part, worth, k, pull, step, z, ahead, momentum)
             )
     if len(at):
         found[at] = z
@@ -144,7 +163,7 @@ def _ascend(
             ConvergenceWarning,
             stacklevel=2,
         )
-    return found, _left(a, worth, found)
+    return found, _left(a, every_worth, found)
 
 
 def _left(a: torch.Tensor, worth: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:

@@ -1,6 +1,7 @@
 """Differentiation by central differences, for decisions and costs that only NumPy knows."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -20,7 +21,8 @@ class SolveLayer(nn.Module):
     Parameters
     ----------
     solve : callable
-        Maps parameters (n, d), float64, to decisions (n, k), as a problem's method of that name.
+        Maps parameters (n, d), float64, to decisions (n, k), as a problem's method of that name,
+        with ``context=`` if the layer is called with one.
     smoothing : float or None
         Half-width, in units of y, of the central difference. None: a thousandth of the
         mean absolute value of the batch, column by column.
@@ -33,15 +35,16 @@ class SolveLayer(nn.Module):
         self.solve = solve
         self.smoothing = smoothing
 
-    def forward(self, y: torch.Tensor) -> torch.Tensor:
-        """Map predicted parameters (B, d) to decisions (B, k)."""
+    def forward(self, y: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        """Map predicted parameters (B, d), and their context (B, c), to decisions (B, k)."""
         check_batch(y)
         if self.smoothing is None:
             size = y.detach().abs().mean(dim=0).nan_to_num(0.0).cpu().numpy().astype(np.float64)
             steps = 1e-3 * np.where(size > 0, size, 1.0)
         else:
             steps = np.full(y.shape[1], self.smoothing)
-        return differentiate_rows(self.solve, [y], steps=[steps])
+        solve = self.solve if context is None else partial(self.solve, context=_array(context))
+        return differentiate_rows(solve, [y], steps=[steps])
 
 
 def differentiate_rows(

@@ -1,6 +1,6 @@
 """A convex quadratic program as a layer: the minimiser as a function of its linear term."""
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -234,22 +234,42 @@ def _rows(A: Any, b: Any, n: int, name: str) -> tuple[np.ndarray, np.ndarray]:
         bad |= np.isinf(right)
     if bad.any():
         raise ValueError(f"Row {int(bad.argmax())} of A_{name} and b_{name} is not finite.")
-    # So the unit of a constraint does not matter, however large or small.
+    matrix, size = unit_rows(matrix)
+    return matrix, np.ldexp(right, -size.exponent) / size.length
+
+
+class RowSize(NamedTuple):
+    """How long the rows (m,) of a matrix were: a power of two, and a factor beside it."""
+
+    exponent: np.ndarray
+    length: np.ndarray
+
+
+def unit_rows(matrix: np.ndarray) -> tuple[np.ndarray, RowSize]:
+    """Return a matrix (m, n) with rows of length 1, or of 0, and their sizes.
+
+    So the unit of a constraint does not matter, however large or small.
+    """
     exponent = size_exponent(matrix, axis=1)
-    matrix, right = np.ldexp(matrix, -exponent[:, None]), np.ldexp(right, -exponent)
+    matrix = np.ldexp(matrix, -exponent[:, None])
     length = np.linalg.norm(matrix, axis=1)
     length[length == 0] = 1.0
-    return matrix / length[:, None], right / length
+    return matrix / length[:, None], RowSize(exponent, length)
+
+
+def independent(A: np.ndarray) -> np.ndarray:
+    """Return the numbers of equations, rows of length at most 1, from which the others follow."""
+    if not A.size:
+        return np.zeros(0, dtype=int)
+    _, triangle, order = qr(A.T, mode="economic", pivoting=True)
+    return np.sort(order[: int((np.abs(np.diag(triangle)) > 1e-10).sum())])
 
 
 def _independent(A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return the equations, rows of length at most 1, without those that follow from others."""
     if not len(A):
         return A, b
-    kept = np.zeros(0, dtype=int)
-    if A.shape[1]:
-        _, triangle, order = qr(A.T, mode="economic", pivoting=True)
-        kept = np.sort(order[: int((np.abs(np.diag(triangle)) > 1e-10).sum())])
+    kept = independent(A)
     z = np.linalg.lstsq(A[kept], b[kept], rcond=None)[0] if len(kept) else np.zeros(A.shape[1])
     off = np.abs(A @ z - b) / (1.0 + np.abs(b))
     if off.max() > 1e-8:

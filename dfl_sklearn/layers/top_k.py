@@ -1,5 +1,7 @@
 """The k best of many as a layer: which share of each, as a function of the predicted values."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -17,7 +19,8 @@ class TopKLayer(nn.Module):
 
     Parameters
     ----------
-    k : int
+    k : int or callable
+        One number for all rows, or a function from the context (B, c) to one for each, (B, 1).
     smoothing : float or None
         :math:`\gamma`; None is the root mean square of each row of y.
     scale : float, default=1
@@ -29,16 +32,29 @@ class TopKLayer(nn.Module):
     2017, whose constrained sparsemax this is.
     """
 
-    def __init__(self, k: int, smoothing: float | None, *, scale: float = 1.0) -> None:
+    def __init__(
+        self,
+        k: int | Callable[[torch.Tensor], torch.Tensor],
+        smoothing: float | None,
+        *,
+        scale: float = 1.0,
+    ) -> None:
         super().__init__()
         self.k, self.smoothing, self.scale = k, smoothing, scale
 
-    def forward(self, y: torch.Tensor) -> torch.Tensor:
-        """Map values (B, n) to shares (B, n); a row that is not finite gives NaN."""
+    def forward(self, y: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
+        """Map values (B, n) to shares (B, n); a row that is not finite gives NaN.
+
+        The context (B, c) is wanted where k is read from it.
+        """
         check_batch(y)
-        if y.shape[1] < self.k:
+        k = self._k(len(y), context)
+        if not len(y):
+            return y
+        largest = int(k.amax()) if isinstance(k, torch.Tensor) else k
+        if y.shape[1] < largest:
             raise ValueError(
-                f"The layer takes values of at least k={self.k} items, got shape {tuple(y.shape)}."
+                f"The layer takes values of at least k={largest} items, got shape {tuple(y.shape)}."
             )
         known = torch.isfinite(y).all(dim=1, keepdim=True)
         values = torch.where(known, y, 0.0).double()
@@ -47,13 +63,23 @@ class TopKLayer(nn.Module):
         else:
             goal = (-self.scale / (2.0 * self.smoothing)) * values
         # What is added to a whole row changes nothing; differences near the level keep their bits.
-        kth = goal.detach().topk(self.k, dim=1).values[:, -1:]
+        highest = goal.detach().topk(largest, dim=1).values
+        kth = highest.gather(1, k.long() - 1) if isinstance(k, torch.Tensor) else highest[:, -1:]
         goal = goal - kth
         with torch.no_grad():
-            level = level_of_sum(goal, self.k)
+            level = level_of_sum(goal, k)
             at_one = (goal - level >= 1.0).double()
             free = ((goal > level) & (at_one == 0)).double()
-        excess = (free * goal + at_one).sum(dim=1, keepdim=True) - self.k
+        excess = (free * goal + at_one).sum(dim=1, keepdim=True) - k
         level = excess / free.sum(dim=1, keepdim=True).clamp_min(1.0)
         z = torch.where(free > 0, (goal - level).clamp(0.0, 1.0), at_one)
         return torch.where(known, z, torch.nan).to(y.dtype)
+
+    def _k(self, n_rows: int, context: torch.Tensor | None) -> "int | torch.Tensor":
+        """Return k, of all rows or of each (B, 1)."""
+        if not callable(self.k):
+            return self.k
+        if context is None or len(context) != n_rows:
+            given = "none" if context is None else len(context)
+            raise ValueError(f"The layer takes {n_rows} rows of context, got {given}.")
+        return self.k(context).double()

@@ -10,6 +10,7 @@ from skorch import NeuralNet
 from skorch.callbacks.scoring import ScoringBase
 from torch import nn
 
+from .._utils.context_columns import ContextColumns
 from ..rows import Rows
 from .construct import build_module, check_monitors, check_output_width
 from .given_net import check_module_of, check_settings
@@ -32,22 +33,35 @@ class NetUnits:
     dtype : torch.dtype
         Of the net.
     device : torch.device
+    columns : ContextColumns or None
+        Where the net sees the context among its inputs.
     """
 
     def __init__(
-        self, scales: tuple[Scale, Scale], dtype: torch.dtype, device: torch.device
+        self,
+        scales: tuple[Scale, Scale],
+        dtype: torch.dtype,
+        device: torch.device,
+        columns: ContextColumns | None = None,
     ) -> None:
         self.scales, self.dtype, self.device = scales, dtype, device
+        self.columns = columns
         self.y_mean, self.y_scale = (
             torch.as_tensor(each, dtype=torch.float64, device=device) for each in scales[1]
         )
 
     def rows(self, rows: Rows) -> Rows:
-        """Return rows as the net takes them: tensors, features standardised, weights of mean 1."""
+        """Return rows as the net takes them: tensors, inputs standardised, weights of mean 1."""
+        inputs = rows.X if self.columns is None else self.columns.seen(rows.X, rows.context)
         scaled = rows.replace(
-            X=self.scales[0].apply(rows.X), weight=rows.weight / rows.weight.mean()
+            X=self.scales[0].apply(inputs), weight=rows.weight / rows.weight.mean()
         )
         return scaled.to(self.device, self.dtype)
+
+    def slopes_in_features(self, slopes: np.ndarray) -> np.ndarray:
+        """Return slopes in the features (n, p), in their units, for those in the net's inputs."""
+        slopes = slopes / self.scales[0].scale
+        return slopes if self.columns is None else slopes[:, self.columns.features_among_inputs]
 
     def parameters(self, output: torch.Tensor) -> torch.Tensor:
         """Return the problem's parameters, float64, for the output of the net."""

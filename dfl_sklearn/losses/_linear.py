@@ -1,7 +1,6 @@
 """What the losses for linear costs share."""
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
 import torch
@@ -9,23 +8,35 @@ import torch
 from ..problems.base import DecisionProblem
 
 
-def linear_costs(problem: DecisionProblem, loss: str) -> Callable[[Any], Any]:
-    """Return the map from parameters to cost vectors, or say that there is none."""
+def linear_costs(problem: DecisionProblem, loss: str) -> Callable[..., torch.Tensor]:
+    """Return the map from parameters and the context to cost vectors, or say that there is none."""
     costs = problem.linear_objective()
     if costs is None:
         raise ValueError(
             f"{loss} is for costs that are linear in the decision, which those of "
             f"{type(problem).__name__} are not. Use RegretLoss."
         )
-    return costs
+
+    def of_rows(y: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
+        return costs(y) if context is None else costs(y, context)
+
+    return of_rows
 
 
-def solved(problem: DecisionProblem, y: torch.Tensor) -> torch.Tensor:
+def solved(
+    problem: DecisionProblem, y: torch.Tensor, context: torch.Tensor | None = None
+) -> torch.Tensor:
     """Return the best decisions (B, k) for parameters (B, d), as constants; NaN stays NaN."""
     values = y.detach().cpu().numpy().astype(np.float64, copy=False)
     known = np.isfinite(values).all(axis=1)
+    rows = None
+    if context is not None:
+        if not known.any():
+            n = problem._n_decisions(y.shape[1]) or y.shape[1]
+            return y.new_full((len(y), n), torch.nan)
+        rows = context.detach().cpu().numpy().astype(np.float64, copy=False)[known]
     try:
-        decisions = problem.solve_rows(values[known])
+        decisions = problem.solve_rows(values[known], rows)
     except ValueError as error:
         error.add_note(
             "This came up in training: the rows are predictions, or combined with the observed "

@@ -1,8 +1,7 @@
 """The contract of a decision loss."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from sklearn.base import BaseEstimator
@@ -10,8 +9,23 @@ from sklearn.base import BaseEstimator
 from ..problems.base import DecisionProblem
 from ..rows import Optimum
 
-RowLoss = Callable[[torch.Tensor, torch.Tensor, Optimum], torch.Tensor]
-"""A loss bound to its problem: predicted (B, d), observed (B, d), optimum -> (B,)."""
+
+class RowLoss(Protocol):
+    """A loss bound to its problem."""
+
+    def __call__(
+        self,
+        y_hat: torch.Tensor,
+        y: torch.Tensor,
+        optimum: Optimum,
+        context: torch.Tensor | None = None,
+        /,
+    ) -> torch.Tensor:
+        """Return the loss (B,) of predicted (B, d) and observed (B, d) parameters.
+
+        The context (B, c) is given where the problem takes one, with the columns that it reads in
+        its order, and only then.
+        """
 
 
 class DecisionLoss(BaseEstimator, ABC):
@@ -24,10 +38,19 @@ class DecisionLoss(BaseEstimator, ABC):
 
     @abstractmethod
     def bind(self, problem: DecisionProblem) -> RowLoss:
-        """Return the loss as a function of (y_hat, y, optimum)."""
+        """Return the loss as a function of (y_hat, y, optimum) and, for some problems, a context.
+
+        See :class:`RowLoss`.
+        """
 
     def __call__(
-        self, problem: DecisionProblem, y_hat: Any, y: Any, *, optimal: Optimum | None = None
+        self,
+        problem: DecisionProblem,
+        y_hat: Any,
+        y: Any,
+        *,
+        optimal: Optimum | None = None,
+        context: Any = None,
     ) -> torch.Tensor:
         """Return the loss of each row.
 
@@ -40,12 +63,18 @@ class DecisionLoss(BaseEstimator, ABC):
             Observed parameters.
         optimal : Optimum, default=None
             The best decisions for `y` and their cost; solved for if not given.
+        context : array-like of shape (B,) or (B, c), or DataFrame, default=None
+            Known data of each row, for problems that take it, as in ``problem.solve``.
 
         Returns
         -------
         torch.Tensor of shape (B,)
         """
         if optimal is None:
-            solution = problem.optimum(y.detach().cpu().numpy())
+            solution = problem.optimum(y.detach().cpu().numpy(), context=context)
             optimal = Optimum(y.new_tensor(solution.decisions), y.new_tensor(solution.cost))
-        return self.bind(problem)(y_hat, y, optimal)
+        rows = problem.context_rows(context, len(y))
+        loss = self.bind(problem)
+        if rows is None:
+            return loss(y_hat, y, optimal)
+        return loss(y_hat, y, optimal, y.new_tensor(rows))

@@ -37,17 +37,23 @@ class BlackboxLoss(DecisionLoss):
         self.interpolation = interpolation
 
     def bind(self, problem: DecisionProblem) -> RowLoss:
-        """Return the loss as a function of (y_hat, y, optimum)."""
+        """Return the loss as a function of (y_hat, y, optimum, context)."""
         far = self.interpolation
         number(far, "interpolation", above=0)
         costs = linear_costs(problem, "BlackboxLoss")
 
-        def blackbox(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
-            decisions = solved(problem, y_hat)
+        def blackbox(
+            y_hat: torch.Tensor,
+            y: torch.Tensor,
+            optimum: Optimum,
+            context: torch.Tensor | None = None,
+        ) -> torch.Tensor:
+            decisions = solved(problem, y_hat, context)
             # Decisions do not depend on the scale of the costs, which are affine in y.
-            towards = solved(problem, (y_hat + far * y) / (1.0 + far))
+            towards = solved(problem, (y_hat + far * y) / (1.0 + far), context)
             slope = (towards - decisions) / far
-            return _regret(problem, decisions, y, optimum) + _slope_only(costs(y_hat), slope)
+            regret = _regret(problem, decisions, y, optimum, context)
+            return regret + _slope_only(costs(y_hat, context), slope)
 
         return blackbox
 
@@ -69,26 +75,36 @@ class IdentityLoss(DecisionLoss):
     """
 
     def bind(self, problem: DecisionProblem) -> RowLoss:
-        """Return the loss as a function of (y_hat, y, optimum)."""
+        """Return the loss as a function of (y_hat, y, optimum, context)."""
         costs = linear_costs(problem, "IdentityLoss")
 
-        def identity(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
-            c_hat = costs(y_hat)
+        def identity(
+            y_hat: torch.Tensor,
+            y: torch.Tensor,
+            optimum: Optimum,
+            context: torch.Tensor | None = None,
+        ) -> torch.Tensor:
+            c_hat = costs(y_hat, context)
             # Beside a power of two, which cancels, squares neither overflow nor vanish.
             c_hat = c_hat * power_of_two_factor(c_hat)
             centred = c_hat - c_hat.mean(dim=1, keepdim=True)
             length = centred.square().sum(dim=1, keepdim=True)
             projected = centred / torch.where(length > 0, length, 1.0).sqrt()
-            regret = _regret(problem, solved(problem, y_hat), y, optimum)
-            return regret + _slope_only(projected, -costs(y))
+            decisions = solved(problem, y_hat, context)
+            regret = _regret(problem, decisions, y, optimum, context)
+            return regret + _slope_only(projected, -costs(y, context))
 
         return identity
 
 
 def _regret(
-    problem: DecisionProblem, decisions: torch.Tensor, y: torch.Tensor, optimum: Optimum
+    problem: DecisionProblem,
+    decisions: torch.Tensor,
+    y: torch.Tensor,
+    optimum: Optimum,
+    context: torch.Tensor | None,
 ) -> Any:
-    return problem.cost_rows(decisions, y) - optimum.cost
+    return problem.cost_rows(decisions, y, context) - optimum.cost
 
 
 def _slope_only(variable: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:

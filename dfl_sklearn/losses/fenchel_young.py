@@ -53,14 +53,19 @@ class PerturbedFenchelYoungLoss(DecisionLoss):
         self.random_state = random_state
 
     def bind(self, problem: DecisionProblem) -> RowLoss:
-        """Return the loss as a function of (y_hat, y, optimum)."""
+        """Return the loss as a function of (y_hat, y, optimum, context)."""
         number(self.sigma, "sigma", above=0)
         whole_number(self.n_samples, "n_samples", at_least=1)
         whole_number(self.random_state, "random_state", at_least=0)
         costs = linear_costs(problem, "PerturbedFenchelYoungLoss")
         generator = torch.Generator().manual_seed(self.random_state)
 
-        def fenchel_young(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
+        def fenchel_young(
+            y_hat: torch.Tensor,
+            y: torch.Tensor,
+            optimum: Optimum,
+            context: torch.Tensor | None = None,
+        ) -> torch.Tensor:
             check_rows("n_samples", self.n_samples, 3 * y_hat.numel())
             noise = torch.randn(
                 (self.n_samples, *y_hat.shape), generator=generator, dtype=torch.float64
@@ -68,9 +73,13 @@ class PerturbedFenchelYoungLoss(DecisionLoss):
             factor = power_of_two_factor(y)
             size = (y * factor).square().mean(dim=1, keepdim=True).sqrt() / factor
             noisy = y_hat + self.sigma * size * noise
-            decisions = solved(problem, noisy.reshape(-1, y_hat.shape[1]))
-            decisions = decisions.reshape(*noisy.shape[:2], -1)
-            least = (costs(noisy) * decisions).sum(dim=2).mean(dim=0)
-            return (costs(y_hat) * optimum.decisions).sum(dim=1) - least
+            every = noisy.reshape(-1, y_hat.shape[1])
+            repeated = None if context is None else context.repeat(self.n_samples, 1)
+            c_noisy, decisions = costs(every, repeated), solved(problem, every, repeated)
+            c_noisy, decisions = (
+                each.reshape(*noisy.shape[:2], -1) for each in (c_noisy, decisions)
+            )
+            least = (c_noisy * decisions).sum(dim=2).mean(dim=0)
+            return (costs(y_hat, context) * optimum.decisions).sum(dim=1) - least
 
         return fenchel_young

@@ -24,9 +24,14 @@ class SquaredErrorLoss(DecisionLoss):
     """
 
     def bind(self, problem: DecisionProblem) -> RowLoss:
-        """Return the loss as a function of (y_hat, y, optimum)."""
+        """Return the loss as a function of (y_hat, y, optimum, context)."""
 
-        def squared_error(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
+        def squared_error(
+            y_hat: torch.Tensor,
+            y: torch.Tensor,
+            optimum: Optimum,
+            context: torch.Tensor | None = None,
+        ) -> torch.Tensor:
             return (y_hat - y).square().sum(dim=1)
 
         return squared_error
@@ -50,9 +55,14 @@ class LogLoss(DecisionLoss):
     """
 
     def bind(self, problem: DecisionProblem) -> RowLoss:
-        """Return the loss as a function of (y_hat, y, optimum)."""
+        """Return the loss as a function of (y_hat, y, optimum, context)."""
 
-        def log_loss(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
+        def log_loss(
+            y_hat: torch.Tensor,
+            y: torch.Tensor,
+            optimum: Optimum,
+            context: torch.Tensor | None = None,
+        ) -> torch.Tensor:
             for name, values in (("observed", y), ("predicted", y_hat)):
                 if ((values < 0) | (values > 1)).any():
                     raise ValueError(

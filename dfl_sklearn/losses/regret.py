@@ -34,17 +34,22 @@ class RegretLoss(DecisionLoss):
         self.smoothing = smoothing
 
     def bind(self, problem: DecisionProblem) -> RowLoss:
-        """Return the regret as a function of (y_hat, y, optimum)."""
+        """Return the regret as a function of (y_hat, y, optimum, context)."""
         layer = problem.decision_layer(self.smoothing)
 
-        def regret(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
-            decisions = layer(y_hat)
+        def regret(
+            y_hat: torch.Tensor,
+            y: torch.Tensor,
+            optimum: Optimum,
+            context: torch.Tensor | None = None,
+        ) -> torch.Tensor:
+            decisions = layer(y_hat) if context is None else layer(y_hat, context)
             if decisions.shape != optimum.decisions.shape:
                 raise ValueError(
                     f"The decision layer of {type(problem).__name__} returned shape "
                     f"{tuple(decisions.shape)} where decisions have shape "
                     f"{tuple(optimum.decisions.shape)}."
                 )
-            return problem.cost_rows(decisions, y) - optimum.cost
+            return problem.cost_rows(decisions, y, context) - optimum.cost
 
         return regret

@@ -31,13 +31,18 @@ class SPOPlusLoss(DecisionLoss):
     """
 
     def bind(self, problem: DecisionProblem) -> RowLoss:
-        """Return the loss as a function of (y_hat, y, optimum)."""
+        """Return the loss as a function of (y_hat, y, optimum, context)."""
         costs = linear_costs(problem, "SPOPlusLoss")
 
-        def spo_plus(y_hat: torch.Tensor, y: torch.Tensor, optimum: Optimum) -> torch.Tensor:
+        def spo_plus(
+            y_hat: torch.Tensor,
+            y: torch.Tensor,
+            optimum: Optimum,
+            context: torch.Tensor | None = None,
+        ) -> torch.Tensor:
             # Costs are affine in y, so these are the parameters whose costs are 2 c_hat - c.
             reflected = 2.0 * y_hat - y
-            gap = optimum.decisions - solved(problem, reflected)
-            return (costs(reflected) * gap).sum(dim=1)
+            gap = optimum.decisions - solved(problem, reflected, context)
+            return (costs(reflected, context) * gap).sum(dim=1)
 
         return spo_plus

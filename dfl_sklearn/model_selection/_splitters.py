@@ -18,6 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from .._utils.checks import number, whole_number
+from .._utils.context_columns import ContextColumns, Selection
 from .._utils.rows import as_numpy_rows
 from .._utils.sklearn_private import _num_samples
 from ..problems import DecisionProblem, SquaredErrorProblem
@@ -49,6 +50,8 @@ class CostTailSplit(BaseCrossValidator):
         Whose decisions rank the rows, by predictions for rows that it was not fitted on (five
         folds). None is least squares, which needs an X of numbers;
         :class:`~sklearn.dummy.DummyRegressor` ranks by what a constant decision costs.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are context: known data that the problem reads.
     random_state : int, RandomState or None, default=None
 
     Notes
@@ -84,6 +87,7 @@ class CostTailSplit(BaseCrossValidator):
         tail_share: float = 0.5,
         test_size: float | int = 0.25,
         estimator: Any = None,
+        context: Selection = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.problem = problem
@@ -92,6 +96,7 @@ class CostTailSplit(BaseCrossValidator):
         self.tail_share = tail_share
         self.test_size = test_size
         self.estimator = estimator
+        self.context = context
         self.random_state = random_state
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
@@ -178,8 +183,11 @@ class CostTailSplit(BaseCrossValidator):
         folds = KFold(_N_FOLDS, shuffle=True, random_state=0)
         target = y[:, 0] if y.shape[1] == 1 else y
         predicted = as_numpy_rows(cross_val_predict(estimator, X, target, cv=folds), "predictions")
-        decisions = problem.solve(problem.project_parameters(predicted)[0])
-        regret = problem.cost(decisions, y) - problem.optimal_cost(y)
+        columns = ContextColumns.of(self.context, X, problem.context_columns())
+        context = None if columns is None else columns.table(X)
+        decisions = problem.solve(problem.project_parameters(predicted)[0], context=context)
+        best = problem.optimal_cost(y, context=context)
+        regret = problem.cost(decisions, y, context=context) - best
         n_tail = round(self.tail_fraction * len(y))
         if n_tail < 2 or len(y) - n_tail < 2:
             raise ValueError(

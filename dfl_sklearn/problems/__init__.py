@@ -1,6 +1,7 @@
 """Decision problems: what is decided, and what does it cost?"""
 
 from ._context import FromContext
+from ._cvxpy_program import CvxpyProgram
 from .base import DecisionProblem
 from .closed_form import NewsvendorProblem, SquaredErrorProblem
 from .convex import ConvexProgram
@@ -8,17 +9,21 @@ from .coverage import CoverageProblem
 from .cvar_portfolio import CVaRPortfolioProblem
 from .function import FunctionProblem
 from .knapsack import KnapsackProblem
-from .linear_program import LinearCostProblem, LinearProgram
+from .linear_cost import LinearCostProblem
+from .linear_program import LinearProgram
 from .matching import MatchingProblem
+from .multi_product_newsvendor import MultiProductNewsvendorProblem
 from .portfolio import PortfolioProblem
 from .provisioning import ProvisioningProblem
 from .shortest_path import ShortestPathProblem
+from .storage import StorageProblem
 from .top_k import TopKProblem
 
 __all__ = [
     "CVaRPortfolioProblem",
     "ConvexProgram",
     "CoverageProblem",
+    "CvxpyProgram",
     "DecisionProblem",
     "FromContext",
     "FunctionProblem",
@@ -26,10 +31,12 @@ __all__ = [
     "LinearCostProblem",
     "LinearProgram",
     "MatchingProblem",
+    "MultiProductNewsvendorProblem",
     "NewsvendorProblem",
     "PortfolioProblem",
     "ProvisioningProblem",
     "ShortestPathProblem",
     "SquaredErrorProblem",
+    "StorageProblem",
     "TopKProblem",
 ]

@@ -139,6 +139,29 @@ def at(problem: Any, row: np.ndarray) -> Any:
             return np.array([replaced(each) for each in value.reshape(-1)]).reshape(value.shape)
         return value
 
+    return _with_replaced(problem, replaced)
+
+
+def by_position(problem: Any) -> Any:
+    """Return a problem that reads the columns of an arranged context by position, not by name."""
+    columns = problem.context_columns()
+
+    def replaced(value: Any) -> Any:
+        if isinstance(value, FromContext):
+            return FromContext(position(value, columns))
+        if isinstance(value, (list, tuple)):
+            return [replaced(each) for each in value]
+        if isinstance(value, np.ndarray) and value.dtype == object:
+            there = np.empty(value.shape, dtype=object)
+            there.reshape(-1)[:] = [replaced(each) for each in value.reshape(-1)]
+            return there
+        return value
+
+    return _with_replaced(problem, replaced)
+
+
+def _with_replaced(problem: Any, replaced: Callable[[Any], Any]) -> Any:
+    """Return a copy of a problem whose marked parameters are replaced."""
     there = copy.copy(problem)
     for name, value in problem.get_params(deep=False).items():
         if any(True for _ in markers(value)):
@@ -173,7 +196,9 @@ def each_context(
     """
     n = len(context)
     arrays = tuple(np.broadcast_to(each, (n, *each.shape[1:])) for each in arrays)
-    distinct, group = np.unique(context, axis=0, return_inverse=True)
+    columns = problem.context_columns()
+    read = [position(FromContext(each), columns) for each in columns]
+    distinct, group = np.unique(context[:, read], axis=0, return_inverse=True)
     order = np.argsort(group.ravel(), kind="stable")
     ends = np.cumsum(np.bincount(group.ravel(), minlength=len(distinct)))
     found: np.ndarray | None = None
@@ -253,7 +278,7 @@ def _table(context: Any) -> np.ndarray:
             check_finite(values[:, 0], f"context column {column!r}")
     rows = as_numpy_rows(context, "context").astype(np.float64, copy=False)
     check_finite(rows, "context")
-    return rows
+    return rows if rows.flags.writeable else rows.copy()  # torch warns of read-only arrays
 
 
 def layer_at(problem: Any, smoothing: float | None, row: np.ndarray) -> Any:

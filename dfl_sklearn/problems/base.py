@@ -336,10 +336,11 @@ class DecisionProblem(BaseEstimator, ABC):
             "Implement decision_layer(smoothing), or use TwoStageRegressor."
         )
 
-    def linear_objective(self) -> "Callable[[Any], Any] | None":
+    def linear_objective(self) -> "Callable[..., Any] | None":
         """Return the map from parameters to the cost vector c, where the cost is ``c @ z``.
 
-        None, as here, where the cost is not linear in the decision.
+        ``costs(y, context=None)``, affine in the parameters (n, d); the context (n, c) is given
+        where the problem takes one. None, as here, where the cost is not linear in the decision.
         """
         return None
 
@@ -437,6 +438,9 @@ class DecisionProblem(BaseEstimator, ABC):
         if not self.takes_context:
             raise ValueError(f"{name} takes no context, but context was given.")
         rows = arranged(context, columns, name)
+        if is_torch_array(rows) and not is_torch_array(like):  # the rest is NumPy
+            rows = as_numpy_rows(rows, "context").astype(np.float64, copy=False)
+            check_finite(rows, "context")
         if rows.shape[0] != n_rows:
             raise ValueError(f"context has {rows.shape[0]} rows, but y has {n_rows}.")
         if not is_torch_array(rows):

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from .._utils.checks import flag, positive, smoothing_number
 from .._utils.powers import size_exponent
 from .._utils.rows import as_numpy_rows, raise_at
+from ._marked import Numbers, as_those_of, check_marked, is_marked, refuse_markers, stand_in
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -78,9 +79,9 @@ class NewsvendorProblem(DecisionProblem):
 
     Parameters
     ----------
-    underage_cost : float or array-like of shape (n_products,)
+    underage_cost : float, FromContext or array-like of these of shape (n_products,)
         Cost per unit of unmet demand, positive.
-    overage_cost : float or array-like of shape (n_products,)
+    overage_cost : float, FromContext or array-like of these of shape (n_products,)
         Cost per unit left over, positive.
     nonnegative : bool, default=True
         Whether demand and orders are non-negative. Observed negative demand is then an
@@ -95,14 +96,21 @@ class NewsvendorProblem(DecisionProblem):
     array([18.,  3.])
     >>> problem.solve([[[1.0], [2.0], [3.0], [4.0]]], scenario_weight=[0.4, 0.4, 0.1, 0.1])
     array([[3.]])
+
+    Costs that differ by row, here the price of a unit short:
+
+    >>> from dfl_sklearn.problems import FromContext
+    >>> problem = NewsvendorProblem(underage_cost=FromContext(0), overage_cost=1)
+    >>> problem.cost([10.0, 10.0], [12.0, 12.0], context=[9.0, 4.0])
+    array([18.,  8.])
     """
 
     exact_scenarios = True
 
     def __init__(
         self,
-        underage_cost: ArrayLike = 1.0,
-        overage_cost: ArrayLike = 1.0,
+        underage_cost: Numbers = 1.0,
+        overage_cost: Numbers = 1.0,
         *,
         nonnegative: bool = True,
     ) -> None:
@@ -111,8 +119,9 @@ class NewsvendorProblem(DecisionProblem):
         self.nonnegative = nonnegative
 
     def _costs(self) -> tuple[np.ndarray, np.ndarray]:
-        under = positive(self.underage_cost, "underage_cost")
-        over = positive(self.overage_cost, "overage_cost")
+        """Return the costs, checked, with 1 for what is read from the context."""
+        under = positive(stand_in(self.underage_cost, 1.0), "underage_cost")
+        over = positive(stand_in(self.overage_cost, 1.0), "overage_cost")
         if under.ndim and over.ndim and len(under) != len(over):
             raise ValueError(
                 f"underage_cost has {len(under)} entries and overage_cost {len(over)}: "
@@ -121,8 +130,13 @@ class NewsvendorProblem(DecisionProblem):
         return under, over
 
     def _check_constants(self) -> None:
+        refuse_markers(self, but=("underage_cost", "overage_cost"))
         flag(self.nonnegative, "nonnegative")
         self._costs()
+
+    def _check_context_values(self, context: np.ndarray) -> None:
+        for name in ("underage_cost", "overage_cost"):
+            check_marked(self, name, context, lambda cost: cost > 0, "positive")
 
     def _n_parameters(self) -> int | None:
         under, over = self._costs()
@@ -139,16 +153,28 @@ class NewsvendorProblem(DecisionProblem):
 
     def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the decisions (n, k) with the least mean cost over y (n, S, d), unchecked."""
-        under, over = self._costs()
+        if context is None:
+            under, over = self._costs()
+        else:
+            under, over = (self._known(each, context) for each in self._both())
         # Beside a power of two the sum of large costs does not overflow.
-        exponent = size_exponent(np.stack(np.broadcast_arrays(under, over)), axis=None) + 1
+        both = np.stack(np.broadcast_arrays(under, over))
+        exponent = size_exponent(both, axis=None if context is None else 0) + 1
         under, over = np.ldexp(under, -exponent), np.ldexp(over, -exponent)
         return self.solve_rows(weighted_quantile(y, weight, under / (under + over)), None)
+
+    def _both(self) -> tuple[Any, Any]:
+        return self.underage_cost, self.overage_cost
 
     def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
         """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
         xp = array_namespace(decisions, y)
-        under, over = (_constant(xp, each, y) for each in (self.underage_cost, self.overage_cost))
+        under, over = (
+            as_those_of(self._known(each, context), y)
+            if is_marked(each)
+            else _constant(xp, each, y)
+            for each in self._both()
+        )
         surplus = decisions - y
         left_over = xp.maximum(surplus, xp.zeros_like(surplus))
         unmet = left_over - surplus
@@ -198,15 +224,18 @@ class NewsvendorProblem(DecisionProblem):
         """Return the order as a function of predicted demand.
 
         `smoothing`, in units of demand, rounds the corner at 0 (default 0: not at all);
-        without ``nonnegative`` the layer is the identity.
+        without ``nonnegative`` the layer is the identity. Costs do not matter to it, those of the
+        context neither.
         """
         from ..layers.box import AffineBoxLayer
+        from ..layers.known_numbers import KnownNumbersLayer, nothing
 
         self._check_constants()
         lower = 0.0 if self.nonnegative else -np.inf
-        return AffineBoxLayer(
+        layer = AffineBoxLayer(
             lower=lower, smoothing=smoothing_number(smoothing, positive=False) or 0.0
         )
+        return KnownNumbersLayer(layer, nothing) if self.takes_context else layer
 
 
 def weighted_quantile(y: np.ndarray, weight: np.ndarray, level: np.ndarray) -> np.ndarray:
@@ -217,12 +246,13 @@ def weighted_quantile(y: np.ndarray, weight: np.ndarray, level: np.ndarray) -> n
     y : ndarray of shape (n, S, d)
     weight : ndarray of shape (n, S)
         Rows sum to 1.
-    level : ndarray of shape () or (d,)
+    level : ndarray of shape (), (d,), (n, 1) or (n, d)
 
     Returns
     -------
     ndarray of shape (n, d)
     """
+    level = level[:, None] if level.ndim == 2 else level
     order = np.argsort(y, axis=1, kind="stable")
     ranked = np.take_along_axis(y, order, axis=1)
     mass = np.cumsum(np.take_along_axis(weight[:, :, None], order, axis=1), axis=1)

@@ -1,16 +1,21 @@
 """A convex program of the user's own, written in cvxpy."""
 
 import threading
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from array_api_compat import is_torch_array
 
 from .._utils.optional import import_optional
 from .._utils.rows import as_numpy_rows
 from ..solvers.cvxpy_programs import solve_canonical
+from ..solvers.cvxpy_terms import holds, is_as_declared
 from ..solvers.linear import NoDecisionError, NoMinimumError
+from ._context import Column
+from ._cvxpy_program import BuiltProgram, CvxpyProgram, is_dpp_given_context, parts_at, parts_of
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -25,11 +30,11 @@ class ConvexProgram(DecisionProblem):
     Parameters
     ----------
     builder : callable
-        Takes nothing and returns ``(problem, parameter, variable)``: a ``cvxpy.Problem``, its one
-        ``cvxpy.Parameter`` of shape (d,), which is what a model predicts, and the
-        ``cvxpy.Variable`` of shape (k,) that is decided. Other variables are free to be chosen
-        once the parameter is known. A function at the top of a module, so that it can be pickled;
-        it must always return the same program, which is kept.
+        Takes nothing and returns a :class:`CvxpyProgram`: a ``cvxpy.Problem``, its parameters that
+        a model predicts, its variables that are decided, and its parameters that are read from the
+        context. Without a context it may return ``(problem, parameter, variable)`` instead. Other
+        variables are free to be chosen once the parameters are known. A function at the top of a
+        module, so that it can be pickled; it must always return the same program, which is kept.
     solver : str, default=None
         None is HiGHS for linear programs, whole numbers included, and Clarabel for others, with
         numbers scaled and every answer checked. A name is handed to ``cvxpy.Problem.solve``:
@@ -43,7 +48,10 @@ class ConvexProgram(DecisionProblem):
     or a batched solver are many times faster.
 
     A model is trained through `cvxpylayers`, which differentiates programs that follow cvxpy's
-    rules for parameters (DPP); integer variables cannot be differentiated.
+    rules for parameters (DPP); integer variables cannot be differentiated. Where a program follows
+    these rules only once its context is known, for example because it multiplies a known price by a
+    predicted demand, a layer is made for each distinct context, and rows are solved more slowly.
+    There is no slope in the context.
 
     Decisions are checked in the units given: constraints hold to 1e-8 of their absolute terms, and
     the dual values prove that no decision is cheaper by more than 1e-7 of the absolute terms of the
@@ -63,7 +71,11 @@ class ConvexProgram(DecisionProblem):
     array([[1.5, 0.5, 0. ]])
     """
 
-    def __init__(self, builder: Callable[[], tuple[Any, Any, Any]], solver: str | None = None):
+    def __init__(
+        self,
+        builder: Callable[[], CvxpyProgram | tuple[Any, Any, Any]],
+        solver: str | None = None,
+    ):
         self.builder = builder
         self.solver = solver
 
@@ -74,11 +86,11 @@ class ConvexProgram(DecisionProblem):
             raise ValueError(f"solver must be the name of a solver or None, got {self.solver!r}.")
         self._program()
 
-    def _program(self) -> "_Program":
+    def _program(self) -> BuiltProgram:
         if not callable(self.builder):
             raise ValueError(
-                f"builder must be a function that returns (problem, parameter, variable), got "
-                f"{self.builder!r}."
+                f"builder must be a function that returns (problem, parameter, variable) or a "
+                f"CvxpyProgram, got {self.builder!r}."
             )
         kept = _KEPT.__dict__.setdefault("programs", WeakKeyDictionary())
         try:
@@ -88,42 +100,85 @@ class ConvexProgram(DecisionProblem):
                 f"builder must be a plain function, or hashable like one: {error}"
             ) from error
         if not is_known:
-            kept[self.builder] = _Program.of(self.builder)
+            kept[self.builder] = BuiltProgram.of(self.builder)
         return kept[self.builder]
 
     def _n_parameters(self) -> int:
-        return int(self._program().parameter.size)
+        return self._program().n_parameters
 
     def _n_decisions(self, n_parameters: int) -> int:
-        return int(self._program().variable.size)
+        return self._program().n_decisions
+
+    # -- context -----------------------------------------------------------------------
+
+    def context_columns(self) -> list[Column]:
+        """Return the columns that context parameters are read from, in order.
+
+        Their names where the parameters have names, see :class:`CvxpyProgram`, else positions.
+        """
+        return list(self._program().columns)
+
+    def _check_context(self, context: Any, n_rows: int, like: Any = None) -> Any:
+        columns = self.context_columns()
+        is_table = hasattr(context, "columns") or hasattr(context, "to_frame")
+        if context is not None and not is_table and any(isinstance(each, str) for each in columns):
+            raise ValueError(
+                f"ConvexProgram reads {', '.join(map(repr, columns))} from the context, which has "
+                "no column names. Give a pandas DataFrame, or leave out the name= of the program's "
+                "context parameters, to have them read by position."
+            )
+        return super()._check_context(context, n_rows, like)
+
+    def _check_context_values(self, context: np.ndarray) -> None:
+        program = self._program()
+        program.check_width(context)
+        if any(each.num_attributes for each in program.context):
+            for i, row in enumerate(context):
+                program.set_context(row, i)
+
+    def _set_row(self, row: np.ndarray, context: np.ndarray | None, number: int) -> None:
+        """Set the parameters to a row of y and of the context, or say why they cannot take it."""
+        program = self._program()
+        if context is not None:
+            program.set_context(context, number)
+        program.set_parameters(row, number)
+
+    def _rows_set(self, y: np.ndarray, context: Any) -> Iterator[tuple[int, BuiltProgram]]:
+        """Yield each row's number and the program with the parameters set to the row."""
+        program = self._program()
+        if context is not None:
+            context = _as_array(context)
+            program.check_width(context)
+        for i, row in enumerate(y):
+            self._set_row(row, None if context is None else context[i], i)
+            yield i, program
 
     # -- solving and costing -----------------------------------------------------------
 
     def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the best decisions (n, k) for y (n, d), unchecked."""
-        program = self._program()
-        decisions = np.empty((len(y), program.variable.size))
-        for i, row in enumerate(y):
-            program.set_parameter(row, i)
-            self._run(program.problem, f"row {i} of y")
-            decisions[i] = np.ravel(program.variable.value)
+        decisions = np.empty((len(y), self._program().n_decisions))
+        what = "y" if context is None else "y and the context"
+        for i, program in self._rows_set(y, context):
+            self._run(program, program.problem, f"row {i} of {what}")
+            decisions[i] = program.decision()
         return decisions
 
-    def _run(self, problem: Any, where: str) -> None:
+    def _run(self, program: BuiltProgram, problem: Any, where: str) -> None:
         cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
         infeasible = f"No decision satisfies the constraints for {where}."
         endless = f"The objective has no best value for {where}: bound the decisions."
         try:
             if self.solver is None:
-                solve_canonical(problem)
+                solve_canonical(problem, **program.options)
                 return
             # A warm start would make a decision depend on the rows before.
-            problem.solve(solver=self.solver, warm_start=False)
+            problem.solve(solver=self.solver, warm_start=False, **program.options)
         except NoDecisionError as error:
             raise ValueError(infeasible) from error
         except NoMinimumError as error:
             raise ValueError(endless) from error
-        except (cp.SolverError, RuntimeError) as error:
+        except (cp.SolverError, RuntimeError, ValueError, ArithmeticError) as error:
             raise RuntimeError(f"The program could not be solved for {where}: {error}") from error
         if problem.status in ("infeasible", "infeasible_inaccurate"):
             raise ValueError(infeasible)
@@ -139,46 +194,47 @@ class ConvexProgram(DecisionProblem):
     def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
         """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
         if isinstance(y, np.ndarray):
-            return self._costs(decisions, y)[:, 0]
+            return self._costs(decisions, y, context)[:, 0]
         from ..layers.numeric import differentiate_rows
 
         decisions = decisions.expand(y.shape[0], decisions.shape[1])
         held = decisions.detach()
         fixed, observed = (each.cpu().numpy() for each in (held, y.detach()))
-        found = y.new_tensor(self._costs(fixed, observed, with_slopes=decisions.requires_grad))
+        known = None if context is None else _as_array(context)
+        with_slopes = decisions.requires_grad
+        found = y.new_tensor(self._costs(fixed, observed, known, with_slopes=with_slopes))
         costs = found[:, 0]
         if y.requires_grad:
-            costs = differentiate_rows(lambda rows: self._costs(fixed, rows), [y], steps=[])[:, 0]
+            costs = differentiate_rows(lambda rows: self._costs(fixed, rows, known), [y], steps=[])[
+                :, 0
+            ]
         if not decisions.requires_grad:
             return costs
         return costs + ((decisions - held) * found[:, 1:]).sum(1)
 
     def _costs(
-        self, decisions: np.ndarray, y: np.ndarray, *, with_slopes: bool = False
+        self, decisions: np.ndarray, y: np.ndarray, context: Any, *, with_slopes: bool = False
     ) -> np.ndarray:
         """Return the cost of each row as a column (n, 1), its slopes in the decision behind it."""
-        program = self._program()
-        costs = np.empty((len(y), 1 + with_slopes * program.variable.size))
-        for i, row in enumerate(y):
-            program.set_parameter(row, i)
+        costs = np.empty((len(y), 1 + with_slopes * self._program().n_decisions))
+        for i, program in self._rows_set(y, context):
             decision = decisions[i if len(decisions) > 1 else 0].astype(np.float64)
             costs[i] = self._cost_and_slopes(program, decision, i, with_slopes)
         return costs
 
     def _cost_and_slopes(
-        self, program: "_Program", decision: np.ndarray, row: int, with_slopes: bool
+        self, program: BuiltProgram, decision: np.ndarray, row: int, with_slopes: bool
     ) -> np.ndarray:
         if program.recourse is None:
             program.set_decision(decision)
             cost = program.sign * float(program.problem.objective.value)
             slopes = program.sign * program.slope() if with_slopes else np.zeros(0)
         else:
-            problem, held, constraint = program.recourse
-            held.value = decision.reshape(held.shape)
-            self._run(problem, f"the decision of row {row} held")
+            problem = program.recourse[0]
+            program.hold(decision)
+            self._run(program, problem, f"the decision of row {row} held")
             cost = program.sign * float(problem.value)
-            # How the best cost follows what is held (the envelope theorem).
-            slopes = -np.ravel(constraint.dual_value) if with_slopes else np.zeros(0)
+            slopes = program.held_slope() if with_slopes else np.zeros(0)
         return np.concatenate([[cost], slopes])
 
     def is_feasible(
@@ -192,15 +248,16 @@ class ConvexProgram(DecisionProblem):
     ) -> np.ndarray:
         """Return, for each row, whether the constraints hold.
 
-        Constraints on other variables are not looked at, nor are those on the parameter without
-        `y`.
+        Constraints on other variables are not looked at, nor, without `y`, are those on what is
+        predicted.
 
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
         y : array-like of shape (n,) or (n, d), default=None
             The parameters.
-        context : None
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where the program has context parameters.
         tol : float, default=1e-6
             By how much a constraint may be missed, as a share of its absolute terms.
         atol : float, default=1e-9
@@ -212,22 +269,22 @@ class ConvexProgram(DecisionProblem):
         """
         z, program = self._decision_rows(decisions, y, context, tol), self._program()
         rows = None if y is None else as_numpy_rows(y, "y")
+        known = self.context_rows(context, len(z))
+        program.unset_parameters()
         feasible = np.isfinite(z).all(axis=1)
         for i in np.flatnonzero(feasible):
-            decision = program.set_decision(np.asarray(z[i], float))
-            program.parameter.save_value(None)
+            if known is not None:
+                program.set_context(known[i], int(i))
             if rows is not None:
-                program.set_parameter(rows[i], int(i))
+                program.set_parameters(rows[i], int(i))
+            program.set_decision(np.asarray(z[i], float))
             # nonneg=True and the like stand with the variable, not among the constraints.
-            nearest = np.asarray(program.variable.project(decision))
-            slack = tol * np.abs(decision) + atol
-            feasible[i] &= bool((np.abs(nearest - decision) <= slack).all())
-            for constraint in program.problem.constraints:
-                others = [each for each in constraint.variables() if each is not program.variable]
-                if others or (rows is None and constraint.parameters()):
-                    continue
-                missed = np.ravel(constraint.violation())
-                feasible[i] &= bool((missed <= tol * program.size(constraint) + atol).all())
+            feasible[i] = all(
+                is_as_declared(each, tol, atol) for each in program.decisions
+            ) and all(
+                holds(each, program.decisions, tol, atol)
+                for each in program.limits_on_decisions(with_parameters=rows is not None)
+            )
         return feasible
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
@@ -250,108 +307,27 @@ class ConvexProgram(DecisionProblem):
                 "The program has whole-number variables, so its decision has no slope. Train with "
                 "TwoStageRegressor, or relax the variables."
             )
-        if not program.problem.is_dcp(dpp=True):
+        is_by_context = not program.problem.is_dcp(dpp=True)
+        if is_by_context and not (program.context and is_dpp_given_context(self.builder)):
             raise ValueError(
                 "The program does not follow cvxpy's rules for parameters (DPP), so it cannot be "
                 "differentiated. See cvxpy's tutorial on disciplined parametrized programming; "
-                "often a variable for the product with the parameter helps."
+                "often a variable for the product with the parameter helps, or a constraint in the "
+                "place of a variable's bound."
             )
         return ConvexLayer(
-            self.builder, self.solve_rows, program.parameter.shape, program.variable.size
+            partial(parts_at if is_by_context else parts_of, self.builder),
+            self.solve_rows,
+            self._set_row,
+            n_parameters=program.n_parameters,
+            n_context=len(program.columns),
+            n_decisions=program.n_decisions,
+            is_by_context=is_by_context,
         )
 
 
-class _Program(NamedTuple):
-    """What a builder returned, checked.
-
-    Attributes
-    ----------
-    sign : float
-        -1 where the objective is maximised.
-    recourse : tuple (problem, held, constraint) or None
-        Where there are other variables: the same problem with the decision held at a parameter.
-    """
-
-    problem: Any
-    parameter: Any
-    variable: Any
-    sign: float
-    recourse: tuple[Any, Any, Any] | None
-
-    def set_parameter(self, row: np.ndarray, number: int) -> None:
-        """Set the parameter, or name the row whose values it cannot take."""
-        try:
-            self.parameter.value = np.asarray(row, dtype=np.float64).reshape(self.parameter.shape)
-        except ValueError as error:
-            raise ValueError(
-                f"Row {number} of y, {np.asarray(row).tolist()}, cannot be the program's "
-                f"parameter: {error} The last layer of a net can keep predictions in its domain."
-            ) from error
-
-    def set_decision(self, decision: np.ndarray) -> np.ndarray:
-        """Set the variable, whatever its attributes say, and return the value set."""
-        value = decision.reshape(self.variable.shape)
-        self.variable.save_value(value)
-        return value
-
-    def size(self, constraint: Any) -> Any:
-        """Return the absolute terms of a constraint, entry by entry, at the present values.
-
-        Those of its linear part, where it has a slope; else the absolute values of its sides.
-        """
-        expression: Any = getattr(constraint, "expr", None)
-        gradient = None if expression is None else expression.grad.get(self.variable)
-        if gradient is None or constraint.size != expression.size:
-            return max(float(np.abs(side.value).max()) for side in constraint.args)
-        slopes = gradient.toarray() if hasattr(gradient, "toarray") else np.asarray(gradient)
-        slopes = slopes.reshape(self.variable.size, -1)
-        z = np.ravel(self.variable.value, order="F")
-        rest = np.ravel(expression.value, order="F") - z @ slopes
-        return np.abs(z) @ np.abs(slopes) + np.abs(rest)
-
-    def slope(self) -> np.ndarray:
-        """Return the slope of the objective in the variable, at their present values."""
-        gradient = self.problem.objective.expr.grad[self.variable]
-        if gradient is None:
-            raise ValueError("The objective of the program has no slope at this decision.")
-        return np.ravel(gradient.toarray() if hasattr(gradient, "toarray") else gradient)
-
-    @staticmethod
-    def of(builder: Callable[[], tuple[Any, Any, Any]]) -> "_Program":
-        cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
-        built = builder()
-        kinds = (cp.Problem, cp.Parameter, cp.Variable)
-        if not (
-            isinstance(built, tuple)
-            and len(built) == 3
-            and all(isinstance(each, kind) for each, kind in zip(built, kinds, strict=True))
-        ):
-            raise ValueError(
-                "builder must return (problem, parameter, variable), a cvxpy.Problem, a "
-                f"cvxpy.Parameter and a cvxpy.Variable; got {built!r}."
-            )
-        problem, parameter, variable = built
-        for what, leaf in (("parameter", parameter), ("variable", variable)):
-            if leaf.ndim > 1:
-                raise ValueError(f"The {what} must be a vector, got shape {leaf.shape}.")
-        others = [each for each in problem.parameters() if each is not parameter]
-        if others or not problem.parameters():
-            raise ValueError(
-                f"The problem must have the returned parameter and no other; it has "
-                f"{[each.name() for each in problem.parameters()]}. Constants can be arrays."
-            )
-        if not any(each is variable for each in problem.variables()):
-            raise ValueError("The returned variable does not occur in the problem.")
-        if not problem.is_dcp():
-            raise ValueError(
-                "The problem is not convex by cvxpy's rules (DCP), so that no solver can promise "
-                "the best decision."
-            )
-        recourse = None
-        if len(problem.variables()) > 1:
-            held = cp.Parameter(variable.shape)
-            constraint = variable == held
-            recourse = cp.Problem(problem.objective, [*problem.constraints, constraint])
-            recourse = recourse, held, constraint
-        sign = -1.0 if isinstance(problem.objective, cp.Maximize) else 1.0
-        return _Program(problem, parameter, variable, sign, recourse)
+def _as_array(context: Any) -> np.ndarray:
+    """Return rows of context, which may be a torch tensor, in float64."""
+    if is_torch_array(context):
+        context = context.detach().cpu().numpy()
+    return np.asarray(context, dtype=np.float64)

@@ -8,9 +8,12 @@ from numpy.typing import ArrayLike
 
 from .._utils.checks import positive, smoothing_number, whole_number
 from .._utils.rows import as_numpy_rows, raise_at
+from ._context import FromContext, each_context
+from ._marked import Numbers, as_those_of, check_marked, refuse_markers, stand_in
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 
@@ -30,11 +33,11 @@ class CoverageProblem(DecisionProblem):
 
     Parameters
     ----------
-    k : int
-        How many items can be chosen.
+    k : int or FromContext
+        How many items can be chosen, 1 to `n_items`.
     n_items : int
         How many there are.
-    weights : array-like of shape (n_targets,), default=None
+    weights : array-like of float or FromContext, of shape (n_targets,), default=None
         What a target is worth, positive; None is 1 for each. If not given, the number of targets is
         that of the columns of `y`, divided by `n_items`.
 
@@ -60,22 +63,37 @@ class CoverageProblem(DecisionProblem):
     array([[1., 1., 0.]])
     >>> problem.cost([[1.0, 1.0, 0.0]], probabilities).round(2)
     array([-1.76])
+
+    A budget that differs by row and is known:
+
+    >>> from dfl_sklearn.problems import FromContext
+    >>> CoverageProblem(FromContext(0), n_items=3).solve(2 * probabilities, context=[1, 2])
+    array([[0., 1., 0.],
+           [1., 1., 0.]])
     """
 
     exact = False
 
-    def __init__(self, k: int, n_items: int, weights: ArrayLike | None = None) -> None:
+    def __init__(self, k: int | FromContext, n_items: int, weights: Numbers | None = None) -> None:
         self.k = k
         self.n_items = n_items
         self.weights = weights
 
     def _check_constants(self) -> None:
+        refuse_markers(self, but=("k", "weights"))
         whole_number(self.n_items, "n_items", at_least=1)
-        whole_number(self.k, "k", at_least=1)
-        if self.k > self.n_items:
+        k = whole_number(stand_in(_as_int(self.k), 1), "k", at_least=1)
+        if k > self.n_items:
             raise ValueError(f"k={self.k} items cannot be chosen from n_items={self.n_items}.")
-        if self.weights is not None and positive(self.weights, "weights").ndim != 1:
+        if self.weights is not None and positive(stand_in(self.weights, 1.0), "weights").ndim != 1:
             raise ValueError("weights must be a 1-d sequence with one entry per target.")
+
+    def _check_context_values(self, context: np.ndarray) -> None:
+        check_marked(
+            *(self, "k", context, lambda k: (k == np.rint(k)) & (k >= 1) & (k <= self.n_items)),
+            f"a whole number from 1 to n_items={self.n_items}",
+        )
+        check_marked(self, "weights", context, lambda weight: weight > 0, "positive")
 
     def _n_parameters(self) -> int | None:
         return None if self.weights is None else self.n_items * len(np.asarray(self.weights))
@@ -90,8 +108,14 @@ class CoverageProblem(DecisionProblem):
                 f"y has {width} columns, which is not a multiple of n_items={self.n_items}."
             )
 
-    def _worth(self, n_targets: int) -> np.ndarray:
-        return np.ones(n_targets) if self.weights is None else np.asarray(self.weights, dtype=float)
+    def _worth(self, n_targets: int, context: Any = None) -> Any:
+        """Return the weights (m,), or (n, m) where they are read from the context."""
+        return np.ones(n_targets) if self.weights is None else self._known(self.weights, context)
+
+    def _budget(self, context: Any) -> np.ndarray:
+        """Return k as an array () or, where it is read from the context, (n,)."""
+        k = self._known(self.k, context)
+        return k[:, 0] if k.ndim else k
 
     # -- solving and costing -----------------------------------------------------------
 
@@ -105,15 +129,16 @@ class CoverageProblem(DecisionProblem):
         probabilities = np.clip(y, 0.0, 1.0).reshape(
             *y.shape[:2], self.n_items, y.shape[2] // self.n_items
         )
-        worth = self._worth(probabilities.shape[3])
+        worth, budget = self._worth(probabilities.shape[3], context), self._budget(context)
         # What is left to gain: the weight of each target times the chance that it is missed.
-        left = weight[:, :, None] * worth
+        left = weight[:, :, None] * (worth if worth.ndim == 1 else worth[:, None])
         z = np.zeros((len(y), self.n_items))
-        for _ in range(self.k):
+        for step in range(int(budget.max(initial=0))):
             gain = np.einsum("nsij,nsj->ni", probabilities, left)
             gain[z > 0] = -np.inf
             best = gain.argmax(axis=1)
-            z[rows, best] = gain[rows, best] > 0  # an item that adds nothing is left out
+            # An item that adds nothing is left out.
+            z[rows, best] = np.where(step < budget, gain[rows, best] > 0, z[rows, best])
             left = left * (1.0 - probabilities[rows, :, best])
         return z
 
@@ -122,7 +147,7 @@ class CoverageProblem(DecisionProblem):
         xp = array_namespace(decisions, y)
         probabilities = xp.reshape(y, (y.shape[0], self.n_items, y.shape[1] // self.n_items))
         missed = xp.prod(1.0 - decisions[:, :, None] * probabilities, axis=1)
-        worth = xp.asarray(self._worth(probabilities.shape[2]), dtype=y.dtype, device=y.device)
+        worth = as_those_of(self._worth(probabilities.shape[2], context), y)
         return -xp.sum(worth * (1.0 - missed), axis=1)
 
     # -- what is allowed ---------------------------------------------------------------
@@ -138,7 +163,8 @@ class CoverageProblem(DecisionProblem):
         """Return, for each row, whether z is zeros and at most k ones, to an absolute `tol`."""
         z = self._decision_rows(decisions, y, context, tol)
         near = np.minimum(np.abs(z), np.abs(z - 1)) <= tol
-        return near.all(axis=1) & (z.sum(axis=1) <= self.k + tol)
+        budget = self._budget(self._check_context(context, len(z)))
+        return near.all(axis=1) & (z.sum(axis=1) <= budget + tol)
 
     def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
         """Return the realised cost; see :meth:`DecisionProblem.cost`. `y` must be probabilities."""
@@ -166,7 +192,9 @@ class CoverageProblem(DecisionProblem):
 
     # -- relaxed decisions -------------------------------------------------------------
 
-    def round_decisions(self, decisions: ArrayLike, y: ArrayLike) -> np.ndarray:
+    def round_decisions(
+        self, decisions: ArrayLike, y: ArrayLike, *, context: Any = None
+    ) -> np.ndarray:
         """Round decisions between 0 and 1 to zeros and ones without loss (pipage rounding).
 
         Two fractional entries are moved against one another, which keeps their sum, until one is 0
@@ -180,6 +208,8 @@ class CoverageProblem(DecisionProblem):
             Between 0 and 1, with sums of at most k.
         y : array-like of shape (n, n_items * n_targets)
             The probabilities that the value is measured by.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, for a budget or weights that are read from it.
 
         Returns
         -------
@@ -195,10 +225,19 @@ class CoverageProblem(DecisionProblem):
         self.check_parameters(probabilities)
         self._check_decision_width(z, probabilities.shape[1])
         self._check_decisions(z)
-        over = z.sum(axis=1) - self.k
+        known = self._check_context(context, len(z))
+        if known is not None:
+            return each_context(
+                self, known, lambda problem, *rows: problem.round_decisions(*rows), z, probabilities
+            )
+        return self._round(z, probabilities)
+
+    def _round(self, z: np.ndarray, probabilities: np.ndarray) -> np.ndarray:
+        k = int(self.k)  # type: ignore[arg-type]
+        over = z.sum(axis=1) - k
         if (over > 1e-6).any():
             row = int(over.argmax())
-            raise ValueError(f"decisions choose {z[row].sum()} items in row {row}; k={self.k}.")
+            raise ValueError(f"decisions choose {z[row].sum()} items in row {row}; k={k}.")
         for row in range(len(z)):
             z[row] = self._rounded(np.clip(z[row], 0.0, 1.0), probabilities[row : row + 1])
         return z
@@ -230,7 +269,24 @@ class CoverageProblem(DecisionProblem):
         tenth of what an item covers by itself in the mean.
         """
         from ..layers.coverage import CoverageLayer
+        from ..layers.known_numbers import KnownNumbersLayer
 
         smoothing_number(smoothing, positive=True)
         self._check_constants()
-        return CoverageLayer(self.k, self.n_items, self.weights, smoothing)
+        k, weights = (stand_in(each, 1) for each in (_as_int(self.k), self.weights))
+        layer = CoverageLayer(k, self.n_items, weights, smoothing)
+        return KnownNumbersLayer(layer, self._read) if self.takes_context else layer
+
+    def _read(self, context: "torch.Tensor") -> tuple["torch.Tensor", ...]:
+        """Return the budget (B,) and, where they are given, the weights (B, m) of rows."""
+        n = len(context)
+        numbers = [as_those_of(self._budget(context), context).expand(n)]
+        if self.weights is not None:
+            worth = as_those_of(self._known(self.weights, context), context)
+            numbers.append(worth.expand(n, worth.shape[-1]))
+        return tuple(numbers)
+
+
+def _as_int(k: Any) -> Any:
+    """Return a number of items as an int where it came as a float, as all of a context do."""
+    return int(k) if isinstance(k, (float, np.floating)) and float(k).is_integer() else k

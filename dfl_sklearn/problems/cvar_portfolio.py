@@ -9,6 +9,8 @@ from numpy.typing import ArrayLike
 from .._utils.checks import finite_number, smoothing_number
 from .._utils.rows import as_float
 from ..solvers.tail_program import TailProgram, value_at_risk
+from ._context import FromContext, each_context, layer_by_context
+from ._marked import as_those_of, check_marked, is_marked, refuse_markers, stand_in
 from ._shares import are_shares, check_shares
 from .base import DecisionProblem
 
@@ -35,9 +37,9 @@ class CVaRPortfolioProblem(DecisionProblem):
 
     Parameters
     ----------
-    level : float, default=0.95
+    level : float or FromContext, default=0.95
         :math:`\alpha`, between 0 and 1.
-    risk_aversion : float, default=1
+    risk_aversion : float or FromContext, default=1
         :math:`\lambda`, positive: how much a unit of CVaR counts beside a unit of the mean loss.
     residuals : array-like of shape (n_scenarios, n_assets), default=None
         What no model predicts of the returns, in units of `y`: usually the errors of a forecast on
@@ -50,7 +52,8 @@ class CVaRPortfolioProblem(DecisionProblem):
     added to each. One linear program per row is solved by HiGHS
     (``pip install "dfl-sklearn[highs]"``), and none where all scenarios of a row are equal.
 
-    Where values at risk are not unique the smallest is taken.
+    Where values at risk are not unique the smallest is taken. Where the level or the risk aversion
+    is read from the context, rows that share it are solved together.
 
     References
     ----------
@@ -72,8 +75,8 @@ class CVaRPortfolioProblem(DecisionProblem):
 
     def __init__(
         self,
-        level: float = 0.95,
-        risk_aversion: float = 1.0,
+        level: float | FromContext = 0.95,
+        risk_aversion: float | FromContext = 1.0,
         residuals: ArrayLike | None = None,
     ) -> None:
         self.level = level
@@ -81,9 +84,10 @@ class CVaRPortfolioProblem(DecisionProblem):
         self.residuals = residuals
 
     def _check_constants(self) -> None:
-        if not 0 < finite_number(self.level, "level") < 1:
+        refuse_markers(self, but=("level", "risk_aversion"))
+        if not 0 < finite_number(stand_in(self.level, 0.5), "level") < 1:
             raise ValueError(f"level must be between 0 and 1, got {self.level}.")
-        if finite_number(self.risk_aversion, "risk_aversion") <= 0:
+        if finite_number(stand_in(self.risk_aversion, 1.0), "risk_aversion") <= 0:
             raise ValueError(f"risk_aversion must be positive, got {self.risk_aversion}.")
         if self.residuals is None:
             return
@@ -95,6 +99,10 @@ class CVaRPortfolioProblem(DecisionProblem):
         if not np.isfinite(matrix).all():
             i, j = np.argwhere(~np.isfinite(matrix))[0]
             raise ValueError(f"residuals are not finite at row {i}, column {j}: {matrix[i, j]}.")
+
+    def _check_context_values(self, context: np.ndarray) -> None:
+        check_marked(self, "level", context, lambda a: (a > 0) & (a < 1), "between 0 and 1")
+        check_marked(self, "risk_aversion", context, lambda value: value > 0, "positive")
 
     def _residuals(self, n_assets: int) -> np.ndarray:
         """Return residuals (S, d), one of 0 where there are none."""
@@ -118,6 +126,10 @@ class CVaRPortfolioProblem(DecisionProblem):
 
     def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the best decisions (n, k) for y (n, d), unchecked."""
+        if not len(y):
+            return np.empty((0, y.shape[1] + 1))
+        if context is not None:
+            return each_context(self, context, lambda problem, y: problem.solve_rows(y), y)
         residuals = self._residuals(y.shape[1])
         centre = residuals.mean(axis=0)
         even = np.full(len(residuals), 1.0 / len(residuals))
@@ -125,6 +137,12 @@ class CVaRPortfolioProblem(DecisionProblem):
 
     def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the decisions (n, k) with the least mean cost over y (n, S, d), unchecked."""
+        if not len(y):
+            return np.empty((0, y.shape[2] + 1))
+        if context is not None:
+            return each_context(
+                self, context, lambda problem, y, w: problem.solve_scenarios(y, w), y, weight
+            )
         n, _, n_assets = y.shape
         residuals = self._residuals(n_assets)
         centre = residuals.mean(axis=0)
@@ -138,20 +156,27 @@ class CVaRPortfolioProblem(DecisionProblem):
             z[i] = self._decide((mean + centre)[None], spread.reshape(-1, n_assets), even)[0]
         return z
 
+    def _constants(self, context: Any, like: Any) -> tuple[Any, Any]:
+        """Return level and risk aversion, numbers or (n,) where they are read from the context."""
+        level, aversion = (
+            as_those_of(self._known(each, context), like)[:, 0] if is_marked(each) else each
+            for each in (self.level, self.risk_aversion)
+        )
+        return level, aversion
+
     def _decide(self, mean: np.ndarray, spread: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return decisions (n, d + 1) for returns of mean (n, d) and deviations (S, d) from it."""
+        level, aversion = self._constants(None, mean)
         size = np.abs(spread).max()
         if size <= _ROUNDING * np.abs(mean).max(initial=0.0):  # nothing is uncertain
             shares = np.eye(mean.shape[1])[mean.argmax(axis=1)]
         else:
             # In units of the deviations, so that shares and losses are alike in size.
-            program = TailProgram(
-                *(spread / size, weight, self.level, self.risk_aversion, type(self).__name__)
-            )
-            shares = program.shares((1.0 + self.risk_aversion) * (mean / size))
+            program = TailProgram(spread / size, weight, level, aversion, type(self).__name__)
+            shares = program.shares((1.0 + aversion) * (mean / size))
             shares = shares / shares.sum(axis=1, keepdims=True)
         losses = -(mean * shares).sum(axis=1, keepdims=True) - shares @ spread.T
-        reserve = value_at_risk(losses, weight, self.level)
+        reserve = value_at_risk(losses, weight, level)
         return np.concatenate([shares, reserve[:, None]], axis=1)
 
     def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
@@ -163,8 +188,9 @@ class CVaRPortfolioProblem(DecisionProblem):
         losses = -xp.sum(y * shares, axis=1)[:, None] - shares @ residuals.T
         beyond = losses - reserve[:, None]
         beyond = xp.where(beyond > 0, beyond, 0.0 * beyond)
-        at_risk = reserve + xp.mean(beyond, axis=1) / (1.0 - self.level)
-        return xp.mean(losses, axis=1) + self.risk_aversion * at_risk
+        level, aversion = self._constants(context, y)
+        at_risk = reserve + xp.mean(beyond, axis=1) / (1.0 - level)
+        return xp.mean(losses, axis=1) + aversion * at_risk
 
     # -- what is allowed ---------------------------------------------------------------
 
@@ -190,5 +216,8 @@ class CVaRPortfolioProblem(DecisionProblem):
         why = ": the best shares jump as returns change, and have no slope elsewhere."
         smoothing_number(smoothing, positive=True, why=why)
         self._check_constants()
+        if self.takes_context:
+            return layer_by_context(self, smoothing)
         residuals = None if self.residuals is None else np.asarray(self.residuals, np.float64)
-        return CVaRPortfolioLayer(self.level, self.risk_aversion, residuals, smoothing)
+        level, aversion = self._constants(None, None)
+        return CVaRPortfolioLayer(level, aversion, residuals, smoothing)

@@ -12,6 +12,7 @@ from .._utils.checks import flag, number, whole_number
 from .._utils.memory import check_size
 from .._utils.rows import as_float, check_finite
 from ..solvers.direct_search import minimise_in_box
+from ._marked import refuse_markers
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -35,8 +36,9 @@ class FunctionProblem(DecisionProblem):
     cost_function : callable
         ``cost_function(decisions, y)``, or ``cost_function(decisions, y, context)`` where
         context is used, returning one cost per row. Each argument has one row per
-        situation, and is 1-d where it has a single column. A function for pickling must be
-        importable (no lambda).
+        situation, and is 1-d where it has a single column. The columns of a context come in the
+        order in which they are given, those of a DataFrame in its own. A function for pickling
+        must be importable (no lambda).
     bounds : pair or sequence of k pairs of float
         ``(lower, upper)`` of the decision, or of each of the k decisions; finite.
     vectorized : bool, default=True
@@ -52,6 +54,8 @@ class FunctionProblem(DecisionProblem):
     ----------
     exact : bool
         False: decisions are best up to `tol` and up to valleys that the scan missed.
+    takes_context : bool
+        Whether `cost_function` can be called with three arguments.
 
     Examples
     --------
@@ -62,11 +66,18 @@ class FunctionProblem(DecisionProblem):
     >>> problem = FunctionProblem(waiting_and_staff, bounds=(0, 40))
     >>> problem.solve([0.0, 120.0, 240.0]).round(3)
     array([ 0. ,  9.8, 19.8])
+
+    What is known when deciding, such as a limit, is the context:
+
+    >>> def with_desks(staff, calls, desks):  # staff without a desk waits, too
+    ...     return waiting_and_staff(np.minimum(staff, desks), calls) + 20.0 * staff
+    >>> problem = FunctionProblem(with_desks, bounds=(0, 40))
+    >>> problem.solve([120.0, 240.0], context=[12.0, 15.0]).round(3)
+    array([ 9.6, 15. ])
     """
 
     exact = False
     exact_scenarios = True
-    takes_context = True
 
     def __init__(
         self,
@@ -103,7 +114,23 @@ class FunctionProblem(DecisionProblem):
             raise ValueError(f"bounds[{int(wide.argmax())}] is too wide: {box[wide][0]}.")
         return box[:, 0], box[:, 1]
 
+    @property
+    def takes_context(self) -> bool:
+        """Whether `cost_function` can be called with a context: its signature decides."""
+        return self._can_take(3)
+
+    def _can_take(self, n_arguments: int) -> bool:
+        """Return whether `cost_function` can be called so; True where nobody can tell."""
+        try:
+            inspect.signature(self.cost_function).bind(*range(n_arguments))
+        except TypeError:  # also what is not callable at all
+            return False
+        except ValueError:  # some callables written in C have no signature
+            return True
+        return True
+
     def _check_constants(self) -> None:
+        refuse_markers(self)
         self._box()
         if not callable(self.cost_function):
             raise ValueError(f"cost_function must be callable, got {self.cost_function!r}.")
@@ -212,20 +239,14 @@ class FunctionProblem(DecisionProblem):
 
     def _check_context_given(self, is_given: bool) -> None:
         """Raise a ValueError if the function wants a context and got none, or the reverse."""
-        try:
-            signature = inspect.signature(self.cost_function)
-        except (TypeError, ValueError):  # some callables written in C have no signature
+        if self._can_take(3 if is_given else 2):
             return
-        try:
-            signature.bind(*range(3 if is_given else 2))
-        except TypeError as error:
-            name = getattr(self.cost_function, "__name__", "cost_function")
-            raise ValueError(
-                f"{name}{signature} cannot be called as {name}(decisions, y"
-                f"{', context' if is_given else ''}): "
-                + ("it takes no context." if is_given else "if it takes a context, give context=. ")
-                + ("" if is_given else "(Estimators do not pass a context on to the problem yet.)")
-            ) from error
+        name = getattr(self.cost_function, "__name__", "cost_function")
+        raise ValueError(
+            f"{name}{inspect.signature(self.cost_function)} cannot be called as {name}(decisions, y"
+            f"{', context' if is_given else ''}): "
+            f"{'it takes no context.' if is_given else 'if it takes a context, give context=.'}"
+        )
 
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
@@ -241,8 +262,10 @@ class FunctionProblem(DecisionProblem):
 
         `smoothing` is the half-width, in units of y, over which the decision's slope is
         taken: its slope is that of the decision averaged over y +- smoothing. None takes a
-        thousandth of the mean size of y.
+        thousandth of the mean size of y. The layer maps ``(y, context)`` to decisions where the
+        cost takes a context, which is held still.
         """
         from ..layers.numeric import SolveLayer
 
+        self._check_constants()
         return SolveLayer(self.solve, smoothing)

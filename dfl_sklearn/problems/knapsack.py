@@ -10,9 +10,12 @@ from .._utils.rows import as_float
 from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.listed import least_costly
 from ..solvers.polytope import Polytope
+from ._constraints import is_marked, unmarked
+from ._context import FromContext
 from ._limits import check_limits, has_limits
-from .linear_program import LinearCostProblem
+from .linear_cost import LinearCostProblem
 
+_MOST_LISTED_ITEMS = 16  # of which all sets are listed, for capacities of every row
 _MOST_SETS = 20_000  # of items, that are listed
 _MOST_CELLS = 1 << 22  # of a table of values by item and capacity
 _CHUNK = 1 << 22  # numbers in the largest temporary array
@@ -30,8 +33,8 @@ class KnapsackProblem(LinearCostProblem):
     ----------
     weights : array-like of shape (n_items,) or (n_resources, n_items)
         How much of each resource an item takes, at least 0.
-    capacity : float or array-like of shape (n_resources,)
-        How much there is.
+    capacity : float, FromContext or array-like of shape (n_resources,)
+        How much there is. May differ by row: the number, or entries of a list, may be FromContext.
     n_jobs : int, default=None
         Threads among which the rows are divided, where they are solved one by one.
     time_limit : float, default=None
@@ -54,11 +57,22 @@ class KnapsackProblem(LinearCostProblem):
     by dynamic programming over the capacity. Else each row is a mixed-integer program for HiGHS:
     ``pip install "dfl-sklearn[highs]"``. All three are exact.
 
+    Where the capacity is read from the context all rows are still solved together for up to 16
+    items, and by dynamic programming; in other cases each row is an integer program.
+
     Examples
     --------
     >>> from dfl_sklearn.problems import KnapsackProblem
     >>> problem = KnapsackProblem(weights=[3, 4, 5], capacity=7)
     >>> problem.solve([[4.0, 5.0, 6.0], [1.0, 1.0, 9.0]])
+    array([[1., 1., 0.],
+           [0., 0., 1.]])
+
+    A capacity that is known for each row:
+
+    >>> from dfl_sklearn.problems import FromContext
+    >>> problem = KnapsackProblem(weights=[3, 4, 5], capacity=FromContext(0))
+    >>> problem.solve([[4.0, 5.0, 6.0], [4.0, 5.0, 6.0]], context=[7.0, 5.0])
     array([[1., 1., 0.],
            [0., 0., 1.]])
     """
@@ -68,14 +82,14 @@ class KnapsackProblem(LinearCostProblem):
     def __init__(
         self,
         weights: ArrayLike,
-        capacity: float | ArrayLike,
+        capacity: float | FromContext | ArrayLike,
         *,
         n_jobs: int | None = None,
         time_limit: float | None = None,
         mip_gap: float = 0.0,
     ) -> None:
         self.weights = weights
-        self.capacity = capacity
+        self.capacity: Any = capacity
         self.n_jobs = n_jobs
         self.time_limit = time_limit
         self.mip_gap = mip_gap
@@ -86,15 +100,20 @@ class KnapsackProblem(LinearCostProblem):
         return not has_limits(self.time_limit, self.mip_gap)
 
     def _constraints(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return weights (m, n) and capacities (m,)."""
+        """Return weights (m, n) and capacities (m,), 1 where they are read from the context."""
         parts = []
-        for name in ("weights", "capacity"):
-            parts.append(as_float(getattr(self, name), name).astype(np.float64, copy=False))
+        for name, value in (("weights", self.weights), ("capacity", unmarked(self.capacity, 1.0))):
+            parts.append(as_float(value, name).astype(np.float64, copy=False))
         return np.atleast_2d(parts[0]), np.atleast_1d(parts[1])
 
     def _check_constants(self) -> None:
         super()._check_constants()
         check_limits(self.time_limit, self.mip_gap)
+        if is_marked(self.weights):
+            raise ValueError(
+                "weights cannot be read from the context; the capacity can. For other weights in "
+                "each row use LinearProgram with integrality=1."
+            )
         weights, capacity = self._constraints()
         if weights.ndim != 2 or not weights.size:
             raise ValueError(
@@ -114,14 +133,42 @@ class KnapsackProblem(LinearCostProblem):
                     f"{name} must be finite and at least 0, got {values[where]} at {list(where)}."
                 )
 
+    def _check_context_values(self, context: np.ndarray) -> None:
+        capacity = self._known(self.capacity, context)
+        if (capacity < 0).any():
+            i, j = (int(each) for each in np.argwhere(capacity < 0)[0])
+            which = f"capacity[{j}]" if capacity.shape[1] > 1 else "capacity"
+            raise ValueError(
+                f"{which} is negative at row {i} of the context: {capacity[i, j]}. Give 0 where "
+                "there is nothing."
+            )
+
     def _n_parameters(self) -> int:
         return self._constraints()[0].shape[1]
 
     def _polytope(self, n: int) -> Polytope:
         return Polytope.of(n, ub=self._constraints(), upper=1.0, integral=True)
 
-    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+    @property
+    def _shares_matrix(self) -> bool:
+        return True
+
+    def _polytope_rows(self, n: int, context: np.ndarray) -> Polytope:
+        part, B = self._polytope(n), len(context)
+        return part.replace(
+            b_ub=self._known(self.capacity, context),
+            b_eq=np.zeros((B, 0)),
+            lower=np.broadcast_to(part.lower, (B, n)),
+            upper=np.broadcast_to(part.upper, (B, n)),
+        )
+
+    def _marked_sides(self) -> dict[str, Any]:
+        return {"b_ub": list(np.atleast_1d(np.asarray(self.capacity, dtype=object)))}
+
+    def solve_rows(self, y: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
         """Return the best decisions (n, k) for y (n, d), unchecked."""
+        if context is not None:
+            return self._solve_with_context(y, context)
         weights, capacity = self._constraints()
         sets = _largest_sets(weights.tobytes(), capacity.tobytes(), weights.shape[1])
         if sets is not None:
@@ -133,9 +180,34 @@ class KnapsackProblem(LinearCostProblem):
         unit = np.gcd.reduce([*weights[0].astype(int), int(capacity[0])]) or 1 if is_whole else 1
         room = int(capacity[0] // unit)
         if is_whole and (room + 1) * weights.shape[1] <= _MOST_CELLS:
-            return _by_capacity((weights[0] // unit).astype(int), room, y)
+            return _by_capacity((weights[0] // unit).astype(int), np.full(len(y), room), y)
+        return self._by_integer_programs(self._polytope(y.shape[1]), y)
+
+    def _solve_with_context(self, y: np.ndarray, context: np.ndarray) -> np.ndarray:
+        """Solve rows with a capacity of their own; how does not depend on the rows around."""
+        weights, capacity = self._constraints()[0], self._known(self.capacity, context)
+        n = weights.shape[1]
+        if n <= _MOST_LISTED_ITEMS:
+            sets = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+            needed, room = sets @ weights.T, capacity * (1 + 1e-12)
+            best = least_costly(
+                sets,
+                -np.maximum(y, 0.0),
+                lambda rows: (needed <= room[rows, None]).all(axis=2),
+            )
+            return (sets[best] & (y > 0)).astype(np.float64)
+        # What is more than all items weigh makes no difference.
+        total = float(weights[0].sum())
+        if len(weights) == 1 and (weights == np.rint(weights)).all() and total < 2.0**53:
+            unit = np.gcd.reduce(weights[0].astype(int)) or 1
+            if (total // unit + 1) * n <= _MOST_CELLS:
+                room = np.minimum(capacity[:, 0], total) // unit
+                return _by_capacity((weights[0] // unit).astype(int), room.astype(int), y)
+        return self._by_integer_programs(self._polytope_rows(n, context), y)
+
+    def _by_integer_programs(self, polytope: Polytope, y: np.ndarray) -> np.ndarray:
         return solve_linear_rows(
-            self._polytope(y.shape[1]),
+            polytope,
             -y,
             n_jobs=self.n_jobs,
             name=type(self).__name__,
@@ -165,9 +237,12 @@ def _largest_sets(weights: bytes, capacity: bytes, n_items: int) -> np.ndarray |
     return found if len(found) <= _MOST_SETS else None
 
 
-def _by_capacity(weights: np.ndarray, capacity: int, y: np.ndarray) -> np.ndarray:
-    """Solve by the best value for each capacity, item after item; weights are whole numbers."""
-    z = np.zeros_like(y)
+def _by_capacity(weights: np.ndarray, capacities: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Solve by the best value for each capacity, item after item; weights are whole numbers.
+
+    Rows have capacities (B,) of their own; the table is as long as the largest needs.
+    """
+    z, capacity = np.zeros_like(y), int(capacities.max(initial=0))
     step = max(1, _CHUNK // ((capacity + 1) * len(weights)))
     for start in range(0, len(y), step):
         gain = y[start : start + step]
@@ -179,7 +254,7 @@ def _by_capacity(weights: np.ndarray, capacity: int, y: np.ndarray) -> np.ndarra
             with_j = value[:, : capacity + 1 - weight] + gain[:, j, None]
             taken[j, :, weight:] = with_j > value[:, weight:]
             value[:, weight:] = np.maximum(value[:, weight:], with_j)
-        rows, left = np.arange(len(gain)), np.full(len(gain), capacity)
+        rows, left = np.arange(len(gain)), capacities[start : start + step].copy()
         for j in range(len(weights) - 1, -1, -1):
             takes = taken[j, rows, left]
             z[start + rows[takes], j] = 1.0

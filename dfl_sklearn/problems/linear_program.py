@@ -1,166 +1,31 @@
-"""Problems whose cost is linear in the decision: the parameters are prices of its parts."""
+"""Linear programs, with integral variables or without: the parameters are the costs."""
 
-from abc import abstractmethod
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import is_torch_array
 from numpy.typing import ArrayLike
+from sklearn.base import clone
 
-from .._utils.checks import job_count, option, smoothing_number
+from .._utils.rows import as_float, check_finite
 from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.polytope import Polytope
-from ._constraints import as_bounds, as_constraints, as_integrality, as_matrix, as_pairs
+from ._constraints import (
+    as_bounds,
+    as_constraints,
+    as_integrality,
+    as_matrix,
+    as_pairs,
+    is_marked,
+    unmarked,
+)
+from ._context import each_context
 from ._limits import check_limits, has_limits
-from .base import DecisionProblem
+from .linear_cost import LinearCostProblem, solve_there
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from torch import nn
-
-
-class LinearCostProblem(DecisionProblem):
-    r"""Base class of problems with the cost :math:`\pm y^\top z`, one parameter per decision.
-
-    A subclass fills in `solve_rows` and `_polytope(n)`, the linear constraints on n decisions.
-    It has a parameter `sense` where values can be maximised: costs are negated values then.
-
-    Under a distribution of y the best decision is that of its mean, so that several scenarios are
-    solved for exactly.
-    """
-
-    exact_scenarios = True
-    sense: str = "min"
-
-    @abstractmethod
-    def _polytope(self, n: int) -> Polytope:
-        """Return the constraints on n decisions; the constants have been checked."""
-
-    @property
-    def _sign(self) -> float:
-        """1 where ``y @ z`` is minimised, -1 where it is maximised."""
-        return -1.0 if self.sense == "max" else 1.0
-
-    def _check_constants(self) -> None:
-        option(self.sense, "sense", ("min", "max"))
-        job_count(getattr(self, "n_jobs", None))
-
-    def _n_decisions(self, n_parameters: int) -> int:
-        return n_parameters
-
-    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
-        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
-        xp = array_namespace(decisions, y)
-        return self._sign * xp.sum(y * decisions, axis=1)
-
-    def linear_objective(self) -> "Callable[[Any], Any]":
-        """Return the map from parameters (n, d) to the cost vectors (n, d) of ``c @ z``."""
-        sign = self._sign
-        return lambda y: sign * y
-
-    def as_linear_program(self, n_decisions: int | None = None) -> "LinearProgram":
-        """Return the same problem as a :class:`LinearProgram`, to look at or to extend.
-
-        Parameters
-        ----------
-        n_decisions : int, default=None
-            Needed where the problem does not fix it.
-        """
-        self._check_constants()
-        n = self._n_parameters() if n_decisions is None else n_decisions
-        if n is None:
-            raise ValueError(f"n_decisions is needed: {type(self).__name__} does not fix it.")
-        self._check_width(n)
-        part = self._polytope(n)
-        has_ub, has_eq = len(part.b_ub) > 0, len(part.b_eq) > 0
-        return LinearProgram(
-            A_ub=part.A_ub.copy() if has_ub else None,
-            b_ub=part.b_ub.copy() if has_ub else None,
-            A_eq=part.A_eq.copy() if has_eq else None,
-            b_eq=part.b_eq.copy() if has_eq else None,
-            bounds=np.stack([part.lower, part.upper], axis=1),
-            integrality=part.integral.astype(int),
-            sense=self.sense,
-        )
-
-    def is_feasible(
-        self,
-        decisions: Any,
-        y: Any = None,
-        *,
-        context: Any = None,
-        tol: float = 1e-6,
-        atol: float | None = None,
-    ) -> np.ndarray:
-        r"""Return, for each row, whether all constraints hold.
-
-        Parameters
-        ----------
-        decisions : array-like of shape (n,) or (n, k)
-        y, context : array-like, default=None
-            Their shapes are checked; the constraints are known.
-        tol : float, default=1e-6
-            By how much a constraint may be missed, as a share of its absolute terms,
-            :math:`\sum_j |a_j z_j| + |b|`, and of a variable and its bounds; and how far whole
-            numbers may be from such.
-        atol : float, default=None
-            By how much more it may be missed, in its own unit. None is a billionth of the least
-            right-hand side or bound that is not 0, or of 1 if that is less; 0 where `tol` is 0.
-
-        Returns
-        -------
-        ndarray of bool of shape (n,)
-        """
-        z = self._decision_rows(decisions, y, context, tol)
-        self._check_width(z.shape[1])
-        polytope = self._polytope(z.shape[1])
-        finite = np.isfinite(z).all(axis=1)
-        return finite & polytope.contains(np.where(finite[:, None], z, 0.0), tol, atol)
-
-    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
-        """Return by how much each constraint is missed, in its own unit.
-
-        Parameters
-        ----------
-        decisions : array-like of shape (n,) or (n, k)
-        y, context : None
-            Not looked at: the constraints are known.
-
-        Returns
-        -------
-        ndarray of shape (n, m)
-            0 where a constraint holds. The columns are the inequalities, the equations, and for
-            each decision its bounds or, where that is more, its distance from a whole number.
-        """
-        z = self._decision_rows(decisions, y, context, 0.0)
-        self._check_width(z.shape[1])
-        return self._polytope(z.shape[1]).violation(z)
-
-    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
-        r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2`, relaxed.
-
-        Whole numbers are relaxed to real ones. `smoothing` is :math:`\gamma`, positive, in the
-        units of `y` per unit of a decision. None takes for each row the root mean square of its
-        parameters: what is decided then does not depend on their scale. (Of a single parameter
-        that leaves the sign alone, which has no slope: give a number there.)
-
-        The decision costs at most :math:`\gamma` times the squared diameter of the feasible set
-        more than the best one (Wilder et al., 2019, theorem 1).
-        """
-        why = (
-            ": the best decision under a linear cost jumps, and has no slope elsewhere. To train "
-            "without smoothing use SPOPlusLoss."
-        )
-        smoothing_number(smoothing, positive=True, why=why)
-        self._check_constants()
-        return self._decision_layer(smoothing)
-
-    def _decision_layer(self, smoothing: float | None) -> "nn.Module":
-        """Return the layer; a subclass that knows a quicker one for its constraints fills it in."""
-        from ..layers.regularized_linear import RegularizedLinearLayer
-
-        return RegularizedLinearLayer(self._polytope, smoothing, scale=self._sign)
 
 
 class LinearProgram(LinearCostProblem):
@@ -172,16 +37,21 @@ class LinearProgram(LinearCostProblem):
     The parameters are the costs of the decisions; the constraints are known. Arguments are those
     of :func:`scipy.optimize.linprog`.
 
+    Numbers of the constraints, and known costs, may differ by row: where :class:`FromContext`
+    stands in their place they are read from the context.
+
     Parameters
     ----------
     A_ub : array-like or sparse of shape (m, n), default=None
+        Entries of lists and of object arrays may be FromContext.
     b_ub : array-like of shape (m,), default=None
-        Inequality constraints.
+        Inequality constraints. Entries may be FromContext.
     A_eq : array-like or sparse of shape (p, n), default=None
+        As `A_ub`.
     b_eq : array-like of shape (p,), default=None
-        Equality constraints.
+        Equality constraints. Entries may be FromContext.
     bounds : (lower, upper), sequence of n such pairs or scipy.optimize.Bounds, default=(0, None)
-        None stands for no bound.
+        None stands for no bound. In pairs, each of the two may be FromContext.
     integrality : int or array-like of shape (n,), default=None
         1 where a decision must be a whole number, 0 where not; None is 0 for all.
     sense : {"min", "max"}, default="min"
@@ -195,6 +65,10 @@ class LinearProgram(LinearCostProblem):
     mip_gap : float, default=0
         By how much a decision may be dearer than the best one, as a share of its cost, where there
         are whole numbers.
+    known_cost : array-like of shape (n,), default=None
+        What is known of the costs beside the parameters, in the units of `y`: the cost is that of
+        ``y + known_cost``. With ``sense="max"`` it is a known value, as `y` is, and a known cost
+        has to be given with a minus sign. Entries may be FromContext.
 
     Attributes
     ----------
@@ -215,6 +89,10 @@ class LinearProgram(LinearCostProblem):
     Predicted costs may be negative where observed ones are not, and training with
     :class:`~dfl_sklearn.losses.SPOPlusLoss` solves for such costs: give finite bounds.
 
+    Where right-hand sides and bounds alone are read from the context, rows share one model in
+    HiGHS, and the decision layer solves all rows as one batch. A matrix that is read from the
+    context is set up once for each distinct context.
+
     Examples
     --------
     Two products share ten hours of a machine; at most six of each can be sold.
@@ -226,6 +104,19 @@ class LinearProgram(LinearCostProblem):
            [0., 5.]])
     >>> problem.optimal_cost([[3.0, 1.0], [1.0, 4.0]])
     array([-20., -20.])
+
+    The same with hours and a price of hours that are known for each day:
+
+    >>> import pandas as pd
+    >>> from dfl_sklearn.problems import FromContext
+    >>> power = FromContext("power")
+    >>> problem = LinearProgram(
+    ...     [[1, 2]], [FromContext("hours")], bounds=(0, 6), sense="max", known_cost=[power, power]
+    ... )
+    >>> days = pd.DataFrame({"hours": [10.0, 4.0], "power": [0.0, -2.0]})
+    >>> problem.solve([[3.0, 1.0], [3.0, 1.0]], context=days)
+    array([[6., 2.],
+           [4., 0.]])
     """
 
     def __init__(
@@ -240,6 +131,7 @@ class LinearProgram(LinearCostProblem):
         n_jobs: int | None = None,
         time_limit: float | None = None,
         mip_gap: float = 0.0,
+        known_cost: ArrayLike | None = None,
     ) -> None:
         self.A_ub = A_ub
         self.b_ub = b_ub
@@ -251,29 +143,70 @@ class LinearProgram(LinearCostProblem):
         self.n_jobs = n_jobs
         self.time_limit = time_limit
         self.mip_gap = mip_gap
+        self.known_cost = known_cost
 
     @property
     def exact(self) -> bool:  # type: ignore[override]
         """Whether the best decision is found: not where a limit may end the search before."""
         return not (np.any(self.integrality) and has_limits(self.time_limit, self.mip_gap))
 
+    # -- checks ------------------------------------------------------------------------
+
     def _check_constants(self) -> None:
         super()._check_constants()
         check_limits(self.time_limit, self.mip_gap)
         width = self._n_parameters()
-        self._polytope(1 if width is None else width)
+        constant = self._unmarked()
+        constant._polytope(1 if width is None else width)
+        if self.known_cost is not None:
+            known = as_float(constant.known_cost, "known_cost")
+            if known.shape != (width,):
+                raise ValueError(
+                    "known_cost must have one entry per decision, shape "
+                    f"({'n' if width is None else width},), got {known.shape}."
+                )
+            check_finite(known, "known_cost")
+
+    def _check_context_values(self, context: np.ndarray) -> None:
+        low, high = self._bounds_rows(context)
+        bad = low > high
+        if bad.any():
+            i, j = (int(each) for each in np.argwhere(bad)[0])
+            which = f"bounds[{j}]" if bad.shape[1] > 1 else "bounds"
+            raise ValueError(
+                f"{which} = ({low[i, j]}, {high[i, j]}) hold no number at row {i} of the context."
+            )
 
     def _n_parameters(self) -> int | None:
-        for A in (self.A_ub, self.A_eq):
+        for name in ("A_ub", "A_eq"):
+            A = unmarked(getattr(self, name), 1.0)
             if A is not None:
-                return int(as_matrix(A, "A_ub" if A is self.A_ub else "A_eq").shape[1])
+                return int(as_matrix(A, name).shape[1])
         if len(as_pairs(self.bounds)) > 1:
             return len(as_pairs(self.bounds))
-        return (
-            None
-            if self.integrality is None or np.ndim(self.integrality) == 0
-            else len(self.integrality)
-        )
+        for each in (self.integrality, self.known_cost):
+            if each is not None and np.ndim(each):
+                return np.shape(each)[0]
+        return None
+
+    # -- constraints and costs ---------------------------------------------------------
+
+    def _unmarked(self) -> "LinearProgram":
+        """Return the same with numbers, and without bounds, in the place of what is marked."""
+        constant = copy.copy(self)
+        for name in ("A_ub", "b_ub", "A_eq", "b_eq", "known_cost"):
+            setattr(constant, name, unmarked(getattr(self, name), 1.0))
+        constant.bounds = unmarked(self.bounds, None)
+        return constant
+
+    @property
+    def _shares_matrix(self) -> bool:
+        return not (is_marked(self.A_ub) or is_marked(self.A_eq))
+
+    @property
+    def _has_own_constraints(self) -> bool:
+        sides = self.b_ub, self.b_eq, self.bounds
+        return not self._shares_matrix or any(is_marked(each) for each in sides)
 
     def _polytope(self, n: int) -> Polytope:
         low, high = as_bounds(self.bounds, n)
@@ -286,14 +219,83 @@ class LinearProgram(LinearCostProblem):
             integral=as_integrality(self.integrality, n),
         )
 
-    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+    def _polytope_rows(self, n: int, context: np.ndarray) -> Polytope:
+        part, B = self._unmarked()._polytope(n), len(context)
+        low, high = self._bounds_rows(context)
+        b_ub, b_eq = (
+            self._known([] if each is None else each, context) for each in (self.b_ub, self.b_eq)
+        )
+        return part.replace(
+            b_ub=np.broadcast_to(b_ub, (B, part.A_ub.shape[0])),
+            b_eq=np.broadcast_to(b_eq, (B, part.A_eq.shape[0])),
+            lower=np.broadcast_to(low, (B, n)),
+            upper=np.broadcast_to(high, (B, n)),
+        )
+
+    def _bounds_rows(self, context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return lower and upper bounds, (B, n) or, of one pair for all decisions, (B, 1)."""
+        pairs = as_pairs(self.bounds)
+        low, high = (
+            self._known([absent if each[i] is None else each[i] for each in pairs], context)
+            for i, absent in ((0, -np.inf), (1, np.inf))
+        )
+        shape = (len(context), low.shape[-1])
+        return np.broadcast_to(low, shape), np.broadcast_to(high, shape)
+
+    def _plus_known(self, y: Any, context: Any) -> Any:
+        if self.known_cost is None:
+            return y
+        known = self._known(self.known_cost, context)
+        if is_torch_array(y):
+            import torch
+
+            known = torch.as_tensor(known).to(y)
+        return y + known
+
+    def as_linear_program(self, n_decisions: int | None = None) -> "LinearProgram":
+        """Return a copy, with arrays of its own, to look at or to extend.
+
+        Parameters
+        ----------
+        n_decisions : int, default=None
+            Needed where the problem does not fix it.
+        """
+        if self.context_columns():
+            self._check_constants()
+            return clone(self)
+        program = super().as_linear_program(n_decisions)
+        return program.set_params(known_cost=copy.deepcopy(self.known_cost))
+
+    # -- solving -----------------------------------------------------------------------
+
+    def solve_rows(self, y: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
         """Return the best decisions (n, k) for y (n, d), unchecked."""
-        polytope = self._polytope(y.shape[1])
+        if context is not None and not self._shares_matrix:
+            return each_context(self, context, solve_there, y)
+        n = y.shape[1]
+        with np.errstate(over="ignore"):
+            costs = self._cost_vectors(y, context)
+        if self.known_cost is not None and not np.isfinite(costs).all():
+            i, j = np.argwhere(~np.isfinite(costs))[0]
+            raise ValueError(f"known_cost and y together are too large at row {i}, column {j}.")
         return solve_linear_rows(
-            polytope,
-            self._sign * y,
+            self._polytope(n)
+            if context is None or not self._has_own_constraints
+            else self._polytope_rows(n, context),
+            costs,
             n_jobs=self.n_jobs,
             name=type(self).__name__,
             time_limit=self.time_limit,
             mip_gap=self.mip_gap,
         )
+
+    def _decision_layer(self, smoothing: float | None) -> "nn.Module":
+        layer = super()._decision_layer(smoothing)
+        if self.known_cost is None or not self._shares_matrix:
+            return layer  # of each context, known costs included, where the matrix differs
+        from ..layers.regularized_linear_rows import PlusKnownLayer
+
+        return PlusKnownLayer(layer, self._plus_known, takes_context=self._has_own_constraints)
+
+
+LinearCostProblem._linear_program = LinearProgram

@@ -6,18 +6,25 @@ import numpy as np
 from array_api_compat import array_namespace
 from numpy.typing import ArrayLike
 
-from .._utils.checks import finite_number, smoothing_number
+from .._utils.checks import finite_number, positive, smoothing_number
 from .._utils.rows import as_float
 from ..solvers.critical_regions import CriticalRegions
 from ..solvers.simplex_qp import improved_shares, slope_gap
+from ..solvers.traded_shares import traded_shares
+from ._context import FromContext
+from ._marked import Numbers, as_those_of, check_marked, is_marked, refuse_markers, stand_in
 from ._shares import are_shares, check_shares
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 _GAP = 1e-9  # by which shares may be too dear, as a share of the terms of their cost
 _MOST_ENUMERATED = 8  # assets; there are 2^n - 1 sets of them that may be held
+_MOST_HELD = 1.0 + 1e-6  # shares of the budget, rounding included
+_HUGE = np.finfo(np.float64).max
+_KINK = 8.0  # mean variances over smoothing: the largest curvature of the cost of trading
 
 
 class PortfolioProblem(DecisionProblem):
@@ -32,13 +39,22 @@ class PortfolioProblem(DecisionProblem):
     covariance is known. Under a distribution of returns the best portfolio is that of their
     mean.
 
+    Where trading costs something, the best portfolio depends on the shares h held today, and the
+    cost gains :math:`\sum_j t_j |z_j - h_j|`.
+
     Parameters
     ----------
     covariance : array-like of shape (n_assets, n_assets)
         Covariance :math:`\Sigma` of what no model predicts of the returns, in squared units of
         `y`; positive definite.
-    risk_aversion : float, default=1
+    risk_aversion : float or FromContext, default=1
         The charge :math:`\lambda` for a unit of variance, positive, in 1 / units of `y`.
+    holdings : array-like of float or FromContext, of shape (n_assets,), default=None
+        Shares h of the budget held today, non-negative; what is missing from 1 is cash, which is
+        spent. Needed where trading costs something.
+    transaction_cost : float, FromContext or array-like of these of shape (n_assets,), default=0
+        Cost t of buying or selling a share of 1, non-negative, in units of `y`; a number is that
+        of every asset.
 
     Notes
     -----
@@ -46,7 +62,8 @@ class PortfolioProblem(DecisionProblem):
     held. Of up to 8 assets all pieces are computed once, and a row is looked up among them: exact,
     and without iterations. Of more, an interior point method solves all rows together, and an
     active-set method those that it leaves too dear by more than 1e-9 of the terms of their cost;
-    shares are then off by about 1e-8.
+    shares are then off by about 1e-8. With a cost of trading an active-set method solves all rows
+    together, exactly up to rounding. Within a range of returns it leaves a share as it is held.
 
     Examples
     --------
@@ -56,16 +73,38 @@ class PortfolioProblem(DecisionProblem):
     array([[0.8, 0.2],
            [0.4, 0.6],
            [1. , 0. ]])
+
+    Trading costs 0.5 per share, and what is held today is the context of each row:
+
+    >>> from dfl_sklearn.problems import FromContext
+    >>> problem = PortfolioProblem(
+    ...     [[1.0, 0.0], [0.0, 4.0]],
+    ...     risk_aversion=2.0,
+    ...     holdings=[FromContext(0), FromContext(1)],
+    ...     transaction_cost=0.5,
+    ... )
+    >>> problem.solve([[0.0, 0.0], [0.0, 0.0]], context=[[0.75, 0.25], [0.0, 1.0]])
+    array([[0.75, 0.25],
+           [0.7 , 0.3 ]])
     """
 
     exact_scenarios = True
 
-    def __init__(self, covariance: ArrayLike, risk_aversion: float = 1.0) -> None:
+    def __init__(
+        self,
+        covariance: ArrayLike,
+        risk_aversion: float | FromContext = 1.0,
+        holdings: Numbers | None = None,
+        transaction_cost: Numbers = 0.0,
+    ) -> None:
         self.covariance = covariance
         self.risk_aversion = risk_aversion
+        self.holdings = holdings
+        self.transaction_cost = transaction_cost
 
     def _check_constants(self) -> None:
-        if finite_number(self.risk_aversion, "risk_aversion") <= 0:
+        refuse_markers(self, but=("risk_aversion", "holdings", "transaction_cost"))
+        if finite_number(stand_in(self.risk_aversion, 1.0), "risk_aversion") <= 0:
             raise ValueError(f"risk_aversion must be positive, got {self.risk_aversion}.")
         matrix = as_float(self.covariance, "covariance").astype(np.float64, copy=False)
         if matrix.ndim != 2 or matrix.shape[0] != matrix.shape[1] or not len(matrix):
@@ -92,11 +131,65 @@ class PortfolioProblem(DecisionProblem):
                 f"covariance must be positive definite, but its least eigenvalue is {least:.3g}. "
                 "Add a small multiple of the identity, or drop a redundant asset."
             )
+        self._check_trading(len(matrix))
+
+    def _check_trading(self, n_assets: int) -> None:
+        rate = positive(stand_in(self.transaction_cost, 1.0), "transaction_cost", strictly=False)
+        if rate.ndim and len(rate) != n_assets:
+            raise ValueError(
+                f"transaction_cost must be a number or have one entry per asset, shape "
+                f"({n_assets},), got {rate.shape}."
+            )
+        if self.holdings is None:
+            if rate.any():
+                raise ValueError(
+                    "transaction_cost needs holdings: the shares held today, 0 where all is cash."
+                )
+            return
+        held = positive(stand_in(self.holdings, 0.0), "holdings", strictly=False)
+        if held.shape != (n_assets,):
+            raise ValueError(
+                f"holdings must have one share per asset, shape ({n_assets},), got {held.shape}."
+            )
+        if held.sum() > _MOST_HELD:
+            raise ValueError(
+                f"holdings must sum to at most 1, got {held.sum()}: divide them by the budget."
+            )
+
+    def _check_context_values(self, context: np.ndarray) -> None:
+        matrix = np.asarray(self.covariance, dtype=np.float64)
+        least, most = np.diag(matrix).min(), np.abs(matrix).max()
+        check_marked(
+            *(self, "risk_aversion", context),
+            lambda aversion: (aversion > 0) & (aversion * least > 0) & (aversion < _HUGE / most),
+            "positive, and neither too small nor too large for the covariance",
+        )
+        for name in ("holdings", "transaction_cost"):
+            check_marked(self, name, context, lambda value: value >= 0, "at least 0")
+        if is_marked(self.holdings):
+            total = self._known(self.holdings, context).sum(axis=1)
+            if (total > _MOST_HELD).any():
+                i = int((total > _MOST_HELD).argmax())
+                raise ValueError(
+                    f"holdings must sum to at most 1, but they sum to {total[i]} at row {i} of the "
+                    "context: divide them by the budget."
+                )
 
     def _quadratic(self) -> np.ndarray:
-        """Return the charge for risk as a matrix; the constants have been checked."""
+        """Return the charge for risk as a matrix; the constants have been checked.
+
+        It is that for a risk aversion of 1 where this is read from the context.
+        """
         matrix = np.asarray(self.covariance, dtype=np.float64)
-        return self.risk_aversion * (matrix + matrix.T) / 2
+        return stand_in(self.risk_aversion, 1.0) * (matrix + matrix.T) / 2
+
+    def _trading_costs(self) -> bool:
+        cost: Any = self.transaction_cost
+        return is_marked(cost) or bool(np.any(cost))
+
+    def _trading(self, context: Any) -> tuple[Any, Any]:
+        """Return holdings and rates, to be broadcast to (n, n_assets)."""
+        return self._known(self.holdings, context), self._known(self.transaction_cost, context)
 
     def _n_parameters(self) -> int:
         return len(np.asarray(self.covariance))
@@ -107,6 +200,14 @@ class PortfolioProblem(DecisionProblem):
     def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the best decisions (n, k) for y (n, d), unchecked."""
         quadratic = self._quadratic()
+        aversion = self._aversion(context)
+        if aversion is not None:
+            y = _over(y, aversion, "y")
+        if self._trading_costs():
+            held, rate = self._trading(context)
+            rate = rate if aversion is None else _over(rate, aversion, "transaction_cost")
+            held, rate = (np.broadcast_to(each, y.shape) for each in (held, rate))
+            return traded_shares(quadratic, y, held, rate).shares
         if len(quadratic) <= _MOST_ENUMERATED:
             return CriticalRegions.of(quadratic).solve(y)
         import torch
@@ -117,6 +218,12 @@ class PortfolioProblem(DecisionProblem):
         for i in np.flatnonzero(slope_gap(quadratic, y, shares) > _GAP):
             shares[i] = improved_shares(quadratic, y[i], shares[i])
         return shares
+
+    def _aversion(self, context: Any) -> Any:
+        """Return risk aversions (n, 1) where they are read from the context, else None."""
+        if not is_marked(self.risk_aversion):
+            return None
+        return self._known(self.risk_aversion, context)
 
     @staticmethod
     def _layer(quadratic: np.ndarray) -> "nn.Module":
@@ -136,7 +243,14 @@ class PortfolioProblem(DecisionProblem):
         quadratic = xp.asarray(self._quadratic(), dtype=y.dtype, device=y.device)
         decisions = xp.broadcast_to(decisions, y.shape)
         risk = xp.sum(decisions * (decisions @ quadratic), axis=1)
-        return 0.5 * risk - xp.sum(y * decisions, axis=1)
+        aversion = self._aversion(context)
+        if aversion is not None:
+            risk = as_those_of(aversion, y)[:, 0] * risk
+        cost = 0.5 * risk - xp.sum(y * decisions, axis=1)
+        if self._trading_costs():
+            held, rate = (as_those_of(each, y) for each in self._trading(context))
+            cost = cost + xp.sum(rate * xp.abs(decisions - held), axis=1)
+        return cost
 
     def _check_decisions(self, decisions: np.ndarray) -> None:
         check_shares(decisions)
@@ -152,10 +266,49 @@ class PortfolioProblem(DecisionProblem):
 
         `smoothing`, without unit, adds ``smoothing`` times the mean variance to every asset's own
         (default 1; 0 is the exact portfolio). Where few assets are held the exact portfolio does
-        not follow the returns of the others, and training stalls.
+        not follow the returns of the others, and training stalls. Where trading costs something it
+        also rounds the kinks of that cost, to a curvature of 8 mean variances over `smoothing`:
+        else a share that stays as it is held would not follow its return.
         """
+        from ..layers.known_numbers import DividedLayer, KnownNumbersLayer
+
         smoothing_number(smoothing, positive=False)
         self._check_constants()
         quadratic = self._quadratic()
-        extra = (1.0 if smoothing is None else smoothing) * np.trace(quadratic) / len(quadratic)
-        return self._layer(quadratic + extra * np.eye(len(quadratic)))
+        smoothing = 1.0 if smoothing is None else smoothing
+        extra = smoothing * np.trace(quadratic) / len(quadratic)
+        smoothed = quadratic + extra * np.eye(len(quadratic))
+        if self._trading_costs():
+            from ..layers.traded_shares import TradedSharesLayer
+
+            size = np.trace(quadratic) / len(quadratic)
+            kink = _KINK * size / smoothing if smoothing > 0 else np.inf
+            held, rate = (None, None) if self.takes_context else self._trading(None)
+            layer: nn.Module = TradedSharesLayer(smoothed, held, rate, kink)
+        else:
+            layer = self._layer(smoothed)
+        if is_marked(self.risk_aversion):
+            layer = DividedLayer(layer)
+        return KnownNumbersLayer(layer, self._read) if self.takes_context else layer
+
+    def _read(self, context: "torch.Tensor") -> tuple["torch.Tensor", ...]:
+        """Return risk aversions, holdings and rates, as far as the layer takes them."""
+        aversion = self._aversion(context)
+        numbers = [] if aversion is None else [aversion]
+        if self._trading_costs():
+            held, rate = (as_those_of(each, context) for each in self._trading(context))
+            numbers += [held, rate if aversion is None else rate / aversion]
+        return tuple(numbers)
+
+
+def _over(values: np.ndarray, aversion: np.ndarray, name: str) -> np.ndarray:
+    """Return values over the risk aversions (n, 1), or name a row where that is infinite."""
+    with np.errstate(over="ignore"):
+        ratio = values / aversion
+    if not np.isfinite(ratio).all():
+        i, _ = np.argwhere(~np.isfinite(ratio))[0]
+        raise ValueError(
+            f"{name} is too large beside a risk_aversion of {aversion[i, 0]} at row {i}: measure "
+            "returns in a larger unit."
+        )
+    return ratio

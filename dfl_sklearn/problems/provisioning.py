@@ -1,19 +1,51 @@
 """Capacity provisioning: serve a demand well without burning energy on idle machines."""
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace
+from array_api_compat import array_namespace, is_torch_array
 
 from .._utils.checks import finite_number, smoothing_number
 from .._utils.rows import as_numpy_rows, raise_at
 from ..solvers.dc_search import minimise_dc
+from ._context import FromContext, each_context
+from ._marked import as_those_of, check_marked
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 _CHUNK = 1 << 21  # numbers in the largest temporary array of a scenario solve
+_POSITIVE = ("a", "b", "e_active", "e_idle")
+
+
+class _Constants(NamedTuple):
+    """Numbers, each a float or, where it is read from the context, one per row (n, 1)."""
+
+    c_min: Any
+    c_max: Any
+    eta: Any
+    a: Any
+    b: Any
+    e_active: Any
+    e_idle: Any
+
+    @property
+    def range(self) -> Any:
+        return self.c_max - self.c_min
+
+    def log1p_a(self) -> Any:
+        """Return log(1 + a), which a service that is fully served is divided by."""
+        return (np if np.ndim(self.a) == 0 else array_namespace(self.a)).log1p(self.a)
+
+    def slope(self) -> Any:
+        """Return the share of demand that is worth serving, the clipped factor of v in u*."""
+        ratio = self.eta / ((1 - self.eta) * self.e_active * self.b * self.log1p_a())
+        share = ratio - 1 / self.a
+        if np.ndim(share) == 0:
+            return float(np.clip(share, 0.0, 1.0))
+        return array_namespace(share).clip(share, 0.0, 1.0)
 
 
 class ProvisioningProblem(DecisionProblem):
@@ -33,16 +65,17 @@ class ProvisioningProblem(DecisionProblem):
 
     Parameters
     ----------
-    c_min, c_max : float, default=200, 400_000
+    c_min, c_max : float or FromContext, default=200, 400_000
         Smallest and largest capacity, in the unit of the demand (tokens per interval).
-    eta : float, default=0.7
+    eta : float or FromContext, default=0.7
         Weight of service against energy, in (0, 1).
-    a : float, default=20
+    a : float or FromContext, default=20
         How fast service saturates, positive.
-    b : float, default=1.5
+    b : float or FromContext, default=1.5
         Scale of the service term, positive.
-    e_active, e_idle : float, default=280/200, 100/200
-        Energy of a unit of capacity in use, and idle; positive.
+    e_active, e_idle : float or FromContext, default=280/200, 100/200
+        Energy of a unit of capacity in use, and idle; positive. A price of energy that differs by
+        row multiplies both.
 
     Notes
     -----
@@ -68,6 +101,13 @@ class ProvisioningProblem(DecisionProblem):
     >>> problem = ProvisioningProblem()
     >>> problem.solve([0.0, 10_000.0, 100_000.0]).round()
     array([  200.,  3287., 31632.])
+
+    A limit of each interval, which is known when deciding:
+
+    >>> from dfl_sklearn.problems import FromContext
+    >>> problem = ProvisioningProblem(c_max=FromContext(0))
+    >>> problem.solve([10_000.0, 100_000.0], context=[5_000.0, 20_000.0]).round()
+    array([ 3287., 20000.])
     """
 
     exact_scenarios = True
@@ -75,14 +115,14 @@ class ProvisioningProblem(DecisionProblem):
 
     def __init__(
         self,
-        c_min: float = 200.0,
-        c_max: float = 400_000.0,
+        c_min: float | FromContext = 200.0,
+        c_max: float | FromContext = 400_000.0,
         *,
-        eta: float = 0.7,
-        a: float = 20.0,
-        b: float = 1.5,
-        e_active: float = 1.4,
-        e_idle: float = 0.5,
+        eta: float | FromContext = 0.7,
+        a: float | FromContext = 20.0,
+        b: float | FromContext = 1.5,
+        e_active: float | FromContext = 1.4,
+        e_idle: float | FromContext = 0.5,
     ) -> None:
         self.c_min = c_min
         self.c_max = c_max
@@ -93,68 +133,134 @@ class ProvisioningProblem(DecisionProblem):
         self.e_idle = e_idle
 
     def _check_constants(self) -> None:
-        if finite_number(self.c_min, "c_min") >= finite_number(self.c_max, "c_max"):
+        # What is read from the context is checked there; a legal number stands in for it here.
+        legal = _Constants(
+            c_min=0.0, c_max=np.finfo(float).max, eta=0.5, **dict.fromkeys(_POSITIVE, 1.0)
+        )
+        known = _Constants(
+            *(
+                finite_number(number if isinstance(value, FromContext) else value, name)
+                for name, number, value in zip(legal._fields, legal, self._given(), strict=True)
+            )
+        )
+        if known.c_min >= known.c_max:
             raise ValueError(f"c_min must be below c_max, got {self.c_min} and {self.c_max}.")
-        if self.c_min < 0:
+        if known.c_min < 0:
             raise ValueError(f"c_min must be at least 0, got {self.c_min}.")
-        if not 0 < finite_number(self.eta, "eta") < 1:
+        if not 0 < known.eta < 1:
             raise ValueError(f"eta must lie strictly between 0 and 1, got {self.eta}.")
-        for name in ("a", "b", "e_active", "e_idle"):
-            if finite_number(getattr(self, name), name) <= 0:
+        for name in _POSITIVE:
+            if getattr(known, name) <= 0:
                 raise ValueError(f"{name} must be positive, got {getattr(self, name)}.")
 
-    @property
-    def _range(self) -> float:
-        return self.c_max - self.c_min
+    def _check_context_values(self, context: np.ndarray) -> None:
+        check_marked(self, "c_min", context, lambda c: c >= 0, "at least 0")
+        check_marked(self, "eta", context, lambda eta: (eta > 0) & (eta < 1), "between 0 and 1")
+        for name in _POSITIVE:
+            check_marked(self, name, context, lambda value: value > 0, "positive")
+        c_min, c_max = (self._known(each, context) for each in (self.c_min, self.c_max))
+        bad = np.broadcast_to(c_min >= c_max, (len(context), 1))[:, 0]
+        if bad.any():
+            i = int(bad.argmax())
+            low, high = (np.broadcast_to(each, (len(context), 1))[i, 0] for each in (c_min, c_max))
+            raise ValueError(
+                f"c_min must be below c_max, but they are {low} and {high} at row {i} of the "
+                "context. Correct it, or leave such rows out."
+            )
 
-    def _slope(self) -> float:
-        """Return the share of demand that is worth serving, the clipped factor of v in u*."""
-        ratio = self.eta / ((1 - self.eta) * self.e_active * self.b * np.log1p(self.a))
-        return float(np.clip(ratio - 1 / self.a, 0.0, 1.0))
+    def _given(self) -> _Constants:
+        """Return the constants as they were given, markers included."""
+        return _Constants(*(getattr(self, name) for name in _Constants._fields))
+
+    def _constants(self, context: Any = None, like: Any = None) -> _Constants:
+        """Return the constants, of the rows of a context where they are read from it."""
+        values = []
+        for value in self._given():
+            if isinstance(value, FromContext):
+                value = self._known(value, context)
+                value = value if like is None else as_those_of(value, like)
+            values.append(value)
+        return _Constants(*values)
 
     def _n_decisions(self, n_parameters: int) -> int:
         return n_parameters
 
     def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the best decisions (n, k) for y (n, d), unchecked."""
-        above = self._slope() * (y - self.c_min)
+        known = self._constants(context)
+        above = known.slope() * (y - known.c_min)
         # Clipping the sum rather than the product keeps the result inside after rounding.
-        return np.clip(above + self.c_min, self.c_min, self.c_max)
+        return np.clip(above + known.c_min, known.c_min, known.c_max)
 
     def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
         """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
         xp = array_namespace(decisions, y)
-        u = (decisions - self.c_min) / self._range
-        v = (y - self.c_min) / self._range
+        known = self._constants(context, like=y)
+        u = (decisions - known.c_min) / known.range
+        v = (y - known.c_min) / known.range
         v = xp.maximum(v, xp.zeros_like(v))
         used = xp.minimum(u, v)
         # u / v at v = 0 has no gradient even where it is masked: divide by 1 there instead.
         served = used / xp.where(v > 0, v, xp.ones_like(v))
-        energy = self.e_active * used + self.e_idle * (u - used)
-        value = v * xp.log1p(self.a * served) / (self.b * float(np.log1p(self.a)))
-        return xp.sum((1 - self.eta) * energy - self.eta * value, axis=1)
+        energy = known.e_active * used + known.e_idle * (u - used)
+        all_served = known.log1p_a()
+        all_served = float(all_served) if np.ndim(all_served) == 0 else all_served
+        value = v * xp.log1p(known.a * served) / (known.b * all_served)
+        return xp.sum((1 - known.eta) * energy - known.eta * value, axis=1)
+
+    # -- what is allowed ---------------------------------------------------------------
+
+    @property
+    def _range_differs(self) -> bool:
+        return isinstance(self.c_min, FromContext) or isinstance(self.c_max, FromContext)
+
+    def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
+        """Return the realised cost; see :meth:`DecisionProblem.cost`."""
+        if self._range_differs and not is_torch_array(decisions):
+            z, n = as_numpy_rows(decisions, "decisions"), len(as_numpy_rows(y, "y"))
+            if len(z) in (1, n) and np.isfinite(z).all():  # else the base class says what is wrong
+                self._check_capacities(z, self._check_context(context, n))
+        return super().cost(decisions, y, context=context)
 
     def _check_decisions(self, decisions: np.ndarray) -> None:
-        below, above = self._violation(decisions)
-        bad = ~(np.maximum(below, above) <= 1e-6)
+        if not self._range_differs:
+            self._check_capacities(decisions, None)
+
+    def _check_capacities(self, z: np.ndarray, context: Any) -> None:
+        bad = ~(self._violation(z, context) <= 1e-6)
         if bad.any():
+            row = int(np.argwhere(bad)[0, 0])
+            low, high = (
+                each if np.ndim(each) == 0 else each[row, 0] for each in self._limits(context)
+            )
             raise_at(
                 bad,
-                decisions,
+                np.broadcast_to(z, bad.shape),
                 "decisions",
-                f"is not a capacity between c_min={self.c_min} and c_max={self.c_max}",
+                f"is not a capacity between c_min={low} and c_max={high}",
                 "Decide with solve(), or clip it.",
             )
 
-    def _violation(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return (self.c_min - z) / self._range, (z - self.c_max) / self._range
+    def _limits(self, context: Any) -> tuple[Any, Any]:
+        """Return c_min and c_max, numbers or (n, 1) where they are read from the context."""
+        low, high = (
+            self._known(each, context) if isinstance(each, FromContext) else each
+            for each in (self.c_min, self.c_max)
+        )
+        return low, high
+
+    def _violation(self, z: np.ndarray, context: Any) -> np.ndarray:
+        """Return by how much (n, d) capacities miss the limits, as a share of the range."""
+        low, high = self._limits(context)
+        return np.maximum((low - z) / (high - low), (z - high) / (high - low))
 
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
         """Return whether capacities lie in [c_min, c_max], to `tol` of the range."""
-        below, above = self._violation(self._decision_rows(decisions, y, context, tol))
-        return (np.maximum(below, above) <= tol).all(axis=1)
+        z = self._decision_rows(decisions, y, context, tol)
+        violation = self._violation(z, self._check_context(context, len(z)))
+        return violation.max(axis=1, initial=-np.inf) <= tol
 
     def check_parameters(self, y: Any) -> None:
         """Raise a ValueError that names the row of a negative demand. Zero demand is legal."""
@@ -174,37 +280,55 @@ class ProvisioningProblem(DecisionProblem):
 
         `smoothing`, in units of demand, rounds the two corners (default 0: not at all).
         """
-        from ..layers.box import AffineBoxLayer
+        from ..layers.box import AffineBoxLayer, RowBoxLayer
+        from ..layers.known_numbers import KnownNumbersLayer
 
         self._check_constants()
-        slope = self._slope()
         smoothing = smoothing_number(smoothing, positive=False) or 0.0
-        return AffineBoxLayer(slope, (1 - slope) * self.c_min, self.c_min, self.c_max, smoothing)
+        if self.takes_context:
+            return KnownNumbersLayer(RowBoxLayer(smoothing), self._affine)
+        known = self._constants()
+        slope = known.slope()
+        return AffineBoxLayer(slope, (1 - slope) * known.c_min, known.c_min, known.c_max, smoothing)
+
+    def _affine(self, context: "torch.Tensor") -> tuple["torch.Tensor", ...]:
+        """Return slope, offset and bounds of the best capacity, for rows of a context."""
+        known = self._constants(context)
+        slope = known.slope()
+        numbers = slope, (1 - slope) * known.c_min, known.c_min, known.c_max
+        return tuple(as_those_of(each, context) for each in numbers)
 
     # -- scenarios ---------------------------------------------------------------------
 
     def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the decisions (n, k) with the least mean cost over y (n, S, d), unchecked."""
-        v = np.maximum(y - self.c_min, 0.0) / self._range
+        if not len(y):
+            return np.empty((0, y.shape[2]))
+        if context is not None:
+            return each_context(
+                self, context, lambda problem, y, w: problem.solve_scenarios(y, w), y, weight
+            )
+        known = self._constants()
+        v = np.maximum(y - known.c_min, 0.0) / known.range
         u = [
-            [self._solve_mean(v[i, :, j], weight[i]) for j in range(v.shape[2])]
+            [self._solve_mean(known, v[i, :, j], weight[i]) for j in range(v.shape[2])]
             for i in range(len(v))
         ]
-        return np.clip(self.c_min + self._range * np.array(u), self.c_min, self.c_max)
+        return np.clip(known.c_min + known.range * np.array(u), known.c_min, known.c_max)
 
-    def _solve_mean(self, v: np.ndarray, weight: np.ndarray) -> float:
+    def _solve_mean(self, known: _Constants, v: np.ndarray, weight: np.ndarray) -> float:
         """Minimise the weighted mean cost over u in [0, 1], for one service."""
         kept = (v > 0) & (weight > 0)  # elsewhere the cost is idle energy alone
         order = np.argsort(v[kept])
         v, weight = v[kept][order], weight[kept][order]
         # A scenario's cost rises beyond its own best capacity; so does the mean beyond the
         # largest of them.
-        upper = min(self._slope() * float(v[-1]), 1.0) if len(v) else 0.0
+        upper = min(known.slope() * float(v[-1]), 1.0) if len(v) else 0.0
         if upper == 0.0:
             return 0.0
         mass = np.concatenate([[0.0], np.cumsum(weight)])
         moment = np.concatenate([[0.0], np.cumsum(weight * v)])
-        value = self.eta / (self.b * np.log1p(self.a))
+        value = known.eta / (known.b * known.log1p_a())
 
         def mean_used(u: np.ndarray) -> np.ndarray:  # concave
             full = np.searchsorted(v, u)
@@ -216,17 +340,17 @@ class ProvisioningProblem(DecisionProblem):
         def service(u: np.ndarray) -> np.ndarray:  # convex: minus the mean value served
             out = np.empty_like(u)
             for i, block in self._blocks(u, v):
-                out[i] = np.log1p(self.a * np.minimum(block, 1.0)) @ (weight * v)
+                out[i] = np.log1p(known.a * np.minimum(block, 1.0)) @ (weight * v)
             return -value * out
 
         def service_slope(u: np.ndarray) -> np.ndarray:
             out = np.empty_like(u)
             for i, block in self._blocks(u, v):
-                out[i] = np.where(block < 1, self.a / (1 + self.a * block), 0.0) @ weight
+                out[i] = np.where(block < 1, known.a / (1 + known.a * block), 0.0) @ weight
             return -value * out
 
-        idle = (1 - self.eta) * self.e_idle
-        extra = (1 - self.eta) * (self.e_active - self.e_idle)
+        idle = (1 - known.eta) * known.e_idle
+        extra = (1 - known.eta) * (known.e_active - known.e_idle)
         # Energy is idle * u + extra * mean_used(u): concave if extra > 0, else convex.
         bent, straight = (0.0, extra) if extra > 0 else (extra, 0.0)
         return minimise_dc(

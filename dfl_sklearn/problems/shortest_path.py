@@ -1,61 +1,113 @@
-"""Shortest paths in acyclic graphs whose edges have predicted lengths."""
+"""Shortest paths in graphs whose edges have predicted lengths."""
 
-from functools import lru_cache
-from numbers import Integral
-from typing import Any, NamedTuple
+from collections.abc import Hashable, Iterable, Sized
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import sparse
-from scipy.sparse.csgraph import breadth_first_order
 
-from .._utils.checks import whole_number
+from .._utils.checks import flag, whole_number
 from .._utils.grid import grid_edges
-from ..solvers.listed import least_costly
+from .._utils.rows import as_float, as_numpy_rows, raise_at
+from ..rows import Optimum
+from ..solvers.acyclic_paths import AcyclicPaths
 from ..solvers.polytope import Polytope
-from .linear_program import LinearCostProblem
+from ._context import FromContext, columns_of, each_context, layer_by_context, position
+from ._network import MOST_EXACT, CyclicPaths, Network, as_network, closed_edges, paths_between
+from .linear_cost import LinearCostProblem
+from .linear_program import LinearProgram
 
-_MOST_PATHS = 500  # that are listed
-_MOST_ENTRIES = 50_000_000  # of that list
-_MOST_FILLING = 4  # entries of a table of edges per edge
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class ShortestPathProblem(LinearCostProblem):
-    r"""Go from a source to a target along the edges of a graph without cycles.
+    r"""Go from a source to a target along the edges of a graph.
 
-    The parameters are the lengths (times, costs) of the edges, which may be negative; a decision
-    holds a 1 for each edge that is used. Where there are few paths they are listed once, and the
-    best one is looked up; else it is found by dynamic programming, all rows together.
+    The parameters are the lengths (times, costs) of the edges; a decision holds a 1 for each edge
+    that is used. Edges go one way: a two-way road is two of them. Parallel edges are allowed, and
+    the shortest is used.
 
     Parameters
     ----------
-    edges : array-like of shape (n_edges, 2)
-        Start and end of each edge, as whole numbers that name the nodes.
-    source, target : int, default=None
-        Where to start and where to end; None is the smallest and the largest node.
+    edges : array-like of shape (n_edges, 2), or sequence of pairs
+        Start and end of each edge. Nodes are named by integers or by other names that can be
+        hashed, such as text or tuples, but not by floats.
+    source, target : node or FromContext, default=None
+        Where the path starts and ends; None is the smallest and the largest node, where names are
+        integers. A column of the context holds the name of a node where names are integers, else
+        its position in :attr:`nodes`.
+    closed : sequence of n_edges entries (bool or FromContext), default=None
+        True where an edge must not be used. FromContext where that differs by row: the edge is
+        closed where the context is not 0. None leaves all edges open. Lengths of closed edges are
+        ignored, but have to be numbers.
+
+    Attributes
+    ----------
+    nodes : list
+        Names of the nodes.
+    nonnegative : bool
+        True where the graph has a cycle, even if some of its edges are closed: negative observed
+        lengths are then an error.
 
     Notes
     -----
-    The linear program of the same paths has one unit of flow from source to target.
+    *Without cycles* lengths may be negative. Where there are few paths they are listed once, and
+    the best one is looked up; else it is found by dynamic programming, all rows together.
+
+    *With cycles* observed lengths are at least 0. Paths are found by Dijkstra's algorithm, many
+    rows in one search, and never pass a node twice, even if edges have length 0. Predicted lengths
+    may be negative all the same:
+
+    * :meth:`solve` replaces negative lengths by 0, and so does all that calls it: the decisions of
+      estimators and the metrics. :meth:`project_parameters` does the same to generated lengths.
+    * :meth:`solve_rows`, which losses call in training with predicted lengths or combinations of
+      predicted and observed ones, takes lengths as they are. To find the best path that passes no
+      node twice is NP-hard then. Instead the best decision in a larger set is found, exactly: a
+      path and any cycles, each edge used at most once (a flow of least cost, by successive shortest
+      paths). For lengths of at least 0 the least cost over both sets is the same. So
+      :class:`~dfl_sklearn.losses.SPOPlusLoss` remains convex, is 0 where predictions are right, and
+      bounds the regret of decisions where predictions are at least 0.
+
+    The linear program (:meth:`as_linear_program`) and the decision layer are those of the larger
+    set: one unit of flow from source to target. Edges that lie on no walk from source to target, or
+    lead into the source or out of the target, are fixed at 0.
 
     Examples
     --------
-    >>> from dfl_sklearn.problems import ShortestPathProblem
+    >>> from dfl_sklearn.problems import FromContext, ShortestPathProblem
     >>> problem = ShortestPathProblem([[0, 1], [1, 3], [0, 2], [2, 3]])
     >>> problem.solve([[1.0, 1.0, 2.0, 3.0], [5.0, 1.0, 2.0, 3.0]])
     array([[1., 1., 0., 0.],
            [0., 0., 1., 1.]])
+
+    Two-way roads between named places, one of which is closed on some days:
+
+    >>> roads = [("home", "bridge"), ("bridge", "work"), ("home", "work")]
+    >>> roads += [(end, start) for start, end in roads]
+    >>> closed = [FromContext(0)] + [False] * 5
+    >>> problem = ShortestPathProblem(roads, source="home", target="work", closed=closed)
+    >>> minutes = [[3.0, 4.0, 9.0, 3.0, 4.0, 9.0]] * 2
+    >>> problem.solve(minutes, context=[0, 1])
+    array([[1., 1., 0., 0., 0., 0.],
+           [0., 0., 1., 0., 0., 0.]])
     """
 
     def __init__(
-        self, edges: ArrayLike, source: int | None = None, target: int | None = None
+        self,
+        edges: ArrayLike | Iterable[tuple[Hashable, Hashable]],
+        source: Any = None,
+        target: Any = None,
+        *,
+        closed: Any = None,
     ) -> None:
         self.edges = edges
         self.source = source
         self.target = target
+        self.closed = closed
 
     @classmethod
-    def grid(cls, n_rows: int, n_columns: int) -> "ShortestPathProblem":
+    def grid(cls, n_rows: int, n_columns: int, *, two_way: bool = False) -> "ShortestPathProblem":
         """Return the problem on a grid, from the upper left corner to the lower right one.
 
         Edges go right and down. They are numbered row by row: those within a row from left to
@@ -65,249 +117,337 @@ class ShortestPathProblem(LinearCostProblem):
         ----------
         n_rows, n_columns : int
             Numbers of nodes, at least 1 and not both 1.
+        two_way : bool, default=False
+            Whether edges go left and up as well. These come after the others, in the same order.
         """
         whole_number(n_rows, "n_rows", at_least=1)
         whole_number(n_columns, "n_columns", at_least=1)
+        flag(two_way, "two_way")
         if n_rows * n_columns < 2:
             raise ValueError(f"A grid of {n_rows} x {n_columns} nodes has no path.")
-        return cls(grid_edges(n_rows, n_columns))
+        edges = grid_edges(n_rows, n_columns)
+        return cls(np.concatenate([edges, edges[:, ::-1]]) if two_way else edges)
 
-    def _edges(self) -> np.ndarray:
-        try:
-            edges = np.asarray(self.edges)
-        except ValueError as error:
-            raise ValueError(f"edges must have shape (n_edges, 2): {error}") from error
-        if edges.ndim != 2 or edges.shape[1] != 2 or not len(edges):
-            raise ValueError(f"edges must have shape (n_edges, 2), got {edges.shape}.")
-        if not np.issubdtype(edges.dtype, np.integer):
-            raise ValueError(f"edges must name nodes by whole numbers, got {edges.dtype}.")
-        return edges.astype(np.int64)
+    @property
+    def nodes(self) -> list[Hashable]:
+        """Names of the nodes: sorted where they are integers, else as they first occur in edges.
 
-    def _graph(self) -> "_Graph":
-        edges = self._edges()
-        for name in ("source", "target"):
-            node = getattr(self, name)
-            if node is not None and (isinstance(node, bool) or not isinstance(node, Integral)):
-                raise ValueError(f"{name} must be a whole number that names a node, got {node!r}.")
-        source = edges.min() if self.source is None else self.source
-        target = edges.max() if self.target is None else self.target
-        return _Graph.of(edges.tobytes(), int(source), int(target))
+        Where names are no integers, a column of the context holds positions in this list.
+        """
+        return list(self._network().names)
+
+    @property
+    def nonnegative(self) -> bool:  # type: ignore[override]
+        """Whether negative observed lengths are an error: where the graph has a cycle."""
+        return self._network().has_cycle
+
+    def context_columns(self) -> list[str | int]:
+        """Return the columns that source, target and closed edges are read from, in order."""
+        # Not by way of edges, which may be many.
+        return columns_of({name: getattr(self, name) for name in ("source", "target", "closed")})
+
+    # -- the graph -----------------------------------------------------------------------
+
+    def _network(self) -> Network:
+        return as_network(self.edges)
+
+    def _end(self, network: Network, what: str) -> int:
+        """Return the number of the source or the target, which is known."""
+        name = getattr(self, what)
+        if name is not None:
+            return network.number(name, what)
+        if network.sorted_names is None:
+            raise ValueError(f"{what} is needed: only integers have a smallest and a largest.")
+        return 0 if what == "source" else network.n_nodes - 1
+
+    def _graph(self) -> AcyclicPaths | CyclicPaths:
+        """Return the graph between source and target, where nothing is read from the context."""
+        network = self._network()
+        source, target = self._end(network, "source"), self._end(network, "target")
+        closed = b""
+        if self.closed is not None:
+            is_closed = closed_edges(self.closed, len(network.edges))
+            closed = is_closed.tobytes() if is_closed.any() else b""
+        return paths_between(network, source, target, closed)
+
+    def _is_marked(self, what: str) -> bool:
+        return isinstance(getattr(self, what), FromContext)
 
     def _check_constants(self) -> None:
-        self._graph()
+        if not self.context_columns():
+            self._graph()
+            return
+        network = self._network()
+        closed_edges(self.closed, len(network.edges))
+        for what in ("source", "target"):
+            if not self._is_marked(what):
+                self._end(network, what)
+            elif network.largest_name > MOST_EXACT:
+                raise ValueError(
+                    f"{what} cannot be read from a context, which holds floats: nodes have names "
+                    "beyond 2^53. Number them from 0."
+                )
+
+    def _check_context_values(self, context: np.ndarray) -> None:
+        self._places(context)
+
+    def _places(self, context: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Return source, target (n,) and usable edges (n, n_edges) of each row of the context.
+
+        Raises
+        ------
+        ValueError
+            If a node is none of the graph, or no path is open; the message names the row.
+        """
+        network, columns = self._network(), self.context_columns()
+        read = context[:, [position(FromContext(each), columns) for each in columns]]
+        distinct, group = np.unique(read, axis=0, return_inverse=True)
+        group = group.ravel()
+        known = {column: distinct[:, i] for i, column in enumerate(columns)}
+        source, target = (self._ends(network, what, known, group) for what in ("source", "target"))
+        is_open = np.tile(~closed_edges(self.closed, len(network.edges)), (len(distinct), 1))
+        for i, each in enumerate([] if self.closed is None else self.closed):
+            if isinstance(each, FromContext):
+                is_open[:, i] = known[each.column] == 0
+        same = (source == target)[group]
+        if same.any():
+            row = int(same.argmax())
+            name = network.names[source[group[row]]]
+            raise ValueError(
+                f"source and target are the same node, {name!r}, at row {row} of the context."
+            )
+        usable = network.flows.usable(is_open, source, target)
+        cut_off = (usable.sum(axis=1) == 0)[group]
+        if cut_off.any():
+            row = int(cut_off.argmax())
+            start, end = (network.names[each[group[row]]] for each in (source, target))
+            raise ValueError(
+                f"No path leads from node {start!r} to node {end!r} along open edges at row {row} "
+                "of the context. Open some, or leave such rows out."
+            )
+        return source[group], target[group], usable[group]
+
+    def _ends(
+        self,
+        network: Network,
+        what: str,
+        known: dict[str | int, np.ndarray],
+        group: np.ndarray,
+    ) -> np.ndarray:
+        """Return the sources or targets (k,) of distinct contexts, whose columns are `known`.
+
+        `group` (n,) says which of them each row has.
+        """
+        marker = getattr(self, what)
+        if not isinstance(marker, FromContext):
+            n_distinct = int(group.max(initial=-1)) + 1
+            return np.full(n_distinct, self._end(network, what))
+        values = known[marker.column]
+        numbers, is_node = network.numbers(values)
+        if not is_node.all():
+            is_named = network.sorted_names is not None
+            raise_at(
+                ~is_node[group],
+                values[group],
+                f"{what} in context column {marker.column!r}",
+                "is no node of edges",
+                "Give the name of a node."
+                if is_named
+                else f"Give positions in nodes, from 0 to {network.n_nodes - 1}.",
+            )
+        return numbers
+
+    # -- verbs, which check nothing ------------------------------------------------------
 
     def _n_parameters(self) -> int:
-        return len(np.asarray(self.edges))
+        return len(self.edges) if isinstance(self.edges, Sized) else len(self._network().edges)
 
     def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
-        """Return the best decisions (n, k) for y (n, d), unchecked."""
-        return self._graph().solve(y)
+        """Return the best decisions (n, k) for y (n, d), unchecked.
+
+        On graphs with cycles, rows with negative lengths may have cycles beside the path where that
+        lowers the cost, as losses need it in training. :meth:`solve` replaces negative lengths by
+        0 instead.
+        """
+        if context is None:
+            return self._graph().solve(y)
+        return self._network().solve_each(y, *self._places(context))
+
+    def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the path (n, k) of least mean length over scenarios y (n, S, d), unchecked.
+
+        On graphs with cycles negative means are replaced by 0.
+        """
+        mean = np.einsum("ns,nsd->nd", weight, y)
+        return self.solve_rows(np.maximum(mean, 0.0) if self.nonnegative else mean, context)
+
+    # -- what users call -----------------------------------------------------------------
+
+    def solve(self, y: Any, *, context: Any = None, scenario_weight: Any = None) -> np.ndarray:
+        """Return the path that is best if `y` comes true. It never passes a node twice.
+
+        Parameters
+        ----------
+        y : array-like of shape (n, d) or (n, S, d)
+            Lengths, observed or predicted. On graphs with cycles negative ones are replaced by 0;
+            of S scenarios a negative mean is.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where something is read from it.
+        scenario_weight : array-like of shape (S,) or (n, S), default=None
+            Non-negative weights of the scenarios.
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+
+        Raises
+        ------
+        ValueError
+            If `y` is not finite or has the wrong shape, or if no path is open; the message names
+            the row.
+        """
+        values = as_float(y, "y")
+        if values.ndim < 3 and self.nonnegative:
+            values = np.where((values < 0) & np.isfinite(values), 0.0, values)
+        return super().solve(values, context=context, scenario_weight=scenario_weight)
+
+    def optimum(self, y: Any, *, context: Any = None) -> Optimum:
+        """Return the best paths for the rows of `y` together with their length.
+
+        On graphs with cycles negative lengths are an error.
+        """
+        self._refuse_negative(y)
+        return super().optimum(y, context=context)
+
+    def check_parameters(self, y: Any) -> None:
+        """Raise a ValueError that names the row of a negative length on a graph with cycles."""
+        super().check_parameters(y)
+        self._refuse_negative(y)
+
+    def _refuse_negative(self, y: Any) -> None:
+        if not self.nonnegative:
+            return
+        rows = as_numpy_rows(y, "y")
+        bad = (rows < 0) & np.isfinite(rows)
+        if bad.any():
+            raise_at(
+                bad,
+                rows,
+                "y",
+                "is a negative length",
+                "In a graph with cycles observed lengths are at least 0: correct it.",
+            )
+
+    def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
+        """Set negative generated lengths to 0 on a graph with cycles, and report the share."""
+        values, _ = super().project_parameters(y)
+        if not self.nonnegative or not len(values):
+            return values, 0.0
+        rows = as_numpy_rows(values, "y")
+        return np.maximum(values, 0.0), float((rows < 0).any(axis=1).mean())
+
+    def as_linear_program(self, n_decisions: int | None = None) -> LinearProgram:
+        """Return the same problem as a :class:`LinearProgram`, to look at or to extend.
+
+        On graphs with cycles it allows cycles beside the path, which only pay where lengths are
+        negative.
+
+        Parameters
+        ----------
+        n_decisions : int, default=None
+            Not needed.
+
+        Raises
+        ------
+        ValueError
+            If something is read from the context: it is another program for each row.
+        """
+        columns = self.context_columns()
+        if columns:
+            raise ValueError(
+                f"ShortestPathProblem is another linear program in each row: it reads "
+                f"{', '.join(map(repr, columns))} from the context. Set source, target and closed "
+                "to those of one row."
+            )
+        return super().as_linear_program(n_decisions)
+
+    def is_feasible(
+        self,
+        decisions: Any,
+        y: Any = None,
+        *,
+        context: Any = None,
+        tol: float = 1e-6,
+        atol: float | None = None,
+    ) -> np.ndarray:
+        """Return, for each row, whether the edges used are a path from source to target.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n, d)
+        y : array-like, default=None
+            Its shape is checked.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where something is read from it.
+        tol : float, default=1e-6
+            By how much entries may differ from 0 and 1.
+        atol : float, default=None
+            By how much more the balance of a node may be off, as in :class:`LinearProgram`.
+
+        Returns
+        -------
+        ndarray of bool of shape (n,)
+            False also where the path passes a node twice, or a cycle is beside it.
+        """
+        z = self._decision_rows(decisions, y, context, tol)
+        if self.context_columns():
+            return each_context(
+                self,
+                self._check_context(context, len(z)),
+                lambda problem, rows: problem.is_feasible(rows, tol=tol, atol=atol),
+                z,
+            )
+        found = super().is_feasible(z, tol=tol, atol=atol)
+        return found & (self._network().n_on_cycles(z) == 0)
+
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much each constraint is missed.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n, d)
+        y : None
+            Not looked at.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where something is read from it.
+
+        Returns
+        -------
+        ndarray of shape (n, n_nodes + d) or (n, n_nodes + d + 1)
+            0 where a constraint holds. The columns are the balance of each node in the order of
+            :attr:`nodes`; for each edge its bounds or, where that is more, its distance from an
+            integer; and, in graphs with cycles, how many of the edges used lie on cycles.
+        """
+        z = self._decision_rows(decisions, y, context, 0.0)
+        if self.context_columns():
+            return each_context(
+                self,
+                self._check_context(context, len(z)),
+                lambda problem, rows: problem.violation(rows),
+                z,
+            )
+        missed = super().violation(z)
+        if not self.nonnegative:
+            return missed
+        return np.column_stack([missed, self._network().n_on_cycles(z)])
 
     def _polytope(self, n: int) -> Polytope:
-        graph = self._graph()
-        flow = np.zeros(graph.incidence.shape[0])
+        graph, network = self._graph(), self._network()
+        flow = np.zeros(network.n_nodes)
         flow[graph.source], flow[graph.target] = 1.0, -1.0
-        return Polytope.of(n, eq=(graph.incidence, flow), upper=graph.on_a_path, integral=True)
+        return Polytope.of(n, eq=(network.balance, flow), upper=graph.on_a_path, integral=True)
 
-
-class _Level(NamedTuple):
-    """Nodes whose distance depends on earlier levels only, with the edges that come in.
-
-    Attributes
-    ----------
-    nodes : ndarray of shape (k,)
-    edges, tails : ndarray of shape (k, d)
-        Edges into each node and where they start, filled up with an edge of infinite length.
-    """
-
-    nodes: np.ndarray
-    edges: np.ndarray
-    tails: np.ndarray
-
-
-class _Graph(NamedTuple):
-    """The part of a graph that lies on paths from source to target.
-
-    Attributes
-    ----------
-    source, target : int
-        Numbers of the nodes, counted from 0.
-    tail : ndarray of shape (n_edges + 1,)
-        Where each edge starts; the last one stands for "already at the source".
-    levels : tuple of _Level
-    incidence : csr_array of shape (n_nodes, n_edges)
-        1 where an edge leaves, -1 where it arrives.
-    on_a_path : ndarray of shape (n_edges,)
-        1 for the edges that lie on a path, else 0.
-    paths : ndarray of shape (n_paths, n_edges) or None
-        All of them, where they are few.
-    """
-
-    source: int
-    target: int
-    tail: np.ndarray
-    levels: tuple[_Level, ...]
-    incidence: sparse.csr_array
-    on_a_path: np.ndarray
-    paths: np.ndarray | None
-
-    @staticmethod
-    @lru_cache(maxsize=16)
-    def of(edge_bytes: bytes, source: int, target: int) -> "_Graph":
-        """Look through a graph once, however often it is solved on."""
-        names, numbered = np.unique(
-            np.frombuffer(edge_bytes, dtype=np.int64).reshape(-1, 2), return_inverse=True
-        )
-        edges = numbered.reshape(-1, 2)
-        for what, name in (("source", source), ("target", target)):
-            if name not in names:
-                raise ValueError(f"{what}={name} is no node of edges.")
-        if source == target:
-            raise ValueError(f"source and target are the same node, {source}.")
-        start, end = (int(np.searchsorted(names, each)) for each in (source, target))
-        n_nodes, n_edges = len(names), len(edges)
-        depth = _depths(edges, n_nodes, names)
-        kept = _reached(edges, start, n_nodes) & _reached(edges[:, ::-1], end, n_nodes)
-        if not kept.any():
-            raise ValueError(f"No path leads from node {source} to node {target}.")
-        levels = _levels(edges, np.flatnonzero(kept), depth, start)
-        columns = np.arange(n_edges)
-        incidence = sparse.csr_array(
-            (
-                np.repeat([1.0, -1.0], n_edges),
-                (np.concatenate([edges[:, 0], edges[:, 1]]), np.tile(columns, 2)),
-            ),
-            shape=(n_nodes, n_edges),
-        )
-        tail = np.append(edges[:, 0], start)
-        paths = _few_paths(edges, start, end, levels)
-        return _Graph(start, end, tail, tuple(levels), incidence, kept.astype(np.float64), paths)
-
-    def solve(self, lengths: np.ndarray) -> np.ndarray:
-        """Return the best path (B, n_edges) for each row of lengths (B, n_edges)."""
-        if self.paths is not None:
-            return self.paths[least_costly(self.paths, lengths)]
-        n_rows, n_edges = lengths.shape
-        # Rows last: each step then runs over contiguous numbers.
-        length = np.append(lengths.T, np.full((1, n_rows), np.inf), axis=0)
-        n_nodes = self.incidence.shape[0]
-        distance = np.zeros((n_nodes, n_rows))
-        arrives_by = np.full((n_nodes, n_rows), n_edges)
-        for level in self.levels:
-            by_edge = distance[level.tails] + length[level.edges]
-            best = by_edge.argmin(axis=1)
-            distance[level.nodes] = np.take_along_axis(by_edge, best[:, None], axis=1)[:, 0]
-            arrives_by[level.nodes] = np.take_along_axis(level.edges, best, axis=1)
-        decisions = np.zeros((n_rows, n_edges + 1))
-        rows = np.arange(n_rows)
-        node = np.full(n_rows, self.target)
-        while (node != self.source).any():
-            edge = arrives_by[node, rows]
-            decisions[rows, edge] = 1.0
-            node = self.tail[edge]
-        return decisions[:, :-1].copy()
-
-
-def _depths(edges: np.ndarray, n_nodes: int, names: np.ndarray) -> np.ndarray:
-    """Return the largest number of edges (n_nodes,) by which each node can be reached."""
-    order = np.argsort(edges[:, 0], kind="stable")
-    heads = edges[order, 1].tolist()
-    starts = np.searchsorted(edges[order, 0], np.arange(n_nodes + 1)).tolist()
-    # Plain lists: each edge is looked at once, and one number of an array costs much more.
-    missing = np.bincount(edges[:, 1], minlength=n_nodes).tolist()
-    depth = [0] * n_nodes
-    ready = [node for node in range(n_nodes) if missing[node] == 0]
-    for node in ready:  # which grows meanwhile
-        further = depth[node] + 1
-        for head in heads[starts[node] : starts[node + 1]]:
-            if further > depth[head]:
-                depth[head] = further
-            missing[head] -= 1
-            if missing[head] == 0:
-                ready.append(head)
-    if len(ready) < n_nodes:
-        on_cycle = names[_on_cycle(edges, np.array(missing) > 0)]
-        raise ValueError(
-            f"edges have a cycle that leads to node {on_cycle}; only graphs without cycles are "
-            "allowed."
-        )
-    return np.array(depth, dtype=np.int64)
-
-
-def _on_cycle(edges: np.ndarray, left: np.ndarray) -> int:
-    """Return a node on a cycle; each of those `left` (n_nodes,) comes after another of them."""
-    among = edges[left[edges[:, 0]] & left[edges[:, 1]]]
-    before = np.zeros(len(left), dtype=np.int64)
-    before[among[:, 1]] = among[:, 0]
-    node, seen = int(np.flatnonzero(left)[0]), set()
-    while node not in seen:
-        seen.add(node)
-        node = int(before[node])
-    return node
-
-
-def _levels(edges: np.ndarray, kept: np.ndarray, depth: np.ndarray, start: int) -> list[_Level]:
-    """Group the nodes that the edges `kept` lead to by their depth."""
-    heads = edges[kept, 1]
-    order = np.lexsort((kept, heads, depth[heads]))
-    kept, heads = kept[order], heads[order]
-    tail = np.append(edges[:, 0], start)
-    firsts = np.flatnonzero(np.append(True, heads[1:] != heads[:-1]))
-    counts = np.diff(np.append(firsts, len(kept)))
-    nodes = heads[firsts]
-    bounds = np.flatnonzero(np.diff(depth[nodes])) + 1
-    levels = []
-    for group in np.split(np.arange(len(nodes)), bounds):
-        for part in _of_like_width(group, counts[group]):
-            width = np.arange(counts[part].max())
-            place = np.minimum(firsts[part, None] + width, len(kept) - 1)
-            table = np.where(width < counts[part, None], kept[place], len(edges))
-            levels.append(_Level(nodes[part], table, tail[table]))
-    return levels
-
-
-def _of_like_width(group: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
-    """Split nodes (k,) of one level where tables of equal rows would be mostly filling."""
-    if len(group) * counts.max() <= _MOST_FILLING * counts.sum():
-        return [group]
-    size = np.frexp(counts)[1]
-    return [group[size == each] for each in np.unique(size)]
-
-
-def _few_paths(edges: np.ndarray, start: int, end: int, levels: list[_Level]) -> np.ndarray | None:
-    """Return all paths (n_paths, n_edges) as rows of zeros and ones, None where they are many."""
-    n_edges = len(edges)
-    n_paths = np.zeros(edges.max() + 1, dtype=np.int64)  # from the source to each node
-    n_paths[start] = 1
-    for level in levels:
-        arriving = np.where(level.edges < n_edges, n_paths[level.tails], 0).sum(axis=1)
-        if arriving.max() > _MOST_PATHS:
-            return None
-        n_paths[level.nodes] = arriving
-    if n_paths[end] * n_edges > _MOST_ENTRIES:
-        return None
-    # The paths to a node are numbered by the edge they arrive by, then as those to its start.
-    into = np.concatenate([level.edges[level.edges < n_edges] for level in levels])
-    through = n_paths[edges[into, 0]]
-    before = np.cumsum(through) - through
-    first = np.zeros(len(n_paths), dtype=np.int64)  # of the paths to a node, counted over all
-    first[edges[into[::-1], 1]] = before[::-1]
-    paths = np.zeros((n_paths[end], n_edges))
-    rows, number = np.arange(len(paths)), np.arange(len(paths))
-    node = np.full(len(paths), end)
-    while len(rows):
-        place = np.searchsorted(before, first[node] + number, side="right") - 1
-        number = first[node] + number - before[place]
-        paths[rows, into[place]] = 1.0
-        node = edges[into[place], 0]
-        on = node != start
-        rows, number, node = rows[on], number[on], node[on]
-    return paths
-
-
-def _reached(edges: np.ndarray, start: int, n_nodes: int) -> np.ndarray:
-    """Return which edges (n_edges,) can be reached from a node."""
-    graph = sparse.csr_array((np.ones(len(edges)), tuple(edges.T)), shape=(n_nodes, n_nodes))
-    reached = np.zeros(n_nodes, dtype=bool)
-    reached[breadth_first_order(graph, start, return_predecessors=False)] = True
-    return reached[edges[:, 0]]
+    def _decision_layer(self, smoothing: float | None) -> "nn.Module":
+        if not self.context_columns():
+            return super()._decision_layer(smoothing)
+        return layer_by_context(self, smoothing)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.rows import as_numpy_rows, check_finite, refuse_dates
+from .._utils.rows import as_numpy_rows, check_finite, refuse_unfit_table
 from ..rows import Rows
 
 
@@ -91,7 +91,7 @@ class ContextPool:
 
 
 def _values(context: Any) -> np.ndarray:
-    refuse_dates(context, "context")
+    refuse_unfit_table(context, "context")
     values = as_numpy_rows(context, "context").astype(np.float64, copy=False)
     check_finite(values, "context")
     return values

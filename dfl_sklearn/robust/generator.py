@@ -19,7 +19,7 @@ from .._utils.all_or_nothing import all_or_nothing
 from .._utils.checks import whole_number
 from .._utils.memory import check_rows
 from .._utils.params import NestedParamsMixin
-from .._utils.rows import check_total, refuse_dates
+from .._utils.rows import check_total, refuse_unfit_table
 from .._utils.seeds import named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from ..learners.construct import (
@@ -241,7 +241,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         -------
         self : DiffusionGenerator
         """
-        refuse_dates(Z, "Z")
+        refuse_unfit_table(Z, "Z")
         table = validate_data(self, Z, dtype=np.float64)
         weight = _check_sample_weight(
             sample_weight, table, dtype=np.float64, ensure_non_negative=True

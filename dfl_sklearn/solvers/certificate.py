@@ -44,7 +44,7 @@ class Certificate(NamedTuple):
         and which are added up, so that nothing cancels.
         """
         A, end = polytope.matrix, polytope.row_upper
-        n_rows, n_ub = len(end), len(polytope.b_ub)
+        n_rows, n_ub = end.shape[-1], polytope.A_ub.shape[0]
         dual = np.where(np.isfinite(end), dual, 0.0)
         dual[:, :n_ub] = np.minimum(dual[:, :n_ub], 0.0)
         # What does not fit into a float proves nothing.

@@ -7,7 +7,16 @@ import numpy as np
 from scipy import sparse
 
 from .._utils.optional import import_optional
-from .conic import ConicProgram, ConicSolution, has_no_end, is_infeasible, solve_cone
+from .conic import (
+    FEASIBLE,
+    ConicProgram,
+    ConicSolution,
+    Discrepancy,
+    has_no_end,
+    is_infeasible,
+    solve_cone,
+)
+from .cvxpy_terms import bounds_that_are_expressions, holds, is_as_declared
 from .linear import LinearSolver, NoDecisionError, NoMinimumError
 from .mixed import MixedSolver
 from .polytope import Polytope
@@ -19,11 +28,11 @@ class UnprovenError(RuntimeError):
     """No answer stood the check."""
 
 
-def solve_canonical(problem: Any) -> None:
+def solve_canonical(problem: Any, **options: Any) -> None:
     """Solve a cvxpy problem whose parameters are set, and set its variables and dual values.
 
     cvxpy writes it down in the standard form of cones. Linear programs, whole numbers included, go
-    to HiGHS, others to Clarabel.
+    to HiGHS, others to Clarabel. Options are those of ``problem.get_problem_data``.
 
     Raises
     ------
@@ -31,15 +40,29 @@ def solve_canonical(problem: Any) -> None:
     """
     cp: Any = import_optional("cvxpy", extra="cvxpy", needed_by=_NAME)
     if problem.is_mixed_integer():
-        data, chain, inverse = problem.get_problem_data(cp.HIGHS, solver_opts={})
+        data, chain, inverse = problem.get_problem_data(cp.HIGHS, solver_opts={}, **options)
         found: Any = _mixed(data)
     else:
-        data, chain, inverse = problem.get_problem_data(cp.CLARABEL, solver_opts={})
-        found = _continuous(data)
+        data, chain, inverse = problem.get_problem_data(cp.CLARABEL, solver_opts={}, **options)
+        found = _continuous(data, lambda found: _discrepancy(problem, found, chain, inverse))
     problem.unpack_results(found, chain, inverse)
 
 
-def _continuous(data: dict[str, Any]) -> ConicSolution:
+def _discrepancy(problem: Any, found: ConicSolution, chain: Any, inverse: Any) -> float:
+    """Return how much dearer the user's variables are than the solver says, NaN if infeasible."""
+    problem.unpack_results(found, chain, inverse)
+    variables = problem.variables()
+    limits = [*problem.constraints, *bounds_that_are_expressions(variables)]
+    if any(each.is_complex() for each in variables) or not (
+        all(is_as_declared(each, FEASIBLE, 0.0) for each in variables)
+        and all(holds(each, each.variables(), FEASIBLE, 0.0) for each in limits)
+    ):
+        return float("nan")
+    more = float(problem.objective.value) - float(problem.value)
+    return more if problem.objective.NAME == "minimize" else -more
+
+
+def _continuous(data: dict[str, Any], discrepancy: Discrepancy) -> ConicSolution:
     program = _conic_program(data)
     if program.is_linear:
         part, n_eq = _polytope(program.A, program.b, program.n_zero), program.n_zero
@@ -48,7 +71,7 @@ def _continuous(data: dict[str, Any]) -> ConicSolution:
         n_ub = len(program.b) - n_eq
         multipliers = -np.concatenate([dual[0, n_ub:], dual[0, :n_ub]])
         return ConicSolution("Solved", z[0], multipliers, float(program.c @ z[0]))
-    solution, said = solve_cone(program)
+    solution, said = solve_cone(program, discrepancy)
     if solution is None:
         if is_infeasible(said):
             raise NoDecisionError(said)
@@ -70,6 +93,8 @@ def _conic_program(data: dict[str, Any]) -> ConicProgram:
         n_zero=int(dims.zero),
         n_nonnegative=int(dims.nonneg),
         cones=dims_to_solver_cones(dims),
+        sizes=(*map(int, dims.soc), *(n * (n + 1) // 2 for n in map(int, dims.psd))),
+        n_exponential=int(dims.exp),
     )
 
 

@@ -45,6 +45,18 @@ class Highs:
         self.model.run()
         return str(self.model.getModelStatus().name)
 
+    def set_sides(self, polytope: Polytope) -> bool:
+        """Exchange right-hand sides and bounds; return whether HiGHS takes them."""
+        model, error = self.model, self.highspy.HighsStatus.kError
+        rows = np.arange(len(polytope.row_upper), dtype=np.int32)
+        ends = polytope.row_lower, polytope.row_upper
+        status = model.changeRowsBounds(len(rows), rows, *ends)
+        bounds = polytope.lower, polytope.upper
+        return error not in (
+            status,
+            model.changeColsBounds(len(self.columns), self.columns, *bounds),
+        )
+
     def limit_time(self, seconds: float) -> None:
         """Stop the next run after so many seconds."""
         self.model.setOptionValue("time_limit", max(0.0, float(seconds)))

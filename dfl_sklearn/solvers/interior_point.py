@@ -1,37 +1,41 @@
-"""Many convex quadratic programs that differ in their linear term alone, solved as one batch."""
+"""Many convex quadratic programs that share their matrices, solved as one batch."""
 
 from typing import NamedTuple
 
 import torch
+
+from .newton_system import N_REFINEMENTS, Factor, RowPairs, Weights
 
 _FRACTION = 0.995  # of the way to the nearest bound
 _TOLERANCE = 1e-9
 _LOOSE_TOLERANCE = 1e-6  # still called converged where rounding does not let it get closer
 _GAP = 1e-14
 _LOOSE_GAP = 1e-10
-_N_REFINEMENTS = 3
 _EARLY = 1e-6  # a gap above which one refinement will do
 _LEAST_PROGRESS = 0.9  # of the gap after a step, as a share of that before
 _SAFE_CENTRING = 0.3
 _LEAST_GAP = 1e-15  # beyond it rounding takes over
+_HELD = 1e300  # weight of a bound that holds a variable
 
 
-class Weights(NamedTuple):
-    """What the bounds and rows weigh in the Newton system of a batch.
+class Sides(NamedTuple):
+    """Right-hand sides and bounds of each program of a batch.
 
     Attributes
     ----------
-    unit : torch.Tensor of shape (B, 1)
-        Factor on the quadratic term.
-    bounds : torch.Tensor of shape (B, n)
-        Multiplier over slack of each variable's bounds, added up.
-    rows : torch.Tensor of shape (B, m)
-        Slack over multiplier of each inequality.
+    b : torch.Tensor of shape (B, p)
+    h : torch.Tensor of shape (B, m)
+    lower, upper : torch.Tensor of shape (B, n)
+        lower < upper; infinite where those of :class:`QuadraticPrograms` are.
+    held : torch.Tensor of shape (B, n)
+        Whether a variable is held at 0, strictly between its bounds.
     """
 
-    unit: torch.Tensor
-    bounds: torch.Tensor
-    rows: torch.Tensor
+    b: torch.Tensor
+    h: torch.Tensor
+    lower: torch.Tensor
+    upper: torch.Tensor
+    held: torch.Tensor
 
 
 class Solution(NamedTuple):
@@ -98,12 +102,17 @@ class QuadraticPrograms:
         lower, upper = (each.to(device) for each in self.box)
         return QuadraticPrograms(**moved, lower=lower, upper=upper, max_iter=self.max_iter)
 
-    def solve(self, c: torch.Tensor) -> Solution:
-        """Return the minimisers for the linear terms c (B, n)."""
+    def solve(self, c: torch.Tensor, sides: Sides | None = None) -> Solution:
+        """Return the minimisers for the linear terms c (B, n).
+
+        With `sides`, each program has these in the place of b, h, lower and upper.
+        """
+        if sides is not None:
+            c = torch.where(sides.held, 0.0, c)
         # The minimiser does not depend on what A fixes nor on the unit; the tolerances would.
         c = c - (c @ self.across) @ self.across.T
         unit = c.abs().amax(dim=1, keepdim=True).clamp_min(float(self.quadratic.abs().max()))
-        state = _Iterate.start(self, c / unit, 1.0 / unit)
+        state = _Iterate.start(self, c / unit, 1.0 / unit, self._ends(len(c), sides))
         z = torch.empty_like(c)
         weights = Weights(*(torch.empty_like(each) for each in state.weights()))
         converged = torch.zeros(len(c), dtype=torch.bool, device=c.device)
@@ -131,7 +140,18 @@ class QuadraticPrograms:
                 leave(state, spoilt)
                 at, ahead = at[~spoilt], ahead.subset(~spoilt)
             state = ahead
-        return Solution(z.clamp(*self.box), weights, converged)  # rounding must not leave the box
+        box = self.box if sides is None else (sides.lower, sides.upper)
+        return Solution(z.clamp(*box), weights, converged)  # rounding must not leave the box
+
+    def _ends(self, n_rows: int, sides: Sides | None) -> "_Ends":
+        """Return what the rows and bounds of a batch end at."""
+        if sides is None:
+            ends = torch.cat([-self.lower, self.upper, self.h]).expand(n_rows, -1)
+            nothing = self.b.new_zeros((n_rows, 0))
+            return _Ends(self.b.expand(n_rows, -1), ends, nothing)
+        below, above = sides.lower[:, self.below], sides.upper[:, self.above]
+        weight = torch.where(sides.held, _HELD, torch.zeros_like(sides.lower))
+        return _Ends(sides.b, torch.cat([-below, above, sides.h], dim=1), weight)
 
     def derivative(self, weights: Weights, gradient: torch.Tensor) -> torch.Tensor:
         """Return the slope in c of a function whose gradient at the minimisers is given (B, n)."""
@@ -146,117 +166,30 @@ class QuadraticPrograms:
             )
         return -x * weights.unit
 
+    def split(self, pairs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the parts of (B, N) for lower bounds, upper bounds and rows of G."""
+        return pairs.split([len(self.below), len(self.above), len(self.h)], dim=1)
+
     def times_quadratic(self, z: torch.Tensor) -> torch.Tensor:
         """Return Q z."""
         return z * self.quadratic if self.quadratic.ndim == 1 else z @ self.quadratic
 
 
-class RowPairs:
-    """Products of the entries that two rows of a sparse M have in the same column.
+class _Ends(NamedTuple):
+    """What constraints end at, row by row.
 
-    M diag(w) M' is linear in w. Where M is sparse, as with flows and matchings, few of its products
-    are not zero, and a sparse matrix from w to the entries saves nearly all the work.
+    Attributes
+    ----------
+    b : torch.Tensor of shape (B, p)
+    pairs : torch.Tensor of shape (B, N)
+        Negated lower bounds, upper bounds and right-hand sides of inequalities.
+    held : torch.Tensor of shape (B, n) or (B, 0)
+        Weight of a bound at 0 that holds a variable; 0 where none does. No columns: nowhere.
     """
 
-    def __init__(self, table: torch.Tensor, n_rows: int) -> None:
-        self.table, self.n_rows = table, n_rows
-
-    @classmethod
-    def of(cls, rows: torch.Tensor) -> "RowPairs | None":
-        """Return the table of a matrix M (m, n), or None where M is too dense for it to help."""
-        m, n = rows.shape
-        filled = (rows != 0).sum(dim=0)
-        n_products = int((filled**2).sum())
-        if m == 0 or n_products > m * m * n / 20:
-            return None
-        places = []
-        for column in range(n):
-            filled_rows = torch.nonzero(rows[:, column])[:, 0]
-            pairs = torch.cartesian_prod(filled_rows, filled_rows)
-            places.append(torch.cat([pairs, torch.full_like(pairs[:, :1], column)], dim=1))
-        i, k, j = torch.cat(places).T
-        table = torch.sparse_coo_tensor(
-            torch.stack([i * m + k, j]), rows[i, j] * rows[k, j], (m * m, n), check_invariants=True
-        )
-        return cls(table.coalesce(), m)
-
-    def __call__(self, weight: torch.Tensor) -> torch.Tensor:
-        """Return M diag(w) M' (B, m, m) for weights (B, n)."""
-        return (self.table @ weight.T).T.reshape(-1, self.n_rows, self.n_rows)
-
-
-class Factor:
-    """The factors of one Newton system per row, good for several right-hand sides."""
-
-    def __init__(self, qp: QuadraticPrograms, weights: Weights) -> None:
-        self.qp, self.weights, self.rows = qp, weights, qp.rows
-        self.inverse: torch.Tensor | None = None
-        if qp.quadratic.ndim == 1:
-            self.inverse = 1.0 / (weights.unit * qp.quadratic + weights.bounds)
-            schur = (
-                qp.pairs(self.inverse)
-                if qp.pairs is not None
-                else (qp.rows * self.inverse[:, None]) @ qp.rows.T
-            )
-        else:
-            hessian = _with_diagonal(weights.unit[:, :, None] * qp.quadratic, weights.bounds)
-            self.hessian = torch.linalg.cholesky(hessian)
-            columns = qp.rows.T.expand(len(hessian), -1, -1)
-            schur = qp.rows @ torch.cholesky_solve(columns, self.hessian)
-        self.slack = torch.cat([schur.new_zeros((len(schur), len(qp.b))), weights.rows], dim=1)
-        schur = _with_diagonal(schur, self.slack)
-        # At a vertex the rows that hold are near dependent; a trace on the diagonal helps out.
-        size = schur.diagonal(dim1=1, dim2=2)
-        self.schur, failed = _factored(schur, size, 1e-14)
-        for trace in (1e-11, 1e-8):
-            # A row gets by with the least trace that does for it, whatever the others need.
-            again = torch.nonzero(failed)[:, 0]
-            if not len(again):
-                break
-            self.schur[again], failed[again] = _factored(schur[again], size[again], trace)
-
-    def _divide(self, right: torch.Tensor) -> torch.Tensor:
-        """Return the solution of H x = right."""
-        if self.inverse is not None:
-            return right * self.inverse
-        return torch.cholesky_solve(right[..., None], self.hessian)[..., 0]
-
-    def solve(
-        self,
-        right: torch.Tensor,
-        rows: torch.Tensor,
-        n_refinements: int = _N_REFINEMENTS,
-        once: torch.Tensor | None = None,
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Solve H x + M' v = right, M x - D v = rows; rows `once` (B,) are refined once only."""
-        x, v = self._solve(right, rows)
-        if not len(self.rows):
-            return x, v
-        if once is not None and once.all():
-            n_refinements, once = 1, None
-        # Near a vertex the factor is ill-conditioned; refinements take the error away.
-        for i in range(n_refinements):
-            x_more, v_more = self._solve(
-                right - self._times_hessian(x) - v @ self.rows,
-                rows - x @ self.rows.T + self.slack * v,
-            )
-            if once is not None and i:
-                x_more, v_more = (
-                    torch.where(once[:, None], 0.0, each) for each in (x_more, v_more)
-                )
-            x, v = x + x_more, v + v_more
-        return x, v
-
-    def _times_hessian(self, x: torch.Tensor) -> torch.Tensor:
-        quadratic = self.weights.unit * self.qp.times_quadratic(x)
-        return quadratic + self.weights.bounds * x
-
-    def _solve(self, right: torch.Tensor, rows: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        x = self._divide(right)
-        if not len(self.rows):
-            return x, rows
-        v = torch.cholesky_solve((x @ self.rows.T - rows)[..., None], self.schur)[..., 0]
-        return self._divide(right - v @ self.rows), v
+    b: torch.Tensor
+    pairs: torch.Tensor
+    held: torch.Tensor
 
 
 class _Iterate(NamedTuple):
@@ -277,19 +210,21 @@ class _Iterate(NamedTuple):
     dual: torch.Tensor
     residual: torch.Tensor
     force: torch.Tensor
+    b: torch.Tensor
+    held: torch.Tensor
 
     @classmethod
-    def start(cls, qp: QuadraticPrograms, c: torch.Tensor, unit: torch.Tensor) -> "_Iterate":
+    def start(
+        cls, qp: QuadraticPrograms, c: torch.Tensor, unit: torch.Tensor, ends: _Ends
+    ) -> "_Iterate":
         """Solve for the least squares of the slacks, and move what is negative inside."""
-        n_rows = len(c)
-        ones = c.new_ones((n_rows, qp.n_pairs))
-        blank = cls(qp, c, unit, c, c, ones, ones, ones, c)
-        right = -c
-        right = right.index_add(1, qp.below, qp.lower.expand(n_rows, -1))
-        right = right.index_add(1, qp.above, qp.upper.expand(n_rows, -1))
-        target = torch.cat([qp.b, qp.h]).expand(n_rows, -1)
+        ones = c.new_ones((len(c), qp.n_pairs))
+        blank = cls(qp, c, unit, c, c, ones, ones, ones, c, ends.b, ends.held)
+        below, above, rows = qp.split(ends.pairs)
+        right = (-c).index_add(1, qp.below, -below).index_add(1, qp.above, above)
+        target = torch.cat([ends.b, rows], dim=1)
         z, v = Factor(qp, blank.weights()).solve(right, target)
-        distance = torch.cat([-qp.lower, qp.upper, qp.h]) + _distances(qp, z)
+        distance = ends.pairs + _distances(qp, z)
         shifted = []
         for values in (distance, -distance):
             if values.shape[1]:
@@ -297,7 +232,8 @@ class _Iterate(NamedTuple):
                 values = torch.where(worst < -1e-8, values, values + 1.0 + worst)
             shifted.append(values)
         slack, dual = shifted
-        first = cls(qp, c, unit, z, v[:, : len(qp.b)], slack, dual, slack - distance, c)
+        equal = v[:, : len(qp.b)]
+        first = cls(qp, c, unit, z, equal, slack, dual, slack - distance, c, ends.b, ends.held)
         return first.with_force()
 
     def subset(self, kept: torch.Tensor) -> "_Iterate":
@@ -313,11 +249,13 @@ class _Iterate(NamedTuple):
         ratio = self.dual / self.slack
         if is_final:
             ratio = ratio * ratio.clamp(1e-6, 1e6)
-        n_below, n_above = len(self.qp.below), len(self.qp.above)
+        below, above, rows = self.qp.split(ratio)
         bounds = torch.zeros_like(self.z)
-        bounds = bounds.index_add(1, self.qp.below, ratio[:, :n_below])
-        bounds = bounds.index_add(1, self.qp.above, ratio[:, n_below : n_below + n_above])
-        return Weights(self.unit, bounds, 1.0 / ratio[:, n_below + n_above :])
+        bounds = bounds.index_add(1, self.qp.below, below)
+        bounds = bounds.index_add(1, self.qp.above, above)
+        if self.held.shape[1]:
+            bounds = bounds + self.held
+        return Weights(self.unit, bounds, 1.0 / rows)
 
     def is_close(self) -> torch.Tensor:
         """Return which rows (B,) are good enough where rounding does not let them get closer."""
@@ -327,7 +265,7 @@ class _Iterate(NamedTuple):
         """Return which rows (B,) satisfy the optimality conditions."""
         size = 1.0 + self.z.abs().amax(dim=1)
         good = self.dual_error() <= tolerance
-        good &= _largest(self.z @ self.qp.A.T - self.qp.b) <= tolerance * size
+        good &= _largest(self.z @ self.qp.A.T - self.b) <= tolerance * size
         good &= _largest(self.residual) <= tolerance * size
         return good & (self.gap() <= least_gap * size)
 
@@ -358,8 +296,8 @@ class _Iterate(NamedTuple):
 
     def _spread(self, pairs: torch.Tensor) -> torch.Tensor:
         """Return the effect on the dual residual (B, n) of multipliers (B, N)."""
-        qp, n_below = self.qp, len(self.qp.below)
-        below, above, rows = pairs.split([n_below, len(qp.above), len(qp.h)], dim=1)
+        qp = self.qp
+        below, above, rows = qp.split(pairs)
         out = rows @ qp.G
         return out.index_add(1, qp.below, -below).index_add(1, qp.above, above)
 
@@ -370,7 +308,10 @@ class _Iterate(NamedTuple):
     def with_force(self) -> "_Iterate":
         """Return the same point with its dual residual."""
         force = self.unit * self.qp.times_quadratic(self.z) + self.c + self.equal @ self.qp.A
-        return self._replace(force=force + self._spread(self.dual))
+        force = force + self._spread(self.dual)
+        if self.held.shape[1]:
+            force = torch.where(self.held > 0, 0.0, force)  # what holds a variable takes it up
+        return self._replace(force=force)
 
     def gap(self) -> torch.Tensor:
         """Return the mean complementarity (B,)."""
@@ -382,7 +323,7 @@ class _Iterate(NamedTuple):
         self,
         factor: Factor,
         target: torch.Tensor,
-        n_refinements: int = _N_REFINEMENTS,
+        n_refinements: int = N_REFINEMENTS,
         once: torch.Tensor | None = None,
     ) -> "_Iterate":
         """Return the Newton step towards slack * dual changed by `target`."""
@@ -393,7 +334,7 @@ class _Iterate(NamedTuple):
         right = -self.force - self._spread(in_bounds)
         rows = torch.cat(
             [
-                qp.b - self.z @ qp.A.T,
+                self.b - self.z @ qp.A.T,
                 -(self.residual + target / self.dual)[:, n_bounds:],
             ],
             dim=1,
@@ -420,19 +361,6 @@ class _Iterate(NamedTuple):
                 ratio = torch.where(change < 0, -values / change, torch.inf)
                 length = torch.minimum(length, fraction * ratio.amin(dim=1, keepdim=True))
         return length
-
-
-def _factored(
-    matrices: torch.Tensor, size: torch.Tensor, trace: float
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return Cholesky factors with a trace of `size` (B, n) on the diagonal, and what failed."""
-    return torch.linalg.cholesky_ex(_with_diagonal(matrices.clone(), trace * size + 1e-300))
-
-
-def _with_diagonal(matrices: torch.Tensor, diagonal: torch.Tensor) -> torch.Tensor:
-    """Add to the diagonals (B, n) of matrices (B, n, n), in place."""
-    matrices.diagonal(dim1=1, dim2=2).add_(diagonal)
-    return matrices
 
 
 def _distances(qp: QuadraticPrograms, z: torch.Tensor) -> torch.Tensor:

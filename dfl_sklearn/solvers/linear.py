@@ -58,9 +58,8 @@ class LinearSolver:
         self.name = name
         self.units = Units.of(self.polytope)
         self.scaled = self.units.apply(self.polytope)
-        m, n = self.polytope.matrix.shape
-        self.is_small = (m + 1) * n <= _MOST_CELLS
-        self.is_tiny = (m + 1) * n <= _FEW_CELLS
+        n = len(self.polytope.lower)
+        self.is_small = _n_cells(self.polytope) <= _MOST_CELLS
         self.highs = self._in_highs()
         # With costs of 0 a vertex is found, or that there is none.
         status = "" if self.highs is None else self.highs.run(np.zeros(n))
@@ -114,26 +113,18 @@ class LinearSolver:
             z[i], dual[i] = self._solution(size[i])
             if self.shares_bases:
                 self._share(i, costs, size, found, z, dual, misses)
-        proof = Certificate.of(self.polytope, costs, z, dual)
-        proven = found & proof.holds()
-        if self.is_small:
-            proven &= proof.is_certain()
-        if self.is_tiny:
-            proven &= ~self._is_borderline(z, dual)
+        proven = found & is_proven(self.polytope, costs, z, dual)
         again = self._solve_exactly if self.is_small else self._solve_in_other_units
         for k in np.flatnonzero(~proven).tolist():
             z[k], dual[k] = again(costs[k], size[k], first_row + k)
         return z, dual
 
     def _at_bounds(self, costs: np.ndarray, first_row: int) -> np.ndarray:
-        """Return minimisers where there are bounds alone; what costs nothing is at a bound too."""
-        low, high = self.polytope.lower, self.polytope.upper
-        idle = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high, 0.0))
-        z = np.where(costs > 0, low, np.where(costs < 0, high, idle))
+        z = at_bounds(self.polytope, costs)
         endless = np.flatnonzero(np.isinf(z).any(axis=1))
         if len(endless):
             raise NoMinimumError(self._no_minimum(costs[endless[0]], first_row + int(endless[0])))
-        return z + 0.0
+        return z
 
     def _share(
         self,
@@ -159,17 +150,6 @@ class LinearSolver:
         dual[rows] = known.duals(scaled) * self.units.rows * size[rows, None]
         found[rows] = True
         misses.note(len(rows) - 1)
-
-    def _is_borderline(self, z: np.ndarray, dual: np.ndarray) -> np.ndarray:
-        """Return for which decisions (B, n) a row may hold, or not, by its last digit only.
-
-        Where it does not, a decision that is many times dearer may be needed to make up for it.
-        """
-        part = self.polytope
-        long = np.longdouble
-        apart = z.astype(long) @ part.matrix.toarray().T.astype(long) - part.row_upper.astype(long)
-        near = np.abs(apart) <= 8.0 * _EPS * part.size(z)[:, : apart.shape[1]]
-        return (near & (apart != 0) & (dual == 0)).any(axis=1)
 
     def _run(self, cost: np.ndarray, size: float) -> str:
         if self.highs is None:
@@ -299,6 +279,48 @@ class LinearSolver:
             "numbers of the program differ too much in size; give variables and constraints units "
             "in which they are alike."
         )
+
+
+def at_bounds(polytope: Polytope, costs: np.ndarray) -> np.ndarray:
+    """Return minimisers (B, n) over bounds alone, infinite where the cost falls without end.
+
+    What costs nothing is at a bound too.
+    """
+    low, high = polytope.lower, polytope.upper
+    idle = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high, 0.0))
+    return np.where(costs > 0, low, np.where(costs < 0, high, idle)) + 0.0
+
+
+def is_proven(polytope: Polytope, costs: np.ndarray, z: np.ndarray, dual: np.ndarray) -> np.ndarray:
+    """Return which decisions (B, n) dual values (B, m) prove to be feasible and best.
+
+    Where exact arithmetic can be asked instead, there must be no doubt.
+    """
+    proof = Certificate.of(polytope, costs, z, dual)
+    proven = proof.holds()
+    if _n_cells(polytope) <= _MOST_CELLS:
+        proven &= proof.is_certain()
+    if _n_cells(polytope) <= _FEW_CELLS:
+        proven &= ~_is_borderline(polytope, z, dual)
+    return proven
+
+
+def _is_borderline(polytope: Polytope, z: np.ndarray, dual: np.ndarray) -> np.ndarray:
+    """Return for which decisions (B, n) a row may hold, or not, by its last digit only.
+
+    Where it does not, a decision that is many times dearer may be needed to make up for it.
+    """
+    long = np.longdouble
+    rows = z.astype(long) @ polytope.matrix.toarray().T.astype(long)
+    apart = rows - polytope.row_upper.astype(long)
+    with np.errstate(over="ignore"):
+        near = np.abs(apart) <= 8.0 * _EPS * polytope.size(z)[:, : apart.shape[1]]
+    return (near & (apart != 0) & (dual == 0)).any(axis=1)
+
+
+def _n_cells(polytope: Polytope) -> int:
+    m, n = polytope.matrix.shape
+    return int((m + 1) * n)
 
 
 def median_size(costs: np.ndarray) -> np.ndarray:

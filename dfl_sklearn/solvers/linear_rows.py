@@ -1,4 +1,4 @@
-"""Programs that differ in their costs alone, divided among threads."""
+"""Programs of one matrix, divided among threads."""
 
 import warnings
 from itertools import pairwise
@@ -8,8 +8,11 @@ from joblib import Parallel, delayed, effective_n_jobs
 from sklearn.exceptions import ConvergenceWarning
 
 from .linear import LinearSolver
+from .linear_sides import SidesSolver, solve_mixed_sides
 from .mixed import MixedSolver
 from .polytope import Polytope
+
+_CHUNK = 1 << 20  # numbers in an array of right-hand sides and bounds
 
 
 def solve_linear_rows(
@@ -24,15 +27,20 @@ def solve_linear_rows(
 ) -> np.ndarray:
     """Return a minimiser (B, n) of ``costs @ z`` over the polytope for each row of costs (B, n).
 
-    A row's decision does not depend on the other rows, nor on the threads. Limits are for whole
-    numbers; where one leaves a row short of the best decision, a warning says by how much.
-    `shares_bases` is as in :class:`LinearSolver`.
+    The polytope may have one set for each row. A row's decision does not depend on the other rows,
+    nor on the threads. Limits are for whole numbers; where one leaves a row short of the best
+    decision, a warning says by how much. `shares_bases` is as in :class:`LinearSolver`.
     """
     n_parts = min(effective_n_jobs(n_jobs), max(1, len(costs)))
     bounds = np.linspace(0, len(costs), n_parts + 1).astype(int)
 
     def run(start: int, end: int) -> tuple[np.ndarray, dict[int, float]]:
         part = costs[start:end]
+        if polytope.n_sets is not None:
+            own = polytope.for_rows(slice(start, end))
+            if own.integral.any():
+                return solve_mixed_sides(own, part, name, time_limit, mip_gap, start)
+            return _solve_sides(own, part, name, start), {}
         if not polytope.integral.any():
             solver = LinearSolver(polytope, name, shares_bases=shares_bases)
             return solver.solve(part, start), {}
@@ -56,3 +64,15 @@ def solve_linear_rows(
             stacklevel=4,
         )
     return np.concatenate([z for z, _ in parts])
+
+
+def _solve_sides(polytope: Polytope, costs: np.ndarray, name: str, first_row: int) -> np.ndarray:
+    """Solve rows with sets of their own, a part of them at a time: each has many numbers."""
+    step = max(1, _CHUNK // max(1, sum(polytope.matrix.shape)))
+    parts = [
+        SidesSolver(polytope.for_rows(slice(i, i + step)), name).solve(
+            costs[i : i + step], first_row + i
+        )
+        for i in range(0, len(costs), step)
+    ]
+    return np.concatenate([costs[:0], *parts])

@@ -1,13 +1,22 @@
 """Few feasible decisions, listed: the best one is looked up for many rows at once."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 _CHUNK = 1 << 22  # numbers in the largest temporary array
 _ROUNDING = 8.0 * np.finfo(np.float64).eps  # of a sum, as a share of its absolute terms
 
 
-def least_costly(decisions: np.ndarray, costs: np.ndarray) -> np.ndarray:
+def least_costly(
+    decisions: np.ndarray,
+    costs: np.ndarray,
+    is_allowed: Callable[[slice], np.ndarray] | None = None,
+) -> np.ndarray:
     """Return the number (B,) of the best of listed decisions (S, n) under costs (B, n), float64.
+
+    Where not all of them are allowed in each row, `is_allowed` tells for a slice of the rows which
+    are, (rows, S), at least one in each.
 
     Of several that differ by rounding errors it is the first: sums are rounded differently in
     batches of other sizes, and the choice must not depend on the rows around.
@@ -18,6 +27,8 @@ def least_costly(decisions: np.ndarray, costs: np.ndarray) -> np.ndarray:
     for start in range(0, len(costs), step):
         part = costs[start : start + step]
         total, rows = part @ table, np.arange(len(part))
+        if is_allowed is not None:
+            total[~is_allowed(slice(start, start + step))] = np.inf
         best = total.argmin(axis=1)
         slack = _ROUNDING * np.abs(part).sum(axis=1)
         near = total <= (total[rows, best] + slack)[:, None]

@@ -12,6 +12,9 @@ from scipy import sparse
 class Polytope:
     r"""All z with :math:`A_{ub} z \le b_{ub}`, :math:`A_{eq} z = b_{eq}`, within bounds.
 
+    Or one such set for each row of decisions: right-hand sides and bounds then have one row each,
+    (B, m), (B, p) and (B, n), and the matrices are shared.
+
     Attributes
     ----------
     A_ub, b_ub : csr_array of shape (m, n) and ndarray of shape (m,)
@@ -63,6 +66,31 @@ class Polytope:
         """Return the set with other constraints in the place of some."""
         return replace(self, **changes)
 
+    @property
+    def n_sets(self) -> int | None:
+        """How many sets there are, None where there is one for all rows."""
+        return len(self.lower) if self.lower.ndim == 2 else None
+
+    def for_rows(self, rows: Any) -> "Polytope":
+        """Return the sets of some rows, or the set of a single one; one for all rows as it is."""
+        if self.n_sets is None:
+            return self
+        names = ("b_ub", "b_eq", "lower", "upper")
+        part = self.replace(**{name: getattr(self, name)[rows] for name in names})
+        # Costly to find, and the same for all rows.
+        for name in ("matrix", "_columns", "_absolute_columns"):
+            part.__dict__[name] = getattr(self, name)
+        return part
+
+    def groups(self) -> list[np.ndarray]:
+        """Return the numbers of rows that have the same set, one array for each set."""
+        sides = np.concatenate([self.row_upper, self.lower, self.upper], axis=1)
+        if not len(sides):
+            return []
+        _, group = np.unique(sides, axis=0, return_inverse=True)
+        order = np.argsort(group.ravel(), kind="stable")
+        return np.split(order, np.cumsum(np.bincount(group.ravel()))[:-1])
+
     @cached_property
     def matrix(self) -> sparse.csr_array:
         """All rows (m + p, n), inequalities first."""
@@ -71,12 +99,12 @@ class Polytope:
     @cached_property
     def row_lower(self) -> np.ndarray:
         """Least values (m + p,) of the rows, -inf for inequalities."""
-        return np.concatenate([np.full(len(self.b_ub), -np.inf), self.b_eq])
+        return np.concatenate([np.full_like(self.b_ub, -np.inf), self.b_eq], axis=-1)
 
     @cached_property
     def row_upper(self) -> np.ndarray:
         """Largest values (m + p,) of the rows."""
-        return np.concatenate([self.b_ub, self.b_eq])
+        return np.concatenate([self.b_ub, self.b_eq], axis=-1)
 
     @cached_property
     def _columns(self) -> sparse.csr_array:
@@ -88,7 +116,7 @@ class Polytope:
 
     def name_of_row(self, i: int) -> str:
         """Return what the user calls a row of `matrix`."""
-        n_ub = len(self.b_ub)
+        n_ub = self.A_ub.shape[0]
         return f"row {i} of A_ub" if i < n_ub else f"row {i - n_ub} of A_eq"
 
     def violation(self, z: np.ndarray) -> np.ndarray:
@@ -99,14 +127,14 @@ class Polytope:
         """
         fraction = np.where(self.integral, np.abs(z - np.rint(z)), 0.0)
         missed = self._missed(z)
-        last = missed[:, len(self.b_ub) + len(self.b_eq) :]
+        last = missed[:, self.A_ub.shape[0] + self.A_eq.shape[0] :]
         np.maximum(last, fraction, out=last)
         return missed
 
     def _missed(self, z: np.ndarray) -> np.ndarray:
         """Return the violation of rows and bounds, whether or not whole numbers are such."""
         apart = z @ self._columns - self.row_upper
-        n_ub = len(self.b_ub)
+        n_ub = self.A_ub.shape[0]
         above, off = np.maximum(apart[:, :n_ub], 0.0), np.abs(apart[:, n_ub:])
         outside = np.maximum(np.maximum(self.lower - z, z - self.upper), 0.0)
         return np.concatenate([above, off, outside], axis=1)
@@ -134,15 +162,19 @@ class Polytope:
         where `tol` is. Whole numbers may be off by `tol`, and are rounded for the rows.
         """
         if atol is None:
-            atol = 1e-9 * self._least_number() if tol > 0 else 0.0
+            least = 1e-9 * self._least_number() if tol > 0 else np.zeros(())
+        else:
+            least = np.asarray(atol)
         rounded = np.where(self.integral, np.rint(z), z)
-        holds = (self._missed(rounded) <= tol * self.size(rounded) + atol).all(axis=1)
+        allowed = tol * self.size(rounded) + least[..., None]
+        holds = (self._missed(rounded) <= allowed).all(axis=1)
         return holds & (np.abs(z - rounded) <= tol).all(axis=1)
 
-    def _least_number(self) -> float:
+    def _least_number(self) -> np.ndarray:
         """Return the least absolute right-hand side or bound that is not 0, and 1 at most."""
-        numbers = np.abs(np.concatenate([self.b_ub, self.b_eq, self.lower, self.upper]))
-        return float(numbers[numbers > 0].min(initial=1.0))
+        parts = [self.b_ub, self.b_eq, self.lower, self.upper]
+        numbers = np.abs(np.concatenate(parts, axis=-1))
+        return np.where(numbers > 0, numbers, 1.0).min(axis=-1, initial=1.0)
 
 
 def _finite(values: np.ndarray) -> np.ndarray:

@@ -21,34 +21,34 @@ class Units(NamedTuple):
         R, on the rows of A.
     columns : ndarray of shape (n,)
         S, on the variables; 1 for whole numbers, which have a unit.
-    size : float
-        :math:`\sigma`, the size of decisions; 1 where there are whole numbers.
+    size : float or ndarray of shape (B, 1)
+        :math:`\sigma`, the size of decisions; 1 where there are whole numbers. One number for each
+        set where there are several.
     """
 
     rows: np.ndarray
     columns: np.ndarray
-    size: float
+    size: Any
 
     @property
     def of_decisions(self) -> np.ndarray:
-        """What scaled decisions are to be multiplied by (n,)."""
+        """What scaled decisions are to be multiplied by, (n,) or (B, n)."""
         return self.size * self.columns
 
     @classmethod
     def of(cls, polytope: Polytope) -> "Units":
         """Return the units of a polytope."""
         rows, columns = balanced(polytope.matrix, fixed_columns=polytope.integral)
-        size = 1.0
-        if not polytope.integral.any():
-            bounds = np.concatenate([polytope.lower / columns, polytope.upper / columns])
-            numbers = np.concatenate([rows * polytope.row_upper, bounds])
-            numbers = np.abs(numbers[np.isfinite(numbers) & (numbers != 0)])
-            size = float(power_of_two(np.median(numbers))) if len(numbers) else 1.0
-        return cls(rows, columns, size)
+        ends = [rows * polytope.row_upper, polytope.lower / columns, polytope.upper / columns]
+        numbers = np.concatenate(ends, axis=-1)
+        if polytope.n_sets is not None:
+            sizes = [1.0 if polytope.integral.any() else _median_size(each) for each in numbers]
+            return cls(rows, columns, np.array(sizes)[:, None])
+        return cls(rows, columns, 1.0 if polytope.integral.any() else _median_size(numbers))
 
     def apply(self, polytope: Polytope) -> Polytope:
         """Return the polytope of the scaled decisions."""
-        n_ub, unit = len(polytope.b_ub), self.of_decisions
+        n_ub, unit = polytope.A_ub.shape[0], self.of_decisions
         across = sparse.diags_array(self.columns)
 
         def scaled(A: sparse.csr_array, factors: np.ndarray) -> sparse.csr_array:
@@ -64,6 +64,12 @@ class Units(NamedTuple):
             upper=polytope.upper / unit,
             integral=polytope.integral,
         )
+
+
+def _median_size(numbers: np.ndarray) -> float:
+    """Return the power of two nearest to the median of absolute numbers, finite and not 0."""
+    numbers = np.abs(numbers[np.isfinite(numbers) & (numbers != 0)])
+    return float(power_of_two(np.median(numbers))) if len(numbers) else 1.0
 
 
 def balanced(
@@ -98,6 +104,6 @@ def _middle(values: np.ndarray, group: np.ndarray, n_groups: int) -> np.ndarray:
     return found
 
 
-def power_of_two(values: np.ndarray) -> np.ndarray:
+def power_of_two(values: Any) -> Any:
     """Return the powers of two nearest to positive values, in ratio."""
     return np.exp2(np.rint(np.log2(values)))

@@ -233,4 +233,5 @@ class StagedFit:
             *((*each.arrays, each.weight) for each in rows),
             *(getattr(options, name) for name in names),
             *(units.scales, str(units.device), options.n_threads, str(units.dtype)),
+            None if units.columns is None else (units.columns.positions, units.columns.is_feature),
         )

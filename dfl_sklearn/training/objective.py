@@ -16,8 +16,10 @@ from ..learners.scaling import Scale
 from ..losses import RegretLoss, default_loss
 from ..losses.base import DecisionLoss, RowLoss
 from ..problems.base import DecisionProblem, NonFiniteCostError
+from ..problems.constant import constant_decisions
 from ..rows import Optimum, Rows
 
+_MOST_OF_UNIT = 256  # rows with a context whose regret gives the loss its unit
 _N_OPTIMA = 8  # arrays of parameters whose best decisions are remembered
 
 
@@ -98,20 +100,31 @@ class Objective:
         """
         if not Scale.of(rows.y, rows.weight, of_constant=0.0).scale.any():
             return  # parameters that differ by rounding errors at most
+        if rows.context is not None and len(rows) > _MOST_OF_UNIT:
+            # Each row decides for itself, which takes its time.
+            few = named_rng(seed, "rows of the unit").choice(len(rows), _MOST_OF_UNIT, False)
+            paid, rows = self._constant_cost(rows, seed, few), rows.take(few)
+        else:
+            paid = self._constant_cost(rows, seed, slice(None))
         best, weight = np.asarray(rows.optimum.cost), rows.weight
-        paid = self._constant_cost(rows, seed)
         regret = float(np.average(paid - best, weights=weight))
         if regret > 0 and not is_rounding(regret, paid, best, weight=weight):
             self.unit = regret
         else:
             self.unit = float(np.average(np.abs(best), weights=weight)) or 1.0
 
-    def _constant_cost(self, rows: Rows, seed: int) -> np.ndarray:
+    def _constant_cost(self, rows: Rows, seed: int, of: Any) -> np.ndarray:
+        """Return what the best constant decision costs on some of the rows."""
         few, most = np.arange(len(rows)), self.problem.most_scenarios
         if most is not None and most < len(few):
             few = named_rng(seed, "scenarios of the unit").choice(few, most, replace=False)
-        constant = self.problem.solve(rows.y[None, few], scenario_weight=rows.weight[few])
-        return self.problem.cost(constant, rows.y)
+        y, weight, paying = rows.y[few], rows.weight[few], rows.take(of)
+        context = self.context_of(paying)
+        if context is None:
+            constant = self.problem.solve(y[None], scenario_weight=weight)
+        else:
+            constant = constant_decisions(self.problem, y, weight, context)
+        return self.problem.cost(constant, paying.y, context=context)
 
     def regret(self, y_hat: np.ndarray, rows: Rows) -> np.ndarray:
         """Return the exact regret (n,) of decisions made from predictions (n, d).
@@ -121,7 +134,8 @@ class Objective:
         known = np.isfinite(y_hat).all(axis=1)
         found = np.full(len(y_hat), np.nan)
         if known.any():
-            some = rows.take(torch.as_tensor(known, device=rows.y.device))
+            # Nearly always all of them, which need not be copied.
+            some = rows if known.all() else rows.take(torch.as_tensor(known).to(rows.y.device))
             y, best = some.y.cpu().numpy(), some.optimum.cost.cpu().numpy()
             context = self.context_of(some)
             try:
@@ -182,5 +196,5 @@ def context_table(problem: DecisionProblem, context: Any) -> Any:
     values = context.cpu().numpy() if isinstance(context, torch.Tensor) else context
     columns = problem.context_columns()
     if columns and isinstance(columns[0], str):
-        return pd.DataFrame(values, columns=columns)
+        return pd.DataFrame(values[:, : len(columns)], columns=columns)
     return values

@@ -67,7 +67,7 @@ class PredictorRegret:
             for part in (known.X, known.y)
         )
         net.module_.zero_grad(set_to_none=True)
-        return in_features / self.learner.units.scales[0].scale, in_y
+        return self.learner.units.slopes_in_features(in_features), in_y
 
     def known(self, rows: Rows) -> Rows:
         """Return rows as the learner takes them, with their best decisions."""

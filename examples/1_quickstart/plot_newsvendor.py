@@ -99,7 +99,7 @@ plt.show()
 
 # %%
 # When the distribution shifts
-# -------------------
+# ----------------------------
 # Now the models stay as they are while the data change: the rare regime becomes common, the noise
 # grows, the level of demand moves up or down, or the features change their meaning a little. We
 # repeat everything for five training samples and add a flexible regressor and a small network. The

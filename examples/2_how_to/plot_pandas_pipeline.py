@@ -21,7 +21,7 @@ from sklearn.model_selection import GridSearchCV, train_test_split
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-from dfl_sklearn import DFLRegressor, TwoStageRegressor
+from dfl_sklearn import DFLRegressor, TwoStageRegressor, decide
 from dfl_sklearn.metrics import d2_regret_score, decision_cost
 from dfl_sklearn.problems import NewsvendorProblem
 
@@ -85,17 +85,14 @@ pd.DataFrame(search.cv_results_)[
 # %%
 # Orders
 # ------
-# A Pipeline and a search have a ``predict`` but no ``decide``; the problem turns predictions into
-# decisions. For comparison, the same Pipeline with least squares at its end.
-predicted = {
-    "two-stage": Pipeline(
-        [("columns", columns), ("model", TwoStageRegressor(LinearRegression(), problem))]
-    )
-    .fit(X_train, y_train)
-    .predict(X_test),
-    "decision-focused": search.predict(X_test),
-}
-orders = {name: problem.solve(each) for name, each in predicted.items()}
+# A Pipeline and a search have a ``predict`` but no ``decide``; :func:`dfl_sklearn.decide` asks the
+# model inside. For comparison, the same Pipeline with least squares at its end.
+two_stage = Pipeline(
+    [("columns", columns), ("model", TwoStageRegressor(LinearRegression(), problem))]
+).fit(X_train, y_train)
+models = {"two-stage": two_stage, "decision-focused": search}
+predicted = {name: each.predict(X_test) for name, each in models.items()}
+orders = {name: decide(each, X_test) for name, each in models.items()}
 pd.DataFrame(
     {
         name: {

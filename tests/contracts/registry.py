@@ -4,7 +4,7 @@ To put a new problem under the contract, add one `ProblemCase` to `PROBLEMS`.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cvxpy as cp
@@ -19,11 +19,13 @@ from dfl_sklearn.problems import (
     KnapsackProblem,
     LinearProgram,
     MatchingProblem,
+    MultiProductNewsvendorProblem,
     NewsvendorProblem,
     PortfolioProblem,
     ProvisioningProblem,
     ShortestPathProblem,
     SquaredErrorProblem,
+    StorageProblem,
     TopKProblem,
 )
 
@@ -86,7 +88,7 @@ class ProblemCase:
 
     def rows(self, n: int) -> int:
         """Return of `n` rows how many a test solves for."""
-        return max(1, n // 5) if self.is_slow else n
+        return max(1, n // 8) if self.is_slow else n
 
     def predictions(self, rng: np.random.Generator, n: int) -> np.ndarray:
         return (self.sample_prediction or self.sample_y)(rng, n)
@@ -160,12 +162,20 @@ def two_whole_numbers(rng: np.random.Generator, n: int) -> np.ndarray:
     return np.stack([a, b, c], axis=1).astype(float)
 
 
+def some_path(rng: np.random.Generator, n: int) -> np.ndarray:
+    """All ways along TWO_WAY_ROAD that pass no node twice."""
+    paths = [(0, 4), (1, 5), (1, 6), (0, 2, 5), (0, 2, 6), (1, 3, 4)]
+    z = np.array([np.isin(np.arange(7), path) for path in paths], dtype=float)
+    return z[rng.integers(len(z), size=n)]
+
+
 def shares_and_reserve(rng: np.random.Generator, n: int) -> np.ndarray:
     return np.concatenate([shares(3)(rng, n), 2.0 * rng.standard_normal((n, 1))], axis=1)
 
 
 RESIDUALS = np.random.default_rng(0).standard_normal((7, 3)) * [0.2, 1.0, 2.0]
 COVARIANCE = np.array([[1.0, 0.4, -0.2], [0.4, 2.0, 0.1], [-0.2, 0.1, 1.5]])
+TWO_WAY_ROAD = [[0, 1], [0, 2], [1, 2], [2, 1], [1, 3], [2, 3], [2, 3]]
 
 
 def batteries():
@@ -174,6 +184,36 @@ def batteries():
     wear = cp.sum_squares(cp.multiply([1.0, 0.7, 1.4], charge))
     limits = [cp.sum(charge) == 2, charge >= 0, charge <= 1.5]
     return cp.Problem(cp.Minimize(price @ charge + wear), limits), price, charge
+
+
+def shelf(nonnegative: bool) -> MultiProductNewsvendorProblem:
+    """Three products on a shelf that often holds less than what is asked for."""
+    return MultiProductNewsvendorProblem(
+        [9, 1, 4], [1.0, 2.0, 0.5], usage=[1, 2, 0.5], capacity=12, nonnegative=nonnegative
+    )
+
+
+def orders_on_the_shelf(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Spread over what the shelf holds, the full shelf nearly included."""
+    shares = rng.dirichlet(np.full(4, 0.7), n)[:, :3]
+    return 1e-3 + 11.98 * shares / [1, 2, 0.5]
+
+
+def wearing_battery() -> StorageProblem:
+    """A battery whose wear counts, so that it does not only charge and discharge at its limits."""
+    return StorageProblem(max_discharge=0.4, rate_penalty=8.0)
+
+
+def schedules(rng: np.random.Generator, n: int) -> np.ndarray:
+    """Schedules of a battery over five periods, with room left on either side."""
+    state, rates = np.full(n, 0.5), []
+    for _ in range(5):
+        charge = rng.uniform(0.01, 0.99, n) * np.minimum(0.5, (1.0 - state) / 0.9)
+        state = state + 0.9 * charge
+        discharge = rng.uniform(0.01, 0.99, n) * np.minimum(0.4, state)
+        state = state - discharge
+        rates.append((charge, discharge))
+    return np.concatenate([np.stack(each, axis=1) for each in zip(*rates, strict=True)], axis=1)
 
 
 PROBLEMS = [
@@ -211,6 +251,22 @@ PROBLEMS = [
         uniform(0, 15, 3),
         other={"overage_cost": [2.0, 2.0, 2.0]},
         slopes=(None, 0.2),
+    ),
+    ProblemCase(
+        "newsvendor_shared_capacity",
+        lambda: shelf(nonnegative=True),
+        uniform(0, 10, 3),
+        orders_on_the_shelf,
+        other={"capacity": 14.0},
+    ),
+    ProblemCase(
+        "newsvendor_shared_limit_of_net_positions",
+        lambda: shelf(nonnegative=False),
+        normal(6.0, 3),
+        lambda rng, n: orders_on_the_shelf(rng, n) - rng.exponential(3.0, (n, 3)),
+        other={"capacity": 40.0},
+        slopes=(None, 0.3),
+        is_regularized=True,
     ),
     ProblemCase(
         "provisioning",
@@ -254,6 +310,16 @@ PROBLEMS = [
         layer_tol=1e-4,
     ),
     ProblemCase(
+        "portfolio_with_trading_costs",
+        lambda: PortfolioProblem(COVARIANCE, 2.0, [0.5, 0.2, 0.2], [0.1, 0.3, 0.2]),
+        normal(2.0, 3),
+        shares(3),
+        other={"transaction_cost": 0.5, "holdings": [0.1, 0.9, 0.0]},
+        slopes=(0.0,),
+        sample_prediction=normal(0.4, 3),
+        tol=1e-12,
+    ),
+    ProblemCase(
         "cvar_portfolio",
         lambda: CVaRPortfolioProblem(0.8, 0.5, RESIDUALS),
         normal(1.0, 3),
@@ -277,6 +343,16 @@ PROBLEMS = [
         layer_tol=1e-4,
         is_regularized=True,
     ),
+    ProblemCase(
+        "storage",
+        wearing_battery,
+        uniform(-5, 30, 5),
+        schedules,
+        other={"state_penalty": 0.0},
+        slopes=(None, 0.0),
+        layer_tol=1e-5,
+        is_regularized=True,
+    ),
     linear_case(
         "linear_program",
         lambda: LinearProgram(
@@ -298,6 +374,11 @@ PROBLEMS = [
         is_slow=True,
     ),
     linear_case("shortest_path", lambda: ShortestPathProblem.grid(3, 3), 12, {"target": 7}),
+    replace(
+        linear_case("two_way_road", lambda: ShortestPathProblem(TWO_WAY_ROAD), 7, {"target": 2}),
+        sample_y=uniform(0.0, 4.0, 7),
+        sample_decision=some_path,
+    ),
     linear_case("matching", lambda: MatchingProblem(2, 3), 6, {"sense": "min"}, (0.3,)),
     linear_case("assignment", lambda: MatchingProblem(3, 2, perfect=True), 6, {"perfect": False}),
     linear_case("knapsack", lambda: KnapsackProblem([3, 4, 5, 1], 7), 4, {"capacity": 5}),

@@ -12,7 +12,13 @@ from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
 from dfl_sklearn.layers import QuadraticProgramLayer
 from dfl_sklearn.learners import LSTMPredictor
 from dfl_sklearn.learners.construct import slopes_in_eval
-from dfl_sklearn.problems import NewsvendorProblem
+from dfl_sklearn.problems import (
+    CoverageProblem,
+    FromContext,
+    NewsvendorProblem,
+    PortfolioProblem,
+    ProvisioningProblem,
+)
 from dfl_sklearn.robust import (
     DiffusionGenerator,
     GaussianNoise,
@@ -117,9 +123,9 @@ def test_a_stored_search_is_on_the_cpu():
     stored = copy.copy(search)
     stored.__dict__ = {**state, "_generator": search._generator}
     assert type(stored.denoiser_.layers[0].weight) is torch.nn.Parameter
-    rows = pickle.loads(pickle.dumps(stored)).sample(5, np.random.default_rng(0))
+    rows = pickle.loads(pickle.dumps(stored)).sample(5, np.random.default_rng(0)).X
     with OtherDevice():
-        assert_array_equal(rows, search.sample(5, np.random.default_rng(0)))
+        assert_array_equal(rows, search.sample(5, np.random.default_rng(0)).X)
 
 
 # -- layers ----------------------------------------------------------------------------------
@@ -131,8 +137,10 @@ def test_layers_compute_where_their_input_lives(layer_case, smoothing):
     layer = layer_case.make().decision_layer(smoothing)
     y = torch.as_tensor(layer_case.predictions(np.random.default_rng(0), 6))
     expected = slope(layer, y)
-    # The pieces of a small quadratic program are looked up on the CPU.
-    with OtherDevice(stays=layer_case.name != "portfolio"):
+    # The pieces of a small quadratic program are looked up on the CPU, trades and schedules are
+    # searched for there.
+    on_cpu = ("portfolio", "portfolio_with_trading_costs", "storage")
+    with OtherDevice(stays=layer_case.name not in on_cpu):
         found = slope(layer, to_other(y))
     for one, other in zip(expected, found, strict=True):
         assert_array_equal(one, back(other))
@@ -144,6 +152,27 @@ def slope(layer, y):
     y = y.detach().requires_grad_()
     z = layer(y)
     return z.detach(), torch.autograd.grad((z * z).sum(), y)[0]
+
+
+FROM = [FromContext(i) for i in range(3)]
+WITH_CONTEXT = {
+    "newsvendor": NewsvendorProblem(FROM[0], 1.0),
+    "provisioning": ProvisioningProblem(0.0, 9.0, eta=FROM[0], e_idle=FROM[1]),
+    "coverage": CoverageProblem(1, 1, FROM),
+    "portfolio": PortfolioProblem(np.eye(3), FROM[0], FROM, FROM[1]),
+}
+
+
+@pytest.mark.parametrize("name", WITH_CONTEXT)
+def test_numbers_of_a_row_may_live_there(name):
+    layer = WITH_CONTEXT[name].decision_layer(0.5)
+    y = torch.as_tensor(np.random.default_rng(0).uniform(0.1, 0.9, (6, 3)))
+    context = torch.as_tensor(np.random.default_rng(1).dirichlet(np.ones(3), 6))
+    expected = slope(lambda y: layer(y, context), y)
+    with OtherDevice():
+        found = slope(lambda y: layer(y, to_other(context)), to_other(y))
+    for one, other in zip(expected, found, strict=True):
+        assert_array_equal(one, back(other))
 
 
 @pytest.mark.parametrize("bounds", [{}, {"lower": 0.0}])

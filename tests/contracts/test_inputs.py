@@ -7,6 +7,13 @@ import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_array_equal
+from scipy import sparse
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.linear_model import LinearRegression
+
+from dfl_sklearn import DFFRegressor, DFLRegressor, TwoStageRegressor
+from dfl_sklearn.problems import FromContext, MultiProductNewsvendorProblem
 
 NO_NUMBERS = {
     "complex": (lambda y: y + 1j, "real numbers"),
@@ -114,3 +121,53 @@ def test_numbers_of_any_size_give_an_answer_or_an_error(case, size):
                     raise
             else:
                 assert np.isfinite(costs).all()
+
+
+ESTIMATORS = {
+    "two-stage": lambda: TwoStageRegressor(LinearRegression()),
+    "net": lambda: DFLRegressor(max_iter=2, hidden_layer_sizes=(), random_state=0),
+    "fine-tuning": lambda: DFFRegressor(LinearRegression(), max_iter=2, random_state=0),
+}
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_missing_targets_are_named_with_what_to_do_about_them(name):
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 2)), rng.normal(size=(30, 2))
+    y[7, 1] = np.nan
+    with pytest.raises(ValueError, match=r"Input y contains NaN at row 7, column 1.*one regressor"):
+        ESTIMATORS[name]().fit(X, y)
+    with pytest.raises(ValueError, match=r"Input y contains NaN at row 7\. Leave such rows out"):
+        ESTIMATORS[name]().fit(X, y[:, 1])
+
+
+@pytest.mark.parametrize("name", ESTIMATORS)
+def test_tensors_that_scikit_learn_would_hand_on_are_refused(name):
+    X = torch.as_tensor(np.random.default_rng(0).normal(size=(30, 2)))
+    refused = pytest.raises(TypeError, match="is a torch tensor, and array_api_dispatch is on")
+    with config_context(array_api_dispatch=True), refused:
+        ESTIMATORS[name]().fit(X, X[:, 0])
+
+
+@pytest.mark.parametrize("kind", [sparse.csr_array, sparse.coo_array, sparse.dok_array])
+def test_two_stage_models_take_sparse_features_and_context(kind):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(40, 3))
+    X[:, 1] = rng.choice([1.0, 5.0], 40)
+    y = np.maximum(X[:, 0] + 3, 0)
+    problem = MultiProductNewsvendorProblem(9, 1, capacity=FromContext(0))
+    for is_feature in (True, False):
+        model = TwoStageRegressor(
+            LinearRegression(), problem, context=[1], context_is_feature=is_feature
+        )
+        expected = clone(model).fit(X, y).decide(X)
+        np.testing.assert_allclose(model.fit(kind(X), y).decide(kind(X)), expected)
+        assert (expected <= X[:, 1] + 1e-9).all()
+
+
+@pytest.mark.parametrize("name", ["net", "fine-tuning"])
+def test_nets_refuse_sparse_features(name):
+    X = sparse.csr_array(np.eye(20))
+    with pytest.raises(TypeError, match=r"[Ss]parse|dense"):
+        ESTIMATORS[name]().fit(X, np.arange(20.0))

@@ -218,12 +218,6 @@ def test_a_row_outside_the_parameters_domain_is_named():
             "not convex by cvxpy's rules",
         ),
         (
-            lambda: (lambda z, c: (cp.Problem(cp.Minimize(cp.sum(c @ z))), c, z))(
-                cp.Variable((2, 2)), cp.Parameter(2)
-            ),
-            r"The variable must be a vector, got shape \(2, 2\)",
-        ),
-        (
             lambda: (lambda z, c: (cp.Problem(cp.Minimize(c @ z)), c, cp.Variable(2)))(
                 cp.Variable(2), cp.Parameter(2)
             ),

@@ -1,15 +1,26 @@
-"""Shortest paths on deep and wide graphs, whose set-up must stay linear."""
+"""Shortest paths on graphs of any names; on deep and wide ones set-up must stay linear."""
 
+import enum
+import pickle
 import time
 
+import networkx as nx
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 from scipy.sparse.csgraph import bellman_ford
+from sklearn.base import clone
 
-from dfl_sklearn.problems import ShortestPathProblem
-from dfl_sklearn.problems.shortest_path import _MOST_PATHS
+from dfl_sklearn.problems import FromContext, ShortestPathProblem
+from dfl_sklearn.solvers.acyclic_paths import _MOST_PATHS
+
+
+class Color(enum.Enum):
+    """Names of nodes that are not numbers."""
+
+    RED, GREEN, BLUE, BLACK = range(4)
 
 
 def chain(n_edges):
@@ -84,9 +95,83 @@ def test_setting_up_a_wide_graph_takes_little_memory():
     assert problem.optimal_cost(y)[0] == pytest.approx(min(through_hub, through_leaf))
 
 
-def test_a_node_on_the_cycle_is_named():
-    edges = [[0, 1], [1, 2], [2, 3], [3, 1], [3, 4], [4, 5]]  # 4 and 5 only come after it
-    with pytest.raises(ValueError, match=r"a cycle that leads to node [123];"):
-        ShortestPathProblem(edges).solve(np.ones((1, 6)))
-    with pytest.raises(ValueError, match=r"a cycle that leads to node 7;"):
-        ShortestPathProblem([[0, 7], [7, 7], [7, 9]]).solve(np.ones((1, 3)))
+def test_nodes_have_names_of_any_kind():
+    """The same graph under other names, in the order of the numbers 0 to 3."""
+    edges = [(0, 1), (1, 3), (0, 2), (2, 3), (1, 2)]
+    y = np.random.default_rng(0).normal(size=(30, 5))
+    expected = ShortestPathProblem(edges).solve(y)
+    for names in (
+        ["a", "b", "c", "d"],
+        [(0, 0), (0, 1), (1, 0), (1, 1)],
+        [frozenset("a"), "b", 3, (4, "d")],
+        [2**70, 2**71, 2**72, 2**73],
+        list(Color),
+    ):
+        named = [(names[i], names[j]) for i, j in edges]
+        problem = ShortestPathProblem(named, source=names[0], target=names[3])
+        assert problem.nodes == [names[i] for i in (0, 1, 3, 2)]
+        for each in (problem, clone(problem), pickle.loads(pickle.dumps(problem))):
+            assert_array_equal(each.solve(y), expected)
+    table = pd.DataFrame({"start": list("aabcb"), "end": list("bcdda")})[:4]
+    problem = ShortestPathProblem(table, "a", "d")
+    assert_array_equal(
+        problem.solve(y[:, :4]),
+        ShortestPathProblem(edges[:1] + edges[2:3] + edges[1:2] + edges[3:4]).solve(y[:, :4]),
+    )
+    assert_array_equal(ShortestPathProblem(np.array(edges, dtype=object)).solve(y), expected)
+    graph = nx.DiGraph(edges[:4])
+    assert ShortestPathProblem(graph.edges).nodes == [0, 1, 2, 3]
+
+
+def test_closed_edges_are_not_used():
+    edges = [[0, 1], [1, 3], [0, 2], [2, 3]]
+    y = np.random.default_rng(0).normal(size=(20, 4))
+    for closed in ([False, True, False, False], np.array([0, 1, 0, 0]), (0.0, 2.0, 0.0, 0.0)):
+        problem = ShortestPathProblem(edges, closed=closed)
+        assert_array_equal(problem.solve(y), np.tile([0.0, 0.0, 1.0, 1.0], (20, 1)))
+        assert_array_equal(problem.is_feasible([[1, 1, 0, 0], [0, 0, 1, 1]]), [False, True])
+        assert problem.as_linear_program().solve(y)[:, :2].max() == 0
+    all_open = ShortestPathProblem(edges, closed=[False] * 4)
+    assert_array_equal(all_open.solve(y), ShortestPathProblem(edges).solve(y))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (([("a", "b"), ("b",)], "a", "b"), r"edges must have shape \(n_edges, 2\), but edge 1 is"),
+        (([("a", "b"), "bc"], "a", "b"), r"edge 1 is 'bc'"),
+        (([[["a"], "b"]], "a", "b"), "by what can be hashed"),
+        (([("a", None)], "a", "b"), "edge 0 has None"),
+        (([("a", 0.5)], "a", 0.5), "edge 0 has 0.5"),
+        (([[True, False]],), "whole numbers or by other names, not by bool"),
+        (([],), r"edges must have shape \(n_edges, 2\), got \(0,\)"),
+        ((5,), r"edges must have shape \(n_edges, 2\), got \(\)"),
+        (([("a", FromContext("b"))], "a", "b"), "edges are the same for all rows"),
+        (([("a", "b")], "a"), "target is needed: only integers have a smallest and a largest"),
+        (([("a", "b")], "a", "c"), "target='c' is no node of edges"),
+        (([("a", "b")], "a", ["b"]), r"target=\['b'\] is no node of edges"),
+        (([("a", "b")], "a", 7.0), r"target=7.0 is no node of edges"),
+        (([("a", "b")], "b", "a"), "No path leads from node 'b' to node 'a'"),
+        (([("a", "b")], "a", "a"), "the same node, 'a'"),
+        (([[0, 1]], True), "source must be a whole number that names a node, got True"),
+    ],
+)
+def test_errors_say_what_is_wrong_with_a_graph(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        ShortestPathProblem(*arguments).solve(np.ones((1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("closed", "message"),
+    [
+        (True, "closed must have one entry per edge, 2 in all, got True"),
+        ([True], "closed must have one entry per edge, 2 in all, not 1"),
+        (FromContext("closed"), "closed must have one entry per edge, 2 in all, got FromContext"),
+        ([True, "no"], "True, False or FromContext for each edge, got 'no' for edge 1"),
+        ([True, np.nan], "got nan for edge 1"),
+        ([0, 1], "No path leads from node 0 to node 2 along open edges"),
+    ],
+)
+def test_errors_say_what_is_wrong_with_closed_edges(closed, message):
+    with pytest.raises(ValueError, match=message):
+        ShortestPathProblem([[0, 1], [1, 2]], closed=closed).solve(np.ones((1, 2)))

@@ -1,0 +1,93 @@
+"""Parameters with numbers that are read from the context: what of them can be checked, and when."""
+
+from collections.abc import Callable, Collection, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from array_api_compat import is_torch_array
+from numpy.typing import ArrayLike
+
+from ._context import FromContext, markers, position
+
+if TYPE_CHECKING:
+    from .base import DecisionProblem
+
+Numbers = ArrayLike | FromContext | Sequence[float | FromContext]
+"""A number, or an array of them, of which some may be read from the context."""
+
+
+def is_marked(value: Any) -> bool:
+    """Return whether a parameter is, or holds, a number that is read from the context."""
+    return any(True for _ in markers(value))
+
+
+def refuse_markers(problem: "DecisionProblem", *, but: Collection[str] = ()) -> None:
+    """Raise a ValueError that names a parameter that cannot be read from the context but is.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+    but : collection of str
+        The parameters that can be read from it.
+    """
+    for name, value in problem.get_params(deep=False).items():
+        found = next(markers(value), None)
+        if found is not None and name not in but:
+            others = f" What it can read is {', '.join(but)}." if but else ""
+            raise ValueError(
+                f"{type(problem).__name__} cannot read {name} from the context, got {found!r}: "
+                f"give what holds for all rows.{others}"
+            )
+
+
+def stand_in(value: Any, number: float) -> Any:
+    """Return a parameter with a number in the place of what is marked, to check the rest of it."""
+    if isinstance(value, FromContext):
+        return number
+    if not is_marked(value):
+        return value
+    entries = [stand_in(each, number) for each in value]
+    return np.array(entries) if isinstance(value, np.ndarray) else entries
+
+
+def check_marked(
+    problem: "DecisionProblem",
+    name: str,
+    context: np.ndarray,
+    fits: Callable[[np.ndarray], np.ndarray],
+    wanted: str,
+) -> None:
+    """Raise a ValueError that names a row of the context in which a parameter makes no sense.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+    name : str
+        Of the parameter.
+    context : ndarray of shape (n, c)
+        Arranged.
+    fits : callable
+        Maps a column (n,) to whether its numbers make sense.
+    wanted : str
+        What they have to be.
+    """
+    columns = problem.context_columns()
+    for each in markers(getattr(problem, name)):
+        values = context[:, position(each, columns)]
+        bad = ~fits(values)
+        if bad.any():
+            i, count = int(bad.argmax()), int(bad.sum())
+            others = f" ({count} such rows in all)" if count > 1 else ""
+            raise ValueError(
+                f"{name}, read from column {each.column!r} of the context, must be {wanted}, but "
+                f"is {values[i]} at row {i}{others}."
+            )
+
+
+def as_those_of(values: Any, like: Any) -> Any:
+    """Return numbers as an array or tensor of the kind, type and device of another."""
+    if is_torch_array(like):
+        import torch
+
+        return torch.as_tensor(values, dtype=like.dtype, device=like.device)
+    return np.asarray(values, dtype=like.dtype)

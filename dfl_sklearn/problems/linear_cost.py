@@ -1,0 +1,256 @@
+"""Base class of problems whose cost is linear in the decision."""
+
+from abc import abstractmethod
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from .._utils.checks import job_count, option, smoothing_number
+from ..solvers.linear import NoDecisionError
+from ..solvers.polytope import Polytope
+from ._context import each_context, layer_by_context
+from .base import DecisionProblem
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from torch import nn
+
+
+class LinearCostProblem(DecisionProblem):
+    r"""Base class of problems with the cost :math:`\pm y^\top z`, one parameter per decision.
+
+    A subclass fills in `solve_rows` and `_polytope(n)`, the linear constraints on n decisions.
+    It has a parameter `sense` where values can be maximised: costs are negated values then.
+
+    Where parameters are read from the context, the constraints of a row are those of the problem at
+    that row, taken one context after the other. A subclass whose rows differ in right-hand sides
+    and bounds alone says so by `_shares_matrix`, and fills in `_polytope_rows(n, context)`.
+
+    Under a distribution of y the best decision is that of its mean, so that several scenarios are
+    solved for exactly.
+    """
+
+    exact_scenarios = True
+    sense: str = "min"
+
+    @abstractmethod
+    def _polytope(self, n: int) -> Polytope:
+        """Return the constraints on n decisions, where nothing is read from the context.
+
+        The constants have been checked.
+        """
+
+    @property
+    def _has_own_constraints(self) -> bool:
+        """Whether constraints differ by row."""
+        return bool(self.context_columns())
+
+    @property
+    def _shares_matrix(self) -> bool:
+        """Whether they differ in right-hand sides and bounds alone."""
+        return False
+
+    def _polytope_rows(self, n: int, context: np.ndarray) -> Polytope:
+        """Return one set of constraints on n decisions for each row of a context (B, c).
+
+        For problems whose constraints differ in their right-hand sides and bounds alone.
+        """
+        raise NotImplementedError
+
+    def _marked_sides(self) -> "dict[str, Any]":
+        """Return the right-hand sides, by their names in LinearProgram, with what is marked."""
+        raise ValueError(
+            f"{type(self).__name__} cannot be written as one linear program: its constraints "
+            "differ by row in more than right-hand sides and bounds."
+        )
+
+    def _plus_known(self, y: Any, context: Any) -> Any:
+        """Return the parameters plus what is known of the costs, in the same units."""
+        return y
+
+    # LinearProgram, which puts itself here: a file cannot import what is made of it.
+    _linear_program: ClassVar["type[LinearCostProblem]"]
+
+    @property
+    def _sign(self) -> float:
+        """1 where ``y @ z`` is minimised, -1 where it is maximised."""
+        return -1.0 if self.sense == "max" else 1.0
+
+    def _check_constants(self) -> None:
+        option(self.sense, "sense", ("min", "max"))
+        job_count(getattr(self, "n_jobs", None))
+
+    def _n_decisions(self, n_parameters: int) -> int:
+        return n_parameters
+
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
+        xp = array_namespace(decisions, y)
+        return self._sign * xp.sum(self._plus_known(y, context) * decisions, axis=1)
+
+    def linear_objective(self) -> "Callable[..., Any]":
+        """Return the map from parameters (n, d) to the cost vectors (n, d) of ``c @ z``.
+
+        ``costs(y, context=None)``, affine in y. The context (n, c) is wanted where a part of the
+        costs is read from it.
+        """
+        return self._cost_vectors
+
+    def _cost_vectors(self, y: Any, context: Any = None) -> Any:
+        return self._sign * self._plus_known(y, context)
+
+    def as_linear_program(self, n_decisions: int | None = None) -> "LinearCostProblem":
+        """Return the same problem as a ``LinearProgram``, to look at or to extend.
+
+        Parameters
+        ----------
+        n_decisions : int, default=None
+            Needed where the problem does not fix it.
+
+        Raises
+        ------
+        ValueError
+            If constraints are read from the context, and not their right-hand sides alone.
+        """
+        self._check_constants()
+        n = self._n_parameters() if n_decisions is None else n_decisions
+        if n is None:
+            raise ValueError(f"n_decisions is needed: {type(self).__name__} does not fix it.")
+        self._check_width(n)
+        columns = self.context_columns()
+        sides: dict[str, Any] = {}
+        if columns:
+            sides = self._marked_sides()
+            width = max([len(columns), *(1 + each for each in columns if isinstance(each, int))])
+            part = self._polytope_rows(n, np.ones((1, width))).for_rows(0)
+        else:
+            part = self._polytope(n)
+        has_ub, has_eq = len(part.b_ub) > 0, len(part.b_eq) > 0
+        given: dict[str, Any] = {
+            "A_ub": part.A_ub.copy() if has_ub else None,
+            "b_ub": part.b_ub.copy() if has_ub else None,
+            "A_eq": part.A_eq.copy() if has_eq else None,
+            "b_eq": part.b_eq.copy() if has_eq else None,
+            "bounds": np.stack([part.lower, part.upper], axis=1),
+        }
+        return self._linear_program(
+            **(given | sides), integrality=part.integral.astype(int), sense=self.sense
+        )
+
+    def is_feasible(
+        self,
+        decisions: Any,
+        y: Any = None,
+        *,
+        context: Any = None,
+        tol: float = 1e-6,
+        atol: float | None = None,
+    ) -> np.ndarray:
+        r"""Return, for each row, whether all constraints hold.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+        y : array-like, default=None
+            Its shape is checked; the constraints do not depend on it.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, for problems that take it.
+        tol : float, default=1e-6
+            By how much a constraint may be missed, as a share of its absolute terms,
+            :math:`\sum_j |a_j z_j| + |b|`, and of a variable and its bounds; and how far whole
+            numbers may be from such.
+        atol : float, default=None
+            By how much more it may be missed, in its own unit. None is a billionth of the least
+            right-hand side or bound that is not 0, or of 1 if that is less; 0 where `tol` is 0.
+
+        Returns
+        -------
+        ndarray of bool of shape (n,)
+        """
+        z = self._decision_rows(decisions, y, context, tol)
+        self._check_width(z.shape[1])
+        finite = np.isfinite(z).all(axis=1)
+        return finite & self._of_constraints(
+            lambda part, rows: part.contains(rows, tol, atol),
+            np.where(finite[:, None], z, 0.0),
+            self._check_context(context, len(z)),
+        )
+
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much each constraint is missed, in its own unit.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+        y : None
+            Not looked at: the constraints do not depend on it.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, for problems that take it.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            0 where a constraint holds. The columns are the inequalities, the equations, and for
+            each decision its bounds or, where that is more, its distance from a whole number.
+        """
+        z = self._decision_rows(decisions, y, context, 0.0)
+        self._check_width(z.shape[1])
+        rows = self._check_context(context, len(z))
+        return self._of_constraints(lambda part, rows: part.violation(rows), z, rows)
+
+    def _of_constraints(
+        self,
+        function: "Callable[[Polytope, np.ndarray], np.ndarray]",
+        z: np.ndarray,
+        context: np.ndarray | None,
+    ) -> np.ndarray:
+        """Call a function of constraints and decisions (n, k), each with those of its row."""
+        n = z.shape[1]
+        if not self._has_own_constraints:
+            return function(self._polytope(n), z)
+        assert context is not None
+        if self._shares_matrix:
+            return function(self._polytope_rows(n, context), z)
+        return each_context(
+            self, context, lambda there, rows: function(there._polytope(n), rows), z
+        )
+
+    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
+        r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2`, relaxed.
+
+        Whole numbers are relaxed to real ones. `smoothing` is :math:`\gamma`, positive, in the
+        units of `y` per unit of a decision. None takes for each row the root mean square of its
+        parameters, known costs included: what is decided then does not depend on their scale. (Of a
+        single parameter that leaves the sign alone, which has no slope: give a number there.)
+
+        The decision costs at most :math:`\gamma` times the squared diameter of the feasible set
+        more than the best one (Wilder et al., 2019, theorem 1).
+        """
+        why = (
+            ": the best decision under a linear cost jumps, and has no slope elsewhere. To train "
+            "without smoothing use SPOPlusLoss."
+        )
+        smoothing_number(smoothing, positive=True, why=why)
+        self._check_constants()
+        return self._decision_layer(smoothing)
+
+    def _decision_layer(self, smoothing: float | None) -> "nn.Module":
+        """Return the layer; a subclass that knows a quicker one for its constraints fills it in."""
+        from ..layers.regularized_linear import RegularizedLinearLayer
+        from ..layers.regularized_linear_rows import RegularizedLinearRowsLayer
+
+        if not self._has_own_constraints:
+            return RegularizedLinearLayer(self._polytope, smoothing, scale=self._sign)
+        if self._shares_matrix:
+            return RegularizedLinearRowsLayer(self._polytope_rows, smoothing, scale=self._sign)
+        return layer_by_context(self, smoothing)
+
+
+def solve_there(problem: DecisionProblem, y: np.ndarray) -> np.ndarray:
+    """Solve at one row of a context, for `each_context`, which counts that row as row 0."""
+    try:
+        return problem.solve_rows(y)
+    except NoDecisionError as error:
+        raise NoDecisionError(f"At row 0 of the context: {error}") from None

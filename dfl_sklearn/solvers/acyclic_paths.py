@@ -1,0 +1,235 @@
+"""Shortest paths in acyclic graphs, all rows together; lengths may be negative."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .listed import least_costly
+
+_MOST_PATHS = 500  # that are listed
+_MOST_ENTRIES = 50_000_000  # of that list
+_MOST_FILLING = 4  # entries of a table of edges per edge
+
+
+class Level(NamedTuple):
+    """Nodes whose distance depends on earlier levels only, with the edges that come in.
+
+    Attributes
+    ----------
+    nodes : ndarray of shape (k,)
+    edges, tails : ndarray of shape (k, d)
+        Edges into each node and where they start, filled up with an edge of infinite length.
+    """
+
+    nodes: np.ndarray
+    edges: np.ndarray
+    tails: np.ndarray
+
+
+class AcyclicPaths(NamedTuple):
+    """The part of an acyclic graph that lies on paths from source to target.
+
+    Attributes
+    ----------
+    source, target : int
+        Numbers of the nodes, counted from 0.
+    tail : ndarray of shape (n_edges + 1,)
+        Where each edge starts; the last one stands for "already at the source".
+    levels : tuple of Level
+    n_nodes : int
+    on_a_path : ndarray of shape (n_edges,)
+        1 for the edges that lie on a path, else 0.
+    paths : ndarray of shape (n_paths, n_edges) or None
+        All of them, where they are few.
+    """
+
+    source: int
+    target: int
+    tail: np.ndarray
+    levels: tuple[Level, ...]
+    n_nodes: int
+    on_a_path: np.ndarray
+    paths: np.ndarray | None
+
+    @staticmethod
+    def of(
+        edges: np.ndarray, depth: np.ndarray, source: int, target: int, usable: np.ndarray
+    ) -> "AcyclicPaths":
+        """Look through a graph once, however often it is solved on.
+
+        Parameters
+        ----------
+        edges : ndarray of shape (n_edges, 2)
+            Numbers of the nodes where each edge starts and ends.
+        depth : ndarray of shape (n_nodes,)
+            See :func:`depths`.
+        source, target : int
+        usable : ndarray of bool of shape (n_edges,)
+            Which edges lie on a path from source to target; some do.
+        """
+        levels = levels_of(edges, np.flatnonzero(usable), depth, source)
+        tail = np.append(edges[:, 0], source)
+        paths = _few_paths(edges, source, target, levels)
+        on_a_path = usable.astype(np.float64)
+        return AcyclicPaths(source, target, tail, tuple(levels), len(depth), on_a_path, paths)
+
+    def solve(self, lengths: np.ndarray) -> np.ndarray:
+        """Return the best path (B, n_edges) for each row of lengths (B, n_edges)."""
+        if self.paths is not None:
+            return self.paths[least_costly(self.paths, lengths)]
+        n_rows, n_edges = lengths.shape
+        # Rows last: each step then runs over contiguous numbers.
+        length = np.append(lengths.T, np.full((1, n_rows), np.inf), axis=0)
+        distance = np.zeros((self.n_nodes, n_rows))
+        arrives_by = np.full((self.n_nodes, n_rows), n_edges)
+        for level in self.levels:
+            by_edge = distance[level.tails] + length[level.edges]
+            best = by_edge.argmin(axis=1)
+            distance[level.nodes] = np.take_along_axis(by_edge, best[:, None], axis=1)[:, 0]
+            arrives_by[level.nodes] = np.take_along_axis(level.edges, best, axis=1)
+        return _traced(arrives_by, self.tail, np.array([self.source]), np.array([self.target]))
+
+
+def solve_each(
+    levels: list[Level],
+    tail: np.ndarray,
+    n_nodes: int,
+    lengths: np.ndarray,
+    usable: np.ndarray,
+    source: np.ndarray,
+    target: np.ndarray,
+) -> np.ndarray:
+    """Return the best path (B, n_edges) of each row, from its own source to its own target.
+
+    Parameters
+    ----------
+    levels : list of Level
+        Of all edges.
+    tail : ndarray of shape (n_edges + 1,)
+        Where each edge starts, and a number more.
+    n_nodes : int
+    lengths : ndarray of shape (B, n_edges)
+    usable : ndarray of bool of shape (B, n_edges)
+        Which edges lie on a path of the row; some do.
+    source, target : ndarray of shape (B,)
+    """
+    n_rows, n_edges = lengths.shape
+    length = np.full((n_edges + 1, n_rows), np.inf)
+    np.copyto(length[:-1], lengths.T, where=usable.T)
+    distance = np.full((n_nodes, n_rows), np.inf)
+    distance[source, np.arange(n_rows)] = 0.0
+    arrives_by = np.full((n_nodes, n_rows), n_edges)
+    for level in levels:
+        by_edge = distance[level.tails] + length[level.edges]
+        best = by_edge.argmin(axis=1)
+        found = np.take_along_axis(by_edge, best[:, None], axis=1)[:, 0]
+        # No usable edge leads into a source, which therefore keeps its 0.
+        distance[level.nodes] = np.minimum(distance[level.nodes], found)
+        arrives_by[level.nodes] = np.take_along_axis(level.edges, best, axis=1)
+    return _traced(arrives_by, tail, source, target)
+
+
+def _traced(
+    arrives_by: np.ndarray, tail: np.ndarray, source: np.ndarray, target: np.ndarray
+) -> np.ndarray:
+    """Return paths (B, n_edges) by going back from targets to sources, (B,) or (1,).
+
+    Parameters
+    ----------
+    arrives_by : ndarray of shape (n_nodes, B)
+        The edge by which each node is reached.
+    """
+    n_rows = arrives_by.shape[1]
+    decisions = np.zeros((n_rows, len(tail) - 1))
+    rows = np.arange(n_rows)
+    node, first = (np.broadcast_to(each, n_rows) for each in (target, source))
+    while len(rows):
+        edge = arrives_by[node, rows]
+        decisions[rows, edge] = 1.0
+        node = tail[edge]
+        on = node != first
+        if not on.all():
+            rows, node, first = rows[on], node[on], first[on]
+    return decisions
+
+
+def depths(edges: np.ndarray, n_nodes: int) -> np.ndarray | None:
+    """Return the largest number of edges (n_nodes,) by which each node can be reached.
+
+    None where edges (n_edges, 2) form a cycle.
+    """
+    order = np.argsort(edges[:, 0], kind="stable")
+    heads = edges[order, 1].tolist()
+    starts = np.searchsorted(edges[order, 0], np.arange(n_nodes + 1)).tolist()
+    # Plain lists: each edge is looked at once, and one number of an array costs much more.
+    missing = np.bincount(edges[:, 1], minlength=n_nodes).tolist()
+    depth = [0] * n_nodes
+    ready = [node for node in range(n_nodes) if missing[node] == 0]
+    for node in ready:  # which grows meanwhile
+        further = depth[node] + 1
+        for head in heads[starts[node] : starts[node + 1]]:
+            if further > depth[head]:
+                depth[head] = further
+            missing[head] -= 1
+            if missing[head] == 0:
+                ready.append(head)
+    return np.array(depth, dtype=np.int64) if len(ready) == n_nodes else None
+
+
+def levels_of(edges: np.ndarray, kept: np.ndarray, depth: np.ndarray, start: int) -> list[Level]:
+    """Group the nodes that the edges `kept` lead to by their depth."""
+    heads = edges[kept, 1]
+    order = np.lexsort((kept, heads, depth[heads]))
+    kept, heads = kept[order], heads[order]
+    tail = np.append(edges[:, 0], start)
+    firsts = np.flatnonzero(np.append(True, heads[1:] != heads[:-1]))
+    counts = np.diff(np.append(firsts, len(kept)))
+    nodes = heads[firsts]
+    bounds = np.flatnonzero(np.diff(depth[nodes])) + 1
+    levels = []
+    for group in np.split(np.arange(len(nodes)), bounds):
+        for part in _of_like_width(group, counts[group]):
+            width = np.arange(counts[part].max())
+            place = np.minimum(firsts[part, None] + width, len(kept) - 1)
+            table = np.where(width < counts[part, None], kept[place], len(edges))
+            levels.append(Level(nodes[part], table, tail[table]))
+    return levels
+
+
+def _of_like_width(group: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
+    """Split nodes (k,) of one level where tables of equal rows would be mostly filling."""
+    if len(group) * counts.max() <= _MOST_FILLING * counts.sum():
+        return [group]
+    size = np.frexp(counts)[1]
+    return [group[size == each] for each in np.unique(size)]
+
+
+def _few_paths(edges: np.ndarray, start: int, end: int, levels: list[Level]) -> np.ndarray | None:
+    """Return all paths (n_paths, n_edges) as rows of zeros and ones, None where they are many."""
+    n_edges = len(edges)
+    n_paths = np.zeros(edges.max() + 1, dtype=np.int64)  # from the source to each node
+    n_paths[start] = 1
+    for level in levels:
+        arriving = np.where(level.edges < n_edges, n_paths[level.tails], 0).sum(axis=1)
+        if arriving.max() > _MOST_PATHS:
+            return None
+        n_paths[level.nodes] = arriving
+    if n_paths[end] * n_edges > _MOST_ENTRIES:
+        return None
+    # The paths to a node are numbered by the edge they arrive by, then as those to its start.
+    into = np.concatenate([level.edges[level.edges < n_edges] for level in levels])
+    through = n_paths[edges[into, 0]]
+    before = np.cumsum(through) - through
+    first = np.zeros(len(n_paths), dtype=np.int64)  # of the paths to a node, counted over all
+    first[edges[into[::-1], 1]] = before[::-1]
+    paths = np.zeros((n_paths[end], n_edges))
+    rows, number = np.arange(len(paths)), np.arange(len(paths))
+    node = np.full(len(paths), end)
+    while len(rows):
+        place = np.searchsorted(before, first[node] + number, side="right") - 1
+        number = first[node] + number - before[place]
+        paths[rows, into[place]] = 1.0
+        node = edges[into[place], 0]
+        on = node != start
+        rows, number, node = rows[on], number[on], node[on]
+    return paths
