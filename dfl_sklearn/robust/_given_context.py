@@ -7,11 +7,12 @@ import numpy as np
 
 from ._columns import RANK_TOL, ColumnCoordinates, check_span, independent
 
-_EXACT = (
-    1e-12  # of a column's largest deviation: what rounding may add to a function of the context
-)
-_INPUT_SIZE = 3.0  # of the context as a net sees it
-_MOST_DEGREES = 1 / 3  # of those of the rows, which the slopes of a column may use up
+# Share of a column's largest deviation that rounding may add to a function of the context.
+_EXACT = 1e-12
+# Length of the context's coordinates as a net sees them, in standard deviations.
+_INPUT_SIZE = 3.0
+# Share of the degrees of freedom of the rows that the slopes of a column may use up.
+_MOST_DEGREES = 1 / 3
 _PENALTIES = 10.0 ** np.arange(4.0, -12.1, -0.25)
 
 

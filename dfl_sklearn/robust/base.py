@@ -55,6 +55,7 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         `held_out` are the rows that training watches, where there are such: nothing is to be
         learnt from them, but :meth:`held_out_regret` may use them. State is kept in attributes
         with a trailing underscore. Call this method of the base class, which keeps `held_out`.
+        Rows of either may have a context, which is to be handed on as it is.
         """
         self._held_out = None if held_out is None else held_out.as_shares()
 

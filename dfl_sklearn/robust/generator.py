@@ -338,7 +338,8 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         The evidence lower bound of the diffusion, with the same noise for every row, so that
         the same row always gets the same number. It is a density over the columns that are
         neither constant nor affine functions of others. Where the model was fitted with a context
-        it is the density of a row given its context.
+        it is the density of a row given its context, over the columns that are no affine functions
+        of the context either.
 
         Parameters
         ----------

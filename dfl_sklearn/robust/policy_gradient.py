@@ -18,7 +18,7 @@ from ._reverse import ReverseChain, VelocityNet
 from .generator import DiffusionGenerator
 from .search import TableLoss, WorstCaseSearch
 
-_N_COMPARED = 4096  # rows of each chain from which their divergence is estimated
+_N_COMPARED = 4096  # rows of each chain from which their divergence is estimated, and contexts kept
 _SLACK = 1.05  # share of the radius that may be exceeded before the net is pulled back
 
 
@@ -101,6 +101,10 @@ class PolicyGradientSearch(WorstCaseSearch):
     Where a round ends with a divergence above the radius, the net is drawn back towards the
     nominal one until it is not: the paper's dual alone may overshoot. The last step, which has
     no noise and so no density, stays nominal.
+
+    The search keeps the contexts of the training rows, a draw of 4,096 where there are more, so
+    that it can generate rows after a fit. The regret is whitened after what a regression on the
+    context explains has been taken off: no chain can choose its contexts.
     """
 
     _of_training = ("_held_out", "_real", "_real_known", "_real_weight")

@@ -32,6 +32,7 @@ class TiltedSearch(WorstCaseSearch):
     Where the rows have a context, a generated row takes that of a training row, drawn by weight,
     and training rows keep theirs. The weighting may raise the share of a context, as that of any
     row: where regrets are larger at some contexts, the worst distribution meets these more often.
+    On rows held out the worst case is watched with the contexts of these.
 
     Parameters
     ----------
