@@ -131,8 +131,9 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     With a context the coordinates are the residuals of a regression on it, whitened: where rows
     and contexts are jointly Gaussian, the untrained net generates their conditional distribution.
     The regression is a ridge whose penalty is the likeliest one, column by column, so that few
-    rows shrink it. Columns that are affine functions of the context are generated exactly so. A
-    context that is the same in all rows changes nothing.
+    rows shrink it. Columns that are affine functions of the context are generated exactly so,
+    unless the distinct rows are as few as the columns of the context. A context that is the same in
+    all rows changes nothing.
 
     References
     ----------
