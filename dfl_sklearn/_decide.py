@@ -89,16 +89,17 @@ def decided(
         if context is None and hasattr(inner, "context_of"):
             known = inner.context_of(reaches(X))
         if known is None:
-            known = _selected(X, problem, context)
+            known = selected_context(X, problem, context)
         return Decided(inner.decide(reaches(X)), problem, known)
-    known = _selected(X, problem, context)
+    known = selected_context(X, problem, context)
     prediction = estimator.predict(X)
     check_finite(as_numpy_rows(prediction, "predictions"), "predictions")
     decisions = problem.solve(prediction, context=known)
     return Decided(decisions, problem, known)
 
 
-def _selected(X: Any, problem: DecisionProblem, context: Selection) -> Any:
+def selected_context(X: Any, problem: DecisionProblem, context: Selection) -> Any:
+    """Return the columns of X that are context, as the problem takes them; None for none."""
     columns = ContextColumns.of(context, X, problem.context_columns())
     return None if columns is None else columns.table(X)
 

@@ -352,8 +352,7 @@ def _regret_of(
     sample_weight: np.ndarray,
     context: Any,
 ) -> float:
-    best = problem.optimal_cost(y_true, context=context)
-    excess = problem.cost(pred_decision, y_true, context=context) - best
+    excess, _ = _row_regret(y_true, pred_decision, problem, context)
     _weighted_sum(excess, sample_weight)
     return float(np.average(excess, weights=sample_weight))
 
@@ -365,8 +364,7 @@ def _normalized_regret_of(
     sample_weight: np.ndarray,
     context: Any,
 ) -> float:
-    best = problem.optimal_cost(y_true, context=context)
-    excess = problem.cost(pred_decision, y_true, context=context) - best
+    excess, best = _row_regret(y_true, pred_decision, problem, context)
     scale = _weighted_sum(np.abs(best), sample_weight)
     if scale <= _NOTHING * _weighted_sum(np.abs(excess), sample_weight):
         raise ValueError(
@@ -374,6 +372,14 @@ def _normalized_regret_of(
             "cost 0 on every row, and regret cannot be a share of that. Use d2_regret_score."
         )
     return _weighted_sum(excess, sample_weight) / scale
+
+
+def _row_regret(
+    y_true: np.ndarray, decisions: np.ndarray, problem: DecisionProblem, context: Any
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the regret of each row and the cost of its best decision."""
+    best = problem.optimal_cost(y_true, context=context)
+    return problem.cost(decisions, y_true, context=context) - best, best
 
 
 def d2_of_decisions(

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from .._utils.equal_rows import equal_rows
 from ._batch import check_batch
 
 _N_KEPT = 1024  # layers that are remembered
@@ -37,16 +38,12 @@ class ByContextLayer(nn.Module):
         rows = context.detach().cpu().numpy().astype(np.float64, copy=False)
         if not len(rows):
             raise ValueError("The layer needs at least one row to know how many decisions it has.")
-        distinct, group = np.unique(rows, axis=0, return_inverse=True)
-        order = np.argsort(group.ravel(), kind="stable")
-        counts = np.bincount(group.ravel(), minlength=len(distinct))
-        parts = np.split(order, np.cumsum(counts)[:-1])
+        parts = equal_rows(rows)
         found = [
-            self._layer(row)(y[torch.as_tensor(part, device=y.device)])
-            for row, part in zip(distinct, parts, strict=True)
+            self._layer(rows[part[0]])(y[torch.as_tensor(part, device=y.device)]) for part in parts
         ]
         back = np.empty(len(y), dtype=np.intp)
-        back[order] = np.arange(len(y))
+        back[np.concatenate(parts)] = np.arange(len(y))
         return torch.cat(found)[torch.as_tensor(back, device=y.device)]
 
     def _layer(self, row: np.ndarray) -> nn.Module:

@@ -17,8 +17,9 @@ from sklearn.model_selection import (
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
+from .._decide import selected_context
 from .._utils.checks import number, whole_number
-from .._utils.context_columns import ContextColumns, Selection
+from .._utils.context_columns import Selection
 from .._utils.rows import as_numpy_rows
 from .._utils.sklearn_private import _num_samples
 from ..problems import DecisionProblem, SquaredErrorProblem
@@ -183,8 +184,7 @@ class CostTailSplit(BaseCrossValidator):
         folds = KFold(_N_FOLDS, shuffle=True, random_state=0)
         target = y[:, 0] if y.shape[1] == 1 else y
         predicted = as_numpy_rows(cross_val_predict(estimator, X, target, cv=folds), "predictions")
-        columns = ContextColumns.of(self.context, X, problem.context_columns())
-        context = None if columns is None else columns.table(X)
+        context = selected_context(X, problem, self.context)
         decisions = problem.solve(problem.project_parameters(predicted)[0], context=context)
         best = problem.optimal_cost(y, context=context)
         regret = problem.cost(decisions, y, context=context) - best

@@ -5,24 +5,6 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
-from ._context import FromContext, markers
-
-
-def is_marked(value: Any) -> bool:
-    """Return whether a number, or an entry of a sequence or an array, is read from the context."""
-    return any(True for _ in markers(value))
-
-
-def unmarked(value: Any, filler: Any) -> Any:
-    """Return a number, a sequence or an array with `filler` in the place of what is marked."""
-    if not is_marked(value):
-        return value
-    if isinstance(value, FromContext):
-        return filler
-    if isinstance(value, np.ndarray):
-        value = value.tolist()
-    return [unmarked(each, filler) for each in value]
-
 
 def as_matrix(A: Any, name: str) -> Any:
     """Return a 2-d matrix of finite numbers, sparse if it was given so."""

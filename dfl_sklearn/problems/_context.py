@@ -11,6 +11,7 @@ import numpy as np
 from array_api_compat import is_torch_array
 from scipy.sparse import issparse
 
+from .._utils.equal_rows import equal_rows
 from .._utils.rows import as_numpy_rows, as_rows, check_finite
 
 Column = str | int
@@ -59,6 +60,11 @@ def markers(value: Any) -> Iterator[FromContext]:
             yield from markers(each)
 
 
+def is_marked(value: Any) -> bool:
+    """Return whether a parameter is, or holds, a number that is read from the context."""
+    return any(True for _ in markers(value))
+
+
 def columns_of(parameters: dict[str, Any]) -> list[Column]:
     """Return the distinct columns that parameters are read from, in order.
 
@@ -94,7 +100,7 @@ def filled(value: Any, context: Any, columns: list[Column]) -> Any:
         Float64, of the shape of `value` where nothing in it is marked. Else of shape
         (n, *shape), and (n, 1) for a single number, to go with arrays of rows.
     """
-    if not any(True for _ in markers(value)):
+    if not is_marked(value):
         return np.asarray(value, dtype=np.float64)
     entries = np.asarray(value, dtype=object)
     flat = entries.reshape(-1)
@@ -129,44 +135,37 @@ def position(marker: FromContext, columns: list[Column]) -> int:
 def at(problem: Any, row: np.ndarray) -> Any:
     """Return a problem with the numbers of one row (c,) of an arranged context in their place."""
     columns = problem.context_columns()
-
-    def replaced(value: Any) -> Any:
-        if isinstance(value, FromContext):
-            return float(row[position(value, columns)])
-        if isinstance(value, (list, tuple)):
-            return [replaced(each) for each in value]
-        if isinstance(value, np.ndarray) and value.dtype == object:
-            return np.array([replaced(each) for each in value.reshape(-1)]).reshape(value.shape)
-        return value
-
-    return _with_replaced(problem, replaced)
+    return _with_replaced(problem, lambda marker: float(row[position(marker, columns)]))
 
 
 def by_position(problem: Any) -> Any:
     """Return a problem that reads the columns of an arranged context by position, not by name."""
     columns = problem.context_columns()
-
-    def replaced(value: Any) -> Any:
-        if isinstance(value, FromContext):
-            return FromContext(position(value, columns))
-        if isinstance(value, (list, tuple)):
-            return [replaced(each) for each in value]
-        if isinstance(value, np.ndarray) and value.dtype == object:
-            there = np.empty(value.shape, dtype=object)
-            there.reshape(-1)[:] = [replaced(each) for each in value.reshape(-1)]
-            return there
-        return value
-
-    return _with_replaced(problem, replaced)
+    return _with_replaced(problem, lambda marker: FromContext(position(marker, columns)))
 
 
-def _with_replaced(problem: Any, replaced: Callable[[Any], Any]) -> Any:
-    """Return a copy of a problem whose marked parameters are replaced."""
+def stand_in(value: Any, number: Any) -> Any:
+    """Return a parameter with a number in the place of what is marked, to check the rest of it."""
+    return _replaced(value, lambda marker: number)
+
+
+def _with_replaced(problem: Any, read: Callable[[FromContext], Any]) -> Any:
+    """Return a copy of a problem with something else in the place of its markers."""
     there = copy.copy(problem)
     for name, value in problem.get_params(deep=False).items():
-        if any(True for _ in markers(value)):
-            setattr(there, name, replaced(value))
+        if is_marked(value):
+            setattr(there, name, _replaced(value, read))
     return there
+
+
+def _replaced(value: Any, read: Callable[[FromContext], Any]) -> Any:
+    """Return a number, a sequence or an array with something else in the place of its markers."""
+    if isinstance(value, FromContext):
+        return read(value)
+    if not is_marked(value):
+        return value
+    entries = [_replaced(each, read) for each in value]
+    return np.array(entries) if isinstance(value, np.ndarray) else entries
 
 
 def each_context(
@@ -198,13 +197,9 @@ def each_context(
     arrays = tuple(np.broadcast_to(each, (n, *each.shape[1:])) for each in arrays)
     columns = problem.context_columns()
     read = [position(FromContext(each), columns) for each in columns]
-    distinct, group = np.unique(context[:, read], axis=0, return_inverse=True)
-    order = np.argsort(group.ravel(), kind="stable")
-    ends = np.cumsum(np.bincount(group.ravel(), minlength=len(distinct)))
     found: np.ndarray | None = None
     # In the order in which the rows come, so that the first row with a fault is named.
-    parts = np.split(order, ends[:-1])
-    for index in sorted(parts, key=lambda each: int(each[0])):
+    for index in sorted(equal_rows(context[:, read]), key=lambda each: int(each[0])):
         there = at(problem, context[index[0]])
         try:
             part = function(there, *(each[index] for each in arrays))

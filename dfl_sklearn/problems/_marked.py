@@ -16,11 +16,6 @@ Numbers = ArrayLike | FromContext | Sequence[float | FromContext]
 """A number, or an array of them, of which some may be read from the context."""
 
 
-def is_marked(value: Any) -> bool:
-    """Return whether a parameter is, or holds, a number that is read from the context."""
-    return any(True for _ in markers(value))
-
-
 def refuse_markers(problem: "DecisionProblem", *, but: Collection[str] = ()) -> None:
     """Raise a ValueError that names a parameter that cannot be read from the context but is.
 
@@ -38,16 +33,6 @@ def refuse_markers(problem: "DecisionProblem", *, but: Collection[str] = ()) -> 
                 f"{type(problem).__name__} cannot read {name} from the context, got {found!r}: "
                 f"give what holds for all rows.{others}"
             )
-
-
-def stand_in(value: Any, number: float) -> Any:
-    """Return a parameter with a number in the place of what is marked, to check the rest of it."""
-    if isinstance(value, FromContext):
-        return number
-    if not is_marked(value):
-        return value
-    entries = [stand_in(each, number) for each in value]
-    return np.array(entries) if isinstance(value, np.ndarray) else entries
 
 
 def check_marked(

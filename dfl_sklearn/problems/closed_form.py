@@ -9,7 +9,8 @@ from numpy.typing import ArrayLike
 from .._utils.checks import flag, positive, smoothing_number
 from .._utils.powers import size_exponent
 from .._utils.rows import as_numpy_rows, raise_at
-from ._marked import Numbers, as_those_of, check_marked, is_marked, refuse_markers, stand_in
+from ._context import is_marked, stand_in
+from ._marked import Numbers, as_those_of, check_marked, refuse_markers
 from .base import DecisionProblem
 
 if TYPE_CHECKING:

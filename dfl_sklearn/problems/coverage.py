@@ -8,8 +8,8 @@ from numpy.typing import ArrayLike
 
 from .._utils.checks import positive, smoothing_number, whole_number
 from .._utils.rows import as_numpy_rows, raise_at
-from ._context import FromContext, each_context
-from ._marked import Numbers, as_those_of, check_marked, refuse_markers, stand_in
+from ._context import FromContext, each_context, stand_in
+from ._marked import Numbers, as_those_of, check_marked, refuse_markers
 from .base import DecisionProblem
 
 if TYPE_CHECKING:

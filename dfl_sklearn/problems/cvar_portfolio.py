@@ -9,8 +9,8 @@ from numpy.typing import ArrayLike
 from .._utils.checks import finite_number, smoothing_number
 from .._utils.rows import as_float
 from ..solvers.tail_program import TailProgram, value_at_risk
-from ._context import FromContext, each_context, layer_by_context
-from ._marked import as_those_of, check_marked, is_marked, refuse_markers, stand_in
+from ._context import FromContext, each_context, is_marked, layer_by_context, stand_in
+from ._marked import as_those_of, check_marked, refuse_markers
 from ._shares import are_shares, check_shares
 from .base import DecisionProblem
 

@@ -10,8 +10,7 @@ from .._utils.rows import as_float
 from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.listed import least_costly
 from ..solvers.polytope import Polytope
-from ._constraints import is_marked, unmarked
-from ._context import FromContext
+from ._context import FromContext, is_marked, stand_in
 from ._limits import check_limits, has_limits
 from .linear_cost import LinearCostProblem
 
@@ -102,7 +101,7 @@ class KnapsackProblem(LinearCostProblem):
     def _constraints(self) -> tuple[np.ndarray, np.ndarray]:
         """Return weights (m, n) and capacities (m,), 1 where they are read from the context."""
         parts = []
-        for name, value in (("weights", self.weights), ("capacity", unmarked(self.capacity, 1.0))):
+        for name, value in (("weights", self.weights), ("capacity", stand_in(self.capacity, 1.0))):
             parts.append(as_float(value, name).astype(np.float64, copy=False))
         return np.atleast_2d(parts[0]), np.atleast_1d(parts[1])
 

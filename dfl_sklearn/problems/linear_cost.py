@@ -57,7 +57,10 @@ class LinearCostProblem(DecisionProblem):
 
         For problems whose constraints differ in their right-hand sides and bounds alone.
         """
-        raise NotImplementedError
+        raise NotImplementedError(
+            f"{type(self).__name__} says that its rows share a matrix (_shares_matrix), and has to "
+            "fill in _polytope_rows(n, context)."
+        )
 
     def _marked_sides(self) -> "dict[str, Any]":
         """Return the right-hand sides, by their names in LinearProgram, with what is marked."""

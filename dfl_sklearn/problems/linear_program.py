@@ -11,16 +11,8 @@ from sklearn.base import clone
 from .._utils.rows import as_float, check_finite
 from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.polytope import Polytope
-from ._constraints import (
-    as_bounds,
-    as_constraints,
-    as_integrality,
-    as_matrix,
-    as_pairs,
-    is_marked,
-    unmarked,
-)
-from ._context import each_context
+from ._constraints import as_bounds, as_constraints, as_integrality, as_matrix, as_pairs
+from ._context import each_context, is_marked, stand_in
 from ._limits import check_limits, has_limits
 from .linear_cost import LinearCostProblem, solve_there
 
@@ -179,7 +171,7 @@ class LinearProgram(LinearCostProblem):
 
     def _n_parameters(self) -> int | None:
         for name in ("A_ub", "A_eq"):
-            A = unmarked(getattr(self, name), 1.0)
+            A = stand_in(getattr(self, name), 1.0)
             if A is not None:
                 return int(as_matrix(A, name).shape[1])
         if len(as_pairs(self.bounds)) > 1:
@@ -195,8 +187,8 @@ class LinearProgram(LinearCostProblem):
         """Return the same with numbers, and without bounds, in the place of what is marked."""
         constant = copy.copy(self)
         for name in ("A_ub", "b_ub", "A_eq", "b_eq", "known_cost"):
-            setattr(constant, name, unmarked(getattr(self, name), 1.0))
-        constant.bounds = unmarked(self.bounds, None)
+            setattr(constant, name, stand_in(getattr(self, name), 1.0))
+        constant.bounds = stand_in(self.bounds, None)
         return constant
 
     @property

@@ -11,8 +11,7 @@ from scipy.optimize import linear_sum_assignment
 from .._utils.checks import flag, whole_number
 from .._utils.rows import as_float
 from ..solvers.polytope import Polytope
-from ._constraints import unmarked
-from ._context import FromContext
+from ._context import FromContext, stand_in
 from .linear_cost import LinearCostProblem
 
 
@@ -86,7 +85,7 @@ class MatchingProblem(LinearCostProblem):
         for name, n in (("present_left", self.n_left), ("present_right", self.n_right)):
             if getattr(self, name) is None:
                 continue
-            present = as_float(unmarked(getattr(self, name), 1.0), name)
+            present = as_float(stand_in(getattr(self, name), 1.0), name)
             if present.shape != (n,):
                 raise ValueError(
                     f"{name} must have one entry per member, shape ({n},), got {present.shape}."

@@ -10,8 +10,8 @@ from numpy.typing import ArrayLike
 from .._utils.checks import flag, number, positive, smoothing_number
 from .._utils.rows import as_numpy_rows, raise_at
 from ..solvers.shared_capacity import best_orders
-from ._context import FromContext
-from ._marked import as_those_of, check_marked, refuse_markers, stand_in
+from ._context import FromContext, stand_in
+from ._marked import as_those_of, check_marked, refuse_markers
 from .base import DecisionProblem
 
 if TYPE_CHECKING:

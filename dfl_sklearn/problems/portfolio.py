@@ -11,8 +11,8 @@ from .._utils.rows import as_float
 from ..solvers.critical_regions import CriticalRegions
 from ..solvers.simplex_qp import improved_shares, slope_gap
 from ..solvers.traded_shares import traded_shares
-from ._context import FromContext
-from ._marked import Numbers, as_those_of, check_marked, is_marked, refuse_markers, stand_in
+from ._context import FromContext, is_marked, stand_in
+from ._marked import Numbers, as_those_of, check_marked, refuse_markers
 from ._shares import are_shares, check_shares
 from .base import DecisionProblem
 

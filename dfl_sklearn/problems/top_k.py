@@ -8,8 +8,7 @@ import numpy as np
 from .._utils.checks import whole_number
 from ..solvers.linear import NoDecisionError
 from ..solvers.polytope import Polytope
-from ._constraints import is_marked
-from ._context import FromContext
+from ._context import FromContext, is_marked
 from .linear_cost import LinearCostProblem
 
 if TYPE_CHECKING:
