@@ -85,12 +85,12 @@ def decided(
     if problem is None:
         raise ValueError(f"{type(inner).__name__} knows no decision problem: give one as problem=.")
     if decides:
-        known = None
+        known, there = None, reaches(X)
         if context is None and hasattr(inner, "context_of"):
-            known = inner.context_of(reaches(X))
+            known = inner.context_of(there)
         if known is None:
             known = selected_context(X, problem, context)
-        return Decided(inner.decide(reaches(X)), problem, known)
+        return Decided(inner.decide(there), problem, known)
     known = selected_context(X, problem, context)
     prediction = estimator.predict(X)
     check_finite(as_numpy_rows(prediction, "predictions"), "predictions")
