@@ -40,11 +40,11 @@ class WorstCaseDisplay:
     >>> from dfl_sklearn.inspection import WorstCaseDisplay
     >>> from dfl_sklearn.problems import NewsvendorProblem
     >>> from dfl_sklearn.robust import DiffusionGenerator
-    >>> X, y = make_newsvendor(random_state=0)
+    >>> X, y = make_newsvendor(300, random_state=0)
     >>> model = DiffusionDRODFLRegressor(
     ...     NewsvendorProblem(9, 1),
     ...     radius=0.2,
-    ...     generator=DiffusionGenerator(max_iter=30),
+    ...     generator=DiffusionGenerator(max_iter=10),
     ...     hidden_layer_sizes=(),
     ...     random_state=0,
     ... ).fit(X, y)

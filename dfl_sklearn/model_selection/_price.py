@@ -35,27 +35,23 @@ class WithinPrice:
 
     Examples
     --------
+    >>> from sklearn.linear_model import QuantileRegressor
     >>> from sklearn.model_selection import GridSearchCV
-    >>> from dfl_sklearn import DFLRegressor
     >>> from dfl_sklearn.datasets import make_newsvendor
     >>> from dfl_sklearn.metrics import make_decision_cost_scorer
     >>> from dfl_sklearn.model_selection import WithinPrice
     >>> from dfl_sklearn.problems import NewsvendorProblem
-    >>> from dfl_sklearn.robust import KLBall
-    >>> X, y = make_newsvendor(1000, random_state=0)
+    >>> X, y = make_newsvendor(400, random_state=0)
     >>> problem = NewsvendorProblem(9, 1)
-    >>> robust = DFLRegressor(
-    ...     problem, ambiguity_set=KLBall(), hidden_layer_sizes=(), random_state=0
-    ... )
     >>> search = GridSearchCV(
-    ...     robust,
-    ...     {"ambiguity_set__radius": [0.0, 0.01, 0.03, 0.1]},
+    ...     QuantileRegressor(alpha=0.0),
+    ...     {"quantile": [0.9, 0.92, 0.94, 0.96, 0.98]},
     ...     scoring=make_decision_cost_scorer(problem),
     ...     cv=3,
-    ...     refit=WithinPrice("ambiguity_set__radius", price=0.05),
+    ...     refit=WithinPrice("quantile", price=0.05),
     ... ).fit(X, y)
     >>> search.best_params_
-    {'ambiguity_set__radius': 0.01}
+    {'quantile': 0.94}
     """
 
     def __init__(self, param: str, price: float = 0.05) -> None:

@@ -78,8 +78,8 @@ def test_a_fresh_process_gives_the_same_bits(fresh_process):
     assert dict(line.split(": ") for line in fresh_process[1:]) == bits()
 
 
-@pytest.mark.parametrize("name", NETS)
+@pytest.mark.parametrize("name", [*NETS, "flagship"])
 def test_workers_give_the_same_bits(name):
-    model = NETS[name]
+    model = NETS[name] if name in NETS else test_flagship_processes.flagship("tilted")
     alone = cross_val_predict(model, X, Y, cv=2)
     np.testing.assert_array_equal(cross_val_predict(model, X, Y, cv=2, n_jobs=2), alone)

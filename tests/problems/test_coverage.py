@@ -133,14 +133,14 @@ def test_the_layer_agrees_with_cvxpy(seed, smoothing):
 @pytest.mark.parametrize("smoothing", [0.3, 1.0])
 def test_the_layers_slope_in_every_chance(smoothing):
     rng = np.random.default_rng(0)
-    problem = CoverageProblem(3, 8)
-    y = rng.uniform(0.02, 0.9, (6, 40))
+    problem = CoverageProblem(2, 5)
+    y = rng.uniform(0.02, 0.9, (6, 20))
     layer = problem.decision_layer(smoothing)
     tensor = torch.tensor(y, requires_grad=True)
-    upstream = torch.as_tensor(rng.normal(size=(6, 8)))
+    upstream = torch.as_tensor(rng.normal(size=(6, 5)))
     (gradient,) = torch.autograd.grad((layer(tensor) * upstream).sum(), tensor)
-    for j in range(40):
-        move = np.zeros(40)
+    for j in range(20):
+        move = np.zeros(20)
         move[j] = 1e-4
         ends = [layer(torch.tensor(y + sign * move)) for sign in (1, -1)]
         numeric = ((ends[0] - ends[1]) * upstream).sum(dim=1) / 2e-4
@@ -158,9 +158,9 @@ def test_it_trains_an_itemwise_net():
         problem,
         predictor=ItemwisePredictor(6, (), output="logistic"),
         standardize=False,
-        max_iter=100,
+        max_iter=40,
         tol=0.01,
-        learning_rate_init=0.05,
+        learning_rate_init=0.1,
         random_state=0,
     ).fit(X[:40], y[:40])
     assert model.score(X[40:], y[40:]) > 0.85

@@ -139,13 +139,13 @@ def test_more_aversion_less_tail():
 
 
 def test_a_net_learns_a_portfolio():
-    X, y = make_portfolio(400, random_state=0)
-    X_test, y_test = make_portfolio(1_000, random_state=1)
-    slopes = np.linalg.lstsq(np.column_stack([np.ones(400), X]), y, rcond=None)[0]
-    residuals = (y - np.column_stack([np.ones(400), X]) @ slopes)[:20]
+    X, y = make_portfolio(200, random_state=0)
+    X_test, y_test = make_portfolio(500, random_state=1)
+    slopes = np.linalg.lstsq(np.column_stack([np.ones(200), X]), y, rcond=None)[0]
+    residuals = (y - np.column_stack([np.ones(200), X]) @ slopes)[:15]
     problem = CVaRPortfolioProblem(0.9, 0.2, residuals)
     model = DFLRegressor(
-        problem, hidden_layer_sizes=(), max_iter=8, learning_rate_init=0.03, random_state=0
+        problem, hidden_layer_sizes=(), max_iter=6, learning_rate_init=0.05, random_state=0
     )
     with pytest.warns(ConvergenceWarning):
         model.fit(X, y)

@@ -26,10 +26,10 @@ def gaussian_table(n, seed=0):
 @pytest.fixture(scope="module")
 def gaussian():
     Z, context = gaussian_table(2000)
-    return DiffusionGenerator(random_state=0, max_iter=30).fit(Z, context=context)
+    return DiffusionGenerator(random_state=0, max_iter=10).fit(Z, context=context)
 
 
-@pytest.mark.parametrize("given", [(0.0, 0.0), (1.0, -1.0), (-2.0, 1.0)])
+@pytest.mark.parametrize("given", [(0.0, 0.0), (-2.0, 1.0)])
 def test_rows_given_a_context_have_the_conditional_mean_and_covariance(gaussian, given):
     context = np.tile(given, (8000, 1))
     made = gaussian.sample(8000, random_state=0, context=context)
@@ -51,10 +51,10 @@ def test_the_bound_is_nearly_the_conditional_log_density(gaussian):
 
 
 def test_ddim_and_few_steps_draw_the_same_conditional_gaussian():
-    Z, context = gaussian_table(1000)
+    Z, context = gaussian_table(800)
     for params in ({"sampling_steps": 10}, {"sampling_steps": 80, "sampler": "ddim"}):
-        model = DiffusionGenerator(random_state=0, max_iter=10, **params).fit(Z, context=context)
-        made = model.sample(6000, random_state=1, context=np.tile([1.0, -1.0], (6000, 1)))
+        model = DiffusionGenerator(random_state=0, max_iter=5, **params).fit(Z, context=context)
+        made = model.sample(4000, random_state=1, context=np.tile([1.0, -1.0], (4000, 1)))
         assert_allclose(made.mean(axis=0), 3.0 + [1.0, -1.0] @ SLOPE, atol=0.2)
         assert_allclose(np.cov(made.T), ROOT.T @ ROOT, atol=0.2)
 

@@ -119,12 +119,11 @@ def test_the_held_out_pool_has_contexts_of_held_out_rows(generator):
         assert search.held_out_regret(loss, 0.1) == regret
 
 
-@pytest.mark.parametrize("level", [0.0, 30.0])
-def test_the_policy_gradient_shifts_rows_given_their_contexts_within_the_radius(generator, level):
-    """The same way whatever the regret is at a context: no chain can choose the contexts."""
+def test_the_policy_gradient_shifts_rows_given_their_contexts_within_the_radius(generator):
+    """Although the regret differs by context: no chain can choose the contexts."""
     search = started(PolicyGradientSearch(), generator)
     for _ in range(4):
-        _, divergence = search.search(lambda r: linear_loss(r) + level * r.context[:, 0], 0.2)
+        _, divergence = search.search(lambda r: linear_loss(r) + 30.0 * r.context[:, 0], 0.2)
         assert divergence <= 1.1 * 0.2
     fresh = search.sample(6000, np.random.default_rng(0))
     shift = linear_loss(fresh).mean() - linear_loss(search.nominal()).mean()

@@ -15,7 +15,7 @@ MEAN = np.array([1.0, 2.0, 3.0])
 def gaussian():
     rng = np.random.default_rng(0)
     Z = rng.multivariate_normal(MEAN, COVARIANCE, size=2000)
-    return DiffusionGenerator(random_state=0, max_iter=30).fit(Z), Z
+    return DiffusionGenerator(random_state=0, max_iter=10).fit(Z), Z
 
 
 def mixed_table(n, seed):
@@ -30,7 +30,7 @@ def mixed_table(n, seed):
 
 @pytest.fixture(scope="module")
 def mixed():
-    return DiffusionGenerator(random_state=0, max_iter=80).fit(mixed_table(1500, 0))
+    return DiffusionGenerator(random_state=0, max_iter=60).fit(mixed_table(1200, 0))
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine"])
@@ -66,7 +66,7 @@ def test_gaussian_samples_have_the_rows_moments(gaussian):
 
 def test_gaussian_denoising_loss_is_the_closed_form(gaussian):
     model, _ = gaussian
-    Z = np.random.default_rng(2).multivariate_normal(MEAN, COVARIANCE, size=1500)
+    Z = np.random.default_rng(2).multivariate_normal(MEAN, COVARIANCE, size=500)
     # The best denoiser of a standard normal leaves an error of abar per coordinate.
     expected = 3 * NoiseSchedule.make("cosine", 100).abar.mean()
     assert model.denoising_loss(Z) == pytest.approx(expected, rel=0.03)
@@ -85,8 +85,8 @@ def test_mixed_columns_keep_their_laws(mixed):
 
 def test_rows_as_many_as_columns_give_a_shrunk_gaussian():
     Z = np.random.default_rng(0).normal(size=(40, 50))
-    model = DiffusionGenerator(random_state=0, max_iter=8).fit(Z)
-    sample = model.sample(600, random_state=0)
+    model = DiffusionGenerator(random_state=0, max_iter=4).fit(Z)
+    sample = model.sample(300, random_state=0)
     assert model.shrinkage_ > 0.9
     assert 0.8 < sample.std(axis=0).mean() < 1.2
     # Not the training rows over again: the nearest one is as far as rows are from each other.
@@ -95,12 +95,12 @@ def test_rows_as_many_as_columns_give_a_shrunk_gaussian():
 
 
 def test_few_steps_and_ddim_draw_the_same_gaussian():
-    Z = np.random.default_rng(0).multivariate_normal(MEAN, COVARIANCE, size=1000)
+    Z = np.random.default_rng(0).multivariate_normal(MEAN, COVARIANCE, size=500)
     # The noisy chain of a Gaussian is exact however few its steps; DDIM follows an ordinary
     # differential equation and needs more.
     for params in ({"sampling_steps": 10}, {"sampling_steps": 80, "sampler": "ddim"}):
-        model = DiffusionGenerator(random_state=0, max_iter=10, **params).fit(Z)
-        sample = model.sample(6000, random_state=1)
+        model = DiffusionGenerator(random_state=0, max_iter=5, **params).fit(Z)
+        sample = model.sample(4000, random_state=1)
         assert np.abs(np.cov(sample.T) - np.cov(Z.T)).max() < 0.2
 
 

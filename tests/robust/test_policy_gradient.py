@@ -26,18 +26,19 @@ def started(search, nominal):
     return search
 
 
-@pytest.mark.parametrize("radius", [0.05, 0.2])
-def test_moves_towards_the_worst_mean_and_stays_within_the_radius(nominal, radius):
-    generator, _ = nominal
+def test_moves_towards_the_worst_mean_and_stays_within_the_radius(nominal):
+    radius = 0.2
     pg = started(PolicyGradientSearch(), nominal)
-    results = [pg.search(linear_loss, radius) for _ in range(4)]
-    assert all(divergence <= 1.1 * radius for _, divergence in results)
+    divergences = [pg.search(linear_loss, radius)[1] for _ in range(4)]
+    assert max(divergences) <= 1.1 * radius
     fresh = pg.sample(4000, np.random.default_rng(0))
-    reference = linear_loss(generator.sample(20_000, random_state=1))
+    reference = linear_loss(pg.nominal())
     shift = (linear_loss(fresh).mean() - reference.mean()) / reference.std()
     # No distribution within the radius moves the mean further than sqrt(2 radius), and the path
     # divergence is at least that of the rows: the search must get a good part of the way.
     assert 0.5 * np.sqrt(2 * radius) < shift < 1.1 * np.sqrt(2 * radius)
+    # The divergence of the rows is below that of the paths and above what the shift needs.
+    assert 0.5 * shift**2 - 0.05 < pg.row_divergence() < divergences[-1] + 0.05
 
 
 def test_the_dual_variable_is_never_negative(nominal):
@@ -94,17 +95,6 @@ def test_a_radius_too_large_for_the_pool_warns_with_the_number(nominal):
     tilted = started(TiltedSearch(200, real_share=0), nominal)
     with pytest.warns(match=r"effective sample of only \d+\.\d of 200 rows"):
         tilted.search(linear_loss, 4.0)
-
-
-def test_row_divergence_is_below_that_of_the_paths_and_above_what_the_shift_needs(nominal):
-    pg = started(PolicyGradientSearch(), nominal)
-    for _ in range(3):
-        _, divergence = pg.search(linear_loss, 0.2)
-    reference = linear_loss(pg.nominal())
-    shift = (linear_loss(pg.sample(4000, np.random.default_rng(0))).mean() - reference.mean()) / (
-        reference.std()
-    )
-    assert 0.5 * shift**2 - 0.05 < pg.row_divergence() < divergence + 0.05
 
 
 def test_row_divergence_of_a_tilt_is_that_of_its_weights(nominal):
