@@ -1,14 +1,18 @@
 """One way to ask any estimator for its decisions."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted
 
 from ._utils.context_columns import ContextColumns, Selection
-from ._utils.rows import as_numpy_rows, check_finite
+from ._utils.rows import as_numpy_rows, check_finite, column_names
 from .problems.base import DecisionProblem
 
 
@@ -30,8 +34,9 @@ def decide(
     """Return the decisions of any fitted estimator.
 
     Walks through Pipelines, searches and frozen estimators to an estimator of this package and
-    asks it to decide. Of any other regressor, and of one with another kind of problem than the one
-    given, the predictions are solved for.
+    asks it to decide, in its own context. Of any other regressor the predictions are solved for;
+    also of one that has another kind of problem than the one given, or knows no context where that
+    one reads it.
 
     Parameters
     ----------
@@ -42,8 +47,8 @@ def decide(
     problem : DecisionProblem, default=None
         Needed for estimators that have none.
     context : str, int, list, slice, mask or callable, default=None
-        Columns of X that are context, for estimators that know none; as in
-        :class:`sklearn.compose.ColumnTransformer`.
+        Columns of X that are context, as in :class:`sklearn.compose.ColumnTransformer`, for
+        estimators that know none. Others use their own; if it is given, it must be the same.
 
     Returns
     -------
@@ -52,7 +57,13 @@ def decide(
     Raises
     ------
     ValueError
-        If there is no problem, or if a prediction is not finite.
+        If there is no problem, if a prediction is not finite, or if an estimator with a context of
+        its own is asked about another.
+
+    Warns
+    -----
+    UserWarning
+        If a step of a Pipeline has changed the context before it reaches the estimator.
 
     Examples
     --------
@@ -79,23 +90,109 @@ def decided(
     """Return the decisions of an estimator with their problem and context; see :func:`decide`."""
     inner, reaches = _innermost(estimator)
     own = getattr(inner, "problem", None)
-    # What a model decides for another kind of problem is no decision of the one asked about.
-    decides = hasattr(inner, "decide") and (problem is None or type(own) is type(problem))
+    decides = hasattr(inner, "decide")
+    # What a model decides for another kind of problem is no decision of the one asked about, nor
+    # is what it decides without the context that this one reads.
+    if problem is not None:
+        knows = not problem.takes_context or _knows_context(inner)
+        decides = decides and type(own) is type(problem) and knows
     problem = problem or own or (inner._resolve_problem() if decides else None)
     if problem is None:
         raise ValueError(f"{type(inner).__name__} knows no decision problem: give one as problem=.")
     if decides:
-        known, there = None, reaches(X)
-        if context is None and hasattr(inner, "context_of"):
-            known = inner.context_of(there)
-        if known is None:
-            known = selected_context(X, problem, context)
-        return Decided(inner.decide(there), problem, known)
+        there = reaches(X)
+        decisions = inner.decide(there)
+        known = None
+        if problem.takes_context:
+            known = _own_context(inner, there, X, problem, context)
+        return Decided(decisions, problem, known)
     known = selected_context(X, problem, context)
+    if not hasattr(estimator, "predict"):
+        raise ValueError(
+            f"{type(inner).__name__} predicts nothing, and what it decides is no decision of the "
+            f"{type(problem).__name__} given."
+        )
     prediction = estimator.predict(X)
     check_finite(as_numpy_rows(prediction, "predictions"), "predictions")
     decisions = problem.solve(prediction, context=known)
     return Decided(decisions, problem, known)
+
+
+def _knows_context(inner: Any) -> bool:
+    return getattr(inner, "_context_columns", None) is not None
+
+
+def _own_context(
+    inner: Any, there: Any, X: Any, problem: DecisionProblem, context: Selection
+) -> Any:
+    """Return the context in which an estimator has decided about X, which reached it as `there`.
+
+    Raises
+    ------
+    ValueError
+        If `problem` cannot read it, or if `context` selects another one.
+
+    Warns
+    -----
+    UserWarning
+        If a step on the way has changed it.
+    """
+    known, own = inner.context_of(there), inner._resolve_problem()
+    by_name = [any(isinstance(c, str) for c in each.context_columns()) for each in (own, problem)]
+    if by_name[0] != by_name[1]:
+        reads = ["by name" if each else "by position" for each in by_name]
+        raise ValueError(
+            f"{type(inner).__name__} has a problem that reads its context {reads[0]}, and the "
+            f"problem given reads it {reads[1]}: mark both in the same way, by FromContext."
+        )
+    if context is not None:
+        chosen = selected_context(X, problem, context)
+        own_rows, given = (problem.context_rows(each, len(each)) for each in (known, chosen))
+        assert own_rows is not None
+        assert given is not None
+        if not np.array_equal(own_rows, given):
+            raise ValueError(
+                f"context={context!r} is not the context in which {type(inner).__name__} has "
+                f"decided, its context={inner.context!r}: other columns, or a step before has "
+                "changed them. Leave context= out: a model that has its own uses it."
+            )
+    elif there is not X:
+        _warn_of_changes(inner, there, X)
+    return known
+
+
+def _warn_of_changes(inner: Any, there: Any, X: Any) -> None:
+    """Say so where columns of context are none of X, as given to a Pipeline."""
+    columns = inner._context_columns
+    names = column_names(X)
+    values = np.asarray(columns.table(there))
+    for j, value in enumerate(values.T):
+        label = None if columns.labels is None else columns.labels[j]
+        if names is None or label is None:
+            candidates = list(range(X.shape[1])) if len(np.shape(X)) == 2 else []
+        elif label in names:
+            candidates = [names.index(label)]
+        else:
+            continue  # made on the way
+        if not any(_same(_safe_indexing(X, [k], axis=1), value) for k in candidates):
+            what = f"column {columns.positions[j]}" if label is None else repr(label)
+            warnings.warn(
+                f"The context, {what}, has been changed by a step before "
+                f"{type(inner).__name__}, and decisions keep to the changed numbers. If it is to "
+                "reach it as it is, put the step into keep_context, from dfl_sklearn.compose.",
+                UserWarning,
+                stacklevel=4,
+            )
+
+
+def _same(column: Any, value: np.ndarray) -> bool:
+    """Return whether a column of any type holds these numbers, where it is not missing."""
+    column = column.toarray() if issparse(column) else column
+    try:
+        given = np.asarray(column, dtype=np.float64).reshape(-1)
+    except (TypeError, ValueError):
+        return False
+    return bool((np.isnan(given) | (given == value)).all())
 
 
 def selected_context(X: Any, problem: DecisionProblem, context: Selection) -> Any:
@@ -114,6 +211,12 @@ def _innermost(estimator: Any) -> tuple[Any, Any]:
             estimator = estimator.steps[-1][1]
         elif hasattr(estimator, "best_estimator_"):
             estimator = estimator.best_estimator_
+        elif hasattr(estimator, "refit") and hasattr(estimator, "estimator"):
+            check_is_fitted(estimator, "cv_results_")
+            raise ValueError(
+                f"This {type(estimator).__name__} was not refitted (refit=False), so that it has "
+                "no model to ask. Fit it with refit=True, or give the model that you have chosen."
+            )
         elif isinstance(estimator, FrozenEstimator):
             estimator = estimator.estimator
         else:

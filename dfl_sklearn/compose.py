@@ -1,5 +1,6 @@
 """Glue for Pipelines: predictions and decisions as transformers."""
 
+from functools import partial
 from numbers import Real
 from typing import Any
 
@@ -241,10 +242,40 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         ndarray of shape (n, k)
             One decision per row.
         """
+        return self.decide(X)
+
+    def decide(self, X: ArrayLike) -> np.ndarray:
+        """Decide, always with a NumPy array.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, d)
+            Predicted parameters.
+
+        Returns
+        -------
+        ndarray of shape (n, k)
+        """
         check_is_fitted(self)
         refuse_unfit_table(X, "X")
         parameters, context = self._validated(X)
         return self._resolve_problem().solve(parameters, context=context)
+
+    def context_of(self, X: ArrayLike) -> Any:
+        """Return the context of the rows of X, as the methods of the problem take it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n, c), DataFrame or None
+            None without the parameter `context`.
+        """
+        check_is_fitted(self)
+        columns = self._context_columns
+        return None if columns is None else columns.table(X)
 
     @available_if(_target_fits)
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
@@ -317,7 +348,8 @@ class ProvisioningOptimizer(DecisionTransformer):
     :class:`DecisionTransformer` for
     :class:`~dfl_sklearn.problems.ProvisioningProblem`, with the constants of the cost as its
     own parameters, so that they can be set and searched in a Pipeline. Its `score` makes
-    ``GridSearchCV`` around such a Pipeline rank forecasts by what their capacity costs.
+    ``GridSearchCV`` around such a Pipeline rank forecasts by what their capacity costs. (For
+    constants that differ by row give a :class:`DecisionTransformer` the problem itself.)
 
     Parameters
     ----------
@@ -374,8 +406,9 @@ def keep_context(transformer: Any, columns: Any) -> ColumnTransformer:
     Parameters
     ----------
     transformer : transformer
-        For the other columns; a Pipeline of several is one, too.
-    columns : str, list of str, or callable
+        For the other columns; a Pipeline of several is one, too. It must give dense arrays
+        (``OneHotEncoder(sparse_output=False)``) and names (``get_feature_names_out``).
+    columns : str, int, list, slice, mask or callable
         The context, as in :class:`sklearn.compose.ColumnTransformer`.
 
     Returns
@@ -394,12 +427,21 @@ def keep_context(transformer: Any, columns: Any) -> ColumnTransformer:
     0      80.0         -1.0
     1     120.0          1.0
     """
-    kept = [columns] if isinstance(columns, str) else columns
+    kept = partial(_as_list, columns) if callable(columns) else _as_list(columns)
     return ColumnTransformer(
         [("context", "passthrough", kept)],
         remainder=transformer,
         verbose_feature_names_out=False,
     ).set_output(transform="pandas")
+
+
+def _as_list(columns: Any, X: Any = None) -> Any:
+    """Return columns as the passthrough of a ColumnTransformer takes them: a single one in a list.
+
+    A callable is asked about X.
+    """
+    chosen = columns(X) if callable(columns) else columns
+    return [chosen] if isinstance(chosen, (str, int, np.integer)) else chosen
 
 
 def _target_names(y: Any) -> list[str] | None:

@@ -192,9 +192,9 @@ def d2_regret_score(
     context : array-like of shape (n,) or (n, c), default=None
         Known data of each row, for problems that take it. What ignores the features still knows
         the context: in the place of the constant decision stands, for each row, the best decision
-        over the scored y as scenarios under that row's own context. Of more than 200 rows 200 are
-        drawn as scenarios, always the same. Where the cost is linear in y it is the decision for
-        the mean of y.
+        over the scored y as scenarios under that row's own context; of more than 200 different y
+        over 200 that stand for all, taken at equal steps of the weight in the order of the first
+        column. Where the cost is linear in y it is the decision for the mean of y.
 
     Returns
     -------
@@ -253,7 +253,8 @@ def make_regret_scorer(
     normalized : bool, default=False
         Whether to score :func:`normalized_regret` rather than :func:`regret`.
     context : str, int, list, slice, mask or callable, default=None
-        Columns of X that are context, for estimators that know none.
+        Columns of X that are context, for estimators that know none; those of the others, which
+        decide in their own, must be the same.
 
     Returns
     -------
@@ -286,7 +287,8 @@ def make_decision_cost_scorer(problem: DecisionProblem, *, context: Selection = 
     problem : DecisionProblem
         The problem in which the predictions are used.
     context : str, int, list, slice, mask or callable, default=None
-        Columns of X that are context, for estimators that know none.
+        Columns of X that are context, for estimators that know none; those of the others, which
+        decide in their own, must be the same.
 
     Returns
     -------

@@ -1,20 +1,29 @@
 """Predictions and decisions as steps of a Pipeline."""
 
+import pickle
+
 import numpy as np
 import pandas as pd
 import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dfl_sklearn import DFLRegressor, TwoStageRegressor
-from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer, ProvisioningOptimizer
+from dfl_sklearn.compose import (
+    DecisionTransformer,
+    PredictionTransformer,
+    ProvisioningOptimizer,
+    keep_context,
+)
 from dfl_sklearn.metrics import d2_regret_score
 from dfl_sklearn.problems import FunctionProblem, NewsvendorProblem, ProvisioningProblem
 
@@ -25,6 +34,10 @@ def demand():
     X = pd.DataFrame(rng.uniform(0, 1, (90, 3)), columns=["a", "b", "c"])
     y = pd.Series(3e4 + 1e5 * X["a"] + 2e4 * X["b"] + 1e4 * rng.uniform(0, 1, 90), name="tokens")
     return X, y
+
+
+def _second(X):
+    return X.columns[1]
 
 
 def provisioning_pipeline(regressor=None):
@@ -160,6 +173,36 @@ def test_metadata_routing(make, demand):
 
 def clone_of(estimator):
     return sklearn.base.clone(estimator)
+
+
+def test_weights_of_the_score_are_asked_for(demand):
+    """What a search is given counts in `score` if that is said, and is not dropped in silence."""
+    X, y = demand
+    weight = np.random.default_rng(0).uniform(0, 2, len(y))
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = TwoStageRegressor(Ridge().set_fit_request(sample_weight=True))
+        with pytest.raises(sklearn.exceptions.UnsetMetadataPassedError, match=r"Regressor\.score"):
+            GridSearchCV(model, {}, cv=2).fit(X, y, sample_weight=weight)
+        model.set_score_request(sample_weight=True)
+        inside = make_pipeline(StandardScaler().set_fit_request(sample_weight=False), model)
+        for each in (model, inside):
+            search = GridSearchCV(each, {}, cv=KFold(2), error_score="raise")
+            search.fit(X, y, sample_weight=weight)
+            scores = []
+            for train, test in KFold(2).split(X):
+                fitted = clone(each).fit(X.iloc[train], y.iloc[train], sample_weight=weight[train])
+                decided = fitted.predict(X.iloc[test])
+                scores.append(r2_score(y.iloc[test], decided, sample_weight=weight[test]))
+            assert_allclose(search.best_score_, np.mean(scores))
+
+
+@pytest.mark.parametrize("columns", [1, [1], [False, True], _second, np.int64(1)])
+def test_columns_that_are_kept(columns):
+    table = pd.DataFrame({"a": [1.0, 3.0], "capacity": [5.0, 9.0]})
+    found = keep_context(StandardScaler(), columns).fit_transform(table)
+    assert list(found.columns) == ["capacity", "a"]
+    assert_array_equal(found, [[5.0, -1.0], [9.0, 1.0]])
+    pickle.dumps(keep_context(StandardScaler(), columns))
 
 
 def test_there_is_no_score_against_a_target_of_another_width(demand):

@@ -1,6 +1,6 @@
 """Which columns of X are context: known data of a row, such as a capacity."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
-from .rows import as_float, raise_at
+from .rows import as_float, column_names, raise_at
 from .sklearn_private import _get_column_indices
 
 CONTEXT: list[Any] = [str, Integral, "array-like", slice, callable, None]
@@ -30,7 +30,7 @@ class ContextColumns:
         Of the context, those that the problem reads first and in its order.
     names : tuple of str or None
         Their names, where the problem reads columns by name.
-    labels : tuple or None
+    labels : tuple of str or None
         Their names in X, where it has names.
     n_columns : int
         Of X.
@@ -42,7 +42,7 @@ class ContextColumns:
 
     positions: tuple[int, ...]
     names: tuple[str, ...] | None
-    labels: tuple[Any, ...] | None
+    labels: tuple[str, ...] | None
     n_columns: int
     is_feature: bool = True
     owner: str = "it"
@@ -97,8 +97,11 @@ class ContextColumns:
                 f"All columns of {name} are context, and context_is_feature=False leaves the "
                 "predictor none. Set context_is_feature=True."
             )
-        labels = tuple(X.columns[j] for j in positions) if hasattr(X, "columns") else None
-        return cls(tuple(positions), names, labels, n_columns, is_feature, owner)
+        labels = column_names(X)
+        if labels is not None:
+            labels = [labels[j] for j in positions]
+        at = None if labels is None else tuple(labels)
+        return cls(tuple(positions), names, at, n_columns, is_feature, owner)
 
     @property
     def others(self) -> list[int]:
@@ -165,8 +168,8 @@ class ContextColumns:
     def _found(self, X: Any, name: str) -> tuple[Any, list[int]]:
         """Return X, a list as an array, and where the context stands in it: by name if it can."""
         X = _with_columns(X, name)
-        if hasattr(X, "columns") and self.labels is not None:
-            columns = list(X.columns)
+        columns = column_names(X)
+        if columns is not None and self.labels is not None:
             missing = [each for each in self.labels if each not in columns]
             if missing:
                 raise ValueError(f"{name} lacks columns of the context: {missing}.")
@@ -185,10 +188,10 @@ def _with_columns(X: Any, name: str) -> Any:
         return X.tocsc()
     if not hasattr(X, "columns"):
         X = np.asarray(X)
-    if X.ndim != 2:
+    if len(X.shape) != 2:
         raise ValueError(
-            f"Expected 2D array, got {X.ndim}D array instead. Reshape your data: {name} must have "
-            "columns for some of them to be context."
+            f"Expected 2D array, got {len(X.shape)}D array instead. Reshape your data: {name} must "
+            "have columns for some of them to be context."
         )
     if X.shape[1] == 0:
         raise ValueError(
@@ -202,15 +205,20 @@ def _positions(chosen: Any, X: Any, name: str) -> Any:
     as_list = [chosen] if isinstance(chosen, (str, int, np.integer)) else chosen
     if isinstance(as_list, slice):
         parts = [each for each in (as_list.start, as_list.stop) if each is not None]
-    else:
+    elif isinstance(as_list, Iterable):
         parts = list(as_list)
+    else:
+        raise TypeError(
+            f"context must be a name, a position, a list or a slice of these, a mask, or a "
+            f"callable that returns one of them, got {chosen!r}."
+        )
     if not has_names and any(isinstance(each, str) for each in parts):
         raise ValueError(
             f"context={chosen!r} names columns, but {name} is an array without names. Give a "
             "DataFrame; in a Pipeline keep the names, and the numbers, through a step with\n"
             f"    keep_context(StandardScaler(), {parts!r})\n"
-            "from dfl_sklearn.compose, in place of StandardScaler() or whatever comes before. Or "
-            "give positions."
+            "from dfl_sklearn.compose, in place of StandardScaler() or whatever comes before. "
+            "Positions do as well if no step before changes or moves these columns."
         )
     if has_names and len(set(X.columns)) < len(X.columns):
         raise ValueError(f"Columns of {name} have the same name: {list(X.columns)}.")
@@ -218,6 +226,8 @@ def _positions(chosen: Any, X: Any, name: str) -> Any:
         return _get_column_indices(X, as_list)
     except (ValueError, IndexError, TypeError) as error:
         has = f"it has {list(X.columns)}" if has_names else f"it has {X.shape[1]} columns"
+        if has_names and column_names(X) is None:
+            has += ", which are no names (a step without get_feature_names_out loses them)"
         raise ValueError(f"context={chosen!r} is not among the columns of {name}: {has}.") from (
             error
         )

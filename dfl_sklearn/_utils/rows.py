@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from array_api_compat import is_torch_array
 from scipy.sparse import issparse
 from sklearn import get_config
@@ -37,6 +38,16 @@ def as_rows(values: Any, name: str) -> Any:
     raise ValueError(
         f"{name} must have shape (n_rows,) or (n_rows, n_columns), got shape {tuple(array.shape)}."
     )
+
+
+def column_names(table: Any) -> list[str] | None:
+    """Return the names of the columns of a table; None where they are not all text.
+
+    Columns are found by name only then, as in scikit-learn: labels such as 0, 1, 2 say where a
+    column stood once.
+    """
+    names = list(getattr(table, "columns", []))
+    return names if names and all(isinstance(each, str) for each in names) else None
 
 
 def as_numpy_rows(values: Any, name: str) -> np.ndarray:
@@ -89,7 +100,8 @@ def refuse_other_kinds(array: np.ndarray, name: str) -> None:
         return
     for i, each in enumerate(array.ravel()):
         # float() takes text, and NumPy None: both would pass for numbers.
-        if each is None or isinstance(each, (str, bytes, complex, np.complexfloating)):
+        is_missing = each is None or each is pd.NA
+        if is_missing or isinstance(each, (str, bytes, complex, np.complexfloating)):
             place = tuple(int(j) for j in np.unravel_index(i, array.shape))
             raise ValueError(f"{name} must hold numbers, got {each!r} at {list(place)}.")
 

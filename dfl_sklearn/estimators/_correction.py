@@ -9,7 +9,7 @@ from sklearn.utils import Bunch
 from sklearn.utils.validation import check_array
 
 from .._utils.context_columns import ContextColumns
-from .._utils.rows import refuse_unfit_table
+from .._utils.rows import column_names, refuse_unfit_table
 from ..problems._context import by_position
 from ..problems.base import DecisionProblem
 from ..rows import Rows
@@ -22,14 +22,14 @@ class CorrectionInputs:
     Attributes
     ----------
     kind : {"both", "X", "predictions"}
-    names : list or None
+    names : list of str or None
         Columns of X in fit, where it had names.
     columns : ContextColumns or None
     n_outputs : int
     """
 
     kind: str
-    names: list[Any] | None
+    names: list[str] | None
     columns: ContextColumns | None
     n_outputs: int
 
@@ -38,7 +38,7 @@ class CorrectionInputs:
         if self.kind == "predictions":
             parts = [] if self.columns is None else [np.asarray(self.columns.table(X))]
             return np.concatenate([*parts, predictions.astype(np.float64)], axis=1)
-        if self.names is not None and hasattr(X, "columns"):
+        if self.names is not None and column_names(X) is not None:
             missing = [name for name in self.names if name not in X.columns]
             if missing:
                 raise ValueError(f"X lacks columns that the model was fitted on: {missing}.")

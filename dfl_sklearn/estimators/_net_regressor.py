@@ -219,7 +219,15 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         one_pass: bool = False,
     ) -> None:
         problem = self._resolve_problem()
+        seen_before = self._seen_columns() if goes_on else None
         rows, target_ndim = self._check_rows(X, y, sample_weight, reset=not goes_on)
+        if goes_on and self._seen_columns() != seen_before:
+            raise ValueError(
+                f"The model that {'partial_fit' if one_pass else 'warm_start'} goes on from sees "
+                f"the columns {seen_before} of X, and with context={self.context!r} and "
+                f"context_is_feature={self.context_is_feature} the new one would see "
+                f"{self._seen_columns()}. Set these as they were, or fit a clone."
+            )
         if goes_on and rows.y.shape[1] != len(self.y_scale_.mean):
             raise ValueError(
                 f"y has {rows.y.shape[1]} columns, but the model that "
@@ -259,7 +267,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         history, best_epoch = (self.history_, self.best_epoch_) if goes_on else (pd.DataFrame(), 0)
         self.history_, self.best_epoch_ = continued(history, best_epoch, result.trainings)
         self.n_iter_ = len(self.history_)
-        self._warn(staged.remarks)
+        self._warn([*self._remarks_on_context(), *staged.remarks])
         lacks_worst = ambiguity_set is not None and result.worst_case is None
         end = early_end(
             *(result.trainings, self.n_iter_, self.best_epoch_),
@@ -268,6 +276,22 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         )
         if end is not None:
             warnings.warn(end, ConvergenceWarning, stacklevel=5)
+
+    def _seen_columns(self) -> list[int]:
+        """Return the positions of the columns of X that the predictor sees."""
+        columns = self.__dict__.get("_context_columns")
+        return list(range(self.n_features_in_)) if columns is None else columns.inputs
+
+    def _remarks_on_context(self) -> list[str]:
+        """Say so where the predictor sees a context that it takes for something else."""
+        columns, predictor = self._context_columns, self._resolve_predictor()
+        kind = getattr(predictor, "columns_are", None)
+        if columns is None or not columns.is_feature or kind is None:
+            return []
+        return [
+            f"{type(predictor).__name__} takes the columns of X for {kind}, and those of the "
+            "context are among them. Set context_is_feature=False, or use another predictor."
+        ]
 
     def _warn(self, remarks: list[str]) -> None:
         """Tell the user what the fit has to say, and that `memory` could not be used."""

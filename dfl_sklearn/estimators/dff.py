@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import Selection
 from .._utils.holdout import is_given
-from .._utils.rows import as_rows, refuse_unfit_table
+from .._utils.rows import as_rows, column_names, refuse_unfit_table
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import (
     HasMethods,
@@ -407,8 +407,9 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         params = self._fit_wrapped(seen, target, sample_weight, fit_params)
         self._note_columns(X)
         self._target_ndim, self._n_outputs = target.ndim, as_rows(target, "y").shape[1]
-        names = list(X.columns) if hasattr(X, "columns") else None
-        self._inputs = CorrectionInputs(self.inputs, names, self._context_columns, self._n_outputs)
+        self._inputs = CorrectionInputs(
+            self.inputs, column_names(X), self._context_columns, self._n_outputs
+        )
         self.n_iter_, self.fell_back_ = 0, True
         if self.epsilon == 0:
             predicted(self.estimator_, seen, self._n_outputs)  # or an error that says what is wrong

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
@@ -67,6 +68,9 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         "context_is_feature": ["boolean"],
     }
 
+    # Weights in `fit` are the wrapped regressor's; `score` uses its own.
+    __metadata_request__fit = {"sample_weight": UNUSED}
+
     def __init__(
         self,
         estimator: BaseEstimator,
@@ -127,3 +131,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.estimator_.predict(self._seen(X))
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return the routing of metadata: of `fit` to the wrapped regressor, of `score` here."""
+        return super().get_metadata_routing().add_self_request(self)

@@ -98,8 +98,8 @@ class DecisionDisplay:
         y : array-like of shape (n,)
             Observed parameters; a pandas index is used for the horizontal axis.
         problem : DecisionProblem, default=None
-            What is decided; None takes ``estimator.problem``, and where that is None, too, the
-            default of every estimator, the squared-error problem.
+            What is decided; None is the problem of the estimator, or of what is inside a Pipeline
+            or a search.
         context : str, int, list, slice, mask or callable, default=None
             Columns of X that are context, for estimators that know none.
         name : str, default=None
@@ -113,13 +113,10 @@ class DecisionDisplay:
         -------
         DecisionDisplay
         """
-        if problem is None:
-            if not hasattr(estimator, "problem"):
-                raise ValueError(f"{type(estimator).__name__} has no problem: give problem=.")
-            problem = SquaredErrorProblem() if estimator.problem is None else estimator.problem
         found = decided(estimator, X, problem, context)
         name = type(estimator).__name__ if name is None else name
-        return cls._of(y, found.decisions, problem, found.context, name).plot(ax=ax, **line_kw)
+        display = cls._of(y, found.decisions, found.problem, found.context, name)
+        return display.plot(ax=ax, **line_kw)
 
     @classmethod
     def from_predictions(

@@ -31,9 +31,13 @@ class NetFactory(BaseEstimator, ABC):
     starts_trained : bool
         Whether the net predicts well before it is trained, as one does that corrects given
         predictions: training then keeps the first weights where no others are better.
+    columns_are : str or None
+        What the columns of X are to the net, where it cannot take another kind of column beside
+        them; a fit then says so of a context that it sees.
     """
 
     starts_trained: bool = False
+    columns_are: str | None = None
 
     @property
     def is_linear(self) -> bool:
@@ -100,7 +104,13 @@ class LSTMPredictor(NetFactory):
         Number of stacked layers.
     n_channels : int, default=1
         Numbers per time step; the number of features must be a multiple of it.
+
+    Notes
+    -----
+    A context is no time step: give the estimator ``context_is_feature=False``.
     """
+
+    columns_are = "steps of a window"
 
     def __init__(self, hidden_size: int = 32, num_layers: int = 1, n_channels: int = 1) -> None:
         self.hidden_size = hidden_size
@@ -123,7 +133,8 @@ class ScaleEquivariantPredictor(MLPPredictor):
 
     Doubled features give a doubled prediction, so that what was learnt at one level of demand
     holds at another. For features and targets in one unit with a zero that means nothing, such
-    as the lags of a series; use it with ``standardize=False``, which keeps that zero.
+    as the lags of a series; use it with ``standardize=False``, which keeps that zero, and, where
+    there is a context, with ``context_is_feature=False``.
 
     Parameters
     ----------
@@ -144,6 +155,8 @@ class ScaleEquivariantPredictor(MLPPredictor):
     >>> bool(np.allclose(model.predict(1000 * X), 1000 * model.predict(X)))
     True
     """
+
+    columns_are = "numbers in one unit"
 
     def __init__(self, hidden_layer_sizes: Sequence[int] = (), activation: str = "relu") -> None:
         super().__init__(hidden_layer_sizes, activation)

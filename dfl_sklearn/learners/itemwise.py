@@ -33,7 +33,8 @@ class ItemwisePredictor(MLPPredictor):
     Notes
     -----
     Use it with ``standardize=False``, with features scaled beforehand: else every item gets a scale
-    of its own.
+    of its own. A context must stand among the features of the items, one number for each, or not
+    be a feature (``context_is_feature=False``).
 
     Examples
     --------
@@ -105,7 +106,8 @@ class PairwisePredictor(NetFactory):
     -----
     The first layer is applied to each item once, not to each pair: for 50 items on each side that
     is 25 times less work. Use it with ``standardize=False``, with features scaled beforehand: else
-    every item gets a scale of its own.
+    every item gets a scale of its own. A context must stand among the features of the items, one
+    number for each, or not be a feature (``context_is_feature=False``).
 
     References
     ----------

@@ -250,6 +250,12 @@ def arranged(context: Any, columns: list[Column], name: str) -> Any:
                 f"it has {list(context.columns)}."
             )
         context = context[names]
+        if context.shape[1] > len(names):
+            repeated = [each for each in names if list(context.columns).count(each) > 1]
+            raise ValueError(
+                f"{name} reads {', '.join(map(repr, repeated or names))} from the context, which "
+                "has several columns of that name."
+            )
     rows = as_rows(context, "context") if is_torch_array(context) else _table(context)
     widest = max((each for each in columns if isinstance(each, int)), default=-1)
     if widest >= rows.shape[1]:

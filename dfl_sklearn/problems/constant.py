@@ -3,6 +3,7 @@
 from typing import Any
 
 import numpy as np
+from sklearn.utils import _safe_indexing
 
 from .base import DecisionProblem
 
@@ -16,9 +17,9 @@ def constant_costs(
     """Return the cost (n,) of each row under the decision that is best without its features.
 
     Without a context that is one decision for all, the best one over all rows as scenarios. With
-    one it is, for each row, the best decision over the rows as scenarios under its own context. Of
-    more than 200 rows 200 are drawn, always the same. Where the cost is linear in y, their mean
-    stands for all.
+    one it is, for each row, the best decision over the rows as scenarios under its own context; of
+    more than 200 different ones over 200 that stand for all. Where the cost is linear in y, their
+    mean does.
 
     Parameters
     ----------
@@ -49,15 +50,30 @@ def constant_decisions(
     if problem.linear_objective() is not None:
         mean = np.average(y, axis=0, weights=weight)
         return problem.solve(np.broadcast_to(mean, (n, len(mean))), context=context)
-    few = np.flatnonzero(weight > 0)
-    if len(few) > _MOST_SCENARIOS:
-        few = np.random.default_rng(0).choice(few, _MOST_SCENARIOS, replace=False)
-    scenarios, share = y[few], weight[few]
+    scenarios, share = _few(y, weight)
     step = max(1, _CHUNK // scenarios.size)
     parts = []
     for start in range(0, n, step):
-        part = slice(start, start + step)
-        some = context.iloc[part] if hasattr(context, "iloc") else np.asarray(context)[part]
-        rows = np.broadcast_to(scenarios, (len(some), *scenarios.shape))
+        part = np.arange(start, min(start + step, n))
+        some = _safe_indexing(context, part)
+        rows = np.broadcast_to(scenarios, (len(part), *scenarios.shape))
         parts.append(problem.solve(rows, context=some, scenario_weight=share))
     return np.concatenate(parts)
+
+
+def _few(y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return at most 200 rows that stand for all (m, d), and their weights.
+
+    Equal rows are one. Of more than 200 those are taken that are reached at equal steps of the
+    weight, in the order of their first column: what is taken does not depend on the order in which
+    rows are given, nor on whether a row is given twice or with twice the weight.
+    """
+    y, weight = y[weight > 0], weight[weight > 0]
+    rows, place = np.unique(y, axis=0, return_inverse=True)
+    share = np.bincount(place.ravel(), weights=weight)
+    if len(rows) <= _MOST_SCENARIOS:
+        return rows, share
+    reached = np.cumsum(share)
+    steps = (np.arange(_MOST_SCENARIOS) + 0.5) / _MOST_SCENARIOS * reached[-1]
+    taken, counts = np.unique(np.searchsorted(reached, steps), return_counts=True)
+    return rows[taken], counts.astype(np.float64)

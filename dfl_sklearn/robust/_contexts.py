@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.rows import as_numpy_rows, check_finite, refuse_unfit_table
+from .._utils.rows import as_numpy_rows, check_finite, column_names, refuse_unfit_table
 from ..rows import Rows
 
 
@@ -28,7 +28,7 @@ class ContextColumns:
                 f"context has {len(values)} rows, but Z has {n_rows}: give one row of context "
                 "for each row."
             )
-        return cls(values.shape[1], _names(context)), values
+        return cls(values.shape[1], column_names(context)), values
 
     def values(self, context: Any, n_rows: int, method: str) -> np.ndarray:
         """Check the context given to a method, and return its values (n, c)."""
@@ -38,7 +38,7 @@ class ContextColumns:
                 f"The generator was fitted given a context of {columns}: {method} needs context=, "
                 f"of shape ({n_rows}, {self.count})."
             )
-        values, names = _values(context), _names(context)
+        values, names = _values(context), column_names(context)
         if values.shape != (n_rows, self.count):
             raise ValueError(
                 f"context must have shape ({n_rows}, {self.count}), one row for each row and the "
@@ -95,8 +95,3 @@ def _values(context: Any) -> np.ndarray:
     values = as_numpy_rows(context, "context").astype(np.float64, copy=False)
     check_finite(values, "context")
     return values
-
-
-def _names(context: Any) -> list[str] | None:
-    names = list(getattr(context, "columns", []))
-    return names if names and all(isinstance(each, str) for each in names) else None

@@ -1,6 +1,7 @@
 """Context through the estimators: columns of X that the problem reads and nothing else changes."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -8,6 +9,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.compose import make_column_selector
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
@@ -22,6 +24,7 @@ from dfl_sklearn import (
 )
 from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer, keep_context
 from dfl_sklearn.inspection import BiasCorrectionDisplay, DecisionDisplay, WorstCaseDisplay
+from dfl_sklearn.learners import LSTMPredictor, ScaleEquivariantPredictor
 from dfl_sklearn.metrics import d2_regret_score, make_decision_cost_scorer, make_regret_scorer
 from dfl_sklearn.model_selection import CostTailSplit
 from dfl_sklearn.problems import (
@@ -218,6 +221,15 @@ def test_what_is_wrong_is_said(data):
         DFLRegressor(CAPPED, context=[], **QUICK).fit(X, y)
     with pytest.raises(ValueError, match="twice"):
         DFLRegressor(CAPPED, context=[1, 1], **QUICK).fit(X, y)
+    for selection in (3.0, lambda X: None):
+        with pytest.raises(
+            TypeError, match="context must be a name, a position, a list or a slice"
+        ):
+            DFLRegressor(CAPPED, context=[0], **QUICK).set_params(context=selection)._find_context(
+                X
+            )
+    with pytest.raises(ValueError, match=r"no names \(a step without get_feature_names"):
+        DFLRegressor(CAPPED, context="capacity", **QUICK).fit(pd.DataFrame(X.to_numpy()), y)
     with pytest.raises(ValueError, match="have the same name"):
         TwoStageRegressor(LinearRegression(), CAPPED, context="capacity").fit(
             X[["capacity", "capacity"]], y
@@ -310,6 +322,46 @@ def test_warm_start_and_partial_fit_go_on(data):
     assert model.score(X, y) >= first - 0.05
     model.partial_fit(X[:40], y[:40])
     assert (model.decide(X) <= X["capacity"] + 1e-9).all()
+
+
+@pytest.mark.parametrize("change", [{"context": "rain"}, {"context_is_feature": True}])
+def test_training_does_not_go_on_for_other_columns(change, data):
+    X, y = data
+    X["rain"] = X["capacity"]
+    problem = MultiProductNewsvendorProblem(9.0, 1.0, capacity=FromContext(0))
+    before = {"context": "capacity", "context_is_feature": False}
+    model = DFLRegressor(problem, warm_start=True, **before, **QUICK).fit(X, y)
+    expected = model.predict(X)
+    with pytest.raises(ValueError, match=r"sees the columns \[0, 2\] of X.* the new one would see"):
+        model.set_params(**change).fit(X, y)
+    assert_array_equal(model.set_params(**before).predict(X), expected)
+
+
+@pytest.mark.parametrize("predictor", [LSTMPredictor(3), ScaleEquivariantPredictor()], ids=str)
+def test_a_net_whose_columns_are_alike_says_that_it_sees_a_context(predictor, data):
+    X, y = data
+    model = DFLRegressor(CAPPED, predictor=predictor, context="capacity", **QUICK)
+    with pytest.warns(UserWarning, match=f"{type(predictor).__name__} takes the columns of X for"):
+        model.fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", UserWarning)
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model.set_params(context_is_feature=False).fit(X, y)
+
+
+def test_labels_that_are_no_names_are_places(data):
+    """As for scikit-learn: what stands first stays first, whatever its label."""
+    X, y = data
+    labelled = X[["capacity", "warm", "rain"]].set_axis([2, 0, 1], axis=1)
+    fresh = labelled.set_axis([0, 1, 2], axis=1)
+    problem = MultiProductNewsvendorProblem(9.0, 1.0, capacity=FromContext(0))
+    for model in (
+        DFLRegressor(problem, context=[0], **QUICK),
+        DFFRegressor(LinearRegression(), problem, context=[0], **QUICK),
+    ):
+        model.fit(labelled, y)
+        assert_array_equal(model.context_of(fresh)[:, 0], X["capacity"])
+        assert_array_equal(model.decide(fresh), model.decide(labelled))
 
 
 def test_one_way_to_ask_for_decisions(data):

@@ -46,6 +46,26 @@ def test_an_error_names_the_row_among_all_rows():
         problem.solve(y, context=pd.Series([1, 2, 1, 2], name="cap"))
 
 
+def test_columns_of_the_same_name_are_refused():
+    problem = Capped(FromContext("cap"), FromContext("price"))
+    twice = pd.DataFrame([[1.0, 7.0, 0.5]] * 2, columns=["cap", "cap", "price"])
+    with pytest.raises(ValueError, match=r"reads 'cap' .* which has several columns of that name"):
+        problem.solve([[1.0], [2.0]], context=twice)
+    levels = twice.set_axis(
+        pd.MultiIndex.from_tuples([("cap", 1), ("cap", 2), ("price", 1)]), axis=1
+    )
+    with pytest.raises(ValueError, match="several columns of that name"):
+        problem.solve([[1.0], [2.0]], context=levels)
+
+
+def test_a_missing_entry_of_any_type_is_named():
+    problem = Capped(FromContext("cap"))
+    for dtype in ("Int64", "Float64", "boolean"):
+        context = pd.DataFrame({"cap": pd.array([1, pd.NA], dtype=dtype)})
+        with pytest.raises(ValueError, match=r"context column 'cap' .*(row 1|\[1\])"):
+            problem.solve([[1.0], [2.0]], context=context)
+
+
 def test_marked_entries_of_sequences():
     value = [1.0, FromContext("b"), [FromContext("a")]]
     assert [each.column for each in markers(value)] == ["b", "a"]
