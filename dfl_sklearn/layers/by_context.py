@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from .._utils.equal_rows import equal_rows
+from .._utils.row_numbers import renumber
 from ._batch import check_batch
 
 _N_KEPT = 1024  # layers that are remembered
@@ -39,12 +40,25 @@ class ByContextLayer(nn.Module):
         if not len(rows):
             raise ValueError("The layer needs at least one row to know how many decisions it has.")
         parts = equal_rows(rows)
-        found = [
-            self._layer(rows[part[0]])(y[torch.as_tensor(part, device=y.device)]) for part in parts
-        ]
+        found = [self._part(y, rows, part) for part in parts]
         back = np.empty(len(y), dtype=np.intp)
         back[np.concatenate(parts)] = np.arange(len(y))
         return torch.cat(found)[torch.as_tensor(back, device=y.device)]
+
+    def _part(self, y: torch.Tensor, rows: np.ndarray, part: np.ndarray) -> torch.Tensor:
+        """Return the decisions of the rows of a part, which have one context."""
+        try:
+            layer = self._layer(rows[part[0]])
+        except (ValueError, RuntimeError) as error:
+            error.args = (f"At row {part[0]} of the context: {error}",)
+            raise
+        try:
+            return layer(y[torch.as_tensor(part, device=y.device)])
+        except (ValueError, RuntimeError) as error:
+            renumber(error, part)
+            if "row " not in str(error):
+                error.args = (f"At row {part[0]} of the context: {error}",)
+            raise
 
     def _layer(self, row: np.ndarray) -> nn.Module:
         key = row.tobytes()

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from .._utils.memory import check_size
+from .._utils.row_numbers import renumber
 from ..solvers.interior_point import QuadraticPrograms, Sides, Weights
 from ..solvers.no_choice import no_choice
 from ..solvers.polytope import Polytope
@@ -114,18 +115,9 @@ class QuadraticProgramRowsLayer(nn.Module):
         sets = torch.as_tensor(_as_table(polytope.for_rows(rows)))
         try:
             return z.index_put((left,), self.alone(c[left], sets))
-        except (ValueError, RuntimeError):
-            for i, row in enumerate(rows):
-                self._try_alone(c[[row]], sets[[i]], int(numbers[row]))
-            raise
-
-    def _try_alone(self, c: torch.Tensor, sets: torch.Tensor, number: int) -> None:
-        """Raise the error of a row, if it has one, with its number among all rows."""
-        try:
-            self.alone(c, sets)
         except (ValueError, RuntimeError) as error:
-            message = str(error).replace(" of row 0", "")
-            raise type(error)(f"At row {number} of the context: {message}") from None
+            renumber(error, numbers[rows])
+            raise
 
     def _prepared(self, polytope: Polytope) -> "_Batch":
         """Return what the interior point method is given."""

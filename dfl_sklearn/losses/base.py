@@ -77,4 +77,6 @@ class DecisionLoss(BaseEstimator, ABC):
         loss = self.bind(problem)
         if rows is None:
             return loss(y_hat, y, optimal)
-        return loss(y_hat, y, optimal, y.new_tensor(rows))
+        # In float64, as problems read it: rounded it would be another context.
+        known = torch.as_tensor(rows, dtype=torch.float64, device=y.device)
+        return loss(y_hat, y, optimal, known)

@@ -1,7 +1,6 @@
 """Numbers of a problem that are known row by row: read from the context instead of fixed."""
 
 import copy
-import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -12,6 +11,7 @@ from array_api_compat import is_torch_array
 from scipy.sparse import issparse
 
 from .._utils.equal_rows import equal_rows
+from .._utils.row_numbers import renumber
 from .._utils.rows import as_numpy_rows, as_rows, check_finite
 
 Column = str | int
@@ -47,17 +47,21 @@ class FromContext:
                 "FromContext takes the name of a column of the context, or its position, 0 or "
                 f"more; got {self.column!r}."
             )
+        if is_position:
+            object.__setattr__(self, "column", int(self.column))
 
 
 def markers(value: Any) -> Iterator[FromContext]:
     """Yield what is marked in a number, a sequence or an array, in order."""
     if isinstance(value, FromContext):
         yield value
-    elif isinstance(value, (list, tuple)) or (
-        isinstance(value, np.ndarray) and value.dtype == object
-    ):
+    elif isinstance(value, (list, tuple)):
         for each in value:
             yield from markers(each)
+    elif hasattr(value, "to_numpy"):  # of pandas
+        yield from markers(value.to_numpy())
+    elif isinstance(value, np.ndarray) and value.dtype == object:
+        yield from markers(value.ravel().tolist())
 
 
 def is_marked(value: Any) -> bool:
@@ -164,8 +168,10 @@ def _replaced(value: Any, read: Callable[[FromContext], Any]) -> Any:
         return read(value)
     if not is_marked(value):
         return value
-    entries = [_replaced(each, read) for each in value]
-    return np.array(entries) if isinstance(value, np.ndarray) else entries
+    if isinstance(value, (list, tuple)):
+        return [_replaced(each, read) for each in value]
+    array = value.to_numpy() if hasattr(value, "to_numpy") else value
+    return np.array([_replaced(each, read) for each in array.ravel()]).reshape(array.shape)
 
 
 def each_context(
@@ -204,7 +210,7 @@ def each_context(
         try:
             part = function(there, *(each[index] for each in arrays))
         except ValueError as error:
-            error.args = tuple(_renumbered(each, index) for each in error.args)
+            renumber(error, index)
             raise
         if found is None:
             found = np.empty((n, *part.shape[1:]), dtype=part.dtype)
@@ -212,18 +218,6 @@ def each_context(
     if found is None:
         raise ValueError("There are no rows.")
     return found
-
-
-def _renumbered(message: Any, index: np.ndarray) -> Any:
-    """Return a message in which row i of a part is called by its number among all rows."""
-    if not isinstance(message, str):
-        return message
-
-    def number(found: re.Match[str]) -> str:
-        i = int(found[2])
-        return f"{found[1]}{index[i]}" if i < len(index) else found[0]
-
-    return re.sub(r"(\brow )(\d+)(?=\b(?! of A_| of b_))", number, message)
 
 
 def arranged(context: Any, columns: list[Column], name: str) -> Any:

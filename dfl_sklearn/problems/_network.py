@@ -159,7 +159,8 @@ def as_network(edges: Any) -> Network:
     except ValueError:
         array = None
     if array is not None and array.dtype.kind in "iu":
-        if array.ndim == 2 and array.shape[1] == 2 and len(array):
+        fits = array.max(initial=0) <= np.iinfo(np.int64).max
+        if array.ndim == 2 and array.shape[1] == 2 and len(array) and fits:
             return _of_numbers(array.astype(np.int64).tobytes())
     elif array is not None and (array.dtype.kind in "bfcmM" and array.ndim == 2 and array.size):
         raise ValueError(

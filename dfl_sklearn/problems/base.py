@@ -405,7 +405,7 @@ class DecisionProblem(BaseEstimator, ABC):
                 self._check_decision_width(z, n)
             elif self._n_decisions(1) == self._n_decisions(2):  # whatever y holds
                 self._check_decision_width(z, 1)
-        self._check_context(context, len(z))
+        self._check_context(context, len(z), compared="decisions have" if y is None else "y has")
         return z
 
     def _check_decision_width(self, decisions: Any, n_parameters: int) -> None:
@@ -426,7 +426,9 @@ class DecisionProblem(BaseEstimator, ABC):
             if too_large.any():
                 raise_at(too_large, y, "y", "is too large to be added up", "Divide y by its size.")
 
-    def _check_context(self, context: Any, n_rows: int, like: Any = None) -> Any:
+    def _check_context(
+        self, context: Any, n_rows: int, like: Any = None, compared: str = "y has"
+    ) -> Any:
         name, columns = type(self).__name__, self.context_columns()
         if context is None:
             if columns:
@@ -442,7 +444,7 @@ class DecisionProblem(BaseEstimator, ABC):
             rows = as_numpy_rows(rows, "context").astype(np.float64, copy=False)
             check_finite(rows, "context")
         if rows.shape[0] != n_rows:
-            raise ValueError(f"context has {rows.shape[0]} rows, but y has {n_rows}.")
+            raise ValueError(f"context has {rows.shape[0]} rows, but {compared} {n_rows}.")
         if not is_torch_array(rows):
             self._check_context_values(rows)
             if like is not None and is_torch_array(like):

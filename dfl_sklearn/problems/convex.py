@@ -118,7 +118,9 @@ class ConvexProgram(DecisionProblem):
         """
         return list(self._program().columns)
 
-    def _check_context(self, context: Any, n_rows: int, like: Any = None) -> Any:
+    def _check_context(
+        self, context: Any, n_rows: int, like: Any = None, compared: str = "y has"
+    ) -> Any:
         columns = self.context_columns()
         is_table = hasattr(context, "columns") or hasattr(context, "to_frame")
         if context is not None and not is_table and any(isinstance(each, str) for each in columns):
@@ -127,7 +129,7 @@ class ConvexProgram(DecisionProblem):
                 "no column names. Give a pandas DataFrame, or leave out the name= of the program's "
                 "context parameters, to have them read by position."
             )
-        return super()._check_context(context, n_rows, like)
+        return super()._check_context(context, n_rows, like, compared)
 
     def _check_context_values(self, context: np.ndarray) -> None:
         program = self._program()

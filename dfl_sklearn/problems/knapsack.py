@@ -18,6 +18,7 @@ _MOST_LISTED_ITEMS = 16  # of which all sets are listed, for capacities of every
 _MOST_SETS = 20_000  # of items, that are listed
 _MOST_CELLS = 1 << 22  # of a table of values by item and capacity
 _CHUNK = 1 << 22  # numbers in the largest temporary array
+_ROUNDING = 1e-12  # by which a capacity may be exceeded, as a share of it
 
 
 class KnapsackProblem(LinearCostProblem):
@@ -176,8 +177,10 @@ class KnapsackProblem(LinearCostProblem):
         # Beyond 2^53 floats are whole because they are coarse.
         is_whole = len(weights) == 1 and (weights == np.rint(weights)).all()
         is_whole &= max(weights.max(), capacity[0]) < 2.0**53
-        unit = np.gcd.reduce([*weights[0].astype(int), int(capacity[0])]) or 1 if is_whole else 1
-        room = int(capacity[0] // unit)
+        # Sums of weights may be above a capacity by a rounding error, here as everywhere.
+        whole = int(capacity[0] * (1 + _ROUNDING)) if is_whole else 0
+        unit = np.gcd.reduce([*weights[0].astype(int), whole]) or 1 if is_whole else 1
+        room = whole // unit
         if is_whole and (room + 1) * weights.shape[1] <= _MOST_CELLS:
             return _by_capacity((weights[0] // unit).astype(int), np.full(len(y), room), y)
         return self._by_integer_programs(self._polytope(y.shape[1]), y)
@@ -188,7 +191,7 @@ class KnapsackProblem(LinearCostProblem):
         n = weights.shape[1]
         if n <= _MOST_LISTED_ITEMS:
             sets = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
-            needed, room = sets @ weights.T, capacity * (1 + 1e-12)
+            needed, room = sets @ weights.T, capacity * (1 + _ROUNDING)
             best = least_costly(
                 sets,
                 -np.maximum(y, 0.0),
@@ -200,7 +203,7 @@ class KnapsackProblem(LinearCostProblem):
         if len(weights) == 1 and (weights == np.rint(weights)).all() and total < 2.0**53:
             unit = np.gcd.reduce(weights[0].astype(int)) or 1
             if (total // unit + 1) * n <= _MOST_CELLS:
-                room = np.minimum(capacity[:, 0], total) // unit
+                room = np.minimum(capacity[:, 0] * (1 + _ROUNDING), total) // unit
                 return _by_capacity((weights[0] // unit).astype(int), room.astype(int), y)
         return self._by_integer_programs(self._polytope_rows(n, context), y)
 
@@ -219,7 +222,7 @@ class KnapsackProblem(LinearCostProblem):
 def _largest_sets(weights: bytes, capacity: bytes, n_items: int) -> np.ndarray | None:
     """Return all sets (S, n) of items to which no other can be added, None if they are many."""
     W, room = np.frombuffer(weights).reshape(-1, n_items), np.frombuffer(capacity)
-    room = room * (1 + 1e-12)  # sums of weights have rounding errors
+    room = room * (1 + _ROUNDING)  # sums of weights have rounding errors
     sets, left = np.zeros((1, n_items), dtype=bool), room[None]
     for j in range(n_items):
         fits = (W[:, j] <= left).all(axis=1)

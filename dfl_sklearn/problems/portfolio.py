@@ -158,10 +158,10 @@ class PortfolioProblem(DecisionProblem):
 
     def _check_context_values(self, context: np.ndarray) -> None:
         matrix = np.asarray(self.covariance, dtype=np.float64)
-        least, most = np.diag(matrix).min(), np.abs(matrix).max()
+        least, largest = np.diag(matrix).min(), _HUGE / max(1.0, np.abs(matrix).max())
         check_marked(
             *(self, "risk_aversion", context),
-            lambda aversion: (aversion > 0) & (aversion * least > 0) & (aversion < _HUGE / most),
+            lambda aversion: (aversion > 0) & (aversion * least > 0) & (aversion < largest),
             "positive, and neither too small nor too large for the covariance",
         )
         for name in ("holdings", "transaction_cost"):

@@ -7,7 +7,7 @@ import numpy as np
 from scipy import sparse
 
 from .highs import Highs
-from .linear import LinearSolver, NoDecisionError, median_size
+from .linear import LinearSolver, NoDecisionError, NoMinimumError, median_size
 from .polytope import Polytope
 from .scaling import Units
 
@@ -149,7 +149,9 @@ class MixedSolver:
         if is_proven:
             return self._known(proven)
         spent = 0.0 if proven is None else float(np.abs(cost * proven.z).sum())
-        again = self._search_tree(cost, spent or float(np.abs(scaled).max()), row)
+        again = self._search_tree(cost, spent or float(np.abs(scaled).max()) or 1.0, row)
+        if proven is None and again is None:
+            raise RuntimeError(self._nothing_found())
         if proven is None or again is None or again.gap_to(proven.cost, cost) > _GAP:
             raise RuntimeError(self._unproven(row))
         if proven.gap_to(again.cost, cost) > _GAP or max(proven.gap(cost), again.gap(cost)) > _GAP:
@@ -180,7 +182,7 @@ class MixedSolver:
             status, z, bound = self._search(node, cost, size, end)
             if status in ("kInfeasible", "kUnboundedOrInfeasible", "kUnbounded"):
                 if status != "kInfeasible":
-                    self.relaxed.solve(cost[None], row)  # or an error: there is no minimum
+                    self._refuse_without_minimum(cost, row)
                 continue
             if z is None:
                 if status == "kTimeLimit" and best is None:
@@ -202,6 +204,17 @@ class MixedSolver:
             raise RuntimeError(self._unproven(row))
         return None if best is None else best._replace(bound=min(least, best.cost))
 
+    def _refuse_without_minimum(self, cost: np.ndarray, row: int) -> None:
+        """Raise an error where the relaxed program has no minimum: that, or no whole decision."""
+        try:
+            self.relaxed.solve(cost[None], row)
+        except NoMinimumError:
+            found, is_proven = self._branch(np.zeros_like(cost), None, row)
+            if found is None and not is_proven:
+                raise RuntimeError(self._nothing_found()) from None
+            self._known(found)
+            raise
+
     def _branch(
         self, cost: np.ndarray, best: Incumbent | None, row: int
     ) -> tuple[Incumbent | None, bool]:
@@ -219,6 +232,9 @@ class MixedSolver:
                 z = LinearSolver(part, self.name).solve(cost[None], row)[0]
             except NoDecisionError:
                 continue
+            except NoMinimumError:
+                self._refuse_without_minimum(cost, row)
+                raise
             bound = float(cost @ z)
             if best is not None and best._replace(bound=bound).gap(cost) <= _GAP / 2:
                 continue
@@ -227,6 +243,13 @@ class MixedSolver:
                 best = Incumbent(*found, bound)
             nodes += node.split(z, self.polytope.integral)
         return best, False
+
+    def _nothing_found(self) -> str:
+        return (
+            f"No decision of {self.name} that satisfies all constraints with whole numbers was "
+            f"found, nor could {_MOST_PROGRAMS} linear programs prove that there is none. Bound "
+            "the decisions."
+        )
 
     def _unproven(self, row: int) -> str:
         return (

@@ -106,6 +106,7 @@ def best_schedule(price: np.ndarray, store: Store) -> Schedule:
 def _checked(price: np.ndarray, store: Store, first: int) -> Schedule:
     # What is too large to be computed with fails the check.
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        store = _reachable(price, store)
         found = _schedule(price, store, _TIE)
         for i in np.flatnonzero(~is_proven(price, store, found)):
             row = slice(i, i + 1)
@@ -116,6 +117,30 @@ def _checked(price: np.ndarray, store: Store, first: int) -> Schedule:
             for into, values in zip(found, again, strict=True):
                 into[i] = values[0]
     return found
+
+
+def _reachable(price: np.ndarray, store: Store) -> Store:
+    """Return the store with limits that no schedule of least cost goes beyond, and no others.
+
+    Limits far beyond what is done, as they stand for "no limit", would take the digits of the rest.
+    """
+    capacity, charge_limit, discharge_limit, efficiency, initial, pull, penalty = store
+    n_periods = price.shape[1]
+    # The best schedule costs no more than doing nothing, and prices cannot earn more than that.
+    idle = n_periods * pull * (initial - capacity / 2) ** 2
+    largest = np.abs(price).max(axis=1, initial=0.0)
+    earned = n_periods * largest**2 / (2 * penalty)
+    rate = (largest + np.sqrt(largest**2 + 4 * penalty * (idle + earned))) / (2 * penalty)
+    # Twice the bound: there is nothing to be gained from a tight one.
+    charge = np.fmin(charge_limit, 2 * rate)
+    discharge = np.fmin(discharge_limit, 2 * rate)
+    # Nor can more arrive than there is room for, or leave than is there.
+    charge = np.fmin(charge, 2 * (capacity + discharge) / efficiency)
+    discharge = np.fmin(discharge, 2 * (capacity + efficiency * charge))
+    # The capacity is a limit and, where states are pulled to its middle, more than that.
+    room = initial + n_periods * efficiency * charge
+    capacity = np.where(pull > 0, capacity, np.fmin(capacity, 2 * room))
+    return Store(capacity, charge, discharge, efficiency, initial, pull, penalty)
 
 
 def exact_schedule(price: np.ndarray, store: Store) -> Schedule | None:

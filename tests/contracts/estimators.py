@@ -115,9 +115,11 @@ def code_paths():
         "torch-class": DFLRegressor(net_position(), predictor=torch.nn.Linear, **QUICK),
         # The second stage of training: rows that are weighted, rows that are moved.
         "weighted-rows": in_set(net_position(), ChiSquareBall(0.1), early_stopping=True),
-        "moved-rows": in_set(SquaredErrorProblem(), WassersteinBall(0.05), early_stopping=False),
+        "moved-rows": in_set(
+            SquaredErrorProblem(), WassersteinBall(0.05), early_stopping=False, max_iter=10
+        ),
         # A class of its own, with a generator inside.
-        "diffusion-dro": robust(net_position(), TiltedSearch(150)),
+        "diffusion-dro": robust(net_position(), TiltedSearch(60)),
         # Not a regressor.
         "generator": generator(),
         # Meta-estimators leave validation to what they wrap; the last adds a net of their own.
@@ -140,7 +142,7 @@ def variants():
     code as in a path above.
     """
     small_policy = PolicyGradientSearch(
-        n_steps=8, n_tail=4, n_trajectories=40, n_warm_up=1, n_rounds=1, n_epochs=1
+        n_steps=6, n_tail=3, n_trajectories=30, n_warm_up=1, n_rounds=1, n_epochs=1
     )
     found = {
         "squared-held-out": DFLRegressor(early_stopping=True, **QUICK),

@@ -86,7 +86,7 @@ def test_optimal_cost_is_the_cost_of_solve(case):
 
 
 @pytest.mark.cases(lambda case: case.make().exact)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_no_feasible_decision_beats_solve(case, seed):
     problem, y, z = rows_of(case, case.rows(30), seed)

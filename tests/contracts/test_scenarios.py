@@ -53,7 +53,7 @@ def test_no_feasible_decision_beats_the_scenario_solve(case):
     assert problem.is_feasible(decisions).all()
     best = mean_cost(problem, decisions, y, weight)
     rng = np.random.default_rng(0)
-    for _ in range(200):
+    for _ in range(60):
         other = case.sample_decision(rng, len(y))
         near = decisions + 0.01 * (other - decisions)  # convex feasible sets
         for z in (other, near):

@@ -102,7 +102,7 @@ def test_a_weight_of_two_is_the_row_twice(loss, data):
 def test_with_every_ambiguity_set(loss, ambiguity_set, data):
     X, y = data
     weight = np.linspace(0.5, 2.0, len(X))
-    model = quick(loss=loss, max_iter=15, ambiguity_set=ambiguity_set)
+    model = quick(loss=loss, max_iter=8, ambiguity_set=ambiguity_set)
     model.fit(X, y, sample_weight=weight)
     assert np.isfinite(model.worst_case_.worst_regret)
     assert model.score(X, y) > 0.5
@@ -112,9 +112,9 @@ def test_with_every_ambiguity_set(loss, ambiguity_set, data):
 @pytest.mark.parametrize(
     "search",
     [
-        TiltedSearch(300),
+        TiltedSearch(200),
         PolicyGradientSearch(
-            n_steps=8, n_tail=4, n_trajectories=40, n_warm_up=1, n_rounds=1, n_epochs=1
+            n_steps=6, n_tail=3, n_trajectories=40, n_warm_up=1, n_rounds=1, n_epochs=1
         ),
     ],
     ids=["tilted", "policy gradient"],
@@ -128,7 +128,7 @@ def test_inside_the_flagship(loss, search, data):
         generator=GENERATOR,
         loss=loss,
         hidden_layer_sizes=(),
-        max_iter=15,
+        max_iter=12,
         random_state=0,
     ).fit(X, y)
     assert np.isfinite(model.worst_case_.worst_regret)

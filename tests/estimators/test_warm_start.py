@@ -50,8 +50,14 @@ SECOND_BATCHES = {
 
 
 @pytest.mark.filterwarnings("ignore:The predictions of the last fit")
-@pytest.mark.parametrize("hidden", [(), (16,)], ids=["linear", "MLP"])
-@pytest.mark.parametrize("name", [*SECOND_BATCHES, "+100"])
+@pytest.mark.parametrize(
+    ("name", "hidden"),
+    [
+        *((name, ()) for name in ("no sales first", "x1000", "x1e-4", "+100")),
+        *((name, (16,)) for name in ("no sales first", "x10", "features x1000", "+100")),
+        ("another unit of both", (16,)),
+    ],
+)
 def test_a_warm_fit_costs_about_what_a_fresh_one_does(name, hidden):
     first, second = SECOND_BATCHES.get(name, ((1, 1), (1, 1)))
     (X, y), (X_new, y_new) = (

@@ -22,6 +22,7 @@ from dfl_sklearn.problems import (
     KnapsackProblem,
     LinearProgram,
     MatchingProblem,
+    ShortestPathProblem,
     TopKProblem,
 )
 from dfl_sklearn.problems._context import at
@@ -205,3 +206,20 @@ def test_costs_of_a_problem_of_ones_own_may_be_a_function_of_y_alone():
 
     y_hat, y, _ = draw()
     assert_array_equal(SPOPlusLoss()(Doubled(2), y_hat, y), SPOPlusLoss()(TopKProblem(2), y_hat, y))
+
+
+def test_a_context_is_not_rounded_to_single_precision():
+    """0.7 in float32 is below 0.7, and node 2^25 + 1 would be node 2^25."""
+    knapsack = KnapsackProblem([0.3, 0.4, 0.5], FromContext("room"))
+    near = 2**25
+    edges = [(0, near), (0, near + 1), (near, 7), (near + 1, 7), (near + 1, near)]
+    paths = ShortestPathProblem(edges, source=FromContext("from"), target=7)
+    for problem, y, context in (
+        (knapsack, [[3.0, 4.0, 5.0]], {"room": [0.7]}),
+        (paths, [[1.0, 1.0, 1.0, 5.0, 1.0]], {"from": [near + 1]}),
+    ):
+        y = torch.tensor(y, dtype=torch.float32)
+        for loss in (BlackboxLoss(), SPOPlusLoss()):
+            found = loss(problem, y, y, context=pd.DataFrame(context))
+            assert found.dtype == torch.float32
+            assert found.tolist() == [0.0]

@@ -3,8 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
-from dfl_sklearn.problems import DecisionProblem, FromContext
+from dfl_sklearn.problems import (
+    DecisionProblem,
+    FromContext,
+    LinearProgram,
+    NewsvendorProblem,
+    ShortestPathProblem,
+    StorageProblem,
+)
 from dfl_sklearn.problems._context import at, each_context, filled, markers
 
 
@@ -107,3 +115,38 @@ def test_what_is_wrong_with_a_context_is_said():
         Capped(FromContext(1), FromContext("price")).solve(y, context=np.ones((2, 2)))
     with pytest.raises(ValueError, match="takes no context"):
         Capped(1.0).solve(y, context=[1.0, 2.0])
+
+
+def test_markers_are_found_in_whatever_holds_numbers():
+    y, context = np.array([[3.0, 3.0, 1.0]] * 2), [0.0, 1.0]
+    edges, closed = [(0, 1), (1, 2), (0, 2)], [False, False, FromContext(0)]
+    for each in (closed, tuple(closed), pd.Series(closed), np.array(closed, dtype=object)):
+        paths = ShortestPathProblem(edges, closed=each)
+        assert paths.takes_context
+        np.testing.assert_array_equal(paths.solve(y, context=context), [[0, 0, 1], [1, 1, 0]])
+    rows = pd.DataFrame([[1.0, FromContext(0)]])
+    program = LinearProgram(rows, pd.Series([1.0]), bounds=(0, 1), sense="max")
+    np.testing.assert_array_equal(
+        program.solve([[1.0, 2.0]] * 2, context=[1.0, 4.0]), [[0, 1], [1, 0]]
+    )
+    single = NewsvendorProblem(np.array(FromContext(0), dtype=object), 1)
+    np.testing.assert_array_equal(single.cost([0.0], [1.0, 2.0], context=[3.0, 4.0]), [3.0, 8.0])
+    assert FromContext(np.int64(3)) == FromContext(3)
+    assert type(FromContext(np.int64(3)).column) is int
+
+
+def test_a_layer_for_each_context_names_the_row():
+    square = [(0, 1), (0, 2), (1, 3), (2, 3)]
+    paths = ShortestPathProblem(square, closed=[FromContext(0), FromContext(1), False, False])
+    context = torch.tensor([[0.0, 0.0], [1.0, 0.0], [1.0, 1.0]])
+    with pytest.raises(ValueError, match=r"^At row 2 of the context: No path leads from node 0"):
+        paths.decision_layer(0.1)(torch.rand(3, 4), context)
+    program = LinearProgram([[FromContext(0), 1.0]], [FromContext(1)], sense="max")
+    context = torch.tensor([[1.0, 1.0], [1.0, -1.0], [1.0, 1.0]])
+    with pytest.raises(ValueError, match=r"^At row 1 of the context: The constraints contradict"):
+        program.decision_layer(1.0)(torch.ones(3, 2).double(), context.double())
+
+
+def test_decisions_and_context_of_different_lengths():
+    with pytest.raises(ValueError, match="context has 2 rows, but decisions have 1"):
+        StorageProblem(FromContext(0)).is_feasible([[0.0, 0.0]], context=[1.0, 2.0])

@@ -153,3 +153,15 @@ def test_who_is_there_may_be_the_same_for_all_rows():
     assert not problem.solve(y).reshape(B, 3, 3)[:, 1].any()
     z = problem.decision_layer(0.3)(torch.as_tensor(y)).reshape(B, 3, 3)
     assert_allclose(z[:, 1], 0.0, atol=1e-12)
+
+
+@pytest.mark.parametrize("n", [5, 16, 17, 30])
+def test_a_capacity_below_a_whole_number_by_a_rounding_error(n):
+    """However it is solved: by listed sets, by capacities, by integer programs."""
+    room = (0.1 + 0.7) * 10  # 7.999999999999999
+    for weight in (1.0, 0.5, 2.0):
+        expected = min(n, 8 / weight)
+        fixed = KnapsackProblem([weight] * n, room)
+        read = KnapsackProblem([weight] * n, column("room"))
+        assert fixed.solve(np.ones((1, n))).sum() == expected
+        assert read.solve(np.ones((1, n)), context=table(room=[room])).sum() == expected

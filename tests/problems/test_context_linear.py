@@ -435,7 +435,7 @@ def test_what_needs_the_context_says_so():
     ):
         with pytest.raises(ValueError, match=missing):
             call()
-    with pytest.raises(ValueError, match="context has 1 rows, but y has 2"):
+    with pytest.raises(ValueError, match="context has 1 rows, but decisions have 2"):
         problem.violation(z, context=table(most=[1.0], least=[1.0]))
     perfect = MatchingProblem(2, 1, perfect=True, present_left=[True, column("a")])
     with pytest.raises(ValueError, match="MatchingProblem cannot be written as one linear program"):

@@ -246,3 +246,9 @@ def test_holdings_of_each_row_are_those_of_its_problem():
     for i, alone in enumerate(at_each_row(PORTFOLIOS["all"], context)):
         assert alone.holdings == context.iloc[i][["a", "b", "c"]].tolist()
         assert_allclose(alone.solve(y[i : i + 1])[0], z[i], atol=1e-12)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_risk_aversion_of_each_row_on_a_small_covariance():
+    problem = PortfolioProblem(np.eye(2) * 1e-4, risk_aversion=FromContext(0))
+    assert_allclose(problem.solve([[0.1, 0.2]], context=[2.0]), [[0.0, 1.0]], atol=1e-9)

@@ -345,3 +345,12 @@ def test_training_for_the_path_beats_least_squares():
     )
     assert found < 0.9 * plain
     assert problem.is_feasible(model.decide(X[test])).all()
+
+
+def test_names_that_are_too_large_for_a_whole_number_with_a_sign():
+    far = 2**63
+    problem = ShortestPathProblem(
+        np.array([[1, far + 5], [far + 5, far + 9], [1, far + 9]], dtype=np.uint64), 1, far + 9
+    )
+    assert problem.nodes == [1, far + 5, far + 9]
+    assert problem.solve([[1.0, 1.0, 3.0]]).tolist() == [[1, 1, 0]]

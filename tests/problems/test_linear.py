@@ -386,3 +386,18 @@ def test_bounds_without_a_whole_number():
     problem = LinearProgram(bounds=[(0.2, 0.8), (0, 1)], integrality=1)
     with pytest.raises(ValueError, match="No decision satisfies all constraints"):
         problem.solve([[1.0, 1.0]])
+
+
+def test_whole_numbers_that_no_decision_has():
+    """Although the relaxed program has decisions, of which the cost falls without end."""
+    third = LinearProgram([[1, -1, 3], [-1, 1, 3]], [1, 1], [[1, -1, 3], [-1, 1, 3]], [1, 1])
+    third.set_params(A_ub=None, b_ub=None, integrality=[0, 0, 1])
+    for y in ([-1.0, 0, 0], [1.0, 1, 0], [0.0, 0, 0]):
+        with pytest.raises(ValueError, match="No decision satisfies all constraints"):
+            third.solve([y])
+    odd = LinearProgram(A_eq=[[6, 2]], b_eq=[5], bounds=(None, None), integrality=1)
+    for y in ([1.0, 0.0], [0.0, 0.0]):
+        with pytest.raises(RuntimeError, match="was found, nor could 200 linear programs prove"):
+            odd.solve([y])
+    with pytest.raises(ValueError, match="has no minimum for row 0"):
+        odd.set_params(b_eq=[4]).solve([[1.0, 0.0]])

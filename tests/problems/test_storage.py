@@ -297,3 +297,28 @@ def test_what_is_not_proven_is_refused(monkeypatch):
     monkeypatch.setattr(storage_module, "best_schedule", unproven)
     with pytest.raises(ValueError, match="row 2 of y"):
         StorageProblem().solve(y)
+
+
+@pytest.mark.parametrize("far", [1e6, 1e9, 1e12, 1e16, 1e100])
+@pytest.mark.parametrize("names", ["max_discharge", "max_charge", "max_charge max_discharge"])
+def test_a_limit_that_stands_for_none(names, far):
+    names = names.split()
+    y = 40 + 30 * np.random.default_rng(0).normal(size=(40, 12))
+    y[:3] -= 60  # where prices are negative, energy is burnt
+    unlimited = StorageProblem(**dict.fromkeys(names, far))
+    enough = StorageProblem(**dict.fromkeys(names, 3e3))
+    z = unlimited.solve(y)
+    assert_allclose(z, enough.solve(y), atol=1e-9)
+    assert_allclose(unlimited.cost(z, y), enough.cost(z, y), rtol=1e-12)
+    marked = StorageProblem(**{name: FromContext(name) for name in names})
+    assert_array_equal(marked.solve(y, context=table(**dict.fromkeys(names, [far] * 40))), z)
+
+
+@pytest.mark.parametrize("far", [1e6, 1e10, 1e12, 1e16])
+def test_a_capacity_that_stands_for_none(far):
+    y = [[60.0, 10.0, 60.0]]
+    z = StorageProblem(far, initial_state=0.5, state_penalty=0.0).solve(y)
+    assert_allclose(z, StorageProblem(9.0, initial_state=0.5, state_penalty=0.0).solve(y))
+    assert_allclose(z, [[0, 0, 0, 0.2, 0.1, 0.2]], atol=1e-12)
+    steep = StorageProblem(0.5, 0.3, far, 1.0, 0.0, 0.1, 1000.0)
+    assert_allclose(steep.solve([[-3.0]]), [[3.05 / 2000.2, 0.0]], rtol=1e-12)

@@ -66,7 +66,8 @@ def curved():
     context = rng.uniform(-2, 2, (1200, 1))
     y = np.sin(2 * context) + np.where(context > 0, 0.4, 0.1) * rng.standard_normal((1200, 1))
     Z = np.hstack([rng.standard_normal((1200, 1)) + 0.5 * y, y])
-    return DiffusionGenerator(random_state=0).fit(Z, context=context), context
+    net = DiffusionGenerator(hidden_layer_sizes=(64, 64), random_state=0)
+    return net.fit(Z, context=context), context
 
 
 def test_what_is_not_linear_in_the_context_is_learnt(curved):
@@ -101,7 +102,7 @@ def test_a_context_of_two_values_has_two_distributions():
     rng = np.random.default_rng(0)
     coin = rng.integers(0, 2, (1000, 1)).astype(float)
     normal, skew = 0.2 * rng.standard_normal((1000, 1)) - 2, rng.exponential(size=(1000, 1))
-    model = DiffusionGenerator(random_state=0, max_iter=60).fit(
+    model = DiffusionGenerator(random_state=0, hidden_layer_sizes=(32,), max_iter=60).fit(
         np.where(coin == 1, skew, normal), context=coin
     )
     for value, fresh in (

@@ -30,7 +30,7 @@ def mixed_table(n, seed):
 
 @pytest.fixture(scope="module")
 def mixed():
-    return DiffusionGenerator(random_state=0, max_iter=60).fit(mixed_table(1200, 0))
+    return DiffusionGenerator(random_state=0, max_iter=60).fit(mixed_table(1500, 0))
 
 
 @pytest.mark.parametrize("kind", ["linear", "cosine"])

@@ -1,0 +1,29 @@
+"""Row numbers in the messages of errors about a part of the rows."""
+
+import re
+from typing import Any
+
+import numpy as np
+
+
+def renumber(error: Exception, index: np.ndarray) -> None:
+    """Let the message of an error about rows of a part call them by their numbers among all rows.
+
+    Parameters
+    ----------
+    error : Exception
+    index : ndarray of shape (m,)
+        The numbers of the rows of the part.
+    """
+    error.args = tuple(_renumbered(each, index) for each in error.args)
+
+
+def _renumbered(message: Any, index: np.ndarray) -> Any:
+    if not isinstance(message, str):
+        return message
+
+    def number(found: re.Match[str]) -> str:
+        i = int(found[2])
+        return f"{found[1]}{index[i]}" if i < len(index) else found[0]
+
+    return re.sub(r"(\brow )(\d+)(?=\b(?! of A_| of b_))", number, message)
