@@ -1,6 +1,8 @@
 """Row numbers in the messages of errors about a part of the rows."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,6 +18,16 @@ def renumber(error: Exception, index: np.ndarray) -> None:
         The numbers of the rows of the part.
     """
     error.args = tuple(_renumbered(each, index) for each in error.args)
+
+
+@contextmanager
+def renumbered(index: np.ndarray) -> Iterator[None]:
+    """Let errors about rows of a part call them by their numbers among all rows (m,)."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        renumber(error, index)
+        raise
 
 
 def _renumbered(message: Any, index: np.ndarray) -> Any:

@@ -22,7 +22,8 @@ from .._utils.holdout import is_given
 from .._utils.rows import as_rows, check_total, refuse_unfit_table, refuse_unfit_target
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
-from ..learners.construct import n_threads, on_cpu, pinned_threads, resolve_device
+from .._utils.threads import pinned_threads
+from ..learners.construct import n_threads, on_cpu, resolve_device
 from ..learners.factories import MLPPredictor, NetFactory
 from ..learners.net import NetUnits
 from ..learners.scaling import Scale

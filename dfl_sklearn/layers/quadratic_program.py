@@ -9,8 +9,11 @@ from torch import nn
 
 from .._utils.memory import check_size
 from .._utils.powers import size_exponent
-from ..solvers.always_tight import always_tight
-from ..solvers.interior_point import QuadraticPrograms, Weights
+from .._utils.row_numbers import renumbered
+from .._utils.threads import pinned_threads
+from ..solvers.active_set import Times
+from ..solvers.empty_sets import check_not_empty
+from ..solvers.quadratic_programs import QuadraticPrograms, Sides
 from ._batch import check_batch
 
 
@@ -18,10 +21,9 @@ class QuadraticProgramLayer(nn.Module):
     r"""The minimiser of :math:`\frac12 z^\top Q z + c^\top z` under linear constraints.
 
     With :math:`A z = b`, :math:`G z \le h` and :math:`l \le z \le u` the same for all rows, and c
-    the output of a predictor. All rows of a batch are solved together by an interior point method,
-    and differentiated by the optimality conditions at the solution. These are met to about 1e-9 of
-    the largest c: where Q is of its order, decisions are off by about 1e-8, and where Q is smaller
-    by as much more.
+    the output of a predictor. An interior point method (PIQP) finds which constraints hold with
+    equality; the minimiser and its derivatives are then computed from these, to rounding, and the
+    optimality conditions are checked. All of it is done on the CPU, wherever the input lives.
 
     Parameters
     ----------
@@ -32,18 +34,17 @@ class QuadraticProgramLayer(nn.Module):
     A_ub, b_ub : array-like of shape (m, n) and (m,), default=None
         Inequalities, G and h.
     lower, upper : float or array-like of shape (n,), default=-inf and inf
-        Bounds. A variable that they, or the constraints, leave no choice is taken out.
+        Bounds; where they are equal, the variable has that value.
     scale : float, default=1
         What the parameters are multiplied by to give c; -1 where they are to be maximised.
-    max_iter : int, default=100
-        Of the interior point method, which takes 10 to 30.
+    max_iter : int, default=250
+        Of the interior point method, which takes about 10.
 
     Notes
     -----
-    Without inequalities and bounds the minimiser is affine in c, and is found as such. Else, with
-    a diagonal Q a step costs one factor per row of the size of the constraints, without the
-    bounds; sparse constraints are made use of. Where c lies between two sets of active constraints
-    the minimiser has no derivative, and what is returned lies between those of both sides.
+    Without inequalities and bounds the minimiser is affine in c, and is found as such. Sparse
+    constraints are made use of. Where c lies between two sets of active constraints the minimiser
+    has no derivative, and what is returned is that of one side.
 
     Examples
     --------
@@ -67,7 +68,7 @@ class QuadraticProgramLayer(nn.Module):
         upper: Any = np.inf,
         *,
         scale: float = 1.0,
-        max_iter: int = 100,
+        max_iter: int = 250,
     ) -> None:
         super().__init__()
         Q = _positive_definite(quadratic)
@@ -77,36 +78,15 @@ class QuadraticProgramLayer(nn.Module):
         low, high = _bounds(lower, upper, n)
         G, h = G[h < np.inf], h[h < np.inf]  # an infinite right-hand side is no constraint
         A, b = _independent(A, b)
-        # The method walks through the interior, so there has to be one.
-        tight = always_tight(A, b, G, h, low, high)
-        A, b = np.concatenate([A, G[tight.rows]]), np.concatenate([b, h[tight.rows]])
-        G, h = G[~tight.rows], h[~tight.rows]
-        low, high = np.where(tight.upper, high, low), np.where(tight.lower, low, high)
-        self.scale = float(scale)
-        fixed = low == high
-        at = np.where(fixed, low, 0.0)
-        self.free, self.value = torch.as_tensor(~fixed), torch.as_tensor(at)
-        A, b = _independent(A[:, ~fixed], b - A @ at)
-        G, h = G[:, ~fixed], h - G @ at
-        kept = (np.abs(G) >= 1e-14).any(axis=1)  # the others have no free variable
-        pull = np.zeros(n) if Q.ndim == 1 else Q @ at
-        self.pull = torch.as_tensor(pull[~fixed])
-        left = Q[~fixed] if Q.ndim == 1 else Q[np.ix_(~fixed, ~fixed)]
-
-        def tensor(values: np.ndarray) -> torch.Tensor:
-            return torch.as_tensor(np.ascontiguousarray(values))
-
-        self.program: QuadraticPrograms | None = None
-        self.affine: tuple[torch.Tensor, torch.Tensor] | None = None
-        if len(left) and not kept.any() and not np.isfinite([low[~fixed], high[~fixed]]).any():
-            slope, offset = _affine(left, A, b)
-            self.affine = tensor(slope), tensor(offset)
-        elif len(left):
-            self.program = QuadraticPrograms(
-                *(tensor(left), tensor(A), tensor(b), tensor(G[kept]), tensor(h[kept])),
-                *(tensor(low[~fixed]), tensor(high[~fixed])),
-                max_iter=max_iter,
-            )
+        check_not_empty(A, b, G, h, low, high)
+        kept = G.any(axis=1)
+        self.scale, self.n = float(scale), n
+        self.affine: tuple[Times, torch.Tensor] | None = None
+        if not kept.any() and not np.isfinite([low, high]).any():
+            slope, offset = _affine(Q, A, b)
+            self.affine = Times(tensor(slope)), tensor(offset)
+        self.program = QuadraticPrograms(tensor(Q), tensor(A), tensor(G[kept]), max_iter)
+        self.sides = Sides(*(tensor(each[None]) for each in (b, h[kept], low, high)))
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map parameters (B, n) to decisions (B, n); a row that is not finite gives NaN.
@@ -114,69 +94,71 @@ class QuadraticProgramLayer(nn.Module):
         Raises
         ------
         RuntimeError
-            If a row has not converged: the constraints leave next to no room.
+            If no decision of a row could be shown to be best: the constraints leave next to no
+            room.
         """
-        check_batch(y, len(self.free))
-        self._follow(y.device)
-        c = self.scale * y.to(torch.float64)
+        check_batch(y, self.n)
+        c = self.scale * y.to("cpu", torch.float64)
         known = torch.isfinite(c).all(dim=1)
-        z = torch.where(known[:, None], self.value, torch.nan)
-        if known.any() and self.free.any():
-            linear = c[known][:, self.free] + self.pull
+        z = torch.full_like(c, torch.nan)
+        if known.any():
+            linear = c[known]
             if self.affine is not None:
-                found = linear @ self.affine[0] + self.affine[1]
+                found = self.affine[0](linear) + self.affine[1]
             else:
-                self._check_size(len(linear))
-                found = _Minimiser.apply(linear, self.program)
-            rows, columns = torch.nonzero(known), torch.nonzero(self.free)[:, 0]
-            z = z.index_put((rows, columns), found)
-        elif y.requires_grad:
-            z = z + 0.0 * c  # where nothing can be chosen, the slope is 0
-        return z.to(y)
-
-    def _check_size(self, n_programs: int) -> None:
-        """Raise a ValueError where the Newton systems of a batch cannot be held."""
-        assert self.program is not None
-        m, n = self.program.rows.shape
-        size = m**2 + (n**2 if self.program.quadratic.ndim == 2 else 0)
-        check_size(
-            f"A batch of {n_programs} quadratic programs with {m} constraints on {n} decisions",
-            2.0 * n_programs * size,
-            advice="Lower batch_size, or train with a loss that needs no layer.",
-        )
-
-    def _follow(self, device: torch.device) -> None:
-        """Move the constraints to where the input lives."""
-        if self.value.device == device:
-            return
-        for name in ("free", "value", "pull"):
-            setattr(self, name, getattr(self, name).to(device))
-        if self.affine is not None:
-            self.affine = self.affine[0].to(device), self.affine[1].to(device)
-        if self.program is not None:
-            self.program = self.program.on(device)
+                check_batch_size(self.program, len(linear))
+                numbers = torch.nonzero(known)[:, 0].numpy()
+                with renumbered(numbers):
+                    found = Minimiser.apply(linear, *self.sides, self.program)
+            return z.index_put((torch.nonzero(known)[:, 0],), found).to(y)
+        return (z + 0.0 * c).to(y)  # with a slope, of 0
 
 
-class _Minimiser(torch.autograd.Function):
-    """The minimiser with its derivative by the optimality conditions."""
+class Minimiser(torch.autograd.Function):
+    """The minimiser, with its derivatives by the optimality conditions on its active set."""
 
     @staticmethod
-    def forward(ctx: Any, c: torch.Tensor, program: QuadraticPrograms) -> torch.Tensor:
-        z, weights, converged = program.solve(c)
-        if not converged.all():
-            row = int(torch.nonzero(~converged)[0])
-            raise RuntimeError(
-                f"The quadratic program of row {row} could not be solved. Scale variables and "
-                "constraints to the order of 1, or look whether the constraints leave next to no "
-                "room."
-            )
-        ctx.program = program
-        ctx.save_for_backward(*weights)
+    def forward(
+        ctx: Any,
+        c: torch.Tensor,
+        b: torch.Tensor,
+        h: torch.Tensor,
+        lower: torch.Tensor,
+        upper: torch.Tensor,
+        program: QuadraticPrograms,
+    ) -> torch.Tensor:
+        """Return the minimisers (B, n) for c (B, n); other sides may have a single row."""
+        sides = Sides(b, h, lower, upper)
+        z, ctx.factor = program.solve(c, sides)
+        ctx.sizes = [len(each) for each in sides]
         return z
 
     @staticmethod
-    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
-        return ctx.program.derivative(Weights(*ctx.saved_tensors), gradient), None
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        """Return the slopes in c and in the sides."""
+        with pinned_threads(1):
+            slopes = ctx.factor.slopes(gradient)
+        of_sides = (
+            each.sum(dim=0, keepdim=True) if size == 1 and len(each) > 1 else each
+            for each, size in zip(slopes[1:], ctx.sizes, strict=True)
+        )
+        return slopes[0], *of_sides, None
+
+
+def tensor(values: np.ndarray) -> torch.Tensor:
+    """Return an array as a tensor in float64."""
+    return torch.as_tensor(np.array(values, dtype=np.float64, order="C"))
+
+
+def check_batch_size(program: QuadraticPrograms, n_programs: int) -> None:
+    """Raise a ValueError where the linear systems of a batch cannot be held."""
+    m, n = program.matrices.rows.shape
+    size = m**2 + (n**2 if program.matrices.quadratic.ndim == 2 else 0)
+    check_size(
+        f"A batch of {n_programs} quadratic programs with {m} constraints on {n} decisions",
+        3.0 * n_programs * size,
+        advice="Lower batch_size, or train with a loss that needs no layer.",
+    )
 
 
 def _affine(Q: np.ndarray, A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -174,14 +174,3 @@ def slopes_in_eval(device: torch.device) -> AbstractContextManager[None]:
     if device.type != "cuda":
         return nullcontext()
     return torch.backends.cudnn.flags(enabled=False)
-
-
-@contextmanager
-def pinned_threads(count: int) -> Iterator[None]:
-    """Run a block with this many intra-op threads: the same bits whatever the worker."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -22,11 +22,11 @@ from .._utils.params import NestedParamsMixin
 from .._utils.rows import check_total, refuse_unfit_table
 from .._utils.seeds import named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
+from .._utils.threads import pinned_threads
 from ..learners.construct import (
     device_or_cpu,
     forked_generator,
     n_threads,
-    pinned_threads,
     resolve_device,
 )
 from ..learners.trainer import Stopping, Training

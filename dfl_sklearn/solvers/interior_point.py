@@ -1,373 +1,175 @@
-"""Many convex quadratic programs that share their matrices, solved as one batch."""
+"""Active sets of quadratic programs, as an interior point method sees them."""
 
-from typing import NamedTuple
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
+import numpy as np
+import piqp
 import torch
+from scipy import sparse
 
-from .newton_system import N_REFINEMENTS, Factor, RowPairs, Weights
+from .active_set import ActiveSet, Matrices
 
-_FRACTION = 0.995  # of the way to the nearest bound
-_TOLERANCE = 1e-9
-_LOOSE_TOLERANCE = 1e-6  # still called converged where rounding does not let it get closer
-_GAP = 1e-14
-_LOOSE_GAP = 1e-10
-_EARLY = 1e-6  # a gap above which one refinement will do
-_LEAST_PROGRESS = 0.9  # of the gap after a step, as a share of that before
-_SAFE_CENTRING = 0.3
-_LEAST_GAP = 1e-15  # beyond it rounding takes over
-_HELD = 1e300  # weight of a bound that holds a variable
+_ORDINARY = 1e3  # sizes up to it, and down to its inverse, are taken as they are
+_FAR = 1e10  # times the size of costs: a limit beyond it is left out
+_SPARSE = 0.15  # share of entries up to which matrices are handed over as sparse ones
 
 
-class Sides(NamedTuple):
-    """Right-hand sides and bounds of each program of a batch.
+class Guess(NamedTuple):
+    """What the method says of a batch of programs.
 
     Attributes
     ----------
-    b : torch.Tensor of shape (B, p)
-    h : torch.Tensor of shape (B, m)
-    lower, upper : torch.Tensor of shape (B, n)
-        lower < upper; infinite where those of :class:`QuadraticPrograms` are.
-    held : torch.Tensor of shape (B, n)
-        Whether a variable is held at 0, strictly between its bounds.
+    active : ActiveSet
+    multipliers : torch.Tensor of shape (B, p + m)
+        Of equations and inequalities.
+    reach : torch.Tensor of shape (B, 1)
+        The largest size of a decision.
     """
 
-    b: torch.Tensor
-    h: torch.Tensor
-    lower: torch.Tensor
-    upper: torch.Tensor
-    held: torch.Tensor
+    active: ActiveSet
+    multipliers: torch.Tensor
+    reach: torch.Tensor
 
 
-class Solution(NamedTuple):
-    """Minimisers (B, n), the weights there, and which rows (B,) have converged."""
+class InteriorPoint:
+    """PIQP for programs that share their matrices, which are handed over once.
 
-    z: torch.Tensor
-    weights: Weights
-    converged: torch.Tensor
-
-
-class QuadraticPrograms:
-    r"""Minimise :math:`\frac12 z^\top Q z + c^\top z`, with A z = b, G z <= h and l <= z <= u.
-
-    A primal-dual interior point method with Mehrotra's correction. All rows of a batch take their
-    steps together, and leave when they have converged. A step needs one Cholesky factor per row,
-    of :math:`M H^{-1} M^\top + D`, with M the rows of A and G, and H the Hessian with the weights
-    of the bounds on its diagonal.
+    Every program is solved from the start, whatever was solved before.
 
     Parameters
     ----------
-    quadratic : torch.Tensor of shape (n,) or (n, n)
-        Q, positive definite; its diagonal where it has nothing else.
-    A, b : torch.Tensor of shape (p, n) and (p,)
-        Of full row rank.
-    G, h : torch.Tensor of shape (m, n) and (m,)
-    lower, upper : torch.Tensor of shape (n,)
-        lower < upper; infinite where absent.
-    max_iter : int, default=100
+    matrices : Matrices
+    max_iter : int
 
     References
     ----------
-    Mehrotra, "On the implementation of a primal-dual interior point method", SIAM Journal on
-    Optimization 2, 1992. The starting point is that of Vandenberghe, "The CVXOPT linear and
-    quadratic cone program solvers", 2010.
+    Schwan, Jiang, Kuhn, Jones, "PIQP: a proximal interior-point quadratic programming solver", CDC
+    2023.
     """
 
-    def __init__(
-        self,
-        quadratic: torch.Tensor,
-        A: torch.Tensor,
-        b: torch.Tensor,
-        G: torch.Tensor,
-        h: torch.Tensor,
-        lower: torch.Tensor,
-        upper: torch.Tensor,
-        max_iter: int = 100,
-    ) -> None:
-        self.quadratic, self.A, self.b, self.G, self.h = quadratic, A, b, G, h
-        self.box = lower, upper
-        self.max_iter = max_iter
-        self.rows = torch.cat([A, G])
-        self.across, _ = torch.linalg.qr(A.T)  # (n, p), a basis of the directions that A fixes
-        # Bounds are kept as lists of variables, so that absent ones take no part.
-        self.below = torch.nonzero(torch.isfinite(lower))[:, 0]
-        self.above = torch.nonzero(torch.isfinite(upper))[:, 0]
-        self.lower, self.upper = lower[self.below], upper[self.above]
-        self.n_pairs = len(self.below) + len(self.above) + len(h)
-        self.pairs = RowPairs.of(self.rows) if quadratic.ndim == 1 else None
+    def __init__(self, matrices: Matrices, max_iter: int) -> None:
+        rows, p = matrices.rows.numpy(), matrices.n_equations
+        quadratic = matrices.quadratic.numpy() / matrices.unit
+        P = np.diag(quadratic) if quadratic.ndim == 1 else quadratic
+        n_filled = np.count_nonzero(P) + np.count_nonzero(rows)
+        self.is_sparse = n_filled <= _SPARSE * (P.size + rows.size)
+        as_matrix = sparse.csc_matrix if self.is_sparse else np.asfortranarray
+        self.matrices, self.max_iter = matrices, max_iter
+        self.P, self.rows = as_matrix(P), {}
+        if p:
+            self.rows["A"] = as_matrix(rows[:p])
+        if len(rows) > p:
+            self.rows["G"] = as_matrix(rows[p:])
 
-    def on(self, device: torch.device) -> "QuadraticPrograms":
-        """Return the same programs on a device."""
-        names = ("quadratic", "A", "b", "G", "h")
-        moved = {name: getattr(self, name).to(device) for name in names}
-        lower, upper = (each.to(device) for each in self.box)
-        return QuadraticPrograms(**moved, lower=lower, upper=upper, max_iter=self.max_iter)
+    def guess(self, c: np.ndarray, sides: Sequence[np.ndarray], accuracy: float) -> "Guess":
+        """Return active sets, and where the method has stopped.
 
-    def solve(self, c: torch.Tensor, sides: Sides | None = None) -> Solution:
-        """Return the minimisers for the linear terms c (B, n).
-
-        With `sides`, each program has these in the place of b, h, lower and upper.
+        Parameters
+        ----------
+        c : ndarray of shape (B, n)
+        sides : sequence of ndarray of shape (B, ...) or (1, ...)
+            As in :class:`~dfl_sklearn.solvers.quadratic_programs.Sides`.
+        accuracy : float
+            To which the optimality conditions are to hold when the method stops.
         """
-        if sides is not None:
-            c = torch.where(sides.held, 0.0, c)
-        # The minimiser does not depend on what A fixes nor on the unit; the tolerances would.
-        c = c - (c @ self.across) @ self.across.T
-        unit = c.abs().amax(dim=1, keepdim=True).clamp_min(float(self.quadratic.abs().max()))
-        state = _Iterate.start(self, c / unit, 1.0 / unit, self._ends(len(c), sides))
-        z = torch.empty_like(c)
-        weights = Weights(*(torch.empty_like(each) for each in state.weights()))
-        converged = torch.zeros(len(c), dtype=torch.bool, device=c.device)
-        at = torch.arange(len(c), device=c.device)
-
-        def leave(state: _Iterate, leaving: torch.Tensor) -> None:
-            rows = at[leaving]
-            z[rows] = state.z[leaving]
-            for kept, found in zip(weights, state.weights(is_final=True), strict=True):
-                kept[rows] = found[leaving]
-            converged[rows] = state.is_close()[leaving]
-
-        for iteration in range(self.max_iter + 1):
-            leaving = state.converged(_TOLERANCE, _GAP) | (iteration == self.max_iter)
-            if leaving.any():
-                leave(state, leaving)
-                at, state = at[~leaving], state.subset(~leaving)
-            if not len(at):
-                break
-            ahead = state.next()
-            # At a degenerate vertex rounding may spoil the last step: then it is not taken.
-            spoilt = state.is_close() & ~ahead.is_close()
-            spoilt |= (state.gap() <= _LEAST_GAP) & ~(ahead.dual_error() < state.dual_error())
-            if spoilt.any():
-                leave(state, spoilt)
-                at, ahead = at[~spoilt], ahead.subset(~spoilt)
-            state = ahead
-        box = self.box if sides is None else (sides.lower, sides.upper)
-        return Solution(z.clamp(*box), weights, converged)  # rounding must not leave the box
-
-    def _ends(self, n_rows: int, sides: Sides | None) -> "_Ends":
-        """Return what the rows and bounds of a batch end at."""
-        if sides is None:
-            ends = torch.cat([-self.lower, self.upper, self.h]).expand(n_rows, -1)
-            nothing = self.b.new_zeros((n_rows, 0))
-            return _Ends(self.b.expand(n_rows, -1), ends, nothing)
-        below, above = sides.lower[:, self.below], sides.upper[:, self.above]
-        weight = torch.where(sides.held, _HELD, torch.zeros_like(sides.lower))
-        return _Ends(sides.b, torch.cat([-below, above, sides.h], dim=1), weight)
-
-    def derivative(self, weights: Weights, gradient: torch.Tensor) -> torch.Tensor:
-        """Return the slope in c of a function whose gradient at the minimisers is given (B, n)."""
-        x, _ = Factor(self, weights).solve(
-            gradient, gradient.new_zeros((len(gradient), len(self.rows)))
+        b, h, lower, upper = sides
+        (n_rows, n), p, m = c.shape, b.shape[1], h.shape[1]
+        costs = c / self.matrices.unit
+        limits: dict[str, np.ndarray] = {"b": b, "h_u": h, "x_l": lower, "x_u": upper}
+        limits = {name: values for name, values in limits.items() if values.shape[1]}
+        # Decisions are of the size of the limits, or of that of costs where these are smaller.
+        size = _largest(costs)
+        limit = np.max([np.broadcast_to(_largest(x), size.shape) for x in limits.values()], axis=0)
+        of_c, of_z = _unit(size), _unit(np.minimum(limit, size))
+        if (of_c != 1.0).any() or (of_z != 1.0).any():
+            costs = costs / of_c
+            limits = {name: values / of_z for name, values in limits.items()}
+        curved = np.broadcast_to(of_z / of_c, (n_rows, 1))[:, 0]
+        far = _FAR * (1.0 + _largest(costs))
+        limits = {
+            name: values if name == "b" else _without_far(values, far)
+            for name, values in limits.items()
+        }
+        is_there = np.isfinite(limits["h_u"]) if m else None
+        if is_there is not None and is_there.all():
+            is_there = None
+        differ = {name: values for name, values in limits.items() if len(values) > 1}
+        shared = {name: values[0] for name, values in limits.items() if len(values) == 1}
+        at_lower, at_upper, in_rows = (np.zeros((n_rows, k), dtype=bool) for k in (n, n, m))
+        multipliers, reach = np.zeros((n_rows, p + m)), np.zeros((n_rows, 1))
+        ordinary: dict[bytes, Any] = {}
+        for i in range(n_rows):
+            own = {name: values[i] for name, values in differ.items()}
+            there, key = slice(None), b""
+            if is_there is not None:  # PIQP takes no row without an end
+                there = is_there[min(i, len(is_there) - 1)]
+                own["h_u"], key = limits["h_u"][min(i, len(is_there) - 1)][there], there.tobytes()
+            if curved[i] != 1.0:
+                solver = self._solver(curved[i], costs[i], shared | own, there, accuracy)
+            elif key not in ordinary:
+                solver = ordinary[key] = self._solver(1.0, costs[i], shared | own, there, accuracy)
+            else:
+                solver = ordinary[key]
+                solver.update(c=costs[i], **own)
+            solver.solve()
+            found = solver.result
+            reach[i] = np.abs(found.x).max()
+            np.greater(found.z_bl, found.s_bl, out=at_lower[i])
+            np.greater(found.z_bu, found.s_bu, out=at_upper[i])
+            if p:
+                multipliers[i, :p] = found.y
+            if m:
+                multipliers[i, p:][there] = found.z_u
+                in_rows[i, there] = found.z_u > found.s_u
+        at_lower = (at_lower & np.isfinite(lower)) | (lower == upper)
+        at_upper &= np.isfinite(upper) & ~at_lower
+        in_rows &= np.isfinite(h)
+        return Guess(
+            ActiveSet(*(torch.as_tensor(each) for each in (at_lower, at_upper, in_rows))),
+            torch.as_tensor(multipliers * of_c * self.matrices.unit),
+            torch.as_tensor(reach * of_z),
         )
-        singular = ~torch.isfinite(x).all(dim=1)
-        if singular.any():
-            row = int(torch.nonzero(singular)[0])
-            raise RuntimeError(
-                f"The optimality conditions of the quadratic program of row {row} are singular."
-            )
-        return -x * weights.unit
 
-    def split(self, pairs: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the parts of (B, N) for lower bounds, upper bounds and rows of G."""
-        return pairs.split([len(self.below), len(self.above), len(self.h)], dim=1)
-
-    def times_quadratic(self, z: torch.Tensor) -> torch.Tensor:
-        """Return Q z."""
-        return z * self.quadratic if self.quadratic.ndim == 1 else z @ self.quadratic
-
-
-class _Ends(NamedTuple):
-    """What constraints end at, row by row.
-
-    Attributes
-    ----------
-    b : torch.Tensor of shape (B, p)
-    pairs : torch.Tensor of shape (B, N)
-        Negated lower bounds, upper bounds and right-hand sides of inequalities.
-    held : torch.Tensor of shape (B, n) or (B, 0)
-        Weight of a bound at 0 that holds a variable; 0 where none does. No columns: nowhere.
-    """
-
-    b: torch.Tensor
-    pairs: torch.Tensor
-    held: torch.Tensor
-
-
-class _Iterate(NamedTuple):
-    """A point of the method: variables, multipliers of equalities, slacks and multipliers.
-
-    Slacks and multipliers (B, N) are those of the lower bounds, the upper bounds and the rows of G,
-    one after the other. `residual` is by how much the slacks differ from what z leaves: carried
-    along, as slacks near 0 cannot be recovered by subtraction. `force` (B, n) is the dual residual,
-    kept because much is asked of it.
-    """
-
-    qp: QuadraticPrograms
-    c: torch.Tensor
-    unit: torch.Tensor
-    z: torch.Tensor
-    equal: torch.Tensor
-    slack: torch.Tensor
-    dual: torch.Tensor
-    residual: torch.Tensor
-    force: torch.Tensor
-    b: torch.Tensor
-    held: torch.Tensor
-
-    @classmethod
-    def start(
-        cls, qp: QuadraticPrograms, c: torch.Tensor, unit: torch.Tensor, ends: _Ends
-    ) -> "_Iterate":
-        """Solve for the least squares of the slacks, and move what is negative inside."""
-        ones = c.new_ones((len(c), qp.n_pairs))
-        blank = cls(qp, c, unit, c, c, ones, ones, ones, c, ends.b, ends.held)
-        below, above, rows = qp.split(ends.pairs)
-        right = (-c).index_add(1, qp.below, -below).index_add(1, qp.above, above)
-        target = torch.cat([ends.b, rows], dim=1)
-        z, v = Factor(qp, blank.weights()).solve(right, target)
-        distance = ends.pairs + _distances(qp, z)
-        shifted = []
-        for values in (distance, -distance):
-            if values.shape[1]:
-                worst = -values.amin(dim=1, keepdim=True)
-                values = torch.where(worst < -1e-8, values, values + 1.0 + worst)
-            shifted.append(values)
-        slack, dual = shifted
-        equal = v[:, : len(qp.b)]
-        first = cls(qp, c, unit, z, equal, slack, dual, slack - distance, c, ends.b, ends.held)
-        return first.with_force()
-
-    def subset(self, kept: torch.Tensor) -> "_Iterate":
-        """Return the rows kept."""
-        return _Iterate(self.qp, *(each[kept] for each in self[1:]))
-
-    def weights(self, is_final: bool = False) -> Weights:
-        """Return what bounds and rows weigh here.
-
-        At the end a weight is infinite where the constraint holds, and 0 where it does not. A small
-        multiplier leaves it merely large: squaring brings it nearer to what it tends to.
-        """
-        ratio = self.dual / self.slack
-        if is_final:
-            ratio = ratio * ratio.clamp(1e-6, 1e6)
-        below, above, rows = self.qp.split(ratio)
-        bounds = torch.zeros_like(self.z)
-        bounds = bounds.index_add(1, self.qp.below, below)
-        bounds = bounds.index_add(1, self.qp.above, above)
-        if self.held.shape[1]:
-            bounds = bounds + self.held
-        return Weights(self.unit, bounds, 1.0 / rows)
-
-    def is_close(self) -> torch.Tensor:
-        """Return which rows (B,) are good enough where rounding does not let them get closer."""
-        return self.converged(_LOOSE_TOLERANCE, _LOOSE_GAP)
-
-    def converged(self, tolerance: float, least_gap: float) -> torch.Tensor:
-        """Return which rows (B,) satisfy the optimality conditions."""
-        size = 1.0 + self.z.abs().amax(dim=1)
-        good = self.dual_error() <= tolerance
-        good &= _largest(self.z @ self.qp.A.T - self.b) <= tolerance * size
-        good &= _largest(self.residual) <= tolerance * size
-        return good & (self.gap() <= least_gap * size)
-
-    def next(self) -> "_Iterate":
-        """Return the point after one step."""
-        factor = Factor(self.qp, self.weights())
-        gap = self.gap()[:, None]
-        product = self.slack * self.dual
-        ahead = self._direction(factor, -product, n_refinements=0)  # only looked along
-        reached = self._moved(ahead, self._room(ahead, 1.0))
-        centring = (reached.gap()[:, None] / gap.clamp_min(1e-300)) ** 3
-        target = centring * gap - product - ahead.slack * ahead.dual
-        # Near the end factors are ill-conditioned, and one refinement is not enough.
-        step = self._direction(factor, target, once=gap[:, 0] > _EARLY)
-        moved = self._moved(step, self._room(step, _FRACTION)).with_force()
-        # Rarely the correction overshoots, and steps go round in circles. Without it they do not.
-        astray = moved.gap() >= _LEAST_PROGRESS * gap[:, 0]
-        if astray.any():
-            step = self._direction(factor, _SAFE_CENTRING * gap - product)
-            careful = self._moved(step, self._room(step, _FRACTION)).with_force()
-            moved = careful.where(astray, moved)
-        return moved
-
-    def where(self, chosen: torch.Tensor, other: "_Iterate") -> "_Iterate":
-        """Return these rows where `chosen` (B,), else those of another point."""
-        pairs = zip(self[1:], other[1:], strict=True)
-        return _Iterate(self.qp, *(torch.where(chosen[:, None], *each) for each in pairs))
-
-    def _spread(self, pairs: torch.Tensor) -> torch.Tensor:
-        """Return the effect on the dual residual (B, n) of multipliers (B, N)."""
-        qp = self.qp
-        below, above, rows = qp.split(pairs)
-        out = rows @ qp.G
-        return out.index_add(1, qp.below, -below).index_add(1, qp.above, above)
-
-    def dual_error(self) -> torch.Tensor:
-        """Return the largest entry (B,) of the dual residual."""
-        return _largest(self.force)
-
-    def with_force(self) -> "_Iterate":
-        """Return the same point with its dual residual."""
-        force = self.unit * self.qp.times_quadratic(self.z) + self.c + self.equal @ self.qp.A
-        force = force + self._spread(self.dual)
-        if self.held.shape[1]:
-            force = torch.where(self.held > 0, 0.0, force)  # what holds a variable takes it up
-        return self._replace(force=force)
-
-    def gap(self) -> torch.Tensor:
-        """Return the mean complementarity (B,)."""
-        if not self.qp.n_pairs:
-            return torch.zeros_like(self.z[:, 0])
-        return (self.slack * self.dual).mean(dim=1)
-
-    def _direction(
+    def _solver(
         self,
-        factor: Factor,
-        target: torch.Tensor,
-        n_refinements: int = N_REFINEMENTS,
-        once: torch.Tensor | None = None,
-    ) -> "_Iterate":
-        """Return the Newton step towards slack * dual changed by `target`."""
-        qp = self.qp
-        n_bounds = len(qp.below) + len(qp.above)
-        pull = (target + self.dual * self.residual) / self.slack
-        in_bounds = torch.cat([pull[:, :n_bounds], torch.zeros_like(pull[:, n_bounds:])], dim=1)
-        right = -self.force - self._spread(in_bounds)
-        rows = torch.cat(
-            [
-                self.b - self.z @ qp.A.T,
-                -(self.residual + target / self.dual)[:, n_bounds:],
-            ],
-            dim=1,
-        )
-        z, v = factor.solve(right, rows, n_refinements, once)
-        slack = _distances(qp, z) - self.residual
-        dual = (target - self.dual * slack) / self.slack
-        return self._replace(z=z, equal=v[:, : len(qp.b)], slack=slack, dual=dual)
-
-    def _moved(self, step: "_Iterate", length: torch.Tensor) -> "_Iterate":
-        return self._replace(
-            z=self.z + length * step.z,
-            equal=self.equal + length * step.equal,
-            slack=self.slack + length * step.slack,
-            dual=self.dual + length * step.dual,
-            residual=(1.0 - length) * self.residual,
-        )
-
-    def _room(self, step: "_Iterate", fraction: float) -> torch.Tensor:
-        """Return how far (B, 1) one can go, at most 1, with slacks and multipliers positive."""
-        length = torch.ones_like(self.unit)
-        for values, change in ((self.slack, step.slack), (self.dual, step.dual)):
-            if values.shape[1]:
-                ratio = torch.where(change < 0, -values / change, torch.inf)
-                length = torch.minimum(length, fraction * ratio.amin(dim=1, keepdim=True))
-        return length
+        curved: float,
+        c: np.ndarray,
+        limits: dict[str, np.ndarray],
+        there: Any,
+        accuracy: float,
+    ) -> Any:
+        """Return PIQP with the matrices, Q times a number, of G some rows, and a program."""
+        solver = piqp.SparseSolver() if self.is_sparse else piqp.DenseSolver()
+        solver.settings.verbose = False
+        solver.settings.max_iter = self.max_iter
+        solver.settings.eps_abs = solver.settings.eps_rel = accuracy
+        solver.settings.eps_duality_gap_abs = accuracy
+        solver.settings.eps_duality_gap_rel = accuracy
+        rows, limits = dict(self.rows), dict(limits)
+        if "G" in rows:
+            rows["G"] = rows["G"][there]
+            if not rows["G"].shape[0]:
+                del rows["G"], limits["h_u"]
+        solver.setup(P=self.P * curved, c=c, **rows, **limits)
+        return solver
 
 
-def _distances(qp: QuadraticPrograms, z: torch.Tensor) -> torch.Tensor:
-    """Return how slacks (B, N) change where z changes by `z`."""
-    return torch.cat([z[:, qp.below], -z[:, qp.above], -z @ qp.G.T], dim=1)
+def _largest(values: np.ndarray) -> np.ndarray:
+    """Return the largest finite size (B, 1) in each row, 0 where there is none."""
+    finite = np.where(np.isfinite(values), np.abs(values), 0.0)
+    return finite.max(axis=1, initial=0.0, keepdims=True)
 
 
-def _largest(values: torch.Tensor) -> torch.Tensor:
-    """Return the largest absolute value of each row; 0 where a row is empty."""
-    return values.abs().amax(dim=1) if values.shape[1] else values.new_zeros(len(values))
+def _unit(size: np.ndarray) -> np.ndarray:
+    """Return sizes (B, 1) where they are not ordinary, else 1."""
+    is_ordinary = (size == 0) | ((size <= _ORDINARY) & (size >= 1 / _ORDINARY))
+    return np.where(is_ordinary, 1.0, size)
+
+
+def _without_far(limit: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """Return limits (B, k), infinite where they are further away than `far` (B, 1)."""
+    is_far = np.isfinite(limit) & (np.abs(limit) > far.min())
+    if not is_far.any():
+        return limit
+    return np.where(np.abs(limit) > far, np.copysign(np.inf, limit), limit)

@@ -10,9 +10,9 @@ from skorch import NeuralNet
 
 from .._utils.once import compute_once
 from .._utils.seeds import named_seed
+from .._utils.threads import pinned_threads
 from ..learners.construct import (
     forked_generator,
-    pinned_threads,
     uses_global_generator,
 )
 from ..learners.given_net import has_listeners

@@ -4,10 +4,14 @@ import cvxpy as cp
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import null_space
 
 from dfl_sklearn.layers import QuadraticProgramLayer
+from dfl_sklearn.layers.quadratic_program import Minimiser
+from dfl_sklearn.solvers import quadratic_programs
+
+from ..solvers.quadratic import draw, optimality
 
 
 def random_program(seed, n, n_equal, n_rows, full, is_bounded=True):
@@ -119,8 +123,7 @@ def test_diagonal_and_full_matrix_agree_and_so_do_sparse_constraints():
     c = torch.as_tensor(np.random.default_rng(0).standard_normal((3, n * n)))
     bounds = {"A_ub": rows, "b_ub": np.ones(2 * n), "lower": 0.0}
     sparse = QuadraticProgramLayer(np.full(n * n, 0.1), **bounds)
-    assert sparse.program is not None
-    assert sparse.program.pairs is not None
+    assert sparse.program.matrices.pairs is not None
     full = QuadraticProgramLayer(0.1 * np.eye(n * n), **bounds)
     tensors = [c.clone().requires_grad_() for _ in range(2)]
     found = [layer(each) for layer, each in zip((sparse, full), tensors, strict=True)]
@@ -191,15 +194,18 @@ def test_what_makes_no_sense(change, message):
         QuadraticProgramLayer(**{**random_program(0, 6, 1, 2, False), **change})
 
 
-def test_no_solution_names_the_row():
+def test_no_solution_names_the_row(monkeypatch):
     # Two inequalities that exclude one another.
     with pytest.raises(ValueError, match="The constraints contradict one another"):
         QuadraticProgramLayer(
             np.ones(2), A_ub=[[1.0, 1.0], [-1.0, -1.0]], b_ub=[1.0, -2.0], lower=0.0
         )
-    layer = QuadraticProgramLayer([1.0, 1.0], lower=0.0, max_iter=1)
-    with pytest.raises(RuntimeError, match="quadratic program of row 0 could not be solved"):
-        layer(torch.tensor([[-1.0, -1.0], [-5.0, 2.0]], dtype=torch.float64))
+    layer = QuadraticProgramLayer([1.0, 1.0], lower=0.0)
+    with monkeypatch.context() as patch:
+        patch.setattr(quadratic_programs, "_TOLERANCE", -1.0)  # nothing is exact enough
+        patch.setattr(quadratic_programs, "_held_by", lambda *arguments: None)
+        with pytest.raises(RuntimeError, match="quadratic program of row 1 could not be solved"):
+            layer(torch.tensor([[np.nan, 0.0], [-5.0, 2.0]], dtype=torch.float64))
     with pytest.raises(ValueError, match=r"shape \(B, 2\), got \(2, 3\)"):
         layer(torch.zeros((2, 3)))
     with pytest.raises(ValueError, match=r"shape \(B, 2\), got \(2,\)"):
@@ -294,3 +300,74 @@ def test_nothing_to_constrain_and_nothing_free():
     assert_allclose(fixed(c), [[0.5, 1.0]])
     with pytest.raises(ValueError, match="contradict"):
         QuadraticProgramLayer([1.0, 2.0], [[1.0, 1.0]], [3.0], lower=1.0, upper=1.0)
+
+
+@pytest.mark.parametrize("shape", PROGRAMS.values(), ids=PROGRAMS)
+def test_it_does_not_matter_where_the_interior_point_method_stops(shape):
+    program = random_program(4, *shape)
+    c = torch.as_tensor(3 * np.random.default_rng(5).standard_normal((20, shape[0])))
+    exact = QuadraticProgramLayer(**program)(c)
+    for max_iter in (11, 14):
+        assert_array_equal(QuadraticProgramLayer(**program, max_iter=max_iter)(c), exact)
+
+
+@pytest.mark.parametrize("shape", PROGRAMS.values(), ids=PROGRAMS)
+def test_a_row_has_the_same_bits_whatever_is_beside_it(shape):
+    layer, rng = QuadraticProgramLayer(**random_program(4, *shape)), np.random.default_rng(6)
+    c, upstream = (torch.as_tensor(rng.standard_normal((23, shape[0]))) for _ in range(2))
+
+    def both(index):
+        linear = c[index].clone().requires_grad_()
+        z = layer(linear)
+        return z.detach(), torch.autograd.grad(z, linear, upstream[index])[0]
+
+    expected = both(torch.arange(23))
+    for index in (torch.as_tensor(rng.permutation(23)), torch.tensor([4]), torch.arange(5, 12)):
+        for found, right in zip(both(index), expected, strict=True):
+            assert_array_equal(found, right[index])
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(4)
+        for found, right in zip(both(torch.arange(23)), expected, strict=True):
+            assert_array_equal(found, right)
+    finally:
+        torch.set_num_threads(threads)
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_slopes_in_right_hand_sides_and_bounds_against_differences(full):
+    program = random_program(1, 8, 2, 3, full)
+    layer = QuadraticProgramLayer(**program)
+    rng = np.random.default_rng(2)
+    c = torch.as_tensor(2 * rng.standard_normal((5, 8)))
+    sides = [each.expand(5, -1).clone().requires_grad_() for each in layer.sides]
+    upstream = torch.as_tensor(rng.standard_normal((5, 8)))
+
+    def value(*sides):
+        return (Minimiser.apply(c, *sides, layer.program) * upstream).sum(dim=1)
+
+    slopes = torch.autograd.grad(value(*sides).sum(), sides)
+    for k, slope in enumerate(slopes):
+        assert (slope != 0).any()
+        for j in range(slope.shape[1]):
+            ends = []
+            for step in (1e-6, -1e-6):
+                moved = [each.detach().clone() for each in sides]
+                moved[k][:, j] += step
+                ends.append(value(*moved))
+            assert_allclose(slope[:, j], (ends[0] - ends[1]) / 2e-6, atol=1e-6)
+    shared = [each.clone().requires_grad_() for each in layer.sides]
+    of_all = torch.autograd.grad(value(*shared).sum(), shared)
+    for one, each in zip(of_all, slopes, strict=True):
+        assert_allclose(one[0], each.sum(dim=0), atol=1e-9)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_programs_of_all_kinds_meet_the_optimality_conditions(seed):
+    """Degenerate vertices, redundant rows, fixed variables, units from 1e-6 to 1e6."""
+    arguments, c = draw(np.random.default_rng(seed))
+    z = QuadraticProgramLayer(**arguments)(torch.as_tensor(c)).numpy()
+    for row, decision in zip(c, z, strict=True):
+        missed, left = optimality(arguments, row, decision)
+        assert missed <= 1e-9
+        assert left <= 1e-9

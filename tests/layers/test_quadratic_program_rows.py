@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dfl_sklearn.layers import QuadraticProgramLayer, quadratic_program_rows
+from dfl_sklearn.layers import QuadraticProgramLayer
 from dfl_sklearn.layers.quadratic_program_rows import QuadraticProgramRowsLayer
 from dfl_sklearn.layers.regularized_linear_rows import PlusKnownLayer, RegularizedLinearRowsLayer
 from dfl_sklearn.problems import FromContext, KnapsackProblem, LinearProgram, TopKProblem
@@ -86,19 +86,6 @@ def test_agrees_with_one_program_for_each_row(seed, share):
     )
     assert_allclose(z, expected, atol=1e-7)
     assert_allclose(slope, expected_slope, atol=1e-5)
-
-
-def test_programs_that_do_not_converge_are_solved_alone(monkeypatch):
-    part, rng = sets(2)
-    quadratic, c = np.ones(N), torch.as_tensor(rng.normal(size=(B, N)))
-    right = QuadraticProgramRowsLayer(quadratic, part)
-    monkeypatch.setattr(quadratic_program_rows, "_MAX_ITER", 6)
-    short = QuadraticProgramRowsLayer(quadratic, part)
-    found, expected = gradients([lambda c: short(c, part), lambda c: right(c, part)], c)
-    assert short.alone._made
-    assert not right.alone._made
-    for one, other in zip(found, expected, strict=True):
-        assert_allclose(one, other, atol=1e-7)
 
 
 def test_sets_with_other_finite_bounds_or_equations_that_follow():

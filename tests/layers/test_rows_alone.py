@@ -10,7 +10,6 @@ from sklearn.exceptions import ConvergenceWarning
 from dfl_sklearn.layers import QuadraticProgramLayer, coverage
 from dfl_sklearn.layers.coverage import CoverageLayer
 from dfl_sklearn.problems import FunctionProblem, LinearProgram, MatchingProblem, TopKProblem
-from dfl_sklearn.solvers import interior_point
 
 
 def with_gradient(layer, y):
@@ -90,60 +89,6 @@ def degenerate_rows(n, rng):
 def test_quadratic_programs(layer):
     together, alone = alone_and_together(layer, degenerate_rows(9, np.random.default_rng(0)))
     assert_allclose(together[0], alone[0], rtol=0, atol=1e-12)
-
-
-def test_each_row_is_refined_as_often_as_by_itself():
-    rng = np.random.default_rng(0)
-    n = 4
-    M = torch.as_tensor(rng.standard_normal((2, n)))
-    qp = interior_point.QuadraticPrograms(
-        torch.ones(n, dtype=torch.float64),
-        M,
-        torch.zeros(2, dtype=torch.float64),
-        M[:0],
-        M[:0, 0],
-        torch.full((n,), -1.0, dtype=torch.float64),
-        torch.full((n,), 1.0, dtype=torch.float64),
-    )
-    weights = interior_point.Weights(
-        torch.ones((2, 1), dtype=torch.float64),
-        torch.as_tensor(rng.uniform(1, 1e9, (2, n))),
-        torch.zeros((2, 0), dtype=torch.float64),
-    )
-    factor = interior_point.Factor(qp, weights)
-    right, rows = torch.as_tensor(rng.standard_normal((2, n))), torch.zeros((2, 2)).double()
-    mixed = factor.solve(right, rows, once=torch.tensor([True, False]))
-    for found, once, thrice in zip(
-        mixed, factor.solve(right, rows, 1), factor.solve(right, rows, 3), strict=True
-    ):
-        assert_allclose(found[0], once[0], rtol=1e-12, atol=0)
-        assert_allclose(found[1], thrice[1], rtol=1e-12, atol=0)
-
-
-def test_a_factor_that_fails_does_not_blunt_the_others(monkeypatch):
-    rows = torch.as_tensor(np.random.default_rng(0).standard_normal((3, 5)))
-    nothing = torch.zeros(3, dtype=torch.float64)
-    box = torch.ones(5, dtype=torch.float64)
-    qp = interior_point.QuadraticPrograms(box, rows, nothing, rows[:0], nothing[:0], -box, box)
-
-    def factor(n):
-        ones = torch.ones((n, 5), dtype=torch.float64)
-        return interior_point.Factor(
-            qp, interior_point.Weights(ones[:, :1], ones, ones[:, :0])
-        ).schur
-
-    expected, cholesky, calls = factor(1)[0], torch.linalg.cholesky_ex, []
-
-    def fails_at_first(matrices):
-        factors, failed = cholesky(matrices)
-        failed[0] = not calls
-        calls.append(matrices)
-        return factors, failed
-
-    monkeypatch.setattr(torch.linalg, "cholesky_ex", fails_at_first)
-    found = factor(2)
-    assert_allclose(found[1], expected, rtol=1e-15, atol=0)
-    assert (found[0] - found[1]).abs().max() > 1e-13  # the trace that it was helped out with
 
 
 def ridge_cost(z, y):

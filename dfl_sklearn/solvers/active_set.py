@@ -1,0 +1,225 @@
+"""Quadratic programs whose active set is known: one linear system for minimiser and slopes."""
+
+from typing import NamedTuple
+
+import torch
+
+_N_REFINEMENTS = 2
+_TRACES = (1e-14, 1e-11, 1e-8)  # on the diagonal where active rows depend on one another
+
+
+class ActiveSet(NamedTuple):
+    """Which constraints of each program hold with equality, beside its equations.
+
+    Attributes
+    ----------
+    lower, upper : torch.Tensor of bool of shape (B, n)
+        Bounds; at most one of a variable.
+    rows : torch.Tensor of bool of shape (B, m)
+        Inequalities.
+    """
+
+    lower: torch.Tensor
+    upper: torch.Tensor
+    rows: torch.Tensor
+
+    @property
+    def held(self) -> torch.Tensor:
+        """Variables (B, n) that a bound holds."""
+        return self.lower | self.upper
+
+    def take(self, index: torch.Tensor) -> "ActiveSet":
+        """Return the sets of some programs."""
+        return ActiveSet(*(each[index] for each in self))
+
+
+class Matrices:
+    """Q, and the rows of equations and inequalities one below the other, M.
+
+    Parameters
+    ----------
+    quadratic : torch.Tensor of shape (n,) or (n, n)
+        Q, positive definite; its diagonal where it has nothing else.
+    A, G : torch.Tensor of shape (p, n) and (m, n)
+        Rows of equations and of inequalities.
+    """
+
+    def __init__(self, quadratic: torch.Tensor, A: torch.Tensor, G: torch.Tensor) -> None:
+        self.quadratic, self.n_equations = quadratic, len(A)
+        self.unit = float(quadratic.abs().max())
+        self.rows = torch.cat([A, G])
+        self.pairs = RowPairs.of(self.rows) if quadratic.ndim == 1 else None
+        self.values, self.spread = Times(self.rows.T), Times(self.rows)  # M z and M' v
+        self.spread_sizes = Times(self.rows.abs())
+        self._times_full = Times(quadratic) if quadratic.ndim == 2 else None
+
+    def times_quadratic(self, z: torch.Tensor) -> torch.Tensor:
+        """Return Q z."""
+        return z * self.quadratic if self._times_full is None else self._times_full(z)
+
+
+class Times:
+    """A matrix (n, k) from the right: each row is multiplied as if it were alone, to the bit.
+
+    A product of matrices adds up in an order that depends on where a row lies in memory; here all
+    rows lie alike, at multiples of 64 bytes.
+    """
+
+    def __init__(self, matrix: torch.Tensor) -> None:
+        self.n_columns = matrix.shape[1]
+        self.matrix = _padded(_padded(matrix).T).T.contiguous()
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the product (B, k) for x (B, n)."""
+        x = _padded(x)[:, None]
+        return torch.bmm(x, self.matrix.expand(len(x), -1, -1))[:, 0, : self.n_columns]
+
+
+def _padded(x: torch.Tensor) -> torch.Tensor:
+    """Return x (B, n) with zeros up to a multiple of 8 columns."""
+    padded = x.new_zeros((len(x), -(-x.shape[1] // 8) * 8))
+    padded[:, : x.shape[1]] = x
+    return padded
+
+
+class RowPairs:
+    """Products of the entries that two rows of a sparse M have in the same column.
+
+    M diag(w) M' is linear in w. Where M is sparse, as with flows and matchings, few of its products
+    are not zero, and a sparse matrix from w to the entries saves nearly all the work.
+    """
+
+    def __init__(self, table: torch.Tensor, n_rows: int) -> None:
+        self.table, self.n_rows = table, n_rows
+
+    @classmethod
+    def of(cls, rows: torch.Tensor) -> "RowPairs | None":
+        """Return the table of a matrix M (m, n), or None where M is too dense for it to help."""
+        m, n = rows.shape
+        filled = (rows != 0).sum(dim=0)
+        n_products = int((filled**2).sum())
+        if m == 0 or n_products > m * m * n / 20:
+            return None
+        places = []
+        for column in range(n):
+            filled_rows = torch.nonzero(rows[:, column])[:, 0]
+            pairs = torch.cartesian_prod(filled_rows, filled_rows)
+            places.append(torch.cat([pairs, torch.full_like(pairs[:, :1], column)], dim=1))
+        i, k, j = torch.cat(places).T
+        table = torch.sparse_coo_tensor(
+            torch.stack([i * m + k, j]), rows[i, j] * rows[k, j], (m * m, n), check_invariants=True
+        )
+        return cls(table.coalesce(), m)
+
+    def __call__(self, weight: torch.Tensor) -> torch.Tensor:
+        """Return M diag(w) M' (B, m, m) for weights (B, n)."""
+        return (self.table @ weight.T).T.reshape(-1, self.n_rows, self.n_rows)
+
+
+class Factor:
+    r"""The factors of :math:`H x + M^\top v = r,\ M x = s` on the active set of each program.
+
+    H is Q on the variables that no bound holds; x is 0 on the others, and v on rows that are not
+    active. Good for several right-hand sides.
+    """
+
+    def __init__(self, matrices: Matrices, active: ActiveSet) -> None:
+        self.matrices, self.free, self.at = matrices, ~active.held, (active.lower, active.upper)
+        p, rows = matrices.n_equations, matrices.rows
+        self.active = torch.cat([active.rows.new_ones((len(active.rows), p)), active.rows], dim=1)
+        quadratic = matrices.quadratic
+        self.inverse: torch.Tensor | None = None
+        self.hessian: torch.Tensor | None = None
+        if quadratic.ndim == 1:
+            self.inverse = self.free / quadratic
+            if matrices.pairs is not None:
+                schur = matrices.pairs(self.inverse)
+            else:
+                schur = torch.bmm(
+                    rows * self.inverse[:, None], rows.T.expand(len(self.free), -1, -1)
+                )
+        else:
+            both = self.free[:, :, None] & self.free[:, None]
+            hessian = torch.where(both, quadratic, 0.0)
+            hessian.diagonal(dim1=1, dim2=2).add_((~self.free).to(hessian))
+            factor = torch.linalg.cholesky(hessian)
+            columns = (rows * self.free[:, None]).transpose(1, 2)
+            schur = columns.transpose(1, 2) @ torch.cholesky_solve(columns, factor)
+            self.hessian = _with_room(factor)
+        both = self.active[:, :, None] & self.active[:, None]
+        schur = torch.where(both, schur, 0.0)
+        size = torch.where(self.active, schur.diagonal(dim1=1, dim2=2), 0.0)
+        largest = size.amax(dim=1, keepdim=True) if size.shape[1] else size
+        schur.diagonal(dim1=1, dim2=2).add_((~self.active).to(schur))
+        factor, failed = _factored(schur, size, largest, _TRACES[0])
+        for trace in _TRACES[1:]:
+            # A program gets by with the least trace that does for it, whatever the others need.
+            again = torch.nonzero(failed)[:, 0]
+            if not len(again):
+                break
+            parts = schur[again], size[again], largest[again]
+            factor[again], failed[again] = _factored(*parts, trace)
+        self.schur = _with_room(factor)
+
+    def solve(self, right: torch.Tensor, sides: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return x (B, n) and v (B, p + m) for r (B, n) and s (B, p + m)."""
+        right, sides = right * self.free, sides * self.active
+        x, v = self._solve(right, sides)
+        if not sides.shape[1]:
+            return x, v
+        # At a vertex the factor is ill-conditioned; refinements take the error away.
+        for _ in range(_N_REFINEMENTS):
+            left = self.matrices.times_quadratic(x) + self.matrices.spread(v)
+            x_more, v_more = self._solve(
+                right - left * self.free, sides - self.matrices.values(x) * self.active
+            )
+            x, v = x + x_more, v + v_more
+        return x, v
+
+    def slopes(self, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the slopes in c, b, h, l and u of a function whose gradient (B, n) is given."""
+        p, matrices = self.matrices.n_equations, self.matrices
+        x, v = self.solve(gradient, gradient.new_zeros(self.active.shape))
+        at_bounds = gradient - matrices.times_quadratic(x) - matrices.spread(v)
+        lower, upper = (torch.where(each, at_bounds, 0.0) for each in self.at)
+        return -x, v[:, :p], v[:, p:], lower, upper
+
+    def _solve(self, right: torch.Tensor, sides: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self._divide(right)
+        if not sides.shape[1]:
+            return x, sides
+        target = (self.matrices.values(x) - sides) * self.active
+        v = _solved(self.schur, target)
+        return self._divide(right - self.matrices.spread(v) * self.free), v
+
+    def _divide(self, right: torch.Tensor) -> torch.Tensor:
+        """Return the solution of H x = right."""
+        if self.inverse is not None:
+            return right * self.inverse
+        assert self.hessian is not None
+        return _solved(self.hessian, right)
+
+
+def _solved(factor: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
+    """Return the solutions (B, n) of systems with the factors of :func:`_with_room`."""
+    return torch.cholesky_solve(_padded(right)[..., None], factor)[:, : right.shape[1], 0]
+
+
+def _with_room(factor: torch.Tensor) -> torch.Tensor:
+    """Return triangular factors (B, n, n) with more rows, of the unit matrix, as `_padded` has."""
+    n = factor.shape[1]
+    if n % 8 == 0:
+        return factor
+    larger = factor.new_zeros((len(factor), *(2 * [-(-n // 8) * 8])))
+    larger[:, :n, :n] = factor
+    larger.diagonal(dim1=1, dim2=2)[:, n:] = 1.0
+    return larger
+
+
+def _factored(
+    matrices: torch.Tensor, size: torch.Tensor, largest: torch.Tensor, trace: float
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return Cholesky factors with a trace on the diagonal, and what failed."""
+    matrices = matrices.clone()
+    matrices.diagonal(dim1=1, dim2=2).add_(trace * torch.maximum(size, largest) + 1e-300)
+    return torch.linalg.cholesky_ex(matrices)

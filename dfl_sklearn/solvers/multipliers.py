@@ -1,0 +1,55 @@
+"""Multipliers that prove a point of a quadratic program best, where its vertex has many."""
+
+import numpy as np
+from scipy.optimize import nnls
+
+_LEFT = 1e-9  # of the slope that no multipliers take up, as a share of its terms
+_MOST_ITERATIONS = 10  # for each constraint
+
+
+def with_signs(
+    slope: np.ndarray,
+    size: float,
+    A: np.ndarray,
+    G: np.ndarray,
+    slacks: list[np.ndarray],
+) -> list[np.ndarray] | None:
+    """Return which bounds and rows hold a point, with multipliers of the right signs.
+
+    Non-negative least squares finds such multipliers wherever there are any.
+
+    Parameters
+    ----------
+    slope : ndarray of shape (n,)
+        Q z + c at the point.
+    size : float
+        Of the terms of the slope.
+    A, G : ndarray of shape (p, n) and (m, n)
+        Rows of length 1.
+    slacks : list of ndarray of shape (n,), (n,) and (m,)
+        Of lower bounds, upper bounds and inequalities, as shares of what they may be off by; at
+        most 1 where they hold with equality.
+
+    Returns
+    -------
+    list of ndarray of bool of shape (n,), (n,) and (m,), or None
+        Where the multipliers are positive. None if there are none.
+    """
+    n = len(slope)
+    lower, upper, rows = (np.flatnonzero(each <= 1.0) for each in slacks)
+    unit = np.eye(n)
+    columns = np.concatenate([-unit[lower], unit[upper], G[rows], A, -A]).T
+    if not columns.shape[1]:
+        return None
+    most = _MOST_ITERATIONS * columns.shape[1]
+    try:
+        found, left = nnls(columns, -slope / size, maxiter=most)
+    except RuntimeError:
+        return None
+    if left > _LEFT:
+        return None
+    parts = np.split(found, np.cumsum([len(lower), len(upper), len(rows)]))
+    holds = [np.zeros(len(each), dtype=bool) for each in slacks]
+    for into, index, values in zip(holds, (lower, upper, rows), parts, strict=False):
+        into[index] = values > 0
+    return holds

@@ -1,0 +1,306 @@
+"""Many convex quadratic programs that share their matrices: exact minimisers, row by row."""
+
+from typing import NamedTuple
+
+import torch
+
+from .._utils.threads import pinned_threads
+from .active_set import ActiveSet, Factor, Matrices, Times
+from .interior_point import InteriorPoint
+from .multipliers import with_signs
+
+_TOLERANCE = 1e-9  # by which optimality conditions may be missed, as a share of their terms
+_ROUNDING = 2.0**-20  # of the largest limit, as a share of which the tolerance holds
+_ACCURACY = 1e-10  # asked of the interior point method
+_BEST_ACCURACY = 1e-16  # as near as rounding lets it get, where that was not enough
+_MOST_COST = 1e8  # times what Q makes of the largest decision
+_MOST_CHANGES = 12  # of an active set
+
+
+class Sides(NamedTuple):
+    """Right-hand sides and bounds of each program of a batch, or of all with B = 1.
+
+    Attributes
+    ----------
+    b : torch.Tensor of shape (B, p)
+    h : torch.Tensor of shape (B, m)
+    lower, upper : torch.Tensor of shape (B, n)
+        All but those of equations infinite where absent.
+    """
+
+    b: torch.Tensor
+    h: torch.Tensor
+    lower: torch.Tensor
+    upper: torch.Tensor
+
+    def take(self, index: torch.Tensor | slice) -> "Sides":
+        """Return the sides of some programs; those of all stay as they are."""
+        return Sides(*(each if len(each) == 1 else each[index] for each in self))
+
+
+class Solution(NamedTuple):
+    """Minimisers (B, n), and the factors of their active sets."""
+
+    z: torch.Tensor
+    factor: Factor
+
+
+class UnsolvedError(RuntimeError):
+    """No point of a program could be shown to be best; `row` says of which."""
+
+    def __init__(self, row: int) -> None:
+        super().__init__(
+            f"The quadratic program of row {row} could not be solved. Scale variables and "
+            "constraints to the order of 1, or look whether the constraints leave next to no room."
+        )
+        self.row = row
+
+
+class QuadraticPrograms:
+    r"""Minimise :math:`\frac12 z^\top Q z + c^\top z`, with A z = b, G z <= h and l <= z <= u.
+
+    An interior point method tells which constraints hold with equality. The minimiser is then
+    computed from these alone and checked, and their set changed where the check says so: what
+    is returned does not depend on where the method has stopped.
+
+    Parameters
+    ----------
+    quadratic : torch.Tensor of shape (n,) or (n, n)
+        Q, positive definite; its diagonal where it has nothing else.
+    A, G : torch.Tensor of shape (p, n) and (m, n)
+        Rows of length 1.
+    max_iter : int, default=250
+        Of the interior point method, which takes about 10.
+
+    References
+    ----------
+    The set is changed as by Hintermueller, Ito, Kunisch, "The primal-dual active set strategy
+    as a semismooth Newton method", SIAM Journal on Optimization 13, 2002.
+    """
+
+    def __init__(
+        self, quadratic: torch.Tensor, A: torch.Tensor, G: torch.Tensor, max_iter: int = 250
+    ) -> None:
+        self.matrices = Matrices(quadratic, A, G)
+        self.interior_point = InteriorPoint(self.matrices, max_iter)
+        across, _ = torch.linalg.qr(A.T)  # (n, p), a basis of the directions that A fixes
+        self._across = Times(across), Times(across.T)
+
+    def solve(self, c: torch.Tensor, sides: Sides) -> Solution:
+        """Return the minimisers for linear terms c (B, n).
+
+        Raises
+        ------
+        UnsolvedError
+            If a point of a row is not shown to be best: the row may have none.
+        """
+        with pinned_threads(1):
+            return self._solve(c, sides)
+
+    def _solve(self, c: torch.Tensor, sides: Sides) -> Solution:
+        # The minimiser does not depend on what A fixes; tolerances would.
+        onto, back = self._across
+        c = c - back(onto(c))
+        found = self._tried(c, sides, _ACCURACY)
+        left = torch.nonzero(~found.is_best)[:, 0]
+        if not len(left):
+            return Solution(found.z, found.factor or Factor(self.matrices, found.active))
+        again = self._tried(c[left], sides.take(left), _BEST_ACCURACY)
+        if not again.is_best.all():
+            raise UnsolvedError(int(left[~again.is_best][0]))
+        found = found.put(left, again)
+        return Solution(found.z, Factor(self.matrices, found.active))
+
+    def _tried(self, c: torch.Tensor, sides: Sides, accuracy: float) -> "_Found":
+        """Return points that active sets of the interior point method lead to."""
+        active, multipliers, reach = self.interior_point.guess(
+            c.numpy(), [each.numpy() for each in sides], accuracy
+        )
+        # Costs beside which Q is nothing decide alone, but would take all digits of z.
+        size = c.abs().amax(dim=1, keepdim=True)
+        most = _MOST_COST * self.matrices.unit * torch.where(reach > 0, reach, torch.inf)
+        is_large = size > most
+        if is_large.any():
+            share = torch.where(is_large, most / size, 1.0)
+            c, multipliers = c * share, multipliers * share
+        sides = Sides(*(each.expand(len(c), -1) for each in sides))
+        first = _Point.of(self.matrices, c, sides, active, multipliers)
+        found = _Found(first.z, active, first.is_best, first.factor)
+        left, following = torch.nonzero(~first.is_best)[:, 0], first.next.take(~first.is_best)
+        for _ in range(_MOST_CHANGES):
+            if not len(left):
+                return found
+            rows = c[left], sides.take(left), following, multipliers[left]
+            point = _Point.of(self.matrices, *rows)
+            found = found.put(left, _Found(point.z, following, point.is_best))
+            left, following = left[~point.is_best], point.next.take(~point.is_best)
+        for i in left.tolist():
+            # The first set may have been right, at a vertex that has multipliers of many kinds.
+            row = slice(i, i + 1)
+            z = first.z[row]
+            held = _held_by(self.matrices, c[row], sides.take(row), z)
+            if held is not None:
+                found = found.put(torch.tensor([i]), _Found(z, held, torch.tensor([True])))
+        return found
+
+
+class _Found(NamedTuple):
+    """Points, their active sets, whether they are best, and the factors where there are such."""
+
+    z: torch.Tensor
+    active: ActiveSet
+    is_best: torch.Tensor
+    factor: Factor | None = None
+
+    def put(self, index: torch.Tensor, other: "_Found") -> "_Found":
+        """Return these with others in the place of some."""
+        z, is_best = self.z.index_put((index,), other.z), self.is_best.clone()
+        is_best[index] = other.is_best
+        pairs = zip(self.active, other.active, strict=True)
+        return _Found(z, ActiveSet(*(one.index_put((index,), to) for one, to in pairs)), is_best)
+
+
+class _Point(NamedTuple):
+    """Where an active set leads: the point, whether it is best, and the set to try next."""
+
+    z: torch.Tensor
+    is_best: torch.Tensor
+    next: ActiveSet
+    factor: Factor
+
+    @classmethod
+    def of(
+        cls,
+        matrices: Matrices,
+        c: torch.Tensor,
+        sides: Sides,
+        active: ActiveSet,
+        multipliers: torch.Tensor,
+    ) -> "_Point":
+        """Return the points of a batch; multipliers (B, p + m) are near the right ones."""
+        factor = Factor(matrices, active)
+        held = torch.where(active.lower, sides.lower, torch.where(active.upper, sides.upper, 0.0))
+        right = -c - matrices.times_quadratic(held)
+        ends = torch.cat([sides.b, torch.where(active.rows, sides.h, 0.0)], dim=1)
+        ends = ends - matrices.values(held)
+        x, v = factor.solve(right, ends)
+        z = held + x
+        check = _Check.of(matrices, c, sides, active, z)
+        wrong = check.signs(v)
+        is_best = check.is_feasible & ~_any(wrong) & check.is_still(v)
+        doubtful = check.is_feasible & ~is_best
+        if doubtful.any():
+            # Multipliers of rows that depend on one another are not unique: others may have the
+            # right signs, and those near the given ones do where the set is right.
+            near = multipliers * factor.active
+            _, change = factor.solve(right - matrices.spread(near), ends)
+            again = check.signs(near + change)
+            proven = doubtful & ~_any(again) & check.is_still(near + change)
+            is_best = is_best | proven
+        return cls(z.clamp(sides.lower, sides.upper), is_best, check.next(active, wrong), factor)
+
+
+def _held_by(
+    matrices: Matrices, c: torch.Tensor, sides: Sides, z: torch.Tensor
+) -> ActiveSet | None:
+    """Return constraints that prove the point (1, n) of a program best, None if none do."""
+    p, left = matrices.n_equations, matrices.values(z)
+    reach = z.abs().amax(dim=1, keepdim=True)
+    if ((left[:, :p] - sides.b).abs() > _allowed(reach, sides.b)).any():
+        return None
+    gaps = z - sides.lower, sides.upper - z, sides.h - left[:, p:]
+    slacks = [
+        (gap / _allowed(reach, limit).clamp_min(1e-300))[0].numpy()
+        for gap, limit in zip(gaps, (sides.lower, sides.upper, sides.h), strict=True)
+    ]
+    if any((each < -1.0).any() for each in slacks):
+        return None
+    curved, rows = matrices.times_quadratic(z), matrices.rows.numpy()
+    size = float((curved.abs() + c.abs()).max())
+    held = with_signs((curved + c)[0].numpy(), size, rows[:p], rows[p:], slacks)
+    return None if held is None else ActiveSet(*(torch.as_tensor(each)[None] for each in held))
+
+
+class _Check(NamedTuple):
+    """What can be said of points (B, n) without multipliers, and the sizes to compare with."""
+
+    matrices: Matrices
+    active: ActiveSet
+    is_fixed: torch.Tensor
+    is_feasible: torch.Tensor
+    misses: ActiveSet
+    pull: torch.Tensor
+    size: torch.Tensor
+
+    @classmethod
+    def of(
+        cls,
+        matrices: Matrices,
+        c: torch.Tensor,
+        sides: Sides,
+        active: ActiveSet,
+        z: torch.Tensor,
+    ) -> "_Check":
+        p, left = matrices.n_equations, matrices.values(z)
+        reach = z.abs().amax(dim=1, keepdim=True)
+        off, over = (left[:, :p] - sides.b).abs(), left[:, p:] - sides.h
+        # Beside steps and limits that are larger by far, limits near 0 cannot be kept exactly.
+        largest = _finite(torch.cat(sides, dim=1)).amax(dim=1, keepdim=True)
+        step = c.abs().amax(dim=1, keepdim=True) / matrices.unit
+        reach = torch.maximum(reach, _ROUNDING * torch.minimum(step, largest))
+        near_h, near_l, near_u = (_allowed(reach, each) for each in sides[1:])
+        misses = ActiveSet(sides.lower - z > near_l, z - sides.upper > near_u, over > near_h)
+        holds = (off <= _allowed(reach, sides.b)).all(dim=1)
+        holds &= ((over.abs() <= near_h) | ~active.rows).all(dim=1)
+        curved = matrices.times_quadratic(z)
+        return cls(
+            matrices,
+            active,
+            sides.upper - sides.lower <= near_l + near_u,
+            holds & ~_any(misses),
+            misses,
+            curved + c,
+            curved.abs() + c.abs(),
+        )
+
+    def _force(self, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return the dual residual (B, n) of free variables, and what of it is rounding."""
+        size = (self.size + self.matrices.spread_sizes(v.abs())).amax(dim=1, keepdim=True)
+        return self.pull + self.matrices.spread(v), _TOLERANCE * size
+
+    def is_still(self, v: torch.Tensor) -> torch.Tensor:
+        """Return at which points (B,) nothing pulls at the variables that no bound holds."""
+        force, near = self._force(v)
+        return ((force.abs() <= near) | self.active.held).all(dim=1)
+
+    def signs(self, v: torch.Tensor) -> ActiveSet:
+        """Return the active constraints that pull instead of pushing."""
+        force, near = self._force(v)
+        return ActiveSet(
+            self.active.lower & ~self.is_fixed & (force < -near),
+            self.active.upper & ~self.is_fixed & (force > near),
+            self.active.rows & (v[:, self.matrices.n_equations :] < -near),
+        )
+
+    def next(self, active: ActiveSet, wrong: ActiveSet) -> ActiveSet:
+        """Return the set without what pulls, and with what is missed."""
+        lower, upper, rows = (
+            (held & ~pulls) | missed
+            for held, pulls, missed in zip(active, wrong, self.misses, strict=True)
+        )
+        return ActiveSet(lower & ~(upper & self.misses.upper), upper & ~self.misses.lower, rows)
+
+
+def _any(constraints: ActiveSet) -> torch.Tensor:
+    """Return in which programs (B,) there is one."""
+    return torch.cat(constraints, dim=1).any(dim=1)
+
+
+def _allowed(reach: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
+    """Return by how much limits (B, k) may be missed at points that reach as far (B, 1)."""
+    return _TOLERANCE * (reach + _finite(limit))
+
+
+def _finite(limit: torch.Tensor) -> torch.Tensor:
+    """Return the sizes of limits, 0 for infinite ones."""
+    return torch.where(torch.isfinite(limit), limit.abs(), 0.0)
