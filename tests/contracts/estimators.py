@@ -63,7 +63,13 @@ class ShiftLayer(torch.nn.Module):
 
 
 # Small enough for a hundred fits, with mini-batches on the checks' data of 20 to 200 rows.
-QUICK = {"max_iter": 15, "hidden_layer_sizes": (8,), "batch_size": 16, "random_state": 0}
+QUICK = {
+    "max_iter": 10,
+    "hidden_layer_sizes": (8,),
+    "batch_size": 32,
+    "learning_rate_init": 0.05,
+    "random_state": 0,
+}
 
 
 def net_position():
@@ -148,10 +154,9 @@ def variants():
         "squared-held-out": DFLRegressor(early_stopping=True, **QUICK),
         "newsvendor-auto": DFLRegressor(net_position(), **QUICK),
         "linear-net": DFLRegressor(**{**QUICK, "hidden_layer_sizes": ()}),
-        # The checks' ten columns are no window, and a small LSTM takes longer steps to fit them.
+        # The checks' ten columns are no window, and a small LSTM takes more steps to fit them.
         "lstm": DFLRegressor(
             predictor=LSTMPredictor(16),
-            learning_rate_init=0.03,
             early_stopping=False,
             **{**QUICK, "max_iter": 20, "batch_size": 8},
         ),
