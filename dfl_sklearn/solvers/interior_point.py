@@ -78,10 +78,12 @@ class InteriorPoint:
         costs = c / self.matrices.unit
         limits: dict[str, np.ndarray] = {"b": b, "h_u": h, "x_l": lower, "x_u": upper}
         limits = {name: values for name, values in limits.items() if values.shape[1]}
-        # Decisions are of the size of the limits, or of that of costs where these are smaller.
+        # Decisions are of the size of the limits, or of that of costs where these are smaller and
+        # equations let them.
         size = _largest(costs)
         limit = np.max([np.broadcast_to(_largest(x), size.shape) for x in limits.values()], axis=0)
-        of_c, of_z = _unit(size), _unit(np.minimum(limit, size))
+        reach = np.minimum(limit, np.maximum(size, _largest(b)))
+        of_c, of_z = _unit(np.maximum(size, reach)), _unit(reach)
         if (of_c != 1.0).any() or (of_z != 1.0).any():
             costs = costs / of_c
             limits = {name: values / of_z for name, values in limits.items()}
@@ -97,7 +99,7 @@ class InteriorPoint:
         differ = {name: values for name, values in limits.items() if len(values) > 1}
         shared = {name: values[0] for name, values in limits.items() if len(values) == 1}
         at_lower, at_upper, in_rows = (np.zeros((n_rows, k), dtype=bool) for k in (n, n, m))
-        multipliers, reach = np.zeros((n_rows, p + m)), np.zeros((n_rows, 1))
+        multipliers, reached = np.zeros((n_rows, p + m)), np.zeros((n_rows, 1))
         ordinary: dict[bytes, Any] = {}
         for i in range(n_rows):
             own = {name: values[i] for name, values in differ.items()}
@@ -114,7 +116,7 @@ class InteriorPoint:
                 solver.update(c=costs[i], **own)
             solver.solve()
             found = solver.result
-            reach[i] = np.abs(found.x).max()
+            reached[i] = np.abs(found.x).max()
             np.greater(found.z_bl, found.s_bl, out=at_lower[i])
             np.greater(found.z_bu, found.s_bu, out=at_upper[i])
             if p:
@@ -128,7 +130,7 @@ class InteriorPoint:
         return Guess(
             ActiveSet(*(torch.as_tensor(each) for each in (at_lower, at_upper, in_rows))),
             torch.as_tensor(multipliers * of_c * self.matrices.unit),
-            torch.as_tensor(reach * of_z),
+            torch.as_tensor(reached * of_z),
         )
 
     def _solver(

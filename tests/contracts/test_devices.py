@@ -10,6 +10,8 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
 from dfl_sklearn.layers import QuadraticProgramLayer
+from dfl_sklearn.layers.cvar_portfolio import CVaRPortfolioLayer
+from dfl_sklearn.layers.regularized_linear import RegularizedLinearLayer
 from dfl_sklearn.learners import LSTMPredictor
 from dfl_sklearn.learners.construct import slopes_in_eval
 from dfl_sklearn.problems import (
@@ -137,15 +139,20 @@ def test_layers_compute_where_their_input_lives(layer_case, smoothing):
     layer = layer_case.make().decision_layer(smoothing)
     y = torch.as_tensor(layer_case.predictions(np.random.default_rng(0), 6))
     expected = slope(layer, y)
-    # The pieces of a small quadratic program are looked up on the CPU, trades and schedules are
-    # searched for there.
+    # Quadratic programs are solved on the CPU, trades and schedules are searched for there.
     on_cpu = ("portfolio", "portfolio_with_trading_costs", "storage")
-    with OtherDevice(stays=layer_case.name not in on_cpu):
+    on_cpu = layer_case.name in on_cpu or solves_quadratic_programs(layer)
+    with OtherDevice(stays=not on_cpu):
         found = slope(layer, to_other(y))
     for one, other in zip(expected, found, strict=True):
         assert_array_equal(one, back(other))
     for one, other in zip(expected, slope(layer, y), strict=True):  # and back again
         assert_array_equal(one, other)
+
+
+def solves_quadratic_programs(layer):
+    kinds = QuadraticProgramLayer, RegularizedLinearLayer, CVaRPortfolioLayer
+    return any(isinstance(each, kinds) for each in layer.modules())
 
 
 def slope(layer, y):
@@ -180,7 +187,7 @@ def test_quadratic_programs_with_a_full_matrix(bounds):
     layer = QuadraticProgramLayer([[2.0, 1.0], [1.0, 2.0]], [[1.0, 1.0]], [1.0], **bounds)
     y = torch.tensor([[0.3, -0.2], [5.0, 1.0]], dtype=torch.float64)
     expected = slope(layer, y)
-    with OtherDevice(stays=True):
+    with OtherDevice():
         found = slope(layer, to_other(y))
     for one, other in zip(expected, found, strict=True):
         assert_array_equal(one, back(other))

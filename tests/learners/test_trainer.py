@@ -8,12 +8,12 @@ import torch
 from torch import nn
 
 from dfl_sklearn._utils.seeds import named_rng, named_seed, root_seed
+from dfl_sklearn._utils.threads import pinned_threads
 from dfl_sklearn.learners.batches import Batches
 from dfl_sklearn.learners.construct import (
     build_module,
     forked_generator,
     n_threads,
-    pinned_threads,
     resolve_device,
 )
 from dfl_sklearn.rows import Optimum, Rows
