@@ -51,12 +51,17 @@ class InteriorPoint:
     def __init__(self, matrices: Matrices, max_iter: int) -> None:
         rows, p = matrices.rows.numpy(), matrices.n_equations
         quadratic = matrices.quadratic.numpy() / matrices.unit
-        P = np.diag(quadratic) if quadratic.ndim == 1 else quadratic
-        n_filled = np.count_nonzero(P) + np.count_nonzero(rows)
-        self.is_sparse = n_filled <= _SPARSE * (P.size + rows.size)
+        n = len(quadratic)
+        n_filled = np.count_nonzero(rows) + (n if quadratic.ndim == 1 else n * n)
+        self.is_sparse = n_filled <= _SPARSE * n * (n + len(rows))
         as_matrix = sparse.csc_matrix if self.is_sparse else np.asfortranarray
+        if quadratic.ndim == 1:
+            diagonal = sparse.diags_array(quadratic, format="csc")
+            self.P = as_matrix(diagonal if self.is_sparse else diagonal.toarray())
+        else:
+            self.P = as_matrix(quadratic)
         self.matrices, self.max_iter = matrices, max_iter
-        self.P, self.rows = as_matrix(P), {}
+        self.rows: dict[str, Any] = {}
         if p:
             self.rows["A"] = as_matrix(rows[:p])
         if len(rows) > p:
@@ -75,7 +80,95 @@ class InteriorPoint:
         """
         b, h, lower, upper = sides
         (n_rows, n), p, m = c.shape, b.shape[1], h.shape[1]
-        costs = c / self.matrices.unit
+        program = _Scaled.of(c / self.matrices.unit, b, h, lower, upper)
+        at_lower, at_upper, in_rows = (np.zeros((n_rows, k), dtype=bool) for k in (n, n, m))
+        multipliers, reach = np.zeros((n_rows, p + m)), np.zeros((n_rows, 1))
+        ordinary: dict[bytes, Any] = {}
+        for i in range(n_rows):
+            cost, limits, there = program.row(i)
+            key = b"" if there is None else there.tobytes()
+            if program.curved[i] != 1.0:
+                solver = self._solver(program.curved[i], cost, limits, there, accuracy)
+            elif key not in ordinary:
+                solver = self._solver(1.0, cost, limits, there, accuracy)
+                ordinary[key] = solver
+            else:
+                solver = ordinary[key]
+                new = {name: limits[name] for name in program.differ if len(limits[name])}
+                solver.update(c=cost, **new)
+            solver.solve()
+            found = solver.result
+            reach[i] = np.abs(found.x).max()
+            np.greater(found.z_bl, found.s_bl, out=at_lower[i])
+            np.greater(found.z_bu, found.s_bu, out=at_upper[i])
+            if p:
+                multipliers[i, :p] = found.y
+            if m:
+                some = slice(None) if there is None else there
+                multipliers[i, p:][some], in_rows[i, some] = found.z_u, found.z_u > found.s_u
+        at_lower = (at_lower & np.isfinite(lower)) | (lower == upper)
+        at_upper &= np.isfinite(upper) & ~at_lower
+        in_rows &= np.isfinite(h)
+        return Guess(
+            ActiveSet(*(torch.as_tensor(each) for each in (at_lower, at_upper, in_rows))),
+            torch.as_tensor(multipliers * program.of_c * self.matrices.unit),
+            torch.as_tensor(reach * program.of_z),
+        )
+
+    def _solver(
+        self,
+        curved: float,
+        c: np.ndarray,
+        limits: dict[str, np.ndarray],
+        there: np.ndarray | None,
+        accuracy: float,
+    ) -> Any:
+        """Return PIQP with the matrices, Q times a number, of G some rows, and a program."""
+        solver = piqp.SparseSolver() if self.is_sparse else piqp.DenseSolver()
+        solver.settings.verbose = False
+        solver.settings.max_iter = self.max_iter
+        solver.settings.eps_abs = solver.settings.eps_rel = accuracy
+        solver.settings.eps_duality_gap_abs = accuracy
+        solver.settings.eps_duality_gap_rel = accuracy
+        rows = dict(self.rows)
+        if there is not None:
+            rows["G"] = rows["G"][there]
+        if there is not None and not there.any():
+            del rows["G"], limits["h_u"]
+        solver.setup(P=self.P * curved, c=c, **rows, **limits)
+        return solver
+
+
+class _Scaled(NamedTuple):
+    """Programs in units in which PIQP's tolerances make sense.
+
+    Attributes
+    ----------
+    costs : ndarray of shape (B, n)
+    limits : dict of str to ndarray of shape (B, ...) or (1, ...)
+        Under PIQP's names.
+    of_c, of_z : ndarray of shape (B, 1) or (1, 1)
+        The units of costs and of decisions; 1 where sizes are ordinary.
+    curved : ndarray of shape (B,)
+        What Q is multiplied by in these units.
+    differ : list of str
+        The limits that differ by row.
+    is_there : ndarray of bool of shape (B, m) or (1, m), or None
+        Which inequalities have an end; PIQP takes no others. None: all.
+    """
+
+    costs: np.ndarray
+    limits: dict[str, np.ndarray]
+    of_c: np.ndarray
+    of_z: np.ndarray
+    curved: np.ndarray
+    differ: list[str]
+    is_there: np.ndarray | None
+
+    @classmethod
+    def of(
+        cls, costs: np.ndarray, b: np.ndarray, h: np.ndarray, lower: np.ndarray, upper: np.ndarray
+    ) -> "_Scaled":
         limits: dict[str, np.ndarray] = {"b": b, "h_u": h, "x_l": lower, "x_u": upper}
         limits = {name: values for name, values in limits.items() if values.shape[1]}
         # Decisions are of the size of the limits, or of that of costs where these are smaller and
@@ -87,74 +180,28 @@ class InteriorPoint:
         if (of_c != 1.0).any() or (of_z != 1.0).any():
             costs = costs / of_c
             limits = {name: values / of_z for name, values in limits.items()}
-        curved = np.broadcast_to(of_z / of_c, (n_rows, 1))[:, 0]
         far = _FAR * (1.0 + _largest(costs))
-        limits = {
-            name: values if name == "b" else _without_far(values, far)
-            for name, values in limits.items()
-        }
-        is_there = np.isfinite(limits["h_u"]) if m else None
-        if is_there is not None and is_there.all():
-            is_there = None
-        differ = {name: values for name, values in limits.items() if len(values) > 1}
-        shared = {name: values[0] for name, values in limits.items() if len(values) == 1}
-        at_lower, at_upper, in_rows = (np.zeros((n_rows, k), dtype=bool) for k in (n, n, m))
-        multipliers, reached = np.zeros((n_rows, p + m)), np.zeros((n_rows, 1))
-        ordinary: dict[bytes, Any] = {}
-        for i in range(n_rows):
-            own = {name: values[i] for name, values in differ.items()}
-            there, key = slice(None), b""
-            if is_there is not None:  # PIQP takes no row without an end
-                there = is_there[min(i, len(is_there) - 1)]
-                own["h_u"], key = limits["h_u"][min(i, len(is_there) - 1)][there], there.tobytes()
-            if curved[i] != 1.0:
-                solver = self._solver(curved[i], costs[i], shared | own, there, accuracy)
-            elif key not in ordinary:
-                solver = ordinary[key] = self._solver(1.0, costs[i], shared | own, there, accuracy)
-            else:
-                solver = ordinary[key]
-                solver.update(c=costs[i], **own)
-            solver.solve()
-            found = solver.result
-            reached[i] = np.abs(found.x).max()
-            np.greater(found.z_bl, found.s_bl, out=at_lower[i])
-            np.greater(found.z_bu, found.s_bu, out=at_upper[i])
-            if p:
-                multipliers[i, :p] = found.y
-            if m:
-                multipliers[i, p:][there] = found.z_u
-                in_rows[i, there] = found.z_u > found.s_u
-        at_lower = (at_lower & np.isfinite(lower)) | (lower == upper)
-        at_upper &= np.isfinite(upper) & ~at_lower
-        in_rows &= np.isfinite(h)
-        return Guess(
-            ActiveSet(*(torch.as_tensor(each) for each in (at_lower, at_upper, in_rows))),
-            torch.as_tensor(multipliers * of_c * self.matrices.unit),
-            torch.as_tensor(reached * of_z),
+        for name in limits.keys() - {"b"}:
+            limits[name] = _without_far(limits[name], far)
+        is_there = np.isfinite(limits["h_u"]) if "h_u" in limits else None
+        return cls(
+            costs,
+            limits,
+            of_c,
+            of_z,
+            np.broadcast_to(of_z / of_c, (len(costs), 1))[:, 0],
+            [name for name, values in limits.items() if len(values) > 1],
+            None if is_there is None or is_there.all() else is_there,
         )
 
-    def _solver(
-        self,
-        curved: float,
-        c: np.ndarray,
-        limits: dict[str, np.ndarray],
-        there: Any,
-        accuracy: float,
-    ) -> Any:
-        """Return PIQP with the matrices, Q times a number, of G some rows, and a program."""
-        solver = piqp.SparseSolver() if self.is_sparse else piqp.DenseSolver()
-        solver.settings.verbose = False
-        solver.settings.max_iter = self.max_iter
-        solver.settings.eps_abs = solver.settings.eps_rel = accuracy
-        solver.settings.eps_duality_gap_abs = accuracy
-        solver.settings.eps_duality_gap_rel = accuracy
-        rows, limits = dict(self.rows), dict(limits)
-        if "G" in rows:
-            rows["G"] = rows["G"][there]
-            if not rows["G"].shape[0]:
-                del rows["G"], limits["h_u"]
-        solver.setup(P=self.P * curved, c=c, **rows, **limits)
-        return solver
+    def row(self, i: int) -> tuple[np.ndarray, dict[str, np.ndarray], np.ndarray | None]:
+        """Return the cost and the limits of a program, and which inequalities it has."""
+        limits = {name: each[i if len(each) > 1 else 0] for name, each in self.limits.items()}
+        if self.is_there is None:
+            return self.costs[i], limits, None
+        there = self.is_there[i if len(self.is_there) > 1 else 0]
+        limits["h_u"] = limits["h_u"][there]
+        return self.costs[i], limits, there
 
 
 def _largest(values: np.ndarray) -> np.ndarray:
