@@ -10,8 +10,7 @@ from torch import nn
 from .._utils.memory import check_size
 from .._utils.powers import size_exponent
 from .._utils.row_numbers import renumbered
-from .._utils.threads import pinned_threads
-from ..solvers.active_set import Times
+from ..solvers.active_set import Times, eights, widened
 from ..solvers.empty_sets import check_not_empty
 from ..solvers.quadratic_programs import QuadraticPrograms, Sides
 from ._batch import check_batch
@@ -84,7 +83,7 @@ class QuadraticProgramLayer(nn.Module):
         self.affine: tuple[Times, torch.Tensor] | None = None
         if not kept.any() and not np.isfinite([low, high]).any():
             slope, offset = _affine(Q, A, b)
-            self.affine = Times(tensor(slope)), tensor(offset)
+            self.affine = Times(widened(tensor(slope).T, eights(n)).T), tensor(offset)
         self.program = QuadraticPrograms(tensor(Q), tensor(A), tensor(G[kept]), max_iter)
         self.sides = Sides(*(tensor(each[None]) for each in (b, h[kept], low, high)))
 
@@ -104,7 +103,8 @@ class QuadraticProgramLayer(nn.Module):
         if known.any():
             linear = c[known]
             if self.affine is not None:
-                found = self.affine[0](linear) + self.affine[1]
+                times, offset = self.affine
+                found = times(widened(linear, eights(self.n))) + offset
             else:
                 check_batch_size(self.program, len(linear))
                 numbers = torch.nonzero(known)[:, 0].numpy()
@@ -129,6 +129,7 @@ class Minimiser(torch.autograd.Function):
     ) -> torch.Tensor:
         """Return the minimisers (B, n) for c (B, n); other sides may have a single row."""
         sides = Sides(b, h, lower, upper)
+        ctx.program = program
         z, ctx.factor = program.solve(c, sides)
         ctx.sizes = [len(each) for each in sides]
         return z
@@ -136,8 +137,7 @@ class Minimiser(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         """Return the slopes in c and in the sides."""
-        with pinned_threads(1):
-            slopes = ctx.factor.slopes(gradient)
+        slopes = ctx.program.slopes(ctx.factor, gradient)
         of_sides = (
             each.sum(dim=0, keepdim=True) if size == 1 and len(each) > 1 else each
             for each, size in zip(slopes[1:], ctx.sizes, strict=True)

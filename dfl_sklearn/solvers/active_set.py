@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import torch
 
-_N_REFINEMENTS = 2
+_N_REFINEMENTS = 1
 _TRACES = (1e-14, 1e-11, 1e-8)  # on the diagonal where active rows depend on one another
 
 
@@ -41,7 +41,7 @@ class Matrices:
     quadratic : torch.Tensor of shape (n,) or (n, n)
         Q, positive definite; its diagonal where it has nothing else.
     A, G : torch.Tensor of shape (p, n) and (m, n)
-        Rows of equations and of inequalities.
+        Rows of equations and of inequalities; n and p + m are multiples of 8, see :class:`Times`.
     """
 
     def __init__(self, quadratic: torch.Tensor, A: torch.Tensor, G: torch.Tensor) -> None:
@@ -50,7 +50,8 @@ class Matrices:
         self.rows = torch.cat([A, G])
         self.pairs = RowPairs.of(self.rows) if quadratic.ndim == 1 else None
         self.values, self.spread = Times(self.rows.T), Times(self.rows)  # M z and M' v
-        self.spread_sizes = Times(self.rows.abs())
+        sizes = self.rows.abs()
+        self.value_sizes, self.spread_sizes = Times(sizes.T), Times(sizes)
         self._times_full = Times(quadratic) if quadratic.ndim == 2 else None
 
     def times_quadratic(self, z: torch.Tensor) -> torch.Tensor:
@@ -61,25 +62,26 @@ class Matrices:
 class Times:
     """A matrix (n, k) from the right: each row is multiplied as if it were alone, to the bit.
 
-    A product of matrices adds up in an order that depends on where a row lies in memory; here all
-    rows lie alike, at multiples of 64 bytes.
+    A product of matrices adds up in an order that depends on where a row lies in memory. With n a
+    multiple of 8 all rows lie alike, at multiples of 64 bytes.
     """
 
     def __init__(self, matrix: torch.Tensor) -> None:
-        self.n_columns = matrix.shape[1]
-        self.matrix = _padded(_padded(matrix).T).T.contiguous()
+        self.matrix = matrix.contiguous()
 
     def __call__(self, x: torch.Tensor) -> torch.Tensor:
         """Return the product (B, k) for x (B, n)."""
-        x = _padded(x)[:, None]
-        return torch.bmm(x, self.matrix.expand(len(x), -1, -1))[:, 0, : self.n_columns]
+        return torch.bmm(x[:, None], self.matrix.expand(len(x), -1, -1))[:, 0]
 
 
-def _padded(x: torch.Tensor) -> torch.Tensor:
-    """Return x (B, n) with zeros up to a multiple of 8 columns."""
-    padded = x.new_zeros((len(x), -(-x.shape[1] // 8) * 8))
-    padded[:, : x.shape[1]] = x
-    return padded
+def eights(n: int) -> int:
+    """Return the next multiple of 8."""
+    return -(-n // 8) * 8
+
+
+def widened(x: torch.Tensor, n: int, value: float = 0.0) -> torch.Tensor:
+    """Return x (B, k) with more columns, n in all, of one value."""
+    return torch.cat([x, x.new_full((len(x), n - x.shape[1]), value)], dim=1)
 
 
 class RowPairs:
@@ -142,24 +144,22 @@ class Factor:
             both = self.free[:, :, None] & self.free[:, None]
             hessian = torch.where(both, quadratic, 0.0)
             hessian.diagonal(dim1=1, dim2=2).add_((~self.free).to(hessian))
-            factor = torch.linalg.cholesky(hessian)
+            self.hessian = torch.linalg.cholesky(hessian)
             columns = (rows * self.free[:, None]).transpose(1, 2)
-            schur = columns.transpose(1, 2) @ torch.cholesky_solve(columns, factor)
-            self.hessian = _with_room(factor)
+            schur = columns.transpose(1, 2) @ torch.cholesky_solve(columns, self.hessian)
         both = self.active[:, :, None] & self.active[:, None]
         schur = torch.where(both, schur, 0.0)
         size = torch.where(self.active, schur.diagonal(dim1=1, dim2=2), 0.0)
         largest = size.amax(dim=1, keepdim=True) if size.shape[1] else size
         schur.diagonal(dim1=1, dim2=2).add_((~self.active).to(schur))
-        factor, failed = _factored(schur, size, largest, _TRACES[0])
+        self.schur, failed = _factored(schur, size, largest, _TRACES[0])
         for trace in _TRACES[1:]:
             # A program gets by with the least trace that does for it, whatever the others need.
             again = torch.nonzero(failed)[:, 0]
             if not len(again):
                 break
             parts = schur[again], size[again], largest[again]
-            factor[again], failed[again] = _factored(*parts, trace)
-        self.schur = _with_room(factor)
+            self.schur[again], failed[again] = _factored(*parts, trace)
 
     def solve(self, right: torch.Tensor, sides: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return x (B, n) and v (B, p + m) for r (B, n) and s (B, p + m)."""
@@ -189,7 +189,7 @@ class Factor:
         if not sides.shape[1]:
             return x, sides
         target = (self.matrices.values(x) - sides) * self.active
-        v = _solved(self.schur, target)
+        v = torch.cholesky_solve(target[..., None], self.schur)[..., 0]
         return self._divide(right - self.matrices.spread(v) * self.free), v
 
     def _divide(self, right: torch.Tensor) -> torch.Tensor:
@@ -197,23 +197,7 @@ class Factor:
         if self.inverse is not None:
             return right * self.inverse
         assert self.hessian is not None
-        return _solved(self.hessian, right)
-
-
-def _solved(factor: torch.Tensor, right: torch.Tensor) -> torch.Tensor:
-    """Return the solutions (B, n) of systems with the factors of :func:`_with_room`."""
-    return torch.cholesky_solve(_padded(right)[..., None], factor)[:, : right.shape[1], 0]
-
-
-def _with_room(factor: torch.Tensor) -> torch.Tensor:
-    """Return triangular factors (B, n, n) with more rows, of the unit matrix, as `_padded` has."""
-    n = factor.shape[1]
-    if n % 8 == 0:
-        return factor
-    larger = factor.new_zeros((len(factor), *(2 * [-(-n // 8) * 8])))
-    larger[:, :n, :n] = factor
-    larger.diagonal(dim1=1, dim2=2)[:, n:] = 1.0
-    return larger
+        return torch.cholesky_solve(right[..., None], self.hessian)[..., 0]
 
 
 def _factored(

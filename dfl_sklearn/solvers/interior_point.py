@@ -8,7 +8,7 @@ import piqp
 import torch
 from scipy import sparse
 
-from .active_set import ActiveSet, Matrices
+from .active_set import ActiveSet
 
 _ORDINARY = 1e3  # sizes up to it, and down to its inverse, are taken as they are
 _FAR = 1e10  # times the size of costs: a limit beyond it is left out
@@ -39,7 +39,8 @@ class InteriorPoint:
 
     Parameters
     ----------
-    matrices : Matrices
+    quadratic : ndarray of shape (n,) or (n, n)
+    A, G : ndarray of shape (p, n) and (m, n)
     max_iter : int
 
     References
@@ -48,24 +49,20 @@ class InteriorPoint:
     2023.
     """
 
-    def __init__(self, matrices: Matrices, max_iter: int) -> None:
-        rows, p = matrices.rows.numpy(), matrices.n_equations
-        quadratic = matrices.quadratic.numpy() / matrices.unit
-        n = len(quadratic)
-        n_filled = np.count_nonzero(rows) + (n if quadratic.ndim == 1 else n * n)
-        self.is_sparse = n_filled <= _SPARSE * n * (n + len(rows))
+    def __init__(self, quadratic: np.ndarray, A: np.ndarray, G: np.ndarray, max_iter: int) -> None:
+        n, self.max_iter, self.unit = len(quadratic), max_iter, float(np.abs(quadratic).max())
+        quadratic = quadratic / self.unit
+        n_filled = np.count_nonzero(A) + np.count_nonzero(G)
+        n_filled += n if quadratic.ndim == 1 else n * n
+        self.is_sparse = n_filled <= _SPARSE * n * (n + len(A) + len(G))
         as_matrix = sparse.csc_matrix if self.is_sparse else np.asfortranarray
         if quadratic.ndim == 1:
             diagonal = sparse.diags_array(quadratic, format="csc")
             self.P = as_matrix(diagonal if self.is_sparse else diagonal.toarray())
         else:
             self.P = as_matrix(quadratic)
-        self.matrices, self.max_iter = matrices, max_iter
-        self.rows: dict[str, Any] = {}
-        if p:
-            self.rows["A"] = as_matrix(rows[:p])
-        if len(rows) > p:
-            self.rows["G"] = as_matrix(rows[p:])
+        rows = {"A": A, "G": G}
+        self.rows = {name: as_matrix(each) for name, each in rows.items() if len(each)}
 
     def guess(self, c: np.ndarray, sides: Sequence[np.ndarray], accuracy: float) -> "Guess":
         """Return active sets, and where the method has stopped.
@@ -80,7 +77,7 @@ class InteriorPoint:
         """
         b, h, lower, upper = sides
         (n_rows, n), p, m = c.shape, b.shape[1], h.shape[1]
-        program = _Scaled.of(c / self.matrices.unit, b, h, lower, upper)
+        program = _Scaled.of(c / self.unit, b, h, lower, upper)
         at_lower, at_upper, in_rows = (np.zeros((n_rows, k), dtype=bool) for k in (n, n, m))
         multipliers, reach = np.zeros((n_rows, p + m)), np.zeros((n_rows, 1))
         ordinary: dict[bytes, Any] = {}
@@ -111,7 +108,7 @@ class InteriorPoint:
         in_rows &= np.isfinite(h)
         return Guess(
             ActiveSet(*(torch.as_tensor(each) for each in (at_lower, at_upper, in_rows))),
-            torch.as_tensor(multipliers * program.of_c * self.matrices.unit),
+            torch.as_tensor(multipliers * program.of_c * self.unit),
             torch.as_tensor(reach * program.of_z),
         )
 
@@ -126,6 +123,7 @@ class InteriorPoint:
         """Return PIQP with the matrices, Q times a number, of G some rows, and a program."""
         solver = piqp.SparseSolver() if self.is_sparse else piqp.DenseSolver()
         solver.settings.verbose = False
+        solver.settings.num_threads = 1
         solver.settings.max_iter = self.max_iter
         solver.settings.eps_abs = solver.settings.eps_rel = accuracy
         solver.settings.eps_duality_gap_abs = accuracy

@@ -4,12 +4,13 @@ import numpy as np
 from scipy.optimize import nnls
 
 _LEFT = 1e-9  # of the slope that no multipliers take up, as a share of its terms
+_LEAST_SIZE = 1e-3  # of the terms of a slope, as a share of the largest
 _MOST_ITERATIONS = 10  # for each constraint
 
 
 def with_signs(
     slope: np.ndarray,
-    size: float,
+    size: np.ndarray,
     A: np.ndarray,
     G: np.ndarray,
     slacks: list[np.ndarray],
@@ -22,7 +23,7 @@ def with_signs(
     ----------
     slope : ndarray of shape (n,)
         Q z + c at the point.
-    size : float
+    size : ndarray of shape (n,)
         Of the terms of the slope.
     A, G : ndarray of shape (p, n) and (m, n)
         Rows of length 1.
@@ -38,7 +39,8 @@ def with_signs(
     n = len(slope)
     lower, upper, rows = (np.flatnonzero(each <= 1.0) for each in slacks)
     unit = np.eye(n)
-    columns = np.concatenate([-unit[lower], unit[upper], G[rows], A, -A]).T
+    size = np.maximum(size, _LEAST_SIZE * size.max()) if size.any() else np.ones(n)
+    columns = np.concatenate([-unit[lower], unit[upper], G[rows], A, -A]).T / size[:, None]
     if not columns.shape[1]:
         return None
     most = _MOST_ITERATIONS * columns.shape[1]

@@ -5,12 +5,12 @@ from typing import NamedTuple
 import torch
 
 from .._utils.threads import pinned_threads
-from .active_set import ActiveSet, Factor, Matrices, Times
-from .interior_point import InteriorPoint
+from .active_set import ActiveSet, Factor, Matrices, Times, eights, widened
+from .interior_point import Guess, InteriorPoint
 from .multipliers import with_signs
 
 _TOLERANCE = 1e-9  # by which optimality conditions may be missed, as a share of their terms
-_ROUNDING = 2.0**-20  # of the largest limit, as a share of which the tolerance holds
+_ROUNDING = 2.0**-44  # of the largest decision or limit
 _ACCURACY = 1e-10  # asked of the interior point method
 _BEST_ACCURACY = 1e-16  # as near as rounding lets it get, where that was not enough
 _MOST_COST = 1e8  # times what Q makes of the largest decision
@@ -81,9 +81,19 @@ class QuadraticPrograms:
     def __init__(
         self, quadratic: torch.Tensor, A: torch.Tensor, G: torch.Tensor, max_iter: int = 250
     ) -> None:
-        self.matrices = Matrices(quadratic, A, G)
-        self.interior_point = InteriorPoint(self.matrices, max_iter)
+        self.interior_point = InteriorPoint(quadratic.numpy(), A.numpy(), G.numpy(), max_iter)
+        self.n, self.m = len(quadratic), len(G)
+        # Variables at 0 and rows without an end fill all sizes up to multiples of 8.
+        n, m = eights(self.n), eights(len(A) + self.m) - len(A)
+        if quadratic.ndim == 1:
+            filled = widened(quadratic[None], n, float(quadratic.abs().max()))[0]
+        else:
+            filled = torch.eye(n).to(quadratic) * quadratic.abs().max()
+            filled[: self.n, : self.n] = quadratic
+        rows = widened(widened(G, n).T, m).T
+        self.matrices = Matrices(filled, widened(A, n), rows)
         across, _ = torch.linalg.qr(A.T)  # (n, p), a basis of the directions that A fixes
+        across = widened(widened(across, eights(across.shape[1])).T, n).T
         self._across = Times(across), Times(across.T)
 
     def solve(self, c: torch.Tensor, sides: Sides) -> Solution:
@@ -94,8 +104,19 @@ class QuadraticPrograms:
         UnsolvedError
             If a point of a row is not shown to be best: the row may have none.
         """
+        n, m = len(self.matrices.quadratic), len(self.matrices.rows) - self.matrices.n_equations
+        b, h, lower, upper = sides
+        sides = Sides(b, widened(h, m, torch.inf), widened(lower, n), widened(upper, n))
         with pinned_threads(1):
-            return self._solve(c, sides)
+            found = self._solve(widened(c, n), sides)
+        return found._replace(z=found.z[:, : self.n])
+
+    def slopes(self, factor: Factor, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the slopes in c and in the sides of a function whose gradient (B, n) is given."""
+        with pinned_threads(1):
+            c, b, h, lower, upper = factor.slopes(widened(gradient, len(self.matrices.quadratic)))
+        n, m = self.n, self.m
+        return c[:, :n], b, h[:, :m], lower[:, :n], upper[:, :n]
 
     def _solve(self, c: torch.Tensor, sides: Sides) -> Solution:
         # The minimiser does not depend on what A fixes; tolerances would.
@@ -103,35 +124,35 @@ class QuadraticPrograms:
         c = c - back(onto(c))
         found = self._tried(c, sides, _ACCURACY)
         left = torch.nonzero(~found.is_best)[:, 0]
-        if not len(left):
-            return Solution(found.z, found.factor or Factor(self.matrices, found.active))
-        again = self._tried(c[left], sides.take(left), _BEST_ACCURACY)
-        if not again.is_best.all():
-            raise UnsolvedError(int(left[~again.is_best][0]))
-        found = found.put(left, again)
+        for is_capped in (False, True):
+            if not len(left):
+                return Solution(found.z, found.factor or Factor(self.matrices, found.active))
+            again = self._tried(c[left], sides.take(left), _BEST_ACCURACY, is_capped)
+            found = found.put(left, again)
+            left = torch.nonzero(~found.is_best)[:, 0]
+        if len(left):
+            raise UnsolvedError(int(left[0]))
         return Solution(found.z, Factor(self.matrices, found.active))
 
-    def _tried(self, c: torch.Tensor, sides: Sides, accuracy: float) -> "_Found":
+    def _tried(
+        self, c: torch.Tensor, sides: Sides, accuracy: float, is_capped: bool = False
+    ) -> "_Found":
         """Return points that active sets of the interior point method lead to."""
-        active, multipliers, reach = self.interior_point.guess(
-            c.numpy(), [each.numpy() for each in sides], accuracy
-        )
-        # Costs beside which Q is nothing decide alone, but would take all digits of z.
-        size = c.abs().amax(dim=1, keepdim=True)
-        most = _MOST_COST * self.matrices.unit * torch.where(reach > 0, reach, torch.inf)
-        is_large = size > most
-        if is_large.any():
-            share = torch.where(is_large, most / size, 1.0)
-            c, multipliers = c * share, multipliers * share
+        active, multipliers, reach = self._guess(c, sides, accuracy)
+        share = None
+        if is_capped:
+            # Costs beside which Q is nothing decide alone, but would take all digits of z.
+            most = _MOST_COST * self.matrices.unit * torch.where(reach > 0, reach, torch.inf)
+            share = (most / c.abs().amax(dim=1, keepdim=True)).clamp_max(1.0)
         sides = Sides(*(each.expand(len(c), -1) for each in sides))
-        first = _Point.of(self.matrices, c, sides, active, multipliers)
+        first = _Point.of(self.matrices, c, sides, active, multipliers, share)
         found = _Found(first.z, active, first.is_best, first.factor)
         left, following = torch.nonzero(~first.is_best)[:, 0], first.next.take(~first.is_best)
         for _ in range(_MOST_CHANGES):
             if not len(left):
                 return found
             rows = c[left], sides.take(left), following, multipliers[left]
-            point = _Point.of(self.matrices, *rows)
+            point = _Point.of(self.matrices, *rows, None if share is None else share[left])
             found = found.put(left, _Found(point.z, following, point.is_best))
             left, following = left[~point.is_best], point.next.take(~point.is_best)
         for i in left.tolist():
@@ -142,6 +163,21 @@ class QuadraticPrograms:
             if held is not None:
                 found = found.put(torch.tensor([i]), _Found(z, held, torch.tensor([True])))
         return found
+
+    def _guess(self, c: torch.Tensor, sides: Sides, accuracy: float) -> Guess:
+        """Return what the interior point method says, without what fills sizes up."""
+        (b, h, lower, upper), n, m = sides, self.n, self.m
+        plain = b, h[:, :m], lower[:, :n], upper[:, :n]
+        active, multipliers, reach = self.interior_point.guess(
+            c[:, :n].numpy(), [each.numpy() for each in plain], accuracy
+        )
+        n, r = len(self.matrices.quadratic), len(self.matrices.rows)
+        active = ActiveSet(
+            widened(active.lower, n, 1),
+            widened(active.upper, n),
+            widened(active.rows, r - self.matrices.n_equations),
+        )
+        return Guess(active, widened(multipliers, r), reach)
 
 
 class _Found(NamedTuple):
@@ -176,14 +212,20 @@ class _Point(NamedTuple):
         sides: Sides,
         active: ActiveSet,
         multipliers: torch.Tensor,
+        share: torch.Tensor | None = None,
     ) -> "_Point":
-        """Return the points of a batch; multipliers (B, p + m) are near the right ones."""
+        """Return the points of a batch; multipliers (B, p + m) are near the right ones.
+
+        The points are those for a share (B, 1) of the costs, if given, and checked for all of them.
+        """
         factor = Factor(matrices, active)
         held = torch.where(active.lower, sides.lower, torch.where(active.upper, sides.upper, 0.0))
         right = -c - matrices.times_quadratic(held)
         ends = torch.cat([sides.b, torch.where(active.rows, sides.h, 0.0)], dim=1)
         ends = ends - matrices.values(held)
         x, v = factor.solve(right, ends)
+        if share is not None:
+            x, _ = factor.solve(-c * share - matrices.times_quadratic(held), ends)
         z = held + x
         check = _Check.of(matrices, c, sides, active, z)
         wrong = check.signs(v)
@@ -205,18 +247,18 @@ def _held_by(
 ) -> ActiveSet | None:
     """Return constraints that prove the point (1, n) of a program best, None if none do."""
     p, left = matrices.n_equations, matrices.values(z)
-    reach = z.abs().amax(dim=1, keepdim=True)
-    if ((left[:, :p] - sides.b).abs() > _allowed(reach, sides.b)).any():
+    near = _allowed(matrices, c, sides, z)
+    if ((left[:, :p] - sides.b).abs() > near.b).any():
         return None
     gaps = z - sides.lower, sides.upper - z, sides.h - left[:, p:]
     slacks = [
-        (gap / _allowed(reach, limit).clamp_min(1e-300))[0].numpy()
-        for gap, limit in zip(gaps, (sides.lower, sides.upper, sides.h), strict=True)
+        (gap / allowed.clamp_min(1e-300))[0].numpy()
+        for gap, allowed in zip(gaps, (near.lower, near.upper, near.h), strict=True)
     ]
     if any((each < -1.0).any() for each in slacks):
         return None
     curved, rows = matrices.times_quadratic(z), matrices.rows.numpy()
-    size = float((curved.abs() + c.abs()).max())
+    size = (curved.abs() + c.abs())[0].numpy()
     held = with_signs((curved + c)[0].numpy(), size, rows[:p], rows[p:], slacks)
     return None if held is None else ActiveSet(*(torch.as_tensor(each)[None] for each in held))
 
@@ -242,16 +284,10 @@ class _Check(NamedTuple):
         z: torch.Tensor,
     ) -> "_Check":
         p, left = matrices.n_equations, matrices.values(z)
-        reach = z.abs().amax(dim=1, keepdim=True)
         off, over = (left[:, :p] - sides.b).abs(), left[:, p:] - sides.h
-        # Beside steps and limits that are larger by far, limits near 0 cannot be kept exactly.
-        largest = _finite(torch.cat(sides, dim=1)).amax(dim=1, keepdim=True)
-        step = c.abs().amax(dim=1, keepdim=True) / matrices.unit
-        reach = torch.maximum(reach, _ROUNDING * torch.minimum(step, largest))
-        near_h, near_l, near_u = (_allowed(reach, each) for each in sides[1:])
+        near_b, near_h, near_l, near_u = _allowed(matrices, c, sides, z)
         misses = ActiveSet(sides.lower - z > near_l, z - sides.upper > near_u, over > near_h)
-        holds = (off <= _allowed(reach, sides.b)).all(dim=1)
-        holds &= ((over.abs() <= near_h) | ~active.rows).all(dim=1)
+        holds = (off <= near_b).all(dim=1) & ((over.abs() <= near_h) | ~active.rows).all(dim=1)
         curved = matrices.times_quadratic(z)
         return cls(
             matrices,
@@ -264,14 +300,15 @@ class _Check(NamedTuple):
         )
 
     def _force(self, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return the dual residual (B, n) of free variables, and what of it is rounding."""
-        size = (self.size + self.matrices.spread_sizes(v.abs())).amax(dim=1, keepdim=True)
+        """Return what pulls at each variable (B, n), and what of it is rounding."""
+        size = self.size + self.matrices.spread_sizes(v.abs())
         return self.pull + self.matrices.spread(v), _TOLERANCE * size
 
     def is_still(self, v: torch.Tensor) -> torch.Tensor:
         """Return at which points (B,) nothing pulls at the variables that no bound holds."""
         force, near = self._force(v)
-        return ((force.abs() <= near) | self.active.held).all(dim=1)
+        still = ((force.abs() <= near) | self.active.held).all(dim=1)
+        return still & torch.isfinite(v).all(dim=1)
 
     def signs(self, v: torch.Tensor) -> ActiveSet:
         """Return the active constraints that pull instead of pushing."""
@@ -279,7 +316,8 @@ class _Check(NamedTuple):
         return ActiveSet(
             self.active.lower & ~self.is_fixed & (force < -near),
             self.active.upper & ~self.is_fixed & (force > near),
-            self.active.rows & (v[:, self.matrices.n_equations :] < -near),
+            self.active.rows
+            & (v < -self.matrices.value_sizes(near))[:, self.matrices.n_equations :],
         )
 
     def next(self, active: ActiveSet, wrong: ActiveSet) -> ActiveSet:
@@ -296,9 +334,16 @@ def _any(constraints: ActiveSet) -> torch.Tensor:
     return torch.cat(constraints, dim=1).any(dim=1)
 
 
-def _allowed(reach: torch.Tensor, limit: torch.Tensor) -> torch.Tensor:
-    """Return by how much limits (B, k) may be missed at points that reach as far (B, 1)."""
-    return _TOLERANCE * (reach + _finite(limit))
+def _allowed(matrices: Matrices, c: torch.Tensor, sides: Sides, z: torch.Tensor) -> Sides:
+    """Return by how much points (B, n) may miss each limit: a share of its terms, and rounding."""
+    # Beside steps and limits that are larger by far, limits near 0 cannot be kept exactly.
+    largest = _finite(torch.cat(sides, dim=1)).amax(dim=1, keepdim=True)
+    step = c.abs().amax(dim=1, keepdim=True) / matrices.unit
+    reach = torch.maximum(z.abs().amax(dim=1, keepdim=True), torch.minimum(step, largest))
+    b, h = matrices.value_sizes(z.abs()).split([sides.b.shape[1], sides.h.shape[1]], dim=1)
+    terms = Sides(b, h, z.abs(), z.abs())
+    pairs = zip(terms, sides, strict=True)
+    return Sides(*(_TOLERANCE * (one + _finite(limit)) + _ROUNDING * reach for one, limit in pairs))
 
 
 def _finite(limit: torch.Tensor) -> torch.Tensor:

@@ -371,3 +371,23 @@ def test_programs_of_all_kinds_meet_the_optimality_conditions(seed):
         missed, left = optimality(arguments, row, decision)
         assert missed <= 1e-9
         assert left <= 1e-9
+
+
+@pytest.mark.parametrize("large", [1e3, 1e9, 1e15, 1e150])
+def test_small_costs_count_beside_large_ones(large):
+    layer = QuadraticProgramLayer(np.ones(4), [[1.0, 1, 0, 0]], [1.0], lower=0.0, upper=1.0)
+    c = np.array([[-large, 0.7 * large, -0.5, 0.25], [large, -0.3 * large, -0.5, -0.25]])
+    z = layer(torch.as_tensor(c))
+    assert_allclose(z, [[1, 0, 0.5, 0], [0, 1, 0.5, 0.25]], atol=1e-12)
+
+
+def test_small_decisions_keep_their_limits_beside_large_ones():
+    """A share of 1 beside a sum of millions."""
+    layer = QuadraticProgramLayer(
+        np.ones(3), [[1.0, 1.0, 0.0]], [1.0], [[1.0, 0.0, -1e-6]], [0.0], lower=[0.0, 0.0, -np.inf]
+    )
+    z = layer(torch.tensor([[-3.0, 0.0, -4e5], [0.0, -3.0, -1e6]], dtype=torch.float64)).numpy()
+    assert_allclose(z[:, :2], [[0.4, 0.6], [0.0, 1.0]], atol=1e-6)
+    assert_allclose(z[:, :2].sum(axis=1), 1.0, atol=1e-9)
+    assert (z[:, :2] >= 0).all()
+    assert (z[:, 0] <= 1e-6 * z[:, 2] + 1e-9).all()
