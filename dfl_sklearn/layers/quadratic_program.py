@@ -152,8 +152,8 @@ def tensor(values: np.ndarray) -> torch.Tensor:
 
 def check_batch_size(program: QuadraticPrograms, n_programs: int) -> None:
     """Raise a ValueError where the linear systems of a batch cannot be held."""
-    m, n = program.matrices.rows.shape
-    size = m**2 + (n**2 if program.matrices.quadratic.ndim == 2 else 0)
+    m, n, matrices = program.matrices.n_equations + program.m, program.n, program.matrices
+    size = m**2 + (n**2 if matrices.quadratic.ndim == 2 else 0)
     check_size(
         f"A batch of {n_programs} quadratic programs with {m} constraints on {n} decisions",
         3.0 * n_programs * size,
