@@ -157,16 +157,15 @@ def _own_context(
                 "changed them. Leave context= out: a model that has its own uses it."
             )
     elif there is not X:
-        _warn_of_changes(inner, there, X)
+        _warn_of_changes(inner, known, X)
     return known
 
 
-def _warn_of_changes(inner: Any, there: Any, X: Any) -> None:
-    """Say so where columns of context are none of X, as given to a Pipeline."""
+def _warn_of_changes(inner: Any, known: Any, X: Any) -> None:
+    """Say so where columns of the context are none of X, as given to a Pipeline."""
     columns = inner._context_columns
     names = column_names(X)
-    values = np.asarray(columns.table(there))
-    for j, value in enumerate(values.T):
+    for j, value in enumerate(np.asarray(known).T):
         label = None if columns.labels is None else columns.labels[j]
         if names is None or label is None:
             candidates = list(range(X.shape[1])) if len(np.shape(X)) == 2 else []

@@ -1,5 +1,6 @@
 """A convex quadratic program as a layer: the minimiser as a function of its linear term."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -97,21 +98,37 @@ class QuadraticProgramLayer(nn.Module):
             room.
         """
         check_batch(y, self.n)
-        c = self.scale * y.to("cpu", torch.float64)
-        known = torch.isfinite(c).all(dim=1)
-        z = torch.full_like(c, torch.nan)
-        if known.any():
-            linear = c[known]
-            if self.affine is not None:
-                times, offset = self.affine
-                found = times(widened(linear, eights(self.n))) + offset
-            else:
-                check_batch_size(self.program, len(linear))
-                numbers = torch.nonzero(known)[:, 0].numpy()
-                with renumbered(numbers):
-                    found = Minimiser.apply(linear, *self.sides, self.program)
-            return z.index_put((torch.nonzero(known)[:, 0],), found).to(y)
+        return of_finite_rows(y, self.scale, self._minimisers)
+
+    def _minimisers(self, c: torch.Tensor, numbers: np.ndarray) -> torch.Tensor:
+        if self.affine is not None:
+            times, offset = self.affine
+            return times(widened(c, eights(self.n))) + offset
+        check_batch_size(self.program, len(c))
+        return Minimiser.apply(c, *self.sides, self.program)
+
+
+def of_finite_rows(
+    y: torch.Tensor, scale: float, minimisers: Callable[[torch.Tensor, np.ndarray], torch.Tensor]
+) -> torch.Tensor:
+    """Return decisions (B, n) like y (B, n), computed on the CPU; NaN for rows that are not finite.
+
+    Parameters
+    ----------
+    y : torch.Tensor of shape (B, n)
+    scale : float
+    minimisers : callable
+        From linear terms, `scale` times the finite rows of y, and the numbers of these rows to
+        decisions; it may name them by their place among these.
+    """
+    c = scale * y.to("cpu", torch.float64)
+    rows = torch.nonzero(torch.isfinite(c).all(dim=1))[:, 0]
+    z = torch.full_like(c, torch.nan)
+    if not len(rows):
         return (z + 0.0 * c).to(y)  # with a slope, of 0
+    with renumbered(rows.numpy()):
+        found = minimisers(c[rows], rows.numpy())
+    return z.index_put((rows,), found).to(y)
 
 
 class Minimiser(torch.autograd.Function):

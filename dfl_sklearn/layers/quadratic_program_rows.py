@@ -4,7 +4,6 @@ import numpy as np
 import torch
 from torch import nn
 
-from .._utils.row_numbers import renumbered
 from ..solvers.empty_sets import check_not_empty
 from ..solvers.polytope import Polytope
 from ..solvers.quadratic_programs import QuadraticPrograms, Sides, UnsolvedError
@@ -13,6 +12,7 @@ from .quadratic_program import (
     Minimiser,
     check_batch_size,
     independent,
+    of_finite_rows,
     tensor,
     unit_rows,
 )
@@ -58,18 +58,12 @@ class QuadraticProgramRowsLayer(nn.Module):
             room.
         """
         check_batch(y, self.n)
-        c = self.scale * y.to("cpu", torch.float64)
-        known = torch.isfinite(c).all(dim=1)
-        z = torch.full_like(c, torch.nan)
-        if known.any():
-            check_batch_size(self.program, len(c))
-            numbers = torch.nonzero(known)[:, 0]
-            with renumbered(numbers.numpy()):
-                found = self._minimisers(c[known], polytope.for_rows(numbers.numpy()))
-            return z.index_put((numbers,), found).to(y)
-        return (z + 0.0 * c).to(y)  # with a slope, of 0
+        return of_finite_rows(
+            y, self.scale, lambda c, numbers: self._minimisers(c, polytope.for_rows(numbers))
+        )
 
     def _minimisers(self, c: torch.Tensor, polytope: Polytope) -> torch.Tensor:
+        check_batch_size(self.program, len(c))
         b = np.ldexp(polytope.b_eq, -self.size_eq.exponent) / self.size_eq.length
         h = np.ldexp(polytope.b_ub, -self.size_ub.exponent) / self.size_ub.length
         limits = b, h, polytope.lower, polytope.upper

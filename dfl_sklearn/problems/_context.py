@@ -11,7 +11,7 @@ from array_api_compat import is_torch_array
 from scipy.sparse import issparse
 
 from .._utils.equal_rows import equal_rows
-from .._utils.row_numbers import renumber
+from .._utils.row_numbers import renumbered
 from .._utils.rows import as_numpy_rows, as_rows, check_finite
 
 Column = str | int
@@ -196,7 +196,7 @@ def each_context(
 
     Raises
     ------
-    ValueError
+    ValueError, RuntimeError
         As `function` does, with row numbers counted among all rows.
     """
     n = len(context)
@@ -207,11 +207,8 @@ def each_context(
     # In the order in which the rows come, so that the first row with a fault is named.
     for index in sorted(equal_rows(context[:, read]), key=lambda each: int(each[0])):
         there = at(problem, context[index[0]])
-        try:
+        with renumbered(index):
             part = function(there, *(each[index] for each in arrays))
-        except ValueError as error:
-            renumber(error, index)
-            raise
         if found is None:
             found = np.empty((n, *part.shape[1:]), dtype=part.dtype)
         found[index] = part

@@ -74,6 +74,16 @@ def test_a_missing_entry_of_any_type_is_named():
             problem.solve([[1.0], [2.0]], context=context)
 
 
+def test_a_row_that_could_not_be_solved_is_named_among_all_rows():
+    context = np.array([[1.0], [2.0], [1.0], [2.0]])
+
+    def fails(problem, y):
+        raise RuntimeError(f"row 1 of y, where y is {y[1, 0]}")
+
+    with pytest.raises(RuntimeError, match=r"^row 2 of y, where y is 7\.0$"):
+        each_context(Capped(FromContext(0)), context, fails, np.array([[5.0], [6.0], [7.0], [8.0]]))
+
+
 def test_marked_entries_of_sequences():
     value = [1.0, FromContext("b"), [FromContext("a")]]
     assert [each.column for each in markers(value)] == ["b", "a"]
