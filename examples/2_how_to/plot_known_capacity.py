@@ -24,8 +24,7 @@ from dfl_sklearn.compose import keep_context
 from dfl_sklearn.metrics import make_decision_cost_scorer
 from dfl_sklearn.problems import FromContext, MultiProductNewsvendorProblem
 
-rng = np.random.default_rng(0)
-n = 900
+rng, n = np.random.default_rng(0), 900
 table = pd.DataFrame({"weekday": rng.choice(["Mon", "Wed", "Sat"], n)})
 table["temperature"] = np.where(rng.random(n) < 0.1, np.nan, rng.normal(15, 7, n))
 table["capacity"] = rng.choice([40.0, 55.0, 100.0], n)
