@@ -32,6 +32,9 @@ class ConvexLayer(nn.Module):
         which row has none.
     check : callable
         Takes a row of each, and its number, and says if the program cannot take it.
+    minimisers : callable
+        Maps parameters (n, d), a tensor in float64, and context (n, c) or None to decisions (n, k)
+        with slopes, and for which rows (n,) these are right; None for programs of other kinds.
     n_parameters, n_context, n_decisions : int
     is_by_context : bool, default=False
         Whether each context has a program of its own.
@@ -42,6 +45,7 @@ class ConvexLayer(nn.Module):
         build: Callable[..., Any],
         solve: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
         check: Callable[[np.ndarray, np.ndarray | None, int], None],
+        minimisers: Callable[[torch.Tensor, np.ndarray | None], Any],
         *,
         n_parameters: int,
         n_context: int,
@@ -49,7 +53,7 @@ class ConvexLayer(nn.Module):
         is_by_context: bool = False,
     ) -> None:
         super().__init__()
-        self.build, self.solve, self.check = build, solve, check
+        self.build, self.solve, self.check, self.minimisers = build, solve, check, minimisers
         self.n_parameters, self.n_context = n_parameters, n_context
         self.n_decisions, self.is_by_context = n_decisions, is_by_context
         self._made: OrderedDict[bytes, Any] = OrderedDict()
@@ -138,6 +142,17 @@ class ConvexLayer(nn.Module):
     def _differentiable_decisions(
         self, y: torch.Tensor, context: np.ndarray | None
     ) -> torch.Tensor:
+        found = self.minimisers(y, context)
+        if found is None:
+            return self._by_cvxpylayers(y, context)
+        decisions, is_right = found
+        rest = torch.nonzero(~is_right)[:, 0]
+        if not len(rest):
+            return decisions
+        known = None if context is None else context[rest.numpy()]
+        return decisions.index_put((rest,), self._by_cvxpylayers(y[rest], known))
+
+    def _by_cvxpylayers(self, y: torch.Tensor, context: np.ndarray | None) -> torch.Tensor:
         if context is None:
             return self._call(self._layer(), y)
         if not self.is_by_context:

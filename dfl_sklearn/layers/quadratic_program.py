@@ -1,19 +1,18 @@
 """A convex quadratic program as a layer: the minimiser as a function of its linear term."""
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
-from scipy.linalg import qr
 from torch import nn
 
 from .._utils.memory import check_size
-from .._utils.powers import size_exponent
 from .._utils.row_numbers import renumbered
 from ..solvers.active_set import Times, eights, widened
 from ..solvers.empty_sets import check_not_empty
 from ..solvers.quadratic_programs import QuadraticPrograms, Sides
+from ..solvers.unit_rows import independent, unit_rows
 from ._batch import check_batch
 
 
@@ -147,7 +146,7 @@ class Minimiser(torch.autograd.Function):
         """Return the minimisers (B, n) for c (B, n); other sides may have a single row."""
         sides = Sides(b, h, lower, upper)
         ctx.program = program
-        z, ctx.factor = program.solve(c, sides)
+        z, _, _, ctx.factor = program.solve(c, sides)
         ctx.sizes = [len(each) for each in sides]
         return z
 
@@ -235,33 +234,6 @@ def _rows(A: Any, b: Any, n: int, name: str) -> tuple[np.ndarray, np.ndarray]:
         raise ValueError(f"Row {int(bad.argmax())} of A_{name} and b_{name} is not finite.")
     matrix, size = unit_rows(matrix)
     return matrix, np.ldexp(right, -size.exponent) / size.length
-
-
-class RowSize(NamedTuple):
-    """How long the rows (m,) of a matrix were: a power of two, and a factor beside it."""
-
-    exponent: np.ndarray
-    length: np.ndarray
-
-
-def unit_rows(matrix: np.ndarray) -> tuple[np.ndarray, RowSize]:
-    """Return a matrix (m, n) with rows of length 1, or of 0, and their sizes.
-
-    So the unit of a constraint does not matter, however large or small.
-    """
-    exponent = size_exponent(matrix, axis=1)
-    matrix = np.ldexp(matrix, -exponent[:, None])
-    length = np.linalg.norm(matrix, axis=1)
-    length[length == 0] = 1.0
-    return matrix / length[:, None], RowSize(exponent, length)
-
-
-def independent(A: np.ndarray) -> np.ndarray:
-    """Return the numbers of equations, rows of length at most 1, from which the others follow."""
-    if not A.size:
-        return np.zeros(0, dtype=int)
-    _, triangle, order = qr(A.T, mode="economic", pivoting=True)
-    return np.sort(order[: int((np.abs(np.diag(triangle)) > 1e-10).sum())])
 
 
 def _independent(A: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

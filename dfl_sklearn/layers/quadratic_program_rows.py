@@ -7,14 +7,13 @@ from torch import nn
 from ..solvers.empty_sets import check_not_empty
 from ..solvers.polytope import Polytope
 from ..solvers.quadratic_programs import QuadraticPrograms, Sides, UnsolvedError
+from ..solvers.unit_rows import independent, unit_rows
 from ._batch import check_batch
 from .quadratic_program import (
     Minimiser,
     check_batch_size,
-    independent,
     of_finite_rows,
     tensor,
-    unit_rows,
 )
 
 

@@ -2,13 +2,18 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from .._utils.optional import import_optional
+from ..solvers.cvxpy_forms import standard_form
 from ..solvers.cvxpy_terms import OF_MATRICES, bounds_that_are_expressions, dense, distance
 from ._context import Column
+
+if TYPE_CHECKING:
+    from ._parametric import ParametricDecision
 
 _OFF = 1e-10  # by how much cvxpy lets the value of a parameter miss what it is declared to be
 
@@ -164,7 +169,31 @@ class BuiltProgram:
         """The number of columns of a decision."""
         return sum(int(each.size) for each in self.decisions)
 
+    @cached_property
+    def parametric(self) -> "ParametricDecision | None":
+        """The program for many rows at once, where it is a linear or quadratic one.
+
+        Only its costs and right-hand sides may depend on parameters. The values of parameters and
+        variables change.
+        """
+        from ._parametric import ParametricDecision
+
+        if self.problem.is_mixed_integer() or not _is_dpp(self.problem):
+            return None
+        leaves = (*self.parameters, *self.context)
+        form = standard_form(self.problem, leaves, self.decision, **self.options)
+        return form and ParametricDecision(form, has_others=self.recourse is not None)
+
     # -- numbers -------------------------------------------------------------------------
+
+    def check_rows(self, y: np.ndarray, context: np.ndarray | None) -> None:
+        """Raise a ValueError that names a row of y (n, d) or context that parameters cannot be."""
+        if not all(map(_takes_any, self.parameters)):
+            for i, row in enumerate(y):
+                self.set_parameters(row, i)
+        if context is not None and not all(map(_takes_any, self.context)):
+            for i, row in enumerate(context):
+                self.set_context(row, i)
 
     def set_parameters(self, row: np.ndarray, number: int) -> None:
         """Set what is predicted to a row (d,) of y, or name the row that it cannot take."""
@@ -303,6 +332,11 @@ class BuiltProgram:
             # Without a word about rows that are solved slowly: the documentation says so.
             options={"ignore_dpp": True} if parts.context and not _is_dpp(problem) else {},
         )
+
+
+def _takes_any(leaf: Any) -> bool:
+    """Return whether a parameter may have any real value."""
+    return leaf.num_attributes == 0 and leaf.bounds is None
 
 
 def _set(leaf: Any, value: np.ndarray) -> None:

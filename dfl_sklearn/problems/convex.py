@@ -10,6 +10,7 @@ import numpy as np
 from array_api_compat import is_torch_array
 
 from .._utils.optional import import_optional
+from .._utils.row_numbers import renumbered
 from .._utils.rows import as_numpy_rows
 from ..solvers.cvxpy_programs import solve_canonical
 from ..solvers.cvxpy_terms import holds, is_as_declared
@@ -19,7 +20,10 @@ from ._cvxpy_program import BuiltProgram, CvxpyProgram, is_dpp_given_context, pa
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+    from ._parametric import Found
 
 _KEPT = threading.local()  # programs hold the values of the last solve, so threads share none
 
@@ -36,22 +40,25 @@ class ConvexProgram(DecisionProblem):
         variables are free to be chosen once the parameters are known. A function at the top of a
         module, so that it can be pickled; it must always return the same program, which is kept.
     solver : str, default=None
-        None is HiGHS for linear programs, whole numbers included, and Clarabel for others, with
-        numbers scaled and every answer checked. A name is handed to ``cvxpy.Problem.solve``:
+        None is PIQP, HiGHS (whole numbers) or Clarabel (cones), with numbers scaled and every
+        answer checked. A name is handed to ``cvxpy.Problem.solve``:
         decisions are then as accurate as that solver's tolerances, which are often absolute.
 
     Notes
     -----
     The cost of a decision is the objective at it, negated where it is maximised. Where there are
-    other variables, the cost is that of their best values with the decision held (a second solve
-    for each row). Rows are solved one after the other; problems of this package with a closed form
-    or a batched solver are many times faster.
+    other variables, the cost is that of their best values with the decision held.
 
-    A model is trained through `cvxpylayers`, which differentiates programs that follow cvxpy's
-    rules for parameters (DPP); integer variables cannot be differentiated. Where a program follows
-    these rules only once its context is known, for example because it multiplies a known price by a
-    predicted demand, a layer is made for each distinct context, and rows are solved more slowly.
-    There is no slope in the context.
+    Linear and quadratic programs whose costs and right-hand sides alone depend on parameters are
+    written down once; all rows of a table or batch are then solved, costed and differentiated
+    together. Rows of other programs are solved one after the other by cvxpy, and those with several
+    best decisions too; problems of this package with a closed form are many times faster.
+
+    The other programs are trained through `cvxpylayers`, which differentiates programs that follow
+    cvxpy's rules for parameters (DPP); integer variables cannot be differentiated. Where a program
+    follows these rules only once its context is known, for example because it multiplies a known
+    price by a predicted demand, a layer is made for each distinct context, and rows are solved more
+    slowly. There is no slope in the context.
 
     Decisions are checked in the units given: constraints hold to 1e-8 of their absolute terms, and
     the dual values prove that no decision is cheaper by more than 1e-7 of the absolute terms of the
@@ -145,26 +152,48 @@ class ConvexProgram(DecisionProblem):
             program.set_context(context, number)
         program.set_parameters(row, number)
 
-    def _rows_set(self, y: np.ndarray, context: Any) -> Iterator[tuple[int, BuiltProgram]]:
-        """Yield each row's number and the program with the parameters set to the row."""
-        program = self._program()
-        if context is not None:
-            context = _as_array(context)
-            program.check_width(context)
-        for i, row in enumerate(y):
-            self._set_row(row, None if context is None else context[i], i)
-            yield i, program
+    def _rows_set(
+        self, y: np.ndarray, context: np.ndarray | None, numbers: np.ndarray
+    ) -> Iterator[tuple[int, BuiltProgram]]:
+        """Yield the number of each of some rows, and the program with its parameters set to it."""
+        for i in map(int, numbers):
+            self._set_row(y[i], None if context is None else context[i], i)
+            yield i, self._program()
 
     # -- solving and costing -----------------------------------------------------------
 
     def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the best decisions (n, k) for y (n, d), unchecked."""
-        decisions = np.empty((len(y), self._program().n_decisions))
+        y, context = np.asarray(y, np.float64), self._context_rows(context)
+        decisions, done = np.empty((len(y), self._program().n_decisions)), np.zeros(len(y), bool)
+        if self.solver is None and len(y):
+            found = self.minimisers(_tensor(y), context)
+            if found is not None:
+                decisions[:], done = (each.numpy() for each in found)
         what = "y" if context is None else "y and the context"
-        for i, program in self._rows_set(y, context):
+        for i, program in self._rows_set(y, context, np.flatnonzero(~done)):
             self._run(program, program.problem, f"row {i} of {what}")
             decisions[i] = program.decision()
         return decisions
+
+    def minimisers(self, y: "torch.Tensor", context: np.ndarray | None) -> "Found | None":
+        """Return the best decisions (B, k) of linear and quadratic programs, all rows at once.
+
+        They are right where there is only one. None where the program is another one.
+        """
+        program = self._program()
+        if program.parametric is None:
+            return None
+        program.check_rows(y.detach().numpy(), context)
+        return program.parametric.decide(_beside(y, context))
+
+    def _context_rows(self, context: Any) -> np.ndarray | None:
+        """Return rows of context as an array, if there are such."""
+        if context is None:
+            return None
+        context = _as_array(context)
+        self._program().check_width(context)
+        return context
 
     def _run(self, program: BuiltProgram, problem: Any, where: str) -> None:
         cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
@@ -196,32 +225,65 @@ class ConvexProgram(DecisionProblem):
     def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
         """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
         if isinstance(y, np.ndarray):
-            return self._costs(decisions, y, context)[:, 0]
+            z, rows = _tensor(decisions), _tensor(y)
+            return self._tensor_cost(z, rows, self._context_rows(context)).numpy()
+        import torch
+
+        z, rows = (each.to("cpu", torch.float64) for each in (decisions, y))
+        return self._tensor_cost(z, rows, self._context_rows(context)).to(y)
+
+    def _tensor_cost(
+        self, decisions: "torch.Tensor", y: "torch.Tensor", context: np.ndarray | None
+    ) -> "torch.Tensor":
+        """Return the cost (n,) of decisions (n, k) or (1, k) under y (n, d), differentiably."""
+        decisions, program = decisions.expand(len(y), decisions.shape[1]), self._program()
+        import torch
+
+        cost, rest = y.new_zeros(len(y)), np.arange(len(y))
+        if len(y) and program.parametric is not None:
+            program.check_rows(y.detach().numpy(), context)
+            cost, is_right = program.parametric.cost(decisions, _beside(y, context))
+            rest = np.flatnonzero(~is_right.numpy())
+        if not len(rest):
+            return cost
+        one_by_one = self._cost_one_by_one(decisions[rest], y[rest], context, rest)
+        return cost.index_put((torch.as_tensor(rest),), one_by_one)
+
+    def _cost_one_by_one(
+        self,
+        decisions: "torch.Tensor",
+        y: "torch.Tensor",
+        context: np.ndarray | None,
+        numbers: np.ndarray,
+    ) -> "torch.Tensor":
+        """Return the costs of some rows, which have these numbers, from the program itself."""
         from ..layers.numeric import differentiate_rows
 
-        decisions = decisions.expand(y.shape[0], decisions.shape[1])
+        known = None if context is None else context[numbers]
         held = decisions.detach()
-        fixed, observed = (each.cpu().numpy() for each in (held, y.detach()))
-        known = None if context is None else _as_array(context)
+        fixed, observed = held.numpy(), y.detach().numpy()
         with_slopes = decisions.requires_grad
-        found = y.new_tensor(self._costs(fixed, observed, known, with_slopes=with_slopes))
-        costs = found[:, 0]
-        if y.requires_grad:
-            costs = differentiate_rows(lambda rows: self._costs(fixed, rows, known), [y], steps=[])[
-                :, 0
-            ]
-        if not decisions.requires_grad:
-            return costs
-        return costs + ((decisions - held) * found[:, 1:]).sum(1)
+        with renumbered(numbers):
+            found = y.new_tensor(self._costs(fixed, observed, known, with_slopes=with_slopes))
+            costs = found[:, 0]
+            if y.requires_grad:
+                costs = differentiate_rows(
+                    lambda rows: self._costs(fixed, rows, known), [y], steps=[]
+                )[:, 0]
+        return costs + ((decisions - held) * found[:, 1:]).sum(1) if with_slopes else costs
 
     def _costs(
-        self, decisions: np.ndarray, y: np.ndarray, context: Any, *, with_slopes: bool = False
+        self,
+        decisions: np.ndarray,
+        y: np.ndarray,
+        context: np.ndarray | None,
+        *,
+        with_slopes: bool = False,
     ) -> np.ndarray:
         """Return the cost of each row as a column (n, 1), its slopes in the decision behind it."""
         costs = np.empty((len(y), 1 + with_slopes * self._program().n_decisions))
-        for i, program in self._rows_set(y, context):
-            decision = decisions[i if len(decisions) > 1 else 0].astype(np.float64)
-            costs[i] = self._cost_and_slopes(program, decision, i, with_slopes)
+        for i, program in self._rows_set(y, context, np.arange(len(y))):
+            costs[i] = self._cost_and_slopes(program, decisions[i], i, with_slopes)
         return costs
 
     def _cost_and_slopes(
@@ -321,11 +383,26 @@ class ConvexProgram(DecisionProblem):
             partial(parts_at if is_by_context else parts_of, self.builder),
             self.solve_rows,
             self._set_row,
+            self.minimisers,
             n_parameters=program.n_parameters,
             n_context=len(program.columns),
             n_decisions=program.n_decisions,
             is_by_context=is_by_context,
         )
+
+
+def _tensor(values: Any) -> "torch.Tensor":
+    """Return an array, copied to float64, as a tensor; torch is imported where it is needed."""
+    import torch
+
+    return torch.as_tensor(np.array(values, dtype=np.float64))
+
+
+def _beside(y: "torch.Tensor", context: np.ndarray | None) -> "torch.Tensor":
+    """Return the parameters of each row: those in y and, after them, those in the context."""
+    import torch
+
+    return y if context is None else torch.cat([y, torch.as_tensor(context)], dim=1)
 
 
 def _as_array(context: Any) -> np.ndarray:

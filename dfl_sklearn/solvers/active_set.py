@@ -5,6 +5,9 @@ from typing import NamedTuple
 import torch
 
 _N_REFINEMENTS = 1
+_SHIFT = 1e-6  # of Q where it is singular, as a share of its largest entry
+_N_SHIFTED_REFINEMENTS = 4  # each takes away what the shift did, where the minimiser is unique
+_UNIQUE = 1e-6  # of a slope: what may be left of it
 _TRACES = (1e-14, 1e-11, 1e-8)  # on the diagonal where active rows depend on one another
 
 
@@ -42,11 +45,20 @@ class Matrices:
         Q, positive definite; its diagonal where it has nothing else.
     A, G : torch.Tensor of shape (p, n) and (m, n)
         Rows of equations and of inequalities; n and p + m are multiples of 8, see :class:`Times`.
+    is_definite : bool, default=True
+        False where Q is only positive semidefinite, or 0. It is then shifted to be factored, and
+        the factor's solutions are refined: these are the steps of a proximal point method.
     """
 
-    def __init__(self, quadratic: torch.Tensor, A: torch.Tensor, G: torch.Tensor) -> None:
+    def __init__(
+        self, quadratic: torch.Tensor, A: torch.Tensor, G: torch.Tensor, is_definite: bool = True
+    ) -> None:
         self.quadratic, self.n_equations = quadratic, len(A)
-        self.unit = float(quadratic.abs().max())
+        self.unit = float(quadratic.abs().max()) or 1.0
+        self.is_definite, self.factored = is_definite, quadratic
+        if not is_definite:
+            shift = torch.full((len(quadratic),), _SHIFT * self.unit).to(quadratic)
+            self.factored = quadratic + (torch.diag(shift) if quadratic.ndim == 2 else shift)
         self.rows = torch.cat([A, G])
         self.pairs = RowPairs.of(self.rows) if quadratic.ndim == 1 else None
         self.values, self.spread = Times(self.rows.T), Times(self.rows)  # M z and M' v
@@ -129,7 +141,7 @@ class Factor:
         self.matrices, self.free, self.at = matrices, ~active.held, (active.lower, active.upper)
         p, rows = matrices.n_equations, matrices.rows
         self.active = torch.cat([active.rows.new_ones((len(active.rows), p)), active.rows], dim=1)
-        quadratic = matrices.quadratic
+        quadratic = matrices.factored
         self.inverse: torch.Tensor | None = None
         self.hessian: torch.Tensor | None = None
         if quadratic.ndim == 1:
@@ -165,16 +177,30 @@ class Factor:
         """Return x (B, n) and v (B, p + m) for r (B, n) and s (B, p + m)."""
         right, sides = right * self.free, sides * self.active
         x, v = self._solve(right, sides)
-        if not sides.shape[1]:
+        is_definite = self.matrices.is_definite
+        if is_definite and not sides.shape[1]:
             return x, v
         # At a vertex the factor is ill-conditioned; refinements take the error away.
-        for _ in range(_N_REFINEMENTS):
+        for _ in range(_N_REFINEMENTS if is_definite else _N_SHIFTED_REFINEMENTS):
             left = self.matrices.times_quadratic(x) + self.matrices.spread(v)
             x_more, v_more = self._solve(
                 right - left * self.free, sides - self.matrices.values(x) * self.active
             )
             x, v = x + x_more, v + v_more
         return x, v
+
+    def is_unique(self) -> torch.Tensor:
+        """Return of which programs (B,) the active set leaves a single minimiser.
+
+        Where there are directions along which nothing changes, no x takes up a slope in them.
+        """
+        if self.matrices.is_definite:
+            return torch.ones(len(self.free), dtype=torch.bool)
+        generator = torch.Generator().manual_seed(0)
+        probe = torch.randn(self.free.shape[1], generator=generator, dtype=torch.float64)
+        x, v = self.solve(probe.expand(self.free.shape), probe.new_zeros(self.active.shape))
+        left = probe - self.matrices.times_quadratic(x) - self.matrices.spread(v)
+        return ((left.abs() <= _UNIQUE) | ~self.free).all(dim=1)
 
     def slopes(self, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the slopes in c, b, h, l and u of a function whose gradient (B, n) is given."""

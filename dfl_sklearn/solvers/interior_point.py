@@ -50,7 +50,11 @@ class InteriorPoint:
     """
 
     def __init__(self, quadratic: np.ndarray, A: np.ndarray, G: np.ndarray, max_iter: int) -> None:
-        n, self.max_iter, self.unit = len(quadratic), max_iter, float(np.abs(quadratic).max())
+        n, self.max_iter, self.unit = (
+            len(quadratic),
+            max_iter,
+            float(np.abs(quadratic).max()) or 1.0,
+        )
         quadratic = quadratic / self.unit
         n_filled = np.count_nonzero(A) + np.count_nonzero(G)
         n_filled += n if quadratic.ndim == 1 else n * n

@@ -15,7 +15,7 @@ def with_signs(
     G: np.ndarray,
     slacks: list[np.ndarray],
 ) -> list[np.ndarray] | None:
-    """Return which bounds and rows hold a point, with multipliers of the right signs.
+    """Return multipliers of the right signs that prove a point best.
 
     Non-negative least squares finds such multipliers wherever there are any.
 
@@ -33,15 +33,16 @@ def with_signs(
 
     Returns
     -------
-    list of ndarray of bool of shape (n,), (n,) and (m,), or None
-        Where the multipliers are positive. None if there are none.
+    list of ndarray of shape (n,), (n,), (m,) and (p,), or None
+        Of lower bounds, upper bounds, inequalities and equations; those of the first three are
+        not negative. None if there are none.
     """
     n = len(slope)
     lower, upper, rows = (np.flatnonzero(each <= 1.0) for each in slacks)
     unit = np.eye(n)
     size = np.maximum(size, _LEAST_SIZE * size.max()) if size.any() else np.ones(n)
     columns = np.concatenate([-unit[lower], unit[upper], G[rows], A, -A]).T / size[:, None]
-    if not columns.shape[1]:
+    if not columns.shape[1] or not (np.isfinite(slope / size).all() and np.isfinite(columns).all()):
         return None
     most = _MOST_ITERATIONS * columns.shape[1]
     try:
@@ -50,8 +51,8 @@ def with_signs(
         return None
     if left > _LEFT:
         return None
-    parts = np.split(found, np.cumsum([len(lower), len(upper), len(rows)]))
-    holds = [np.zeros(len(each), dtype=bool) for each in slacks]
-    for into, index, values in zip(holds, (lower, upper, rows), parts, strict=False):
-        into[index] = values > 0
-    return holds
+    parts = np.split(found, np.cumsum([len(lower), len(upper), len(rows), len(A)]))
+    multipliers = [np.zeros(len(each)) for each in slacks]
+    for into, index, values in zip(multipliers, (lower, upper, rows), parts, strict=False):
+        into[index] = values
+    return [*multipliers, parts[3] - parts[4]]

@@ -39,9 +39,22 @@ class Sides(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """Minimisers (B, n), and the factors of their active sets."""
+    """Minimisers of a batch, and what proves them best.
+
+    Attributes
+    ----------
+    z : torch.Tensor of shape (B, n)
+    multipliers : torch.Tensor of shape (B, p + m)
+        Of equations and inequalities, with the right signs.
+    is_solved : torch.Tensor of bool of shape (B,)
+        Whether z is a minimiser.
+    factor : Factor
+        Of the active sets.
+    """
 
     z: torch.Tensor
+    multipliers: torch.Tensor
+    is_solved: torch.Tensor
     factor: Factor
 
 
@@ -71,6 +84,9 @@ class QuadraticPrograms:
         Rows of length 1.
     max_iter : int, default=250
         Of the interior point method, which takes about 10.
+    is_definite : bool, default=True
+        False where Q is only positive semidefinite, or 0. A program may then have several
+        minimisers, of which one is returned; ``factor.is_unique()`` says where.
 
     References
     ----------
@@ -79,22 +95,32 @@ class QuadraticPrograms:
     """
 
     def __init__(
-        self, quadratic: torch.Tensor, A: torch.Tensor, G: torch.Tensor, max_iter: int = 250
+        self,
+        quadratic: torch.Tensor,
+        A: torch.Tensor,
+        G: torch.Tensor,
+        max_iter: int = 250,
+        *,
+        is_definite: bool = True,
     ) -> None:
         self.interior_point = InteriorPoint(quadratic.numpy(), A.numpy(), G.numpy(), max_iter)
         self.n, self.m = len(quadratic), len(G)
         # Variables at 0 and rows without an end fill all sizes up to multiples of 8.
         n, m = eights(self.n), eights(len(A) + self.m) - len(A)
+        most = float(quadratic.abs().max()) or 1.0
         if quadratic.ndim == 1:
-            filled = widened(quadratic[None], n, float(quadratic.abs().max()))[0]
+            filled = widened(quadratic[None], n, most)[0]
         else:
-            filled = torch.eye(n).to(quadratic) * quadratic.abs().max()
+            filled = torch.eye(n).to(quadratic) * most
             filled[: self.n, : self.n] = quadratic
         rows = widened(widened(G, n).T, m).T
-        self.matrices = Matrices(filled, widened(A, n), rows)
-        across, _ = torch.linalg.qr(A.T)  # (n, p), a basis of the directions that A fixes
-        across = widened(widened(across, eights(across.shape[1])).T, n).T
-        self._across = Times(across), Times(across.T)
+        self.matrices = Matrices(filled, widened(A, n), rows, is_definite)
+        across, triangle = torch.linalg.qr(A.T)  # (n, p), a basis of the directions that A fixes
+        of_rows = torch.linalg.inv(triangle).T
+        p = eights(len(A))
+        across = widened(widened(across, p).T, n).T
+        of_rows = widened(widened(of_rows, p).T, p).T
+        self._across = Times(across), Times(across.T), Times(of_rows)
 
     def solve(self, c: torch.Tensor, sides: Sides) -> Solution:
         """Return the minimisers for linear terms c (B, n).
@@ -104,12 +130,28 @@ class QuadraticPrograms:
         UnsolvedError
             If a point of a row is not shown to be best: the row may have none.
         """
+        found = self.attempt(c, sides)
+        if not found.is_solved.all():
+            raise UnsolvedError(int(torch.nonzero(~found.is_solved)[0, 0]))
+        return found
+
+    def attempt(self, c: torch.Tensor, sides: Sides) -> Solution:
+        """Return the same, with whatever was found where a point is not shown to be best."""
         n, m = len(self.matrices.quadratic), len(self.matrices.rows) - self.matrices.n_equations
         b, h, lower, upper = sides
         sides = Sides(b, widened(h, m, torch.inf), widened(lower, n), widened(upper, n))
         with pinned_threads(1):
             found = self._solve(widened(c, n), sides)
-        return found._replace(z=found.z[:, : self.n])
+        m = self.matrices.n_equations + self.m
+        return found._replace(z=found.z[:, : self.n], multipliers=found.multipliers[:, :m])
+
+    def curved(self, z: torch.Tensor) -> torch.Tensor:
+        """Return Q z (B, n)."""
+        return self.matrices.times_quadratic(widened(z, len(self.matrices.quadratic)))[:, : self.n]
+
+    def spread(self, multipliers: torch.Tensor) -> torch.Tensor:
+        """Return what multipliers (B, p + m) of equations and inequalities pull at variables."""
+        return self.matrices.spread(widened(multipliers, len(self.matrices.rows)))[:, : self.n]
 
     def slopes(self, factor: Factor, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the slopes in c and in the sides of a function whose gradient (B, n) is given."""
@@ -120,19 +162,22 @@ class QuadraticPrograms:
 
     def _solve(self, c: torch.Tensor, sides: Sides) -> Solution:
         # The minimiser does not depend on what A fixes; tolerances would.
-        onto, back = self._across
-        c = c - back(onto(c))
+        onto, back, of_rows = self._across
+        across = onto(c)
+        c = c - back(across)
         found = self._tried(c, sides, _ACCURACY)
         left = torch.nonzero(~found.is_best)[:, 0]
-        for is_capped in (False, True):
+        for is_capped in (False, True) if self.matrices.is_definite else (False,):
             if not len(left):
-                return Solution(found.z, found.factor or Factor(self.matrices, found.active))
+                break
             again = self._tried(c[left], sides.take(left), _BEST_ACCURACY, is_capped)
             found = found.put(left, again)
             left = torch.nonzero(~found.is_best)[:, 0]
-        if len(left):
-            raise UnsolvedError(int(left[0]))
-        return Solution(found.z, Factor(self.matrices, found.active))
+        factor = found.factor or Factor(self.matrices, found.active)
+        p = self.matrices.n_equations
+        of_equations = found.multipliers[:, :p] - of_rows(across)[:, :p]
+        multipliers = torch.cat([of_equations, found.multipliers[:, p:]], dim=1)
+        return Solution(found.z, multipliers, found.is_best, factor)
 
     def _tried(
         self, c: torch.Tensor, sides: Sides, accuracy: float, is_capped: bool = False
@@ -146,22 +191,22 @@ class QuadraticPrograms:
             share = (most / c.abs().amax(dim=1, keepdim=True)).clamp_max(1.0)
         sides = Sides(*(each.expand(len(c), -1) for each in sides))
         first = _Point.of(self.matrices, c, sides, active, multipliers, share)
-        found = _Found(first.z, active, first.is_best, first.factor)
+        found = _Found(first.z, first.multipliers, active, first.is_best, first.factor)
         left, following = torch.nonzero(~first.is_best)[:, 0], first.next.take(~first.is_best)
         for _ in range(_MOST_CHANGES):
             if not len(left):
                 return found
             rows = c[left], sides.take(left), following, multipliers[left]
             point = _Point.of(self.matrices, *rows, None if share is None else share[left])
-            found = found.put(left, _Found(point.z, following, point.is_best))
+            found = found.put(left, _Found(point.z, point.multipliers, following, point.is_best))
             left, following = left[~point.is_best], point.next.take(~point.is_best)
         for i in left.tolist():
             # The first set may have been right, at a vertex that has multipliers of many kinds.
             row = slice(i, i + 1)
             z = first.z[row]
-            held = _held_by(self.matrices, c[row], sides.take(row), z)
-            if held is not None:
-                found = found.put(torch.tensor([i]), _Found(z, held, torch.tensor([True])))
+            proof = _held_by(self.matrices, c[row], sides.take(row), z)
+            if proof is not None:
+                found = found.put(torch.tensor([i]), _Found(z, *proof, torch.tensor([True])))
         return found
 
     def _guess(self, c: torch.Tensor, sides: Sides, accuracy: float) -> Guess:
@@ -181,25 +226,33 @@ class QuadraticPrograms:
 
 
 class _Found(NamedTuple):
-    """Points, their active sets, whether they are best, and the factors where there are such."""
+    """Points, what may prove them, whether they are best, and the factors where there are such."""
 
     z: torch.Tensor
+    multipliers: torch.Tensor
     active: ActiveSet
     is_best: torch.Tensor
     factor: Factor | None = None
 
     def put(self, index: torch.Tensor, other: "_Found") -> "_Found":
         """Return these with others in the place of some."""
-        z, is_best = self.z.index_put((index,), other.z), self.is_best.clone()
-        is_best[index] = other.is_best
-        pairs = zip(self.active, other.active, strict=True)
-        return _Found(z, ActiveSet(*(one.index_put((index,), to) for one, to in pairs)), is_best)
+
+        def put(one: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
+            return one.index_put((index,), to)
+
+        return _Found(
+            put(self.z, other.z),
+            put(self.multipliers, other.multipliers),
+            ActiveSet(*(put(*pair) for pair in zip(self.active, other.active, strict=True))),
+            put(self.is_best, other.is_best),
+        )
 
 
 class _Point(NamedTuple):
     """Where an active set leads: the point, whether it is best, and the set to try next."""
 
     z: torch.Tensor
+    multipliers: torch.Tensor
     is_best: torch.Tensor
     next: ActiveSet
     factor: Factor
@@ -238,14 +291,15 @@ class _Point(NamedTuple):
             _, change = factor.solve(right - matrices.spread(near), ends)
             again = check.signs(near + change)
             proven = doubtful & ~_any(again) & check.is_still(near + change)
-            is_best = is_best | proven
-        return cls(z.clamp(sides.lower, sides.upper), is_best, check.next(active, wrong), factor)
+            is_best, v = is_best | proven, torch.where(proven[:, None], near + change, v)
+        z = z.clamp(sides.lower, sides.upper)
+        return cls(z, v, is_best, check.next(active, wrong), factor)
 
 
 def _held_by(
     matrices: Matrices, c: torch.Tensor, sides: Sides, z: torch.Tensor
-) -> ActiveSet | None:
-    """Return constraints that prove the point (1, n) of a program best, None if none do."""
+) -> tuple[torch.Tensor, ActiveSet] | None:
+    """Return multipliers and constraints that prove the point (1, n) of a program best, if any."""
     p, left = matrices.n_equations, matrices.values(z)
     near = _allowed(matrices, c, sides, z)
     if ((left[:, :p] - sides.b).abs() > near.b).any():
@@ -259,8 +313,12 @@ def _held_by(
         return None
     curved, rows = matrices.times_quadratic(z), matrices.rows.numpy()
     size = (curved.abs() + c.abs())[0].numpy()
-    held = with_signs((curved + c)[0].numpy(), size, rows[:p], rows[p:], slacks)
-    return None if held is None else ActiveSet(*(torch.as_tensor(each)[None] for each in held))
+    proof = with_signs((curved + c)[0].numpy(), size, rows[:p], rows[p:], slacks)
+    if proof is None:
+        return None
+    *of_limits, of_equations = (torch.as_tensor(each)[None] for each in proof)
+    held = ActiveSet(*(each > 0 for each in of_limits))
+    return torch.cat([of_equations, of_limits[-1]], dim=1), held
 
 
 class _Check(NamedTuple):
@@ -338,7 +396,7 @@ def _allowed(matrices: Matrices, c: torch.Tensor, sides: Sides, z: torch.Tensor)
     """Return by how much points (B, n) may miss each limit: a share of its terms, and rounding."""
     # Beside steps and limits that are larger by far, limits near 0 cannot be kept exactly.
     largest = _finite(torch.cat(sides, dim=1)).amax(dim=1, keepdim=True)
-    step = c.abs().amax(dim=1, keepdim=True) / matrices.unit
+    step = c.abs().amax(dim=1, keepdim=True) / matrices.unit * matrices.is_definite
     reach = torch.maximum(z.abs().amax(dim=1, keepdim=True), torch.minimum(step, largest))
     b, h = matrices.value_sizes(z.abs()).split([sides.b.shape[1], sides.h.shape[1]], dim=1)
     terms = Sides(b, h, z.abs(), z.abs())

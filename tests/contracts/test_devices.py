@@ -196,7 +196,12 @@ def test_quadratic_programs_with_a_full_matrix(bounds):
 # -- CUDA ------------------------------------------------------------------------------------
 
 
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device: torch sees none")
+needs_cuda = pytest.mark.skipif(
+    not torch.cuda.is_available(), reason="needs a CUDA device: torch sees none"
+)
+
+
+@needs_cuda
 @pytest.mark.parametrize("name", ON_CUDA)
 def test_a_fit_on_cuda(name):
     here, model = outcome(ON_CUDA[name]("cpu").fit(X, Y)), ON_CUDA[name]("cuda").fit(X, Y)
@@ -205,6 +210,35 @@ def test_a_fit_on_cuda(name):
         assert_allclose(other, one, rtol=1e-4, atol=1e-4)
     for one, other in zip(here, outcome(pickle.loads(pickle.dumps(model))), strict=True):
         assert_allclose(other, one, rtol=1e-4, atol=1e-4)
+
+
+@needs_cuda
+@pytest.mark.cases(lambda case: not case.name.startswith(("function", "convex_program")))
+def test_layers_on_cuda(layer_case, smoothing):
+    layer = layer_case.make().decision_layer(smoothing)
+    y = torch.as_tensor(layer_case.predictions(np.random.default_rng(0), 6))
+    expected, found = slope(layer, y), slope(layer, y.cuda())
+    for one, other in zip(expected, found, strict=True):
+        assert other.is_cuda
+        assert_allclose(other.cpu(), one, rtol=1e-9, atol=1e-9)
+
+
+@needs_cuda
+@pytest.mark.parametrize("name", WITH_CONTEXT)
+def test_numbers_of_a_row_on_cuda(name):
+    layer = WITH_CONTEXT[name].decision_layer(0.5)
+    y = torch.as_tensor(np.random.default_rng(0).uniform(0.1, 0.9, (6, 3)))
+    context = torch.as_tensor(np.random.default_rng(1).dirichlet(np.ones(3), 6))
+    expected = slope(lambda y: layer(y, context), y)
+    found = slope(lambda y: layer(y, context.cuda()), y.cuda())
+    for one, other in zip(expected, found, strict=True):
+        assert_allclose(other.cpu(), one, rtol=1e-9, atol=1e-9)
+
+
+@needs_cuda
+def test_the_generator_on_cuda():
+    for here, there in zip(of_generator("cpu"), of_generator("cuda"), strict=True):
+        assert_allclose(there, here, rtol=1e-4, atol=1e-4)
 
 
 def test_recurrent_nets_are_differentiated_without_cudnn(monkeypatch):

@@ -1,0 +1,84 @@
+"""Decisions and costs of a program in standard form, for many rows of parameters at once."""
+
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from ..solvers.active_set import Times, eights, widened
+from ..solvers.cvxpy_forms import CvxpyForm
+from ..solvers.parametric_program import Affine, ParametricProgram
+
+_NEAR = 1e-6  # by which a decision may miss a constraint, as a share of its terms
+
+
+class Found(NamedTuple):
+    """Values for each row, and for which rows (B,) they are right, slopes included."""
+
+    values: torch.Tensor
+    is_right: torch.Tensor
+
+
+class ParametricDecision:
+    """The best decisions for parameters, and what decisions cost under parameters.
+
+    Parameters
+    ----------
+    form : CvxpyForm
+    has_others : bool
+        Whether the program has variables of the user's own beside the decisions. The cost is then
+        that of their best values, and decisions that no values go with have none.
+    """
+
+    def __init__(self, form: CvxpyForm, *, has_others: bool) -> None:
+        program, decided = form
+        self.decided = torch.as_tensor(decided)
+        self.program = ParametricProgram(program)
+        rest = program.held(decided)
+        self.others = ParametricProgram(rest) if rest.A.shape[1] else None
+        linear = np.concatenate([program.costs[:, decided], program.offset[:, None]], axis=1)
+        self.linear = Affine(linear)
+        curved = program.P[decided][:, decided].toarray()
+        k = eights(len(decided))
+        self.curved = Times(widened(widened(torch.as_tensor(curved), k).T, k))
+        self.alone = _Alone(form) if has_others else None
+
+    def decide(self, parameters: torch.Tensor) -> Found:
+        """Return the best decisions (B, k) for parameters (B, q); right where there is one."""
+        answer = self.program.solve(parameters)
+        return Found(answer.x[:, self.decided], answer.is_unique)
+
+    def cost(self, decisions: torch.Tensor, parameters: torch.Tensor) -> Found:
+        """Return the costs (B,) of decisions (B, k) under parameters (B, q)."""
+        k = decisions.shape[1]
+        linear = self.linear(parameters)
+        curved = self.curved(widened(decisions, len(self.curved.matrix)))[:, :k]
+        cost = ((linear[:, :k] + 0.5 * curved) * decisions).sum(dim=1) + linear[:, k]
+        is_right = torch.isfinite(decisions).all(dim=1)
+        if self.alone is not None:
+            is_right = is_right & self.alone.hold(decisions.detach(), parameters.detach())
+        if self.others is not None:
+            answer = self.others.solve(torch.cat([parameters, decisions], dim=1))
+            cost, is_right = cost + answer.value, is_right & answer.is_solved
+        return Found(cost, is_right)
+
+
+class _Alone:
+    """The constraints on decisions alone, of which the program of the other variables is rid."""
+
+    def __init__(self, form: CvxpyForm) -> None:
+        program, decided = form
+        other = np.setdiff1d(np.arange(program.A.shape[1]), decided)
+        rows = np.flatnonzero(np.diff(program.A[:, other].tocsr().indptr) == 0)
+        of_decided = program.A[rows][:, decided].toarray()
+        sides = program.sides[:, rows]
+        self.left = Affine(np.concatenate([of_decided.T, np.zeros((1, len(rows)))]))
+        self.right = Affine(sides)
+        self.is_equation = torch.as_tensor(rows < program.n_equations)
+
+    def hold(self, decisions: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+        """Return for which rows (B,) they hold."""
+        over = self.left(decisions) - self.right(parameters)
+        over = torch.where(self.is_equation, over.abs(), over)
+        allowed = _NEAR * (self.left.sizes(decisions) + self.right.sizes(parameters))
+        return (over <= allowed).all(dim=1)

@@ -1,0 +1,236 @@
+"""Programs in standard form for many parameters: minimisers, values and their slopes."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from .active_set import Factor, Times, eights, widened
+from .quadratic_programs import QuadraticPrograms, Sides
+from .scaling import balanced
+from .standard_form import StandardForm
+from .unit_rows import independent, unit_rows
+
+_MOST_AT_A_TIME = 10_000_000  # entries of the linear systems of a batch
+_DEFINITE = 1e-8  # of the largest eigenvalue of a matrix: its least one
+_HOLDS = 1e-9  # what is left of an equation that follows from others, as a share of its terms
+
+
+class Answer(NamedTuple):
+    """What was found for each row of parameters.
+
+    Attributes
+    ----------
+    x : torch.Tensor of shape (B, n)
+        NaN where nothing was proven best.
+    value : torch.Tensor of shape (B,)
+        The least value, without its offset.
+    is_solved, is_unique : torch.Tensor of bool of shape (B,)
+        Whether x is a minimiser, and the only one. Slopes of x are right where it is.
+    """
+
+    x: torch.Tensor
+    value: torch.Tensor
+    is_solved: torch.Tensor
+    is_unique: torch.Tensor
+
+
+class ParametricProgram:
+    """A standard form, its matrices scaled and its factors prepared once.
+
+    Rows with a single entry become bounds, and equations that follow from others are left to a
+    check. Rows are solved one by one: what is found for one does not depend on the others.
+    """
+
+    def __init__(self, form: StandardForm) -> None:
+        self.n_parameters = len(form.costs) - 1
+        _, self.columns = balanced(form.A)
+        A = form.A.toarray() * self.columns
+        quadratic = _quadratic(form, self.columns)
+        self.costs = Affine(form.costs * self.columns)
+        p = form.n_equations
+        equations, size = unit_rows(A[:p])
+        kept = independent(equations)
+        follow = np.setdiff1d(np.arange(p), kept)
+        self.follow = equations[follow] @ np.linalg.pinv(equations[kept]) if len(follow) else None
+        self.equations = Affine(_divided(form.sides[:, kept], size, kept))
+        self.followers = Affine(_divided(form.sides[:, follow], size, follow))
+        rows, right = A[p:], form.sides[:, p:]
+        filled = (rows != 0).sum(axis=1)
+        self.empty = Affine(right[:, filled == 0])
+        single = np.flatnonzero(filled == 1)
+        at = np.abs(rows[single]).argmax(axis=1)
+        entry = rows[single, at]
+        lower, upper = (_first(at, sign * entry > 0) for sign in (-1, 1))
+        self.lower = _Bound.of(right[:, single] / entry, at, lower, len(self.columns), -np.inf)
+        self.upper = _Bound.of(right[:, single] / entry, at, upper, len(self.columns), np.inf)
+        others = np.setdiff1d(np.flatnonzero(filled > 0), single[lower | upper])
+        inequalities, size = unit_rows(rows[others])
+        self.inequalities = Affine(_divided(right[:, others], size, np.arange(len(others))))
+        least = np.linalg.eigvalsh(quadratic)[0] if quadratic.ndim == 2 else quadratic.min()
+        self.program = QuadraticPrograms(
+            torch.as_tensor(quadratic),
+            torch.as_tensor(equations[kept]),
+            torch.as_tensor(inequalities),
+            is_definite=bool(least > _DEFINITE * np.abs(quadratic).max()),
+        )
+        n_entries = (len(kept) + len(others)) ** 2
+        n_entries += len(self.columns) ** 2 if quadratic.ndim == 2 else 0
+        self._at_a_time = max(1, _MOST_AT_A_TIME // max(1, n_entries))
+
+    def solve(self, parameters: torch.Tensor) -> Answer:
+        """Return minimisers and least values for parameters (B, q) in float64, differentiably."""
+        known = torch.nonzero(torch.isfinite(parameters).all(dim=1))[:, 0]
+        parts = [self._solve(parameters[i]) for i in known.split(self._at_a_time)]
+        empty = Answer(
+            parameters.new_full((len(parameters), len(self.columns)), torch.nan),
+            parameters.new_full((len(parameters),), torch.nan),
+            *torch.zeros((2, len(parameters)), dtype=torch.bool),
+        )
+        if not parts:
+            return empty
+        found = (torch.cat(each) for each in zip(*parts, strict=True))
+        put = (one.index_put((known,), to) for one, to in zip(empty, found, strict=True))
+        return Answer(*put)
+
+    def _solve(self, parameters: torch.Tensor) -> Answer:
+        sides = Sides(
+            self.equations(parameters),
+            self.inequalities(parameters),
+            self.lower(parameters),
+            self.upper(parameters),
+        )
+        x, value, is_solved, is_unique = _Minimum.apply(
+            self.costs(parameters), *sides, self.program
+        )
+        is_possible = self._is_possible(parameters.detach(), sides.b.detach())
+        is_solved = is_solved & is_possible
+        x, value = x * torch.as_tensor(self.columns), value
+        nowhere = torch.nonzero(~is_solved)[:, 0]
+        if len(nowhere):
+            nan = x.new_tensor(torch.nan)
+            x, value = x.index_put((nowhere,), nan), value.index_put((nowhere,), nan)
+        return Answer(x, value, is_solved, is_unique & is_solved)
+
+    def _is_possible(self, parameters: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+        """Return whether rows (B,) keep what is not handed to the solver."""
+        right, allowed = self.empty(parameters), _HOLDS * self.empty.sizes(parameters)
+        possible = (right >= -allowed).all(dim=1)
+        if self.follow is not None:
+            follow = torch.as_tensor(self.follow)
+            asked = self.followers(parameters)
+            off = (b @ follow.T - asked).abs()
+            size = b.abs() @ follow.abs().T + self.followers.sizes(parameters)
+            possible &= (off <= _HOLDS * size).all(dim=1)
+        return possible
+
+
+class Affine:
+    """An affine function of parameters (B, q), each row computed as if it were alone."""
+
+    def __init__(self, matrix: np.ndarray) -> None:
+        slope, start = torch.as_tensor(matrix[:-1]), torch.as_tensor(matrix[-1])
+        self.q, self.k = eights(len(slope)), matrix.shape[1]
+        slope = widened(slope.T, self.q).T
+        self.times, self.start = Times(widened(slope, eights(self.k))), start
+        self.times_sizes = Times(self.times.matrix.abs())
+
+    def __call__(self, parameters: torch.Tensor) -> torch.Tensor:
+        """Return its values (B, k)."""
+        return self.times(widened(parameters, self.q))[:, : self.k] + self.start
+
+    def sizes(self, parameters: torch.Tensor) -> torch.Tensor:
+        """Return the sums of the absolute terms of its values (B, k)."""
+        sizes = self.times_sizes(widened(parameters.abs(), self.q))[:, : self.k]
+        return sizes + self.start.abs()
+
+
+class _Bound(NamedTuple):
+    """One end of variables: an affine function of parameters, infinite where there is none."""
+
+    value: Affine
+    place: torch.Tensor
+    n: int
+    nothing: float
+
+    @classmethod
+    def of(
+        cls, right: np.ndarray, at: np.ndarray, chosen: np.ndarray, n: int, nothing: float
+    ) -> "_Bound":
+        return cls(Affine(right[:, chosen]), torch.as_tensor(at[chosen]), n, nothing)
+
+    def __call__(self, parameters: torch.Tensor) -> torch.Tensor:
+        """Return the ends (B, n)."""
+        nothing = parameters.new_full((len(parameters), self.n), self.nothing)
+        rows = torch.arange(len(parameters))[:, None]
+        return nothing.index_put((rows, self.place[None]), self.value(parameters))
+
+
+class _Minimum(torch.autograd.Function):
+    """Minimisers and least values, with their slopes where the minimiser is unique."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        c: torch.Tensor,
+        b: torch.Tensor,
+        h: torch.Tensor,
+        lower: torch.Tensor,
+        upper: torch.Tensor,
+        program: QuadraticPrograms,
+    ) -> tuple[torch.Tensor, ...]:
+        is_open = (lower <= upper).all(dim=1)
+        # Nothing is looked for between crossed bounds; the row is not solved.
+        low = torch.where(is_open[:, None], lower, upper)
+        x, multipliers, is_solved, factor = program.attempt(c, Sides(b, h, low, upper))
+        curved = program.curved(x)
+        value = ((0.5 * curved + c) * x).sum(dim=1)
+        ctx.program, ctx.factor, ctx.multipliers = program, factor, multipliers
+        ctx.save_for_backward(x, curved + c)
+        is_solved = is_solved & is_open
+        is_unique = factor.is_unique()
+        ctx.mark_non_differentiable(is_solved, is_unique)
+        return x, value, is_solved, is_unique
+
+    @staticmethod
+    def backward(ctx: Any, of_x: Any, of_value: Any, *_: Any) -> tuple[torch.Tensor | None, ...]:
+        x, pull = ctx.saved_tensors
+        slopes = ctx.program.slopes(ctx.factor, of_x) if of_x.any() else [0.0] * 5
+        envelope = _of_value(ctx.program, ctx.factor, x, pull, ctx.multipliers)
+        return *(
+            one + of_value[:, None] * other for one, other in zip(slopes, envelope, strict=True)
+        ), None
+
+
+def _of_value(
+    program: QuadraticPrograms,
+    factor: Factor,
+    x: torch.Tensor,
+    pull: torch.Tensor,
+    multipliers: torch.Tensor,
+) -> tuple[torch.Tensor, ...]:
+    """Return the slopes of the least values in c, b, h, lower and upper ends: the multipliers."""
+    p = program.matrices.n_equations
+    force = pull + program.spread(multipliers)
+    lower, upper = (torch.where(each[:, : x.shape[1]], force, 0.0) for each in factor.at)
+    return x, -multipliers[:, :p], -multipliers[:, p:], lower, upper
+
+
+def _quadratic(form: StandardForm, columns: np.ndarray) -> np.ndarray:
+    """Return P in scaled variables, its diagonal (n,) where it has nothing else."""
+    P = form.P.toarray() * columns * columns[:, None]
+    diagonal = np.diag(P).copy()
+    return diagonal if np.count_nonzero(P) == np.count_nonzero(diagonal) else (P + P.T) / 2
+
+
+def _divided(sides: np.ndarray, size: Any, index: np.ndarray) -> np.ndarray:
+    """Return right-hand sides of rows that have been given the length 1."""
+    return np.ldexp(sides, -size.exponent[index]) / size.length[index]
+
+
+def _first(at: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return which of the chosen are the first with their number."""
+    found = np.zeros(len(at), dtype=bool)
+    index = np.flatnonzero(chosen)
+    found[index[np.unique(at[index], return_index=True)[1]]] = True
+    return found
