@@ -6,6 +6,7 @@ from .blackbox import BlackboxLoss, IdentityLoss
 from .fenchel_young import PerturbedFenchelYoungLoss
 from .prediction import LogLoss, SquaredErrorLoss
 from .regret import RegretLoss
+from .score_function import ScoreFunctionLoss
 from .spo_plus import SPOPlusLoss
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "PerturbedFenchelYoungLoss",
     "RegretLoss",
     "SPOPlusLoss",
+    "ScoreFunctionLoss",
     "SquaredErrorLoss",
     "default_loss",
 ]

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from typing import Any, Protocol
 
+import numpy as np
 import torch
 from sklearn.base import BaseEstimator
 
@@ -42,6 +43,17 @@ class DecisionLoss(BaseEstimator, ABC):
 
         See :class:`RowLoss`.
         """
+
+    def bind_scaled(self, problem: DecisionProblem, scale: np.ndarray) -> RowLoss:
+        """Return the loss as training calls it, which knows the scale of the training rows.
+
+        Parameters
+        ----------
+        problem : DecisionProblem
+        scale : ndarray of shape (d,)
+            The standard deviation of each column of y, 1 where it is constant.
+        """
+        return self.bind(problem)
 
     def __call__(
         self,

@@ -304,6 +304,46 @@ class DecisionProblem(BaseEstimator, ABC):
         """
         return np.isfinite(self._decision_rows(decisions, y, context, tol)).all(axis=1)
 
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much each constraint is missed, in its own unit.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+        y : array-like of shape (n,) or (n, d), default=None
+            The parameters that came true, for constraints that depend on them. Without them those
+            are not looked at.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, for problems that take it.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            0 where a constraint holds. The base problem has none, and m is 0.
+        """
+        return np.zeros((len(self._decision_rows(decisions, y, context, 0.0)), 0))
+
+    def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
+        """Return what the constraints that depend on y are exceeded by; it checks nothing.
+
+        Parameters
+        ----------
+        decisions : ndarray or torch.Tensor of shape (n, k)
+        y : ndarray or torch.Tensor of shape (n, d)
+        context : ndarray or torch.Tensor of shape (n, c) or None
+
+        Returns
+        -------
+        excess : ndarray or torch.Tensor of shape (n, m)
+            Positive where a constraint is missed, negative where there is room. Tensors are
+            differentiable in decisions and y.
+        size : ndarray or torch.Tensor of shape (n, m)
+            The absolute right-hand sides, which `excess` may be compared with.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has no constraints that depend on what is predicted."
+        )
+
     def check_parameters(self, y: Any) -> None:
         """Raise a ValueError, naming the row, if observed `y` cannot be what it claims to be."""
         self._check_constants()

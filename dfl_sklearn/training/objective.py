@@ -45,13 +45,16 @@ class Objective:
         self.problem = problem
         self.loss = default_loss(problem) if loss is None else loss
         self.unit = 1.0
+        self._scale: np.ndarray | None = None
         # Sets may perturb the features alone: the rows have the same best decisions then.
         self._optima = Recent(_N_OPTIMA, by_value=True)
 
     @cached_property
     def row_loss(self) -> RowLoss:
         """The loss bound to the problem."""
-        return self.loss.bind(self.problem)
+        if self._scale is None:
+            return self.loss.bind(self.problem)
+        return self.loss.bind_scaled(self.problem, self._scale)
 
     def reseeded(self, stage: str) -> "Objective":
         """Return the objective with a seed of its own for a stage, where the loss draws numbers.
@@ -63,7 +66,7 @@ class Objective:
             seed = named_seed(root_seed(loss.random_state), stage) % 2**32
             loss.set_params(random_state=seed)
         other = Objective(self.problem, loss)
-        other.unit, other._optima = self.unit, self._optima
+        other.unit, other._optima, other._scale = self.unit, self._optima, self._scale
         return other
 
     # -- of rows -----------------------------------------------------------------------
@@ -96,8 +99,10 @@ class Objective:
     def measure(self, rows: Rows, seed: int) -> None:
         """Set the unit: the mean regret of the best constant decision on solved rows.
 
-        Where there is none, or rounding errors alone, it is the mean size of the best costs.
+        Where there is none, or rounding errors alone, it is the mean size of the best costs. Losses
+        that ask for the scale of y get that of these rows.
         """
+        self._scale = Scale.of(rows.y, rows.weight).scale
         if not Scale.of(rows.y, rows.weight, of_constant=0.0).scale.any():
             return  # parameters that differ by rounding errors at most
         if rows.context is not None and len(rows) > _MOST_OF_UNIT:
