@@ -1,7 +1,7 @@
 """Decision problems: what is decided, and what does it cost?"""
 
 from ._context import FromContext
-from ._cvxpy_program import CvxpyProgram
+from ._cvxpy_parts import CvxpyProgram
 from .base import DecisionProblem
 from .closed_form import NewsvendorProblem, SquaredErrorProblem
 from .convex import ConvexProgram

@@ -1,4 +1,4 @@
-"""What the builder of a ConvexProgram returns, checked, with its rows of numbers put in place."""
+"""A program written in cvxpy, checked, with rows of numbers put in the place of its parameters."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -9,123 +9,22 @@ import numpy as np
 
 from .._utils.optional import import_optional
 from ..solvers.cvxpy_forms import standard_form
-from ..solvers.cvxpy_terms import OF_MATRICES, bounds_that_are_expressions, dense, distance
+from ..solvers.cvxpy_terms import (
+    OF_MATRICES,
+    bounds_that_are_expressions,
+    dense,
+    distance,
+    holds,
+    is_as_declared,
+)
 from ._context import Column
+from ._cvxpy_parts import CvxpyProgram, is_among, parts_of, replaced, split
+from ._soft_constraints import soft_parts
 
 if TYPE_CHECKING:
-    from ._parametric import ParametricDecision
+    from ._parametric import OnDecisions, ParametricDecision
 
 _OFF = 1e-10  # by how much cvxpy lets the value of a parameter miss what it is declared to be
-
-
-@dataclass(frozen=True, eq=False)  # cvxpy compares by writing constraints
-class CvxpyProgram:
-    """A cvxpy problem, and which parts of it are predicted, decided and known.
-
-    This is what the builder of a :class:`ConvexProgram` returns.
-
-    Parameters
-    ----------
-    problem : cvxpy.Problem
-        It has the parameters given here and no others.
-    parameters : cvxpy.Parameter or sequence of them
-        What a model predicts, of any shapes. The columns of `y` are their entries, one parameter
-        after the other, each row by row (C order).
-    decisions : cvxpy.Variable or sequence of them
-        What is decided, of any shapes. The columns of a decision are their entries, in the same
-        order. Other variables of the problem take their best values once the parameters are known.
-    context : cvxpy.Parameter or sequence of them, default=()
-        What is known when deciding and differs by row, of any shapes. Their entries are read from
-        the context: by position, in the same order; or by name, if each was given a ``name=``.
-        A scalar is read from the column `name`, a vector from `name_0`, `name_1`, ..., a matrix
-        from `name_0_0`, `name_0_1`, ...
-
-    Examples
-    --------
-    The limit of each day is known, the prices are predicted:
-
-    >>> import cvxpy as cp
-    >>> import pandas as pd
-    >>> from dfl_sklearn.problems import ConvexProgram, CvxpyProgram
-    >>> def charging():
-    ...     power, price = cp.Variable(3), cp.Parameter(3)
-    ...     limit = cp.Parameter(name="limit", nonneg=True)
-    ...     cost = price @ power + 0.5 * cp.sum_squares(power)
-    ...     limits = [cp.sum(power) == 2, power >= 0, power <= limit]
-    ...     return CvxpyProgram(cp.Problem(cp.Minimize(cost), limits), price, power, limit)
-    >>> problem = ConvexProgram(charging)
-    >>> problem.context_columns()
-    ['limit']
-    >>> days = pd.DataFrame({"limit": [2.0, 1.0]})
-    >>> abs(problem.solve([[1.0, 2.0, 9.0], [1.0, 2.0, 9.0]], context=days)).round(3)
-    array([[1.5, 0.5, 0. ],
-           [1. , 1. , 0. ]])
-    """
-
-    problem: Any
-    parameters: Any
-    decisions: Any
-    context: Any = ()
-
-
-def parts_of(builder: Callable[[], Any]) -> CvxpyProgram:
-    """Call a builder and return what it built, with tuples of parameters and variables."""
-    cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
-    built = builder()
-    if isinstance(built, tuple) and len(built) == 3:
-        built = CvxpyProgram(*built)
-    if isinstance(built, CvxpyProgram):
-        parts = CvxpyProgram(
-            built.problem, *map(_as_tuple, (built.parameters, built.decisions, built.context))
-        )
-        kinds = (cp.Parameter, parts.parameters), (cp.Variable, parts.decisions)
-        if (
-            isinstance(parts.problem, cp.Problem)
-            and all(each and all(isinstance(x, kind) for x in each) for kind, each in kinds)
-            and all(isinstance(each, cp.Parameter) for each in parts.context)
-        ):
-            return parts
-    raise ValueError(
-        "builder must return (problem, parameter, variable), a cvxpy.Problem, a cvxpy.Parameter "
-        "or a list of them, and a cvxpy.Variable or a list of them, or a CvxpyProgram, which has "
-        f"a context as well; got {built!r}."
-    )
-
-
-def parts_at(builder: Callable[[], Any], row: Sequence[float]) -> CvxpyProgram:
-    """Return the parts of a program with the numbers (c,) of one row of context as constants."""
-    cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
-    parts = parts_of(builder)
-    values = _split(np.asarray(row, dtype=np.float64), parts.context)
-    constants = {
-        id(each): cp.Constant(value) for each, value in zip(parts.context, values, strict=True)
-    }
-    return CvxpyProgram(_replaced(parts.problem, constants), parts.parameters, parts.decisions)
-
-
-def _replaced(problem: Any, leaves: dict[int, Any]) -> Any:
-    """Return a problem with parameters, given by their id(), replaced by other leaves."""
-    objective = problem.objective.tree_copy(leaves)
-    return type(problem)(objective, [each.tree_copy(leaves) for each in problem.constraints])
-
-
-def is_dpp_given_context(builder: Callable[[], Any]) -> bool:
-    """Return whether a program follows the DPP rules once its context is known, whatever it is."""
-    cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
-
-    class Known(cp.Parameter):  # type: ignore[name-defined]
-        """A constant of which only the attributes are known."""
-
-        def is_constant(self) -> bool:
-            return True
-
-        def parameters(self) -> list[Any]:
-            return []
-
-    parts = parts_of(builder)
-    known = {id(each): Known(each.shape, **each.attributes) for each in parts.context}
-    problem = _replaced(parts.problem, known)
-    return problem.is_dcp(dpp=True) and len(problem.parameters()) == len(parts.parameters)
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,8 +36,10 @@ class BuiltProgram:
     problem : cvxpy.Problem
     parameters, context : tuple of cvxpy.Parameter
     decisions : tuple of cvxpy.Variable
+    hard : CvxpyProgram
+        The program before constraints were softened.
     limits : tuple of cvxpy.Constraint
-        Those of the problem, and bounds of the decisions that are expressions.
+        Those of the hard program, and bounds of the decisions that are expressions.
     columns : tuple of str or int
         Of the context.
     sign : float
@@ -153,6 +54,7 @@ class BuiltProgram:
     parameters: tuple[Any, ...]
     decisions: tuple[Any, ...]
     context: tuple[Any, ...]
+    hard: CvxpyProgram
     limits: tuple[Any, ...]
     columns: tuple[Column, ...]
     sign: float
@@ -182,7 +84,18 @@ class BuiltProgram:
             return None
         leaves = (*self.parameters, *self.context)
         form = standard_form(self.problem, leaves, self.decision, **self.options)
-        return form and ParametricDecision(form, has_others=self.recourse is not None)
+        return form and ParametricDecision(form)
+
+    @cached_property
+    def uncertain(self) -> "OnDecisions | None":
+        """The constraints on decisions that depend on what is predicted, where all are affine."""
+        from ._parametric import OnDecisions
+
+        problem, leaves = self.hard.problem, (*self.parameters, *self.context)
+        if problem.is_mixed_integer() or not _is_dpp(problem):
+            return None
+        form = standard_form(problem, leaves, self.decision, **self.options)
+        return form and OnDecisions(form, slice(self.n_parameters))
 
     # -- numbers -------------------------------------------------------------------------
 
@@ -197,7 +110,7 @@ class BuiltProgram:
 
     def set_parameters(self, row: np.ndarray, number: int) -> None:
         """Set what is predicted to a row (d,) of y, or name the row that it cannot take."""
-        values = _split(np.asarray(row, dtype=np.float64), self.parameters)
+        values = split(np.asarray(row, dtype=np.float64), self.parameters)
         for leaf, value in zip(self.parameters, values, strict=True):
             try:
                 _set(leaf, value)
@@ -218,7 +131,7 @@ class BuiltProgram:
     def set_context(self, row: np.ndarray, number: int) -> None:
         """Set what is known to a row (c,) of the context, or name the entry it cannot take."""
         place = 0
-        for leaf, value in zip(self.context, _split(row, self.context), strict=True):
+        for leaf, value in zip(self.context, split(row, self.context), strict=True):
             names = self.columns[place : place + leaf.size]
             place += leaf.size
             try:
@@ -246,13 +159,13 @@ class BuiltProgram:
 
     def set_decision(self, decision: np.ndarray) -> None:
         """Set the decisions (k,), whatever the attributes of the variables say."""
-        for leaf, value in zip(self.decisions, _split(decision, self.decisions), strict=True):
+        for leaf, value in zip(self.decisions, split(decision, self.decisions), strict=True):
             leaf.save_value(value)
 
     def hold(self, decision: np.ndarray) -> None:
         """Set the parameters at which decisions (k,) are held."""
         if self.recourse is not None:
-            for held, value in zip(self.recourse[1], _split(decision, self.decisions), strict=True):
+            for held, value in zip(self.recourse[1], split(decision, self.decisions), strict=True):
                 held.value = value
 
     def decision(self) -> np.ndarray:
@@ -263,10 +176,31 @@ class BuiltProgram:
         """Yield the constraints that hold decisions and context alone, or parameters as well."""
         for limit in self.limits:
             variables, parameters = limit.variables(), limit.parameters()
-            if all(_is_among(each, self.decisions) for each in variables) and (
-                with_parameters or not any(_is_among(each, self.parameters) for each in parameters)
+            if all(is_among(each, self.decisions) for each in variables) and (
+                with_parameters or not any(is_among(each, self.parameters) for each in parameters)
             ):
                 yield limit
+
+    def violation(self, *, with_parameters: bool) -> np.ndarray:
+        """Return by how much the present decisions miss each constraint on them (m,), in its unit.
+
+        The last ones are the distances of the decisions from what they are declared to be.
+        """
+        limits = self.limits_on_decisions(with_parameters=with_parameters)
+        parts = [np.ravel(each.violation()) for each in limits]
+        parts += [np.ravel(distance(each, dense(each.value))) for each in self.decisions]
+        return np.concatenate(parts)
+
+    def missed(self, tol: float, atol: float, *, with_parameters: bool = True) -> str | None:
+        """Return a constraint that the present decisions miss, in words, None if they keep all."""
+        for limit in self.limits_on_decisions(with_parameters=with_parameters):
+            if not holds(limit, self.decisions, tol, atol):
+                return f"{limit} by {np.max(limit.violation()):.6g}"
+        for leaf in self.decisions:  # nonneg=True and the like stand with the variable
+            if not is_as_declared(leaf, tol, atol):
+                off = np.max(distance(leaf, dense(leaf.value)))
+                return f"what {leaf.name()!r} is declared to be by {off:.6g}"
+        return None
 
     # -- slopes and sizes ----------------------------------------------------------------
 
@@ -299,13 +233,17 @@ class BuiltProgram:
     # -- checks --------------------------------------------------------------------------
 
     @staticmethod
-    def of(builder: Callable[[], Any]) -> "BuiltProgram":
-        """Build and check."""
-        return BuiltProgram.from_parts(parts_of(builder))
+    def of(builder: Callable[[], Any], penalty: float | None = None) -> "BuiltProgram":
+        """Build and check; with a penalty, constraints on what is predicted can be bought off."""
+        hard = parts_of(builder)
+        return BuiltProgram.from_parts(soft_parts(hard, penalty), hard)
 
     @staticmethod
-    def from_parts(parts: CvxpyProgram) -> "BuiltProgram":
-        """Check, and write down the program with its decisions held."""
+    def from_parts(parts: CvxpyProgram, hard: CvxpyProgram | None = None) -> "BuiltProgram":
+        """Check, and write down the program with its decisions held.
+
+        `hard` is the program before constraints were softened.
+        """
         cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
         problem, decisions = parts.problem, parts.decisions
         _check_leaves(parts)
@@ -314,24 +252,45 @@ class BuiltProgram:
                 "The problem is not convex by cvxpy's rules (DCP), so that no solver can promise "
                 "the best decision."
             )
-        recourse = None
-        if len(problem.variables()) > len(decisions):
-            held = tuple(cp.Parameter(each.shape) for each in decisions)
-            constraints = tuple(each == at for each, at in zip(decisions, held, strict=True))
-            recourse = cp.Problem(problem.objective, [*problem.constraints, *constraints])
-            recourse = recourse, held, constraints
+        bounds = bounds_that_are_expressions(decisions)
+        is_maximised = isinstance(problem.objective, cp.Maximize)
         return BuiltProgram(
             problem,
             parts.parameters,
             decisions,
             parts.context,
-            limits=(*problem.constraints, *bounds_that_are_expressions(decisions)),
+            hard=hard or parts,
+            limits=(*(hard or parts).problem.constraints, *bounds),
             columns=_columns(parts.context),
-            sign=-1.0 if isinstance(problem.objective, cp.Maximize) else 1.0,
-            recourse=recourse,
+            sign=-1.0 if is_maximised else 1.0,
+            recourse=_with_decisions_held(parts),
             # Without a word about rows that are solved slowly: the documentation says so.
             options={"ignore_dpp": True} if parts.context and not _is_dpp(problem) else {},
         )
+
+
+def _with_decisions_held(
+    parts: CvxpyProgram,
+) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]] | None:
+    """Return the program of the other variables, if there are any.
+
+    The decisions are parameters of it. Constraints on them alone are not in it.
+    """
+    cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
+    problem, decisions = parts.problem, parts.decisions
+    if len(problem.variables()) == len(decisions):
+        return None
+    # Without the attributes of the decisions, which these may miss by rounding errors.
+    free = {id(each): cp.Variable(each.shape) for each in decisions}
+    limits = [
+        each
+        for each in problem.constraints
+        if any(not is_among(leaf, decisions) for leaf in each.variables())
+    ]
+    rest = replaced(cp.Problem(problem.objective, limits), free)
+    held = tuple(cp.Parameter(each.shape) for each in decisions)
+    at = tuple(free[id(each)] == value for each, value in zip(decisions, held, strict=True))
+    return cp.Problem(rest.objective, [*rest.constraints, *at]), held, at
 
 
 def _takes_any(leaf: Any) -> bool:
@@ -345,13 +304,6 @@ def _set(leaf: Any, value: np.ndarray) -> None:
     if leaf.num_attributes > 1 and (distance(leaf, value) > _OFF).any():
         declared = [name for name, each in leaf.attributes.items() if each is not None and each]
         raise ValueError(f"Parameter value must be {' and '.join(declared)}.")
-
-
-def _split(row: np.ndarray, leaves: Sequence[Any]) -> list[np.ndarray]:
-    """Return the parts of a row that are the values of parameters or variables, in their shapes."""
-    ends = np.cumsum([each.size for each in leaves])[:-1]
-    parts = np.split(row, ends)
-    return [part.reshape(each.shape) for part, each in zip(parts, leaves, strict=True)]
 
 
 def _columns(context: Sequence[Any]) -> tuple[Column, ...]:
@@ -386,7 +338,7 @@ def _check_leaves(parts: CvxpyProgram) -> None:
     problem, known = parts.problem, (*parts.parameters, *parts.context)
     for what, leaves in (("parameter", known), ("variable", parts.decisions)):
         for i, leaf in enumerate(leaves):
-            if _is_among(leaf, leaves[:i]):
+            if is_among(leaf, leaves[:i]):
                 raise ValueError(f"The {what} {leaf.name()!r} is returned twice.")
             for attribute in ("complex", "imag", "hermitian", "diag", "sparsity"):
                 if leaf.attributes[attribute]:
@@ -396,8 +348,8 @@ def _check_leaves(parts: CvxpyProgram) -> None:
                         "from it."
                     )
     there = problem.parameters()
-    others = [each for each in there if not _is_among(each, known)]
-    absent = [each for each in known if not _is_among(each, there)]
+    others = [each for each in there if not is_among(each, known)]
+    absent = [each for each in known if not is_among(each, there)]
     if others or absent:
         several = len(known) > 1
         raise ValueError(
@@ -407,7 +359,7 @@ def _check_leaves(parts: CvxpyProgram) -> None:
             "arrays."
         )
     for variable in parts.decisions:
-        if not _is_among(variable, problem.variables()):
+        if not is_among(variable, problem.variables()):
             name = "" if len(parts.decisions) == 1 else f" {variable.name()!r}"
             raise ValueError(f"The returned variable{name} does not occur in the problem.")
 
@@ -418,12 +370,3 @@ def _is_dpp(problem: Any) -> bool:
         return bool(problem.is_dpp(quad_form_dpp="qp"))
     except TypeError:  # before cvxpy 1.9
         return bool(problem.is_dpp())
-
-
-def _is_among(leaf: Any, leaves: Sequence[Any]) -> bool:
-    # Not by ==, with which cvxpy writes a constraint.
-    return any(each is leaf for each in leaves)
-
-
-def _as_tuple(leaves: Any) -> tuple[Any, ...]:
-    return tuple(leaves) if isinstance(leaves, (list, tuple)) else (leaves,)

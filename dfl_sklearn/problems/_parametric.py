@@ -22,15 +22,11 @@ class Found(NamedTuple):
 class ParametricDecision:
     """The best decisions for parameters, and what decisions cost under parameters.
 
-    Parameters
-    ----------
-    form : CvxpyForm
-    has_others : bool
-        Whether the program has variables of the user's own beside the decisions. The cost is then
-        that of their best values, and decisions that no values go with have none.
+    The cost is that of the best values of the other variables; decisions that no values go with,
+    or that miss constraints on them alone, have none.
     """
 
-    def __init__(self, form: CvxpyForm, *, has_others: bool) -> None:
+    def __init__(self, form: CvxpyForm) -> None:
         program, decided = form
         self.decided = torch.as_tensor(decided)
         self.program = ParametricProgram(program)
@@ -41,7 +37,7 @@ class ParametricDecision:
         curved = program.P[decided][:, decided].toarray()
         k = eights(len(decided))
         self.curved = Times(widened(widened(torch.as_tensor(curved), k).T, k))
-        self.alone = _Alone(form) if has_others else None
+        self.alone = OnDecisions(form)
 
     def decide(self, parameters: torch.Tensor) -> Found:
         """Return the best decisions (B, k) for parameters (B, q); right where there is one."""
@@ -55,26 +51,48 @@ class ParametricDecision:
         curved = self.curved(widened(decisions, len(self.curved.matrix)))[:, :k]
         cost = ((linear[:, :k] + 0.5 * curved) * decisions).sum(dim=1) + linear[:, k]
         is_right = torch.isfinite(decisions).all(dim=1)
-        if self.alone is not None:
-            is_right = is_right & self.alone.hold(decisions.detach(), parameters.detach())
+        is_right = is_right & self.alone.hold(decisions.detach(), parameters.detach())
         if self.others is not None:
             answer = self.others.solve(torch.cat([parameters, decisions], dim=1))
             cost, is_right = cost + answer.value, is_right & answer.is_solved
         return Found(cost, is_right)
 
 
-class _Alone:
-    """The constraints on decisions alone, of which the program of the other variables is rid."""
+class OnDecisions:
+    """The constraints on decisions alone, of which the program of the other variables is rid.
 
-    def __init__(self, form: CvxpyForm) -> None:
+    Parameters
+    ----------
+    form : CvxpyForm
+    depends_on : slice, default=None
+        The parameters of which constraints have at least one; all constraints if None.
+    """
+
+    def __init__(self, form: CvxpyForm, depends_on: slice | None = None) -> None:
         program, decided = form
         other = np.setdiff1d(np.arange(program.A.shape[1]), decided)
-        rows = np.flatnonzero(np.diff(program.A[:, other].tocsr().indptr) == 0)
+        is_alone = np.diff(program.A[:, other].tocsr().indptr) == 0
+        if depends_on is not None:
+            is_alone &= program.sides[:-1][depends_on].any(axis=0)
+        rows = np.flatnonzero(is_alone)
         of_decided = program.A[rows][:, decided].toarray()
-        sides = program.sides[:, rows]
         self.left = Affine(np.concatenate([of_decided.T, np.zeros((1, len(rows)))]))
-        self.right = Affine(sides)
+        self.right = Affine(program.sides[:, rows])
         self.is_equation = torch.as_tensor(rows < program.n_equations)
+
+    def excess(
+        self, decisions: torch.Tensor, parameters: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return by how much decisions (B, k) are above right-hand sides, and the sizes of these.
+
+        An equation is two inequalities, of which the second ones stand behind the others.
+        """
+        right = self.right(parameters)
+        over, equation = self.left(decisions) - right, self.is_equation
+        return (
+            torch.cat([over, -over[:, equation]], dim=1),
+            torch.cat([right, right[:, equation]], dim=1).abs(),
+        )
 
     def hold(self, decisions: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
         """Return for which rows (B,) they hold."""

@@ -2,21 +2,22 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
 from array_api_compat import is_torch_array
 
+from .._utils.checks import number
 from .._utils.optional import import_optional
 from .._utils.row_numbers import renumbered
 from .._utils.rows import as_numpy_rows
 from ..solvers.cvxpy_programs import solve_canonical
-from ..solvers.cvxpy_terms import holds, is_as_declared
 from ..solvers.linear import NoDecisionError, NoMinimumError
 from ._context import Column
-from ._cvxpy_program import BuiltProgram, CvxpyProgram, is_dpp_given_context, parts_at, parts_of
+from ._cvxpy_parts import CvxpyProgram, is_dpp_given_context, parts_at, parts_of
+from ._cvxpy_program import BuiltProgram
+from ._soft_constraints import soft_parts
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
 
     from ._parametric import Found
 
+_NEAR = 1e-6  # by which a decision with a cost may miss a constraint, as a share of its terms
+_NEAR_0 = 1e-9  # the same, in the unit of the constraint
+_NEAR_IN_LAYER = 1e-3  # as share of its terms, by decisions of cvxpylayers
 _KEPT = threading.local()  # programs hold the values of the last solve, so threads share none
 
 
@@ -43,11 +47,17 @@ class ConvexProgram(DecisionProblem):
         None is PIQP, HiGHS (whole numbers) or Clarabel (cones), with numbers scaled and every
         answer checked. A name is handed to ``cvxpy.Problem.solve``:
         decisions are then as accurate as that solver's tolerances, which are often absolute.
+    penalty : float, default=None
+        What each unit costs by which a constraint on decisions alone is missed that depends on a
+        predicted parameter, in the unit of the objective and as a loss. It is part of the cost, and
+        of what decisions minimise. None: such a decision has no cost, which is an error.
 
     Notes
     -----
     The cost of a decision is the objective at it, negated where it is maximised. Where there are
-    other variables, the cost is that of their best values with the decision held.
+    other variables, the cost is that of their best values with the decision held. A decision that
+    misses a constraint by more than 1e-6 of its terms has no cost, which is an error that names it;
+    that of cvxpylayers, in training, may miss it by 1e-3.
 
     Linear and quadratic programs whose costs and right-hand sides alone depend on parameters are
     written down once; all rows of a table or batch are then solved, costed and differentiated
@@ -76,21 +86,37 @@ class ConvexProgram(DecisionProblem):
     ...     return cp.Problem(cp.Minimize(cost), [cp.sum(power) == 2, power >= 0]), price, power
     >>> abs(ConvexProgram(build).solve([[1.0, 2.0, 9.0]])).round(3)
     array([[1.5, 0.5, 0. ]])
+
+    Demand is predicted, and what was not bought before is bought late at 9 a unit:
+
+    >>> def supply():
+    ...     bought, demand = cp.Variable(2, nonneg=True), cp.Parameter()
+    ...     limits = [cp.sum(bought) >= demand, bought <= 10]
+    ...     return cp.Problem(cp.Minimize(bought @ [1, 2]), limits), demand, bought
+    >>> problem = ConvexProgram(supply, penalty=9.0)
+    >>> bought = problem.solve([4.0, 13.0])
+    >>> problem.cost(bought, [5.0, 13.0]).round(6)
+    array([13., 16.])
     """
 
     def __init__(
         self,
         builder: Callable[[], CvxpyProgram | tuple[Any, Any, Any]],
         solver: str | None = None,
+        *,
+        penalty: float | None = None,
     ):
         self.builder = builder
         self.solver = solver
+        self.penalty = penalty
 
     # -- the program -------------------------------------------------------------------
 
     def _check_constants(self) -> None:
         if not (self.solver is None or isinstance(self.solver, str)):
             raise ValueError(f"solver must be the name of a solver or None, got {self.solver!r}.")
+        if self.penalty is not None:
+            number(self.penalty, "penalty", above=0)
         self._program()
 
     def _program(self) -> BuiltProgram:
@@ -101,14 +127,22 @@ class ConvexProgram(DecisionProblem):
             )
         kept = _KEPT.__dict__.setdefault("programs", WeakKeyDictionary())
         try:
-            is_known = self.builder in kept
+            programs = kept.setdefault(self.builder, {})
         except TypeError as error:
             raise ValueError(
                 f"builder must be a plain function, or hashable like one: {error}"
             ) from error
-        if not is_known:
-            kept[self.builder] = BuiltProgram.of(self.builder)
-        return kept[self.builder]
+        if self.penalty not in programs:
+            programs[self.penalty] = BuiltProgram.of(self.builder, self.penalty)
+        return programs[self.penalty]
+
+    def _parts(self) -> CvxpyProgram:
+        """Return the parts of a program of its own, which nothing else sets."""
+        return soft_parts(parts_of(self.builder), self.penalty)
+
+    def _parts_at(self, row: np.ndarray) -> CvxpyProgram:
+        """Return the same with a row (c,) of the context as constants."""
+        return parts_at(self._parts(), row)
 
     def _n_parameters(self) -> int:
         return self._program().n_parameters
@@ -226,16 +260,24 @@ class ConvexProgram(DecisionProblem):
         """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
         if isinstance(y, np.ndarray):
             z, rows = _tensor(decisions), _tensor(y)
-            return self._tensor_cost(z, rows, self._context_rows(context)).numpy()
+            return self._tensor_cost(z, rows, self._context_rows(context), _NEAR).numpy()
         import torch
 
         z, rows = (each.to("cpu", torch.float64) for each in (decisions, y))
-        return self._tensor_cost(z, rows, self._context_rows(context)).to(y)
+        near = _NEAR if self._program().parametric is not None else _NEAR_IN_LAYER
+        return self._tensor_cost(z, rows, self._context_rows(context), near).to(y)
 
     def _tensor_cost(
-        self, decisions: "torch.Tensor", y: "torch.Tensor", context: np.ndarray | None
+        self,
+        decisions: "torch.Tensor",
+        y: "torch.Tensor",
+        context: np.ndarray | None,
+        near: float,
     ) -> "torch.Tensor":
-        """Return the cost (n,) of decisions (n, k) or (1, k) under y (n, d), differentiably."""
+        """Return the cost (n,) of decisions (n, k) or (1, k) under y (n, d), differentiably.
+
+        Constraints on decisions may be missed by a share `near` of their terms.
+        """
         decisions, program = decisions.expand(len(y), decisions.shape[1]), self._program()
         import torch
 
@@ -246,7 +288,7 @@ class ConvexProgram(DecisionProblem):
             rest = np.flatnonzero(~is_right.numpy())
         if not len(rest):
             return cost
-        one_by_one = self._cost_one_by_one(decisions[rest], y[rest], context, rest)
+        one_by_one = self._cost_one_by_one(decisions[rest], y[rest], context, near, rest)
         return cost.index_put((torch.as_tensor(rest),), one_by_one)
 
     def _cost_one_by_one(
@@ -254,6 +296,7 @@ class ConvexProgram(DecisionProblem):
         decisions: "torch.Tensor",
         y: "torch.Tensor",
         context: np.ndarray | None,
+        near: float,
         numbers: np.ndarray,
     ) -> "torch.Tensor":
         """Return the costs of some rows, which have these numbers, from the program itself."""
@@ -264,11 +307,11 @@ class ConvexProgram(DecisionProblem):
         fixed, observed = held.numpy(), y.detach().numpy()
         with_slopes = decisions.requires_grad
         with renumbered(numbers):
-            found = y.new_tensor(self._costs(fixed, observed, known, with_slopes=with_slopes))
+            found = y.new_tensor(self._costs(fixed, observed, known, near, with_slopes=with_slopes))
             costs = found[:, 0]
             if y.requires_grad:
                 costs = differentiate_rows(
-                    lambda rows: self._costs(fixed, rows, known), [y], steps=[]
+                    lambda rows: self._costs(fixed, rows, known, near), [y], steps=[]
                 )[:, 0]
         return costs + ((decisions - held) * found[:, 1:]).sum(1) if with_slopes else costs
 
@@ -277,20 +320,35 @@ class ConvexProgram(DecisionProblem):
         decisions: np.ndarray,
         y: np.ndarray,
         context: np.ndarray | None,
+        near: float,
         *,
         with_slopes: bool = False,
     ) -> np.ndarray:
         """Return the cost of each row as a column (n, 1), its slopes in the decision behind it."""
         costs = np.empty((len(y), 1 + with_slopes * self._program().n_decisions))
         for i, program in self._rows_set(y, context, np.arange(len(y))):
-            costs[i] = self._cost_and_slopes(program, decisions[i], i, with_slopes)
+            costs[i] = self._cost_and_slopes(program, decisions[i], i, near, with_slopes)
         return costs
 
     def _cost_and_slopes(
-        self, program: BuiltProgram, decision: np.ndarray, row: int, with_slopes: bool
+        self,
+        program: BuiltProgram,
+        decision: np.ndarray,
+        row: int,
+        near: float,
+        with_slopes: bool,
     ) -> np.ndarray:
+        program.set_decision(decision)
+        # Solvers of layers are off by a share of the largest decision, others near 0 too.
+        atol = _NEAR_0 if near == _NEAR else near * max(1.0, np.abs(decision).max())
+        missed = program.missed(near, atol, with_parameters=self.penalty is None)
+        if missed is not None:
+            raise ValueError(
+                f"The decision of row {row} misses {missed}, and has no cost. Where what comes "
+                "true can break a constraint, give variables that make up for it, or penalty=, a "
+                "price for each unit by which it is missed."
+            )
         if program.recourse is None:
-            program.set_decision(decision)
             cost = program.sign * float(program.problem.objective.value)
             slopes = program.sign * program.slope() if with_slopes else np.zeros(0)
         else:
@@ -331,25 +389,83 @@ class ConvexProgram(DecisionProblem):
         -------
         ndarray of bool of shape (n,)
         """
+        return np.array(
+            [
+                np.isfinite(row).all()
+                and program.missed(tol, atol, with_parameters=y is not None) is None
+                for row, program in self._decisions_set(decisions, y, context, tol)
+            ],
+            dtype=bool,
+        )
+
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much each constraint is missed, in its own unit.
+
+        Constraints on other variables are not looked at, nor, without `y`, are those on what is
+        predicted. They count whether or not a `penalty` prices them.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+        y : array-like of shape (n,) or (n, d), default=None
+            The parameters that came true.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where the program has context parameters.
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            0 where a constraint holds. The columns are the entries of the constraints in their
+            order, and the distance of each decision from what its variable is declared to be.
+        """
+        rows = [
+            program.violation(with_parameters=y is not None)
+            for _, program in self._decisions_set(decisions, y, context, 0.0)
+        ]
+        return np.array(rows) if rows else np.zeros((0, 0))
+
+    def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
+        """Return what the constraints that depend on y are exceeded by; it checks nothing.
+
+        Of linear and quadratic programs; an equation counts as two inequalities.
+
+        Parameters
+        ----------
+        decisions : ndarray or torch.Tensor of shape (n, k)
+        y : ndarray or torch.Tensor of shape (n, d)
+        context : ndarray or torch.Tensor of shape (n, c) or None
+
+        Returns
+        -------
+        excess, size : ndarray or torch.Tensor of shape (n, m)
+            Positive where a constraint is missed; and the absolute right-hand sides.
+        """
+        uncertain = self._program().uncertain
+        if uncertain is None or not uncertain.left.k:
+            return super().uncertain_constraints(decisions, y, context)
+        if isinstance(y, np.ndarray):
+            rows = _beside(_tensor(y), self._context_rows(context))
+            excess, size = uncertain.excess(_tensor(decisions), rows)
+            return excess.numpy(), size.numpy()
+        z, rows = (each.to("cpu", _tensor(()).dtype) for each in (decisions, y))
+        parts = uncertain.excess(z, _beside(rows, self._context_rows(context)))
+        return parts[0].to(y), parts[1].to(y)
+
+    def _decisions_set(
+        self, decisions: Any, y: Any, context: Any, tol: float
+    ) -> Iterator[tuple[np.ndarray, BuiltProgram]]:
+        """Yield each decision, and the program with it and the parameters of its row set."""
         z, program = self._decision_rows(decisions, y, context, tol), self._program()
         rows = None if y is None else as_numpy_rows(y, "y")
         known = self.context_rows(context, len(z))
         program.unset_parameters()
-        feasible = np.isfinite(z).all(axis=1)
-        for i in np.flatnonzero(feasible):
+        for i, row in enumerate(z):
             if known is not None:
-                program.set_context(known[i], int(i))
+                program.set_context(known[i], i)
             if rows is not None:
-                program.set_parameters(rows[i], int(i))
-            program.set_decision(np.asarray(z[i], float))
-            # nonneg=True and the like stand with the variable, not among the constraints.
-            feasible[i] = all(
-                is_as_declared(each, tol, atol) for each in program.decisions
-            ) and all(
-                holds(each, program.decisions, tol, atol)
-                for each in program.limits_on_decisions(with_parameters=rows is not None)
-            )
-        return feasible
+                program.set_parameters(rows[i], i)
+            program.set_decision(np.asarray(row, float))
+            yield row, program
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return the best decision as a function of the parameter, by cvxpylayers.
@@ -372,7 +488,7 @@ class ConvexProgram(DecisionProblem):
                 "TwoStageRegressor, or relax the variables."
             )
         is_by_context = not program.problem.is_dcp(dpp=True)
-        if is_by_context and not (program.context and is_dpp_given_context(self.builder)):
+        if is_by_context and not (program.context and is_dpp_given_context(self._parts())):
             raise ValueError(
                 "The program does not follow cvxpy's rules for parameters (DPP), so it cannot be "
                 "differentiated. See cvxpy's tutorial on disciplined parametrized programming; "
@@ -380,7 +496,7 @@ class ConvexProgram(DecisionProblem):
                 "place of a variable's bound."
             )
         return ConvexLayer(
-            partial(parts_at if is_by_context else parts_of, self.builder),
+            self._parts_at if is_by_context else self._parts,
             self.solve_rows,
             self._set_row,
             self.minimisers,
