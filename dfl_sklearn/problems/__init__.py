@@ -2,6 +2,7 @@
 
 from ._context import FromContext
 from ._cvxpy_parts import CvxpyProgram
+from ._predicted import Predicted
 from .base import DecisionProblem
 from .closed_form import NewsvendorProblem, SquaredErrorProblem
 from .convex import ConvexProgram
@@ -15,6 +16,7 @@ from .matching import MatchingProblem
 from .multi_product_newsvendor import MultiProductNewsvendorProblem
 from .portfolio import PortfolioProblem
 from .provisioning import ProvisioningProblem
+from .recourse_linear_program import RecourseLinearProgram
 from .shortest_path import ShortestPathProblem
 from .storage import StorageProblem
 from .top_k import TopKProblem
@@ -34,7 +36,9 @@ __all__ = [
     "MultiProductNewsvendorProblem",
     "NewsvendorProblem",
     "PortfolioProblem",
+    "Predicted",
     "ProvisioningProblem",
+    "RecourseLinearProgram",
     "ShortestPathProblem",
     "SquaredErrorProblem",
     "StorageProblem",

@@ -58,13 +58,12 @@ class ParametricProgram:
         rows, right = A[p:], form.sides[:, p:]
         filled = (rows != 0).sum(axis=1)
         self.empty = Affine(right[:, filled == 0])
-        single = np.flatnonzero(filled == 1)
+        single, others = np.flatnonzero(filled == 1), np.flatnonzero(filled > 1)
         at = np.abs(rows[single]).argmax(axis=1)
         entry = rows[single, at]
-        lower, upper = (_first(at, sign * entry > 0) for sign in (-1, 1))
-        self.lower = _Bound.of(right[:, single] / entry, at, lower, len(self.columns), -np.inf)
-        self.upper = _Bound.of(right[:, single] / entry, at, upper, len(self.columns), np.inf)
-        others = np.setdiff1d(np.flatnonzero(filled > 0), single[lower | upper])
+        ends, n = right[:, single] / entry, len(self.columns)
+        self.lower = _Bounds.of(ends[:, entry < 0], at[entry < 0], n, -np.inf)
+        self.upper = _Bounds.of(ends[:, entry > 0], at[entry > 0], n, np.inf)
         inequalities, size = unit_rows(rows[others])
         self.inequalities = Affine(_divided(right[:, others], size, np.arange(len(others))))
         least = np.linalg.eigvalsh(quadratic)[0] if quadratic.ndim == 2 else quadratic.min()
@@ -81,7 +80,7 @@ class ParametricProgram:
     def solve(self, parameters: torch.Tensor) -> Answer:
         """Return minimisers and least values for parameters (B, q) in float64, differentiably."""
         known = torch.nonzero(torch.isfinite(parameters).all(dim=1))[:, 0]
-        parts = [self._solve(parameters[i]) for i in known.split(self._at_a_time)]
+        parts = [self._solve(parameters[i]) for i in known.split(self._at_a_time) if len(i)]
         empty = Answer(
             parameters.new_full((len(parameters), len(self.columns)), torch.nan),
             parameters.new_full((len(parameters),), torch.nan),
@@ -145,25 +144,39 @@ class Affine:
         return sizes + self.start.abs()
 
 
-class _Bound(NamedTuple):
-    """One end of variables: an affine function of parameters, infinite where there is none."""
+class _Bounds(NamedTuple):
+    """The lower or upper ends of variables, of several the tightest; infinite where there is none.
 
-    value: Affine
-    place: torch.Tensor
-    n: int
+    Attributes
+    ----------
+    values : Affine
+        All ends.
+    places : torch.Tensor of shape (n, r)
+        Which of them each variable has; one more than there are stands for none.
+    nothing : float
+        The end where there is none.
+    """
+
+    values: Affine
+    places: torch.Tensor
     nothing: float
 
     @classmethod
-    def of(
-        cls, right: np.ndarray, at: np.ndarray, chosen: np.ndarray, n: int, nothing: float
-    ) -> "_Bound":
-        return cls(Affine(right[:, chosen]), torch.as_tensor(at[chosen]), n, nothing)
+    def of(cls, ends: np.ndarray, at: np.ndarray, n: int, nothing: float) -> "_Bounds":
+        counts = np.bincount(at, minlength=n)
+        places = np.full((n, max(1, counts.max())), len(at))
+        order = np.argsort(at, kind="stable")
+        nth = np.arange(len(at)) - np.repeat(np.cumsum(counts) - counts, counts)
+        places[at[order], nth] = order
+        return cls(Affine(ends), torch.as_tensor(places), nothing)
 
     def __call__(self, parameters: torch.Tensor) -> torch.Tensor:
         """Return the ends (B, n)."""
-        nothing = parameters.new_full((len(parameters), self.n), self.nothing)
-        rows = torch.arange(len(parameters))[:, None]
-        return nothing.index_put((rows, self.place[None]), self.value(parameters))
+        values = widened(self.values(parameters), self.values.k + 1, self.nothing)
+        ends = values[:, self.places]
+        if self.places.shape[1] == 1:
+            return ends[..., 0]
+        return ends.amax(dim=2) if self.nothing < 0 else ends.amin(dim=2)
 
 
 class _Minimum(torch.autograd.Function):
@@ -226,11 +239,3 @@ def _quadratic(form: StandardForm, columns: np.ndarray) -> np.ndarray:
 def _divided(sides: np.ndarray, size: Any, index: np.ndarray) -> np.ndarray:
     """Return right-hand sides of rows that have been given the length 1."""
     return np.ldexp(sides, -size.exponent[index]) / size.length[index]
-
-
-def _first(at: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Return which of the chosen are the first with their number."""
-    found = np.zeros(len(at), dtype=bool)
-    index = np.flatnonzero(chosen)
-    found[index[np.unique(at[index], return_index=True)[1]]] = True
-    return found

@@ -22,7 +22,9 @@ from dfl_sklearn.problems import (
     MultiProductNewsvendorProblem,
     NewsvendorProblem,
     PortfolioProblem,
+    Predicted,
     ProvisioningProblem,
+    RecourseLinearProgram,
     ShortestPathProblem,
     SquaredErrorProblem,
     StorageProblem,
@@ -123,6 +125,13 @@ def two_machines_cost(power: np.ndarray, load: np.ndarray) -> np.ndarray:
     """A strictly convex quadratic in two decisions, with a coupled optimum."""
     first, second = power[:, 0], power[:, 1]
     return first**2 + 2.0 * second**2 + 3.0 * (first + second - load) ** 2
+
+
+def two_sites(h: list[Any], T: Any = ((1.0, 0.0, 0.3), (0.0, 1.0, 0.2))) -> RecourseLinearProgram:
+    """Three plants for the needs of two sites, and three ways to make up for what is missing."""
+    W = [[1.0, 0.0, 0.4], [0.0, 1.0, 0.7]]
+    limits = {"A_ub": [[1.0, 1.0, 1.0]], "b_ub": [7.0], "bounds": (0, 5)}
+    return RecourseLinearProgram([1.0, 1.3, 0.4], [5.0, 4.0, 4.5], list(T), W, h, **limits)
 
 
 def shares(n_assets: int) -> Sampler:
@@ -389,10 +398,29 @@ PROBLEMS = [
         normal(2.0, 3),
         lambda rng, n: 0.5 + 0.5 * rng.dirichlet(np.ones(3), n),
         other={"solver": "SCS"},
-        tol=1e-7,
-        slopes=(None,),
+        tol=1e-9,
         sample_prediction=normal(0.2, 3),
-        layer_tol=1e-2,
+        layer_tol=1e-5,
+    ),
+    ProblemCase(
+        "recourse",
+        lambda: two_sites([Predicted(0), Predicted(1)]),
+        uniform(1, 9, 2),
+        uniform(0, 2, 3),
+        other={"q": [3.0, 3.0, 4.0]},
+        tol=1e-9,
+        slopes=(None, 0.3),
+        layer_tol=1e-5,
+        is_regularized=True,
+    ),
+    ProblemCase(
+        "recourse_of_predicted_yields",
+        lambda: two_sites([4.0, Predicted(2)], [[Predicted(0), 0.0, 0.3], [0.2, Predicted(1), 0]]),
+        uniform(0.5, 2, 3),
+        uniform(0, 2, 3),
+        other={"c": [1.0, 1.0, 1.0]},
+        tol=1e-9,
+        slopes=(),
         is_slow=True,
     ),
     ProblemCase(

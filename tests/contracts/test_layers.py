@@ -126,6 +126,7 @@ def test_bad_smoothing(case, value):
         case.make().decision_layer(value)
 
 
+@pytest.mark.cases(lambda case: case.slopes)
 def test_batches_of_any_number_of_rows(case):
     layer = case.make().decision_layer()
     y = torch.as_tensor(case.predictions(np.random.default_rng(0), 3))
@@ -140,6 +141,7 @@ def test_batches_of_any_number_of_rows(case):
             assert empty.grad is None or empty.grad.shape == empty.shape
 
 
+@pytest.mark.cases(lambda case: case.slopes)
 def test_what_is_no_batch_is_refused(case):
     layer = case.make().decision_layer()
     y = torch.as_tensor(case.predictions(np.random.default_rng(0), 3))

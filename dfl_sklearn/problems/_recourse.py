@@ -1,0 +1,422 @@
+"""The numbers of a linear program with recourse, checked, and the programs made of them."""
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from scipy import sparse
+from scipy.optimize import linprog
+
+from ..solvers.linear import NoDecisionError
+from ..solvers.parametric_program import Affine, ParametricProgram
+from ..solvers.polytope import Polytope
+from ..solvers.standard_form import StandardForm
+from ._constraints import as_bounds, as_integrality, as_matrix
+from ._context import FromContext, columns_of, is_marked, position
+from ._predicted import Predicted, affine, predicted_columns
+
+_MOST_CHOICES = 32  # of whole numbers, that are all tried
+
+
+@dataclass(frozen=True, eq=False)
+class JointPolytope(Polytope):
+    """The plans, and what is done later behind them; its rows have the user's names."""
+
+    n_first: int = 0
+    """How many rows of A_ub are the first stage's."""
+
+    def name_of_row(self, i: int) -> str:
+        """Return what the user calls a row of `matrix`."""
+        n_ub = self.A_ub.shape[0]
+        if self.n_first <= i < n_ub:
+            return f"row {i - self.n_first} of W"
+        return super().name_of_row(i)
+
+
+@dataclass(frozen=True, eq=False)
+class Recourse:
+    r"""Minimise :math:`c^\top z + q^\top w` with :math:`W w \ge h - T z`, w >= 0, z in a polytope.
+
+    Arrays with a first axis of length q + 1 are affine functions of the parameters (q,), those in
+    y and, after them, those in the context: see :func:`~dfl_sklearn.problems._predicted.affine`.
+
+    Attributes
+    ----------
+    n_parameters, n_context : int
+        How many columns of y and of the context are read.
+    c, q : ndarray of shape (q + 1, n) and (q + 1, k)
+    T, W, h : ndarray of shape (q + 1, m, n), (q + 1, m, k) and (q + 1, m)
+    A_ub, A_eq : csr_array of shape (m_ub, n) and (m_eq, n)
+    b_ub, b_eq : ndarray of shape (q + 1, m_ub) and (q + 1, m_eq)
+    lower, upper, integral : ndarray of shape (n,)
+    """
+
+    n_parameters: int
+    n_context: int
+    c: np.ndarray
+    q: np.ndarray
+    T: np.ndarray
+    W: np.ndarray
+    h: np.ndarray
+    A_ub: sparse.csr_array
+    b_ub: np.ndarray
+    A_eq: sparse.csr_array
+    b_eq: np.ndarray
+    lower: np.ndarray
+    upper: np.ndarray
+    integral: np.ndarray
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> "Recourse":
+        """Return the checked program of a problem's parameters.
+
+        Raises
+        ------
+        ValueError
+            If a shape or an entry makes no sense; the message names the parameter.
+        """
+        columns = columns_of(given)
+        c, q, h = (_vector(given[name], name) for name in ("c", "q", "h"))
+        T = _matrix(given["T"], "T", (len(h), len(c)))
+        W = _matrix(given["W"], "W", (len(h), len(q)))
+        b_ub, b_eq = (
+            np.zeros(0) if given[name] is None else _vector(given[name], name)
+            for name in ("b_ub", "b_eq")
+        )
+        every = {"c": c, "q": q, "T": T, "W": W, "h": h, "b_ub": b_ub, "b_eq": b_eq}
+        read = predicted_columns(*every.values())
+        if not read:
+            raise ValueError(
+                "Nothing is predicted: put Predicted(0), Predicted(1), ... in the places of c, q, "
+                "T, W, h, b_ub or b_eq that columns of y stand for."
+            )
+        unread = sorted(set(range(max(read))) - read)
+        if unread:
+            raise ValueError(
+                f"Column {unread[0]} of y is not read, but column {max(read)} is: Predicted counts "
+                "the columns of y from 0."
+            )
+        width = max((each + 1 for each in columns if isinstance(each, int)), default=len(columns))
+        n_parameters, n_context = max(read) + 1, width
+        functions = {
+            name: affine(value, n_parameters, n_context, lambda each: position(each, columns))
+            for name, value in every.items()
+        }
+        n = len(c)
+        A = {
+            kind: _constraints(given[f"A_{kind}"], functions[f"b_{kind}"], n, kind)
+            for kind in ("ub", "eq")
+        }
+        low, high = as_bounds(given["bounds"], n)
+        return cls(
+            n_parameters,
+            n_context,
+            A_ub=A["ub"],
+            A_eq=A["eq"],
+            lower=low,
+            upper=high,
+            integral=as_integrality(given["integrality"], n),
+            **functions,
+        )
+
+    # -- numbers -------------------------------------------------------------------------
+
+    @staticmethod
+    def rows(values: Any) -> torch.Tensor:
+        """Return an array or a tensor as a tensor in float64 on the CPU."""
+        if not isinstance(values, torch.Tensor):
+            values = torch.as_tensor(np.array(values, dtype=np.float64))
+        return values.to("cpu", torch.float64)
+
+    def parameters(self, y: Any, context: Any) -> torch.Tensor:
+        """Return rows of y and the context as parameters (B, q)."""
+        if not self.n_context:
+            return self.rows(y)
+        return torch.cat([self.rows(y), self.rows(context)[:, : self.n_context]], dim=1)
+
+    def at(self, name: str, parameters: np.ndarray) -> np.ndarray:
+        """Return the numbers (B, ...) of `name` for parameters (B, q)."""
+        function = getattr(self, name)
+        return np.tensordot(parameters, function[:-1], axes=1) + function[-1]
+
+    def rows_of(self, name: str, parameters: torch.Tensor) -> torch.Tensor:
+        """Return the same as a tensor, differentiably."""
+        function = getattr(self, name)
+        found = Affine(function.reshape(len(function), -1))(parameters)
+        return found.reshape(len(parameters), *function.shape[1:])
+
+    def is_fixed(self, *names: str) -> bool:
+        """Return whether numbers are the same for all rows."""
+        return not any(getattr(self, name)[:-1].any() for name in names)
+
+    def is_predicted(self, *names: str) -> bool:
+        """Return whether numbers depend on y."""
+        return any(getattr(self, name)[: self.n_parameters].any() for name in names)
+
+    # -- programs ------------------------------------------------------------------------
+
+    def joint(self, smoothing: float = 0.0) -> StandardForm:
+        """Return the program of plan and recourse, whose matrices must be fixed.
+
+        Whole numbers are taken as any others. The cost is that plus `smoothing` times all squares.
+        """
+        n, k, p = len(self.lower), self.q.shape[1], len(self.c)
+        low, high = np.isfinite(self.lower), np.isfinite(self.upper)
+        unit = np.eye(n)
+        parts = [
+            (self.A_eq, None, self.b_eq),
+            (self.A_ub, None, self.b_ub),
+            (-self.T[-1], -self.W[-1], -self.h),
+            (-unit[low], None, _constant(-self.lower[low], p)),
+            (unit[high], None, _constant(self.upper[high], p)),
+            (None, -np.eye(k), np.zeros((p, k))),
+        ]
+        return StandardForm(
+            sparse.csc_array(sparse.diags_array(np.full(n + k, 2.0 * smoothing))),
+            _beside([each[:2] for each in parts], n, k),
+            self.A_eq.shape[0],
+            np.concatenate([self.c, self.q], axis=1),
+            np.concatenate([each[2] for each in parts], axis=1),
+            np.zeros(p),
+        )
+
+    @cached_property
+    def plan(self) -> ParametricProgram:
+        """The joint program as it is, without whole numbers."""
+        return ParametricProgram(self.joint())
+
+    @cached_property
+    def choices(self) -> np.ndarray | None:
+        """All values (C, j) of whole numbers, None where they are too many to be tried."""
+        low, high = np.ceil(self.lower[self.integral]), np.floor(self.upper[self.integral])
+        if not np.isfinite([low, high]).all() or np.prod(high - low + 1.0) > _MOST_CHOICES:
+            return None
+        steps = [np.arange(one, two + 1) for one, two in zip(low, high, strict=True)]
+        return np.array(np.meshgrid(*steps, indexing="ij")).reshape(len(steps), -1).T
+
+    @cached_property
+    def plan_with_whole(self) -> ParametricProgram:
+        """The joint program with the whole numbers as parameters behind the others."""
+        return ParametricProgram(self.joint().held(np.flatnonzero(self.integral)))
+
+    def try_choices(self, parameters: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best plans (B, n) over all choices of whole numbers, and where (B,) they are.
+
+        A row for which a choice could not be solved, or whose best choice has several plans, is
+        left out.
+        """
+        assert self.choices is not None
+        B, n, (C, _) = len(parameters), len(self.lower), self.choices.shape
+        whole = torch.as_tensor(self.choices)
+        every = torch.cat([parameters.repeat_interleave(C, dim=0), whole.repeat(B, 1)], dim=1)
+        found = self.plan_with_whole.solve(every)
+        own = self.cost_of_plan(parameters)[:, self.integral] @ whole.T
+        value = own + found.value.reshape(B, C)
+        is_known = found.is_solved.reshape(B, C).all(dim=1)
+        best = torch.where(torch.isfinite(value), value, torch.inf).argmin(dim=1)
+        at = torch.arange(B) * C + best
+        z = np.empty((B, n))
+        z[:, self.integral] = self.choices[best.numpy()]
+        z[:, ~self.integral] = found.x[at][:, : n - self.integral.sum()].numpy()
+        return z, (is_known & found.is_unique[at]).numpy()
+
+    @cached_property
+    def second(self) -> ParametricProgram:
+        """The program of the recourse; what is left to make up for stands behind the parameters."""
+        (m, k), p = self.W.shape[1:], len(self.c)
+        sides = np.zeros((p + m, m + k))
+        sides[p - 1 : -1, :m] = -np.eye(m)
+        costs = np.concatenate([self.q[:-1], np.zeros((m, k)), self.q[-1:]])
+        matrix = sparse.csr_array(np.concatenate([-self.W[-1], -np.eye(k)]))
+        P = sparse.csc_array((k, k))
+        return ParametricProgram(StandardForm(P, matrix, 0, costs, sides, np.zeros(p + m)))
+
+    @cached_property
+    def cost_of_plan(self) -> Affine:
+        """The costs c of the first stage."""
+        return Affine(self.c)
+
+    def left_over(self, z: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+        """Return h - T z (B, m), what the recourse has to make up for."""
+        T, h = self.rows_of("T", parameters), self.rows_of("h", parameters)
+        return h - (T * z[:, None]).sum(dim=2)
+
+    def polytope(self, parameters: np.ndarray) -> JointPolytope:
+        """Return the joint sets of rows of parameters (B, q), whose matrices must be equal."""
+        k = self.q.shape[1]
+        T, W = (self.at(name, parameters[:1])[0] for name in ("T", "W"))
+        low, high = (
+            np.broadcast_to(np.append(ends, np.full(k, end)), (len(parameters), len(ends) + k))
+            for ends, end in ((self.lower, 0.0), (self.upper, np.inf))
+        )
+        return JointPolytope(
+            A_ub=_beside([(self.A_ub, None), (-T, -W)], len(self.lower), k),
+            b_ub=np.concatenate([self.at("b_ub", parameters), -self.at("h", parameters)], axis=1),
+            A_eq=_beside([(self.A_eq, None)], len(self.lower), k),
+            b_eq=self.at("b_eq", parameters),
+            lower=low,
+            upper=high,
+            integral=np.append(self.integral, np.zeros(k, dtype=bool)),
+            n_first=self.A_ub.shape[0],
+        )
+
+    def costs(self, parameters: np.ndarray) -> np.ndarray:
+        """Return the joint costs (B, n + k)."""
+        return np.concatenate([self.at("c", parameters), self.at("q", parameters)], axis=1)
+
+    def extensive(self, parameters: np.ndarray, share: np.ndarray) -> tuple[Polytope, np.ndarray]:
+        """Return the program of one plan for scenarios (S, q), and its costs (n + S k,).
+
+        Each scenario has a recourse of its own, and costs its share (S,). Constraints on plans hold
+        in all of them.
+        """
+        S, n, k = len(parameters), len(self.lower), self.q.shape[1]
+        T, W = (self.at(name, parameters) for name in ("T", "W"))
+        rows = sparse.hstack([np.concatenate(-T), sparse.block_diag(list(-W))])
+        equations = self.at("b_eq", parameters)
+        off = equations.max(axis=0, initial=-np.inf) > equations.min(axis=0, initial=np.inf)
+        if off.any():
+            raise NoDecisionError(
+                f"No plan keeps row {int(off.argmax())} of A_eq in all scenarios: b_eq differs."
+            )
+        polytope = JointPolytope(
+            A_ub=sparse.csr_array(
+                sparse.vstack([_beside([(self.A_ub, None)], n, S * k), rows], format="csr")
+            ),
+            b_ub=np.concatenate(
+                [self.at("b_ub", parameters).min(axis=0), -self.at("h", parameters).ravel()]
+            ),
+            A_eq=_beside([(self.A_eq, None)], n, S * k),
+            b_eq=equations[0],
+            lower=np.append(self.lower, np.zeros(S * k)),
+            upper=np.append(self.upper, np.full(S * k, np.inf)),
+            integral=np.append(self.integral, np.zeros(S * k, dtype=bool)),
+            n_first=self.A_ub.shape[0],
+        )
+        mean = share @ self.at("c", parameters)
+        later = (share[:, None] * self.at("q", parameters)).ravel()
+        return polytope, np.append(mean, later)
+
+    def first_stage(self, parameters: np.ndarray, *, with_predicted: bool = True) -> Polytope:
+        """Return the set of plans of each row of parameters (B, q).
+
+        With or without the constraints whose right-hand sides are predicted.
+        """
+        parts: dict[str, Any] = {}
+        for kind in ("ub", "eq"):
+            A, b = getattr(self, f"A_{kind}"), self.at(f"b_{kind}", parameters)
+            there = np.ones(b.shape[1], dtype=bool)
+            if not with_predicted:
+                there = ~getattr(self, f"b_{kind}")[: self.n_parameters].any(axis=0)
+            parts |= {f"A_{kind}": A[there], f"b_{kind}": b[:, there]}
+        shape = len(parameters), len(self.lower)
+        low, high = (np.broadcast_to(each, shape) for each in (self.lower, self.upper))
+        return Polytope(**parts, lower=low, upper=high, integral=self.integral)
+
+    def excess(
+        self, z: torch.Tensor, parameters: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return by how much plans (B, n) exceed predicted right-hand sides, and their sizes.
+
+        An equation is two inequalities; the second ones stand behind the others.
+        """
+        over, sizes = [], []
+        for kind, signs in (("ub", (1,)), ("eq", (1, -1))):
+            b = getattr(self, f"b_{kind}")
+            there = np.flatnonzero(b[: self.n_parameters].any(axis=0))
+            A = torch.as_tensor(getattr(self, f"A_{kind}")[there].toarray())
+            right = Affine(b[:, there])(parameters)
+            over += [sign * ((A * z[:, None]).sum(dim=2) - right) for sign in signs]
+            sizes += [right.abs() for _ in signs]
+        return torch.cat(over, dim=1), torch.cat(sizes, dim=1)
+
+    @cached_property
+    def is_complete(self) -> bool:
+        """Whether a fixed recourse can make up for anything: W w >= 1 has a solution w >= 0."""
+        m, k = self.W.shape[1:]
+        found = linprog(np.zeros(k), A_ub=-self.W[-1], b_ub=-np.ones(m), bounds=(0, None))
+        return found.status == 0
+
+
+def _beside(blocks: list[tuple[Any, Any]], n: int, k: int) -> sparse.csr_array:
+    """Return rows of plans (n) and recourse (k) below one another, 0 where there is None."""
+    rows = []
+    for of_plan, of_recourse in blocks:
+        m = (of_recourse if of_plan is None else of_plan).shape[0]
+        parts = ((of_plan, n), (of_recourse, k))
+        rows.append(
+            sparse.hstack(
+                [
+                    sparse.csr_array((m, size)) if A is None else sparse.csr_array(A)
+                    for A, size in parts
+                ]
+            )
+        )
+    return sparse.csr_array(sparse.vstack(rows, format="csr"))
+
+
+def _constant(values: np.ndarray, n_rows: int) -> np.ndarray:
+    """Return values (m,) as an affine function (n_rows, m) that depends on nothing."""
+    return np.concatenate([np.zeros((n_rows - 1, len(values))), values[None]])
+
+
+def _entries(value: Any, name: str) -> np.ndarray:
+    """Return an array of numbers and markers, or say which entry is neither."""
+    value = value.toarray() if sparse.issparse(value) else value
+    entries = np.array(value.to_numpy() if hasattr(value, "to_numpy") else value, dtype=object)
+    for place, each in np.ndenumerate(entries):
+        if isinstance(each, (Predicted, FromContext)):
+            continue
+        try:
+            entries[place] = float(each)
+        except (TypeError, ValueError):
+            raise ValueError(
+                f"{name}{list(place)} must be a number, Predicted or FromContext, got {each!r}."
+            ) from None
+        if not np.isfinite(entries[place]):
+            raise ValueError(f"{name}{list(place)} must be finite, got {each}.")
+    return entries
+
+
+def _vector(value: Any, name: str) -> np.ndarray:
+    entries = _entries(value, name)
+    if entries.ndim != 1 or not len(entries):
+        raise ValueError(f"{name} must be a vector, got shape {entries.shape}.")
+    return entries
+
+
+def _matrix(value: Any, name: str, shape: tuple[int, int]) -> np.ndarray:
+    entries = _entries(value, name)
+    if entries.shape != shape:
+        wanted = "decisions, entries of c" if name == "T" else "entries of q"
+        raise ValueError(
+            f"{name} must have a row for each entry of h and a column for each of the {wanted}: "
+            f"shape {shape}, got {entries.shape}."
+        )
+    return entries
+
+
+def _constraints(A: Any, b: np.ndarray, n: int, kind: str) -> sparse.csr_array:
+    """Return a matrix (m, n) that goes with right-hand sides (q + 1, m), checked."""
+    if A is None:
+        if b.shape[1]:
+            raise ValueError(f"b_{kind} was given without A_{kind}.")
+        return sparse.csr_array((0, n))
+    if is_marked(A) or any(isinstance(each, Predicted) for each in np.ravel(_dense(A))):
+        raise ValueError(
+            f"A_{kind} must be numbers: constraints whose matrix is predicted, or known by row, "
+            "are rows of T and W, with a price for what they miss."
+        )
+    matrix = sparse.csr_array(as_matrix(A, f"A_{kind}"))
+    if matrix.shape != (b.shape[1], n):
+        raise ValueError(
+            f"A_{kind} must have a row for each entry of b_{kind} and a column for each entry of "
+            f"c: shape {(b.shape[1], n)}, got {matrix.shape}."
+        )
+    return matrix
+
+
+def _dense(A: Any) -> Any:
+    return A.toarray() if sparse.issparse(A) else np.asarray(A, dtype=object)

@@ -1,0 +1,428 @@
+"""Linear programs with recourse: what is planned, and what makes up for it later."""
+
+import pickle
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._utils.checks import smoothing_number
+from .._utils.row_numbers import renumbered
+from .._utils.rows import as_numpy_rows
+from ..solvers.linear import LinearSolver, NoDecisionError, NoMinimumError
+from ..solvers.linear_rows import solve_linear_rows
+from ..solvers.polytope import Polytope
+from ._limits import check_limits, has_limits
+from .base import DecisionProblem
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from ._recourse import Recourse
+
+_NEAR = 1e-6  # by which a plan with a cost may miss a constraint, as a share of its terms
+_NEAR_0 = 1e-9  # the same, in the unit of the constraint
+
+
+class RecourseLinearProgram(DecisionProblem):
+    r"""Plan now, make up for it later: a linear program in two stages.
+
+    .. math:: \min_z \; c^\top z + Q(z, y), \qquad
+       Q(z, y) = \min_{w \ge 0} \; q^\top w \quad \text{with} \quad W w \ge h - T z.
+
+    The plan z is decided from a prediction; the recourse w is chosen once y has come true. Every
+    number of c, q, T, W, h, b_ub and b_eq may be predicted (:class:`Predicted`, a column of y) or
+    known for each row (:class:`FromContext`).
+
+    Parameters
+    ----------
+    c : array-like of shape (n,)
+        Costs of the plan.
+    q : array-like of shape (k,)
+        Costs of the recourse.
+    T : array-like of shape (m, n)
+        What the plan contributes to each of the needs h.
+    W : array-like of shape (m, k)
+        What the recourse contributes.
+    h : array-like of shape (m,)
+        The needs.
+    A_ub, A_eq : array-like or sparse matrix of shape (m_ub, n) and (m_eq, n), default=None
+        Constraints on the plan, ``A_ub z <= b_ub`` and ``A_eq z = b_eq``; numbers.
+    b_ub, b_eq : array-like of shape (m_ub,) and (m_eq,), default=None
+    bounds : pair or sequence of pairs, default=(0, None)
+        Bounds of the plan, as in :func:`scipy.optimize.linprog`.
+    integrality : int or array-like of shape (n,), default=None
+        1 where a part of the plan is a whole number. The recourse has none.
+    n_jobs : int, default=None
+        Threads among which rows are divided that are solved one by one.
+    time_limit, mip_gap : float, default=None and 0
+        Limits of each row with whole numbers, as in :class:`LinearProgram`.
+
+    Attributes
+    ----------
+    exact : bool
+        False where one of the limits is set.
+
+    Notes
+    -----
+    ``solve`` plans for a prediction as if it were certain, recourse included; with scenarios it
+    minimises their mean cost, as one program (the extensive form). ``cost`` is what was planned at
+    the prices that came true, and the least cost of the recourse. A plan that misses a constraint
+    on plans by more than 1e-6 of its terms, or that no recourse makes up for, has no cost, which is
+    an error that names the row.
+
+    Where T and W are numbers, rows are solved, costed and differentiated together; up to 32 choices
+    of whole numbers are all tried. Predicted entries of T cost more, as plans are then solved row
+    by row, and predicted entries of W most. Rows with several best plans, and those with many whole
+    numbers, are solved by HiGHS: ``pip install "dfl-sklearn[highs]"``.
+
+    Train with :class:`~dfl_sklearn.losses.RegretLoss` where predictions stand in right-hand sides:
+    the plan follows them. Where T or W are predicted or there are whole numbers, train with
+    :class:`~dfl_sklearn.losses.ScoreFunctionLoss`.
+
+    References
+    ----------
+    Birge and Louveaux, "Introduction to stochastic programming", Springer, 2011.
+
+    Examples
+    --------
+    Buy at 2 a unit before demand is known; what is missing costs 5, and what is left is worth
+    nothing:
+
+    >>> from dfl_sklearn.problems import Predicted, RecourseLinearProgram
+    >>> problem = RecourseLinearProgram(c=[2.0], q=[5.0], T=[[1.0]], W=[[1.0]], h=[Predicted(0)])
+    >>> bought = problem.solve([10.0, 4.0])
+    >>> bought
+    array([10.,  4.])
+    >>> problem.cost(bought, [12.0, 3.0])
+    array([30.,  8.])
+    >>> problem.solve([[[4.0], [10.0], [12.0]]])  # over three scenarios
+    array([[10.]])
+    """
+
+    exact_scenarios = True
+
+    def __init__(
+        self,
+        c: ArrayLike,
+        q: ArrayLike,
+        T: Any,
+        W: Any,
+        h: ArrayLike,
+        *,
+        A_ub: Any = None,
+        b_ub: ArrayLike | None = None,
+        A_eq: Any = None,
+        b_eq: ArrayLike | None = None,
+        bounds: Any = (0, None),
+        integrality: Any = None,
+        n_jobs: int | None = None,
+        time_limit: float | None = None,
+        mip_gap: float = 0.0,
+    ) -> None:
+        self.c = c
+        self.q = q
+        self.T = T
+        self.W = W
+        self.h = h
+        self.A_ub = A_ub
+        self.b_ub = b_ub
+        self.A_eq = A_eq
+        self.b_eq = b_eq
+        self.bounds = bounds
+        self.integrality = integrality
+        self.n_jobs = n_jobs
+        self.time_limit = time_limit
+        self.mip_gap = mip_gap
+
+    @property
+    def exact(self) -> bool:  # type: ignore[override]
+        """Whether the best plan is found: not where a limit may end the search before."""
+        return not (np.any(self.integrality) and has_limits(self.time_limit, self.mip_gap))
+
+    # -- the program -------------------------------------------------------------------
+
+    def _program(self) -> "Recourse":
+        # In the order of get_params, in which the columns of the context are counted.
+        given = self.get_params(deep=False).items()
+        return _built(pickle.dumps({name: each for name, each in given if name in _NUMBERS}))
+
+    def _check_constants(self) -> None:
+        check_limits(self.time_limit, self.mip_gap)
+        self._program()
+
+    def _n_parameters(self) -> int:
+        return self._program().n_parameters
+
+    def _n_decisions(self, n_parameters: int) -> int:
+        return len(self._program().lower)
+
+    @property
+    def has_complete_recourse(self) -> bool:
+        """Whether the recourse can make up for any plan.
+
+        True where W is fixed and ``W w >= 1`` has a solution ``w >= 0``.
+        """
+        program = self._program()
+        return program.is_fixed("W") and program.is_complete
+
+    # -- solving -----------------------------------------------------------------------
+
+    def solve_rows(self, y: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
+        """Return the best plans (n, k) for y (n, d), unchecked."""
+        program = self._program()
+        parameters, n = program.parameters(y, context), len(program.lower)
+        z, rest = np.zeros((len(y), n)), np.arange(len(y))
+        if program.is_fixed("T", "W"):
+            if not program.integral.any():
+                found = program.plan.solve(parameters)
+                z, rest = found.x[:, :n].numpy(), np.flatnonzero(~found.is_unique.numpy())
+            elif program.choices is not None:
+                z, is_best = program.try_choices(parameters)
+                rest = np.flatnonzero(~is_best)
+        if len(rest):
+            with renumbered(rest):
+                z[rest] = self._solve_one_by_one(program, parameters.numpy()[rest])[:, :n]
+        return z
+
+    def _solve_one_by_one(self, program: "Recourse", parameters: np.ndarray) -> np.ndarray:
+        """Return plans and recourse (B, n + k) for parameters (B, q), by HiGHS."""
+        costs = program.costs(parameters)
+        if program.is_fixed("T", "W"):
+            return self._in_highs(program.polytope(parameters), costs)
+        parts = []
+        for i in range(len(parameters)):
+            with renumbered(np.array([i])):
+                row = slice(i, i + 1)
+                parts.append(self._in_highs(program.polytope(parameters[row]), costs[row]))
+        return np.concatenate(parts)
+
+    def _in_highs(self, polytope: Polytope, costs: np.ndarray) -> np.ndarray:
+        return solve_linear_rows(
+            polytope,
+            costs,
+            n_jobs=self.n_jobs,
+            name=type(self).__name__,
+            time_limit=self.time_limit,
+            mip_gap=self.mip_gap,
+        )
+
+    def solve_scenarios(
+        self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the plan (n, k) of the least mean cost over scenarios y (n, S, d); unchecked."""
+        program = self._program()
+        plans = np.empty((len(y), len(program.lower)))
+        for i, (scenarios, share) in enumerate(zip(y, weight, strict=True)):
+            some = np.flatnonzero(share > 0)
+            known = None if context is None else np.repeat(context[i : i + 1], len(some), axis=0)
+            parameters = program.parameters(scenarios[some], known).numpy()
+            polytope, costs = program.extensive(parameters, share[some])
+            try:
+                with renumbered(np.array([i])):
+                    plans[i] = self._in_highs(polytope, costs[None])[0, : len(program.lower)]
+            except NoDecisionError as error:
+                raise NoDecisionError(self._explained(program, parameters, some, i)) from error
+        return plans
+
+    def _explained(
+        self, program: "Recourse", parameters: np.ndarray, numbers: np.ndarray, row: int
+    ) -> str:
+        """Say why no plan can be made for scenarios (S, q), which have these numbers."""
+        for s, number in enumerate(numbers):
+            try:
+                self._solve_one_by_one(program, parameters[s : s + 1])
+            except NoDecisionError:
+                return (
+                    f"No plan has a recourse in scenario {number} of row {row}, y = "
+                    f"{parameters[s, : program.n_parameters].tolist()}."
+                )
+        return (
+            f"No plan has a recourse in all scenarios of row {row}, though each has one by itself. "
+            "Add recourse that makes up for anything, at a price."
+        )
+
+    # -- costing -----------------------------------------------------------------------
+
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the cost (n,) of plans (n, k) or (1, k) under y (n, d), unchecked."""
+        program = self._program()
+        parameters = program.parameters(y, context)
+        z = program.rows(decisions).expand(len(parameters), decisions.shape[1])
+        self._check_plans(program, z.detach().numpy(), parameters.detach().numpy())
+        cost = (program.cost_of_plan(parameters) * z).sum(dim=1)
+        cost = cost + self._second_stage(program, program.left_over(z, parameters), parameters)
+        return cost.numpy() if isinstance(y, np.ndarray) else cost.to(y)
+
+    def _second_stage(
+        self, program: "Recourse", left: "torch.Tensor", parameters: "torch.Tensor"
+    ) -> "torch.Tensor":
+        """Return the least costs (B,) of making up for what is left (B, m), differentiably."""
+        import torch
+
+        cost, rest = left.new_zeros(len(left)), np.arange(len(left))
+        if program.is_fixed("W"):
+            found = program.second.solve(torch.cat([parameters, left], dim=1))
+            cost, rest = found.value, np.flatnonzero(~found.is_solved.numpy())
+        if not len(rest):
+            return cost
+        w, dual = self._recourse(program, left[rest].detach(), parameters[rest].detach(), rest)
+        # By the envelope theorem these have the slopes of the least cost.
+        q, W = program.rows_of("q", parameters[rest]), program.rows_of("W", parameters[rest])
+        missing = left[rest] - (W * w[:, None]).sum(dim=2)
+        by_duals = (q * w).sum(dim=1) + (dual * missing).sum(dim=1)
+        return cost.index_put((torch.as_tensor(rest),), by_duals)
+
+    def _recourse(
+        self,
+        program: "Recourse",
+        left: "torch.Tensor",
+        parameters: "torch.Tensor",
+        numbers: np.ndarray,
+    ) -> "tuple[torch.Tensor, torch.Tensor]":
+        """Return the best recourse (B, k) and its dual values (B, m) of rows with these numbers."""
+        import torch
+
+        q, W = (program.at(name, parameters.numpy()) for name in ("q", "W"))
+        found, duals = np.empty(q.shape), np.empty(left.shape)
+        for i, number in enumerate(numbers):
+            polytope = Polytope.of(q.shape[1], ub=(-W[i], -left[i].numpy()))
+            try:
+                w, dual = LinearSolver(polytope, type(self).__name__).solve_with_duals(q[i : i + 1])
+            except NoDecisionError:
+                raise ValueError(
+                    f"Nothing makes up for the plan of row {number}: no w >= 0 has W w >= h - T z, "
+                    f"which is {left[i].tolist()}. Add recourse that makes up for anything."
+                ) from None
+            except NoMinimumError:
+                raise ValueError(
+                    f"The recourse of row {number} has no least cost: with q = {q[i].tolist()} it "
+                    "pays to do ever more of it. Costs must not be such that a round trip earns."
+                ) from None
+            found[i], duals[i] = w[0], -dual[0]
+        return torch.as_tensor(found), torch.as_tensor(duals)
+
+    def _check_plans(self, program: "Recourse", z: np.ndarray, parameters: np.ndarray) -> None:
+        polytope = program.first_stage(parameters)
+        polytope = polytope.replace(integral=np.zeros_like(polytope.integral))
+        bad = np.flatnonzero(~polytope.contains(z, _NEAR, _NEAR_0) & np.isfinite(z).all(axis=1))
+        if not len(bad):
+            return
+        i = int(bad[0])
+        missed = polytope.for_rows(slice(i, i + 1)).violation(z[i : i + 1])[0]
+        worst, n_rows = int(np.argmax(missed)), len(missed) - z.shape[1]
+        where = f"bounds[{worst - n_rows}]" if worst >= n_rows else polytope.name_of_row(worst)
+        raise ValueError(
+            f"The plan of row {i} misses {where} by {missed[worst]:.6g}, and has no cost. Where "
+            "what comes true can break a constraint, write it with T, W and h, and a price for "
+            "what makes up for it."
+        )
+
+    # -- constraints -------------------------------------------------------------------
+
+    def is_feasible(
+        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
+    ) -> np.ndarray:
+        """Return, for each row, whether the constraints on plans hold, to `tol` of their terms.
+
+        Without `y` those whose right-hand sides are predicted are not looked at. Whole numbers may
+        be off by `tol`.
+        """
+        z, polytope = self._plans(decisions, y, context, tol)
+        finite = np.isfinite(z).all(axis=1)
+        return finite & polytope.contains(np.where(finite[:, None], z, 0.0), tol, _NEAR_0)
+
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much each constraint on plans is missed, in its own unit.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+        y : array-like of shape (n,) or (n, d), default=None
+            The parameters that came true. Without them constraints whose right-hand sides are
+            predicted are left out.
+        context : array-like of shape (n,) or (n, c), default=None
+
+        Returns
+        -------
+        ndarray of shape (n, m)
+            0 where a constraint holds. The columns are the rows of A_ub, those of A_eq, and for
+            each part of the plan its bounds or, where that is more, its distance from a whole
+            number.
+        """
+        z, polytope = self._plans(decisions, y, context, 0.0)
+        return polytope.violation(z)
+
+    def _plans(
+        self, decisions: Any, y: Any, context: Any, tol: float
+    ) -> tuple[np.ndarray, Polytope]:
+        """Return plans (n, k), and the sets of plans of their rows."""
+        z, program = self._decision_rows(decisions, y, context, tol), self._program()
+        known = self._check_context(context, len(z))
+        rows = np.zeros((len(z), program.n_parameters)) if y is None else as_numpy_rows(y, "y")
+        parameters = program.parameters(rows, known).numpy()
+        return z, program.first_stage(parameters, with_predicted=y is not None)
+
+    def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
+        """Return by how much plans (n, k) exceed right-hand sides that are predicted; unchecked."""
+        program = self._program()
+        if not program.is_predicted("b_ub", "b_eq"):
+            return super().uncertain_constraints(decisions, y, context)
+        excess, size = program.excess(program.rows(decisions), program.parameters(y, context))
+        if isinstance(y, np.ndarray):
+            return excess.numpy(), size.numpy()
+        return excess.to(y), size.to(y)
+
+    # -- training ----------------------------------------------------------------------
+
+    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
+        r"""Return the best plan under the cost plus :math:`\gamma (\|z\|^2 + \|w\|^2)`.
+
+        Parameters
+        ----------
+        smoothing : float or None, default=None
+            :math:`\gamma`, at least 0, in the unit of the cost per squared unit of the plan. None
+            is 0 where predictions stand in right-hand sides alone, which the exact plan follows;
+            where costs are predicted it has to be given.
+
+        Raises
+        ------
+        ValueError
+            If the plan has no slope: with whole numbers, or predicted entries of T or W.
+        """
+        from ..layers.recourse import RecourseLayer
+        from ..solvers.parametric_program import ParametricProgram
+
+        gamma = smoothing_number(smoothing, positive=False) or 0.0
+        self._check_constants()
+        program = self._program()
+        if program.integral.any() or not program.is_fixed("T", "W"):
+            what = "whole numbers" if program.integral.any() else "numbers of T or W that differ"
+            raise ValueError(
+                f"A plan with {what} has no slope in the predictions. Train with ScoreFunctionLoss."
+            )
+        if smoothing is None and program.is_predicted("c", "q"):
+            raise ValueError(
+                "Costs are predicted, and the best plan jumps as they change: give a smoothing, as "
+                "in RegretLoss(smoothing=0.1), or train with ScoreFunctionLoss."
+            )
+        return RecourseLayer(
+            ParametricProgram(program.joint(gamma)),
+            len(program.lower),
+            program.parameters,
+            self.solve_rows,
+            is_smoothed=gamma > 0,
+        )
+
+
+_NUMBERS = ("c", "q", "T", "W", "h", "A_ub", "b_ub", "A_eq", "b_eq", "bounds", "integrality")
+
+
+@lru_cache(maxsize=16)
+def _built(numbers: bytes) -> "Recourse":
+    """Return the checked program of pickled parameters; each is set up once."""
+    from ._recourse import Recourse
+
+    return Recourse.of(pickle.loads(numbers))
