@@ -212,8 +212,8 @@ class Recourse:
         whole = torch.as_tensor(self.choices)
         every = torch.cat([parameters.repeat_interleave(C, dim=0), whole.repeat(B, 1)], dim=1)
         found = self.plan_with_whole.solve(every)
-        own = self.cost_of_plan(parameters)[:, self.integral] @ whole.T
-        value = own + found.value.reshape(B, C)
+        own = self.cost_of_plan(parameters)[:, np.flatnonzero(self.integral)]
+        value = (own[:, None] * whole).sum(dim=2) + found.value.reshape(B, C)
         is_known = found.is_solved.reshape(B, C).all(dim=1)
         best = torch.where(torch.isfinite(value), value, torch.inf).argmin(dim=1)
         at = torch.arange(B) * C + best
