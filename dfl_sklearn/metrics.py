@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from sklearn.exceptions import UndefinedMetricWarning
 
 from ._decide import decided
-from ._utils.checks import flag
+from ._utils.checks import flag, number
 from ._utils.context_columns import Selection
 from ._utils.rounding import is_rounding
 from ._utils.rows import as_numpy_rows, check_finite, check_total
@@ -26,7 +26,9 @@ _SOLVER_ERROR = 1e-9  # share of the cost by which a solver of an exact problem 
 __all__ = [
     "d2_regret_score",
     "decision_cost",
+    "infeasible_share",
     "make_decision_cost_scorer",
+    "make_infeasible_share_scorer",
     "make_regret_scorer",
     "normalized_regret",
     "regret",
@@ -222,20 +224,74 @@ def d2_regret_score(
     return d2_of_decisions(y_true, decisions, problem, weight, context)
 
 
+def infeasible_share(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    problem: DecisionProblem,
+    sample_weight: ArrayLike | None = None,
+    context: ArrayLike | None = None,
+    tol: float = 1e-6,
+) -> float:
+    """Share of the rows whose decision, made from predictions, turns out not to be allowed.
+
+    It is 0 unless constraints depend on what is predicted.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,) or (n, d)
+        Observed parameters.
+    y_pred : array-like of shape (n,) or (n, d)
+        Predicted parameters.
+    problem : DecisionProblem
+        The problem in which the predictions are used.
+    sample_weight : array-like of shape (n,), default=None
+        Sample weights; the share is that of the weight.
+    context : array-like of shape (n,) or (n, c), default=None
+        Known data of each row, for problems that take it.
+    tol : float, default=1e-6
+        By how much a constraint may be missed, as the problem's ``is_feasible`` has it.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; smaller is better.
+
+    Examples
+    --------
+    >>> import cvxpy as cp
+    >>> from dfl_sklearn.metrics import infeasible_share
+    >>> from dfl_sklearn.problems import ConvexProgram
+    >>> def build():
+    ...     power, load = cp.Variable(1), cp.Parameter(1)
+    ...     return cp.Problem(cp.Minimize(power[0]), [power >= load]), load, power
+    >>> infeasible_share([3, 5, 4, 4], [4, 4, 5, 4.5], problem=ConvexProgram(build))
+    0.25
+    """
+    number(tol, "tol", at_least=0)
+    y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
+    decisions = problem.solve(y_pred, context=context)
+    return _infeasible_share_of(y_true, decisions, problem, weight, context, tol=tol)
+
+
 class _DecisionScorer(_BaseScorer):
     """A scorer of the decisions that an estimator takes, by :func:`dfl_sklearn.decide`."""
 
-    def __init__(self, metric: Any, problem: DecisionProblem, context: Selection) -> None:
-        super().__init__(metric, -1, {"problem": problem, "context": context})
+    def __init__(
+        self, metric: Any, problem: DecisionProblem, context: Selection, **options: Any
+    ) -> None:
+        super().__init__(metric, -1, {"problem": problem, "context": context, **options})
 
     def _score(self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **kwargs: Any) -> Any:
-        problem: DecisionProblem = self._kwargs["problem"]
-        found = decided(estimator, X, problem, self._kwargs["context"])
+        options = dict(self._kwargs)
+        problem: DecisionProblem = options.pop("problem")
+        found = decided(estimator, X, problem, options.pop("context"))
         y, weight = check_observed(y_true, problem, kwargs.get("sample_weight"))
         decisions = as_numpy_rows(found.decisions, "decisions")
         if len(decisions) != len(y):
             raise ValueError(f"X has {len(decisions)} rows and y has {len(y)}.")
-        return self._sign * self._score_func(y, decisions, problem, weight, found.context)
+        score = self._score_func(y, decisions, problem, weight, found.context, **options)
+        return self._sign * score
 
 
 def make_regret_scorer(
@@ -300,6 +356,46 @@ def make_decision_cost_scorer(problem: DecisionProblem, *, context: Selection = 
     return _DecisionScorer(_cost_of, problem, context)
 
 
+def make_infeasible_share_scorer(
+    problem: DecisionProblem, *, context: Selection = None, tol: float = 1e-6
+) -> Any:
+    """Make a scorer of the share of decisions that turn out not to be allowed.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+        The problem in which the predictions are used.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are context, for estimators that know none; those of the others, which
+        decide in their own, must be the same.
+    tol : float, default=1e-6
+        By how much a constraint may be missed, see :func:`infeasible_share`.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y)``: minus the share of the decisions that the estimator takes,
+        so that greater is better. ``sample_weight`` is used when requested.
+
+    Examples
+    --------
+    >>> import cvxpy as cp
+    >>> from sklearn.dummy import DummyRegressor
+    >>> from dfl_sklearn.metrics import make_infeasible_share_scorer
+    >>> from dfl_sklearn.problems import ConvexProgram
+    >>> def build():
+    ...     power, load = cp.Variable(1), cp.Parameter(1)
+    ...     return cp.Problem(cp.Minimize(power[0]), [power >= load]), load, power
+    >>> X, y = [[0], [0], [0], [0]], [1, 2, 3, 10]
+    >>> mean = DummyRegressor().fit(X, y)
+    >>> make_infeasible_share_scorer(ConvexProgram(build))(mean, X, y)
+    -0.25
+    """
+    _check_problem(problem)
+    number(tol, "tol", at_least=0)
+    return _DecisionScorer(_infeasible_share_of, problem, context, tol=tol)
+
+
 def _check_problem(problem: Any) -> None:
     if not isinstance(problem, DecisionProblem):
         raise TypeError(f"problem must be a DecisionProblem instance, got {problem!r}.")
@@ -357,6 +453,19 @@ def _regret_of(
     excess, _ = _row_regret(y_true, pred_decision, problem, context)
     _weighted_sum(excess, sample_weight)
     return float(np.average(excess, weights=sample_weight))
+
+
+def _infeasible_share_of(
+    y_true: np.ndarray,
+    pred_decision: np.ndarray,
+    problem: DecisionProblem,
+    sample_weight: np.ndarray,
+    context: Any,
+    *,
+    tol: float,
+) -> float:
+    allowed = problem.is_feasible(pred_decision, y_true, context=context, tol=tol)
+    return float(np.average(~allowed, weights=sample_weight))
 
 
 def _normalized_regret_of(

@@ -24,7 +24,7 @@ from dfl_sklearn._utils import once
 from dfl_sklearn._utils.digest import OpaqueError, digest
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.learners import MLPPredictor
-from dfl_sklearn.losses import PerturbedFenchelYoungLoss, RegretLoss
+from dfl_sklearn.losses import PerturbedFenchelYoungLoss, RegretLoss, ScoreFunctionLoss
 from dfl_sklearn.problems import LinearProgram, NewsvendorProblem
 from dfl_sklearn.robust import DiffusionGenerator, TiltedSearch
 
@@ -174,10 +174,11 @@ def flagship(problem=None, **params):
     return DiffusionDRODFLRegressor(problem or NewsvendorProblem(9, 1), **{**quick, **params})
 
 
-def test_a_warm_cache_gives_the_bits_of_a_cold_one_with_a_noisy_loss(data, tmp_path):
+@pytest.mark.parametrize("loss", [PerturbedFenchelYoungLoss(), ScoreFunctionLoss(n_samples=4)])
+def test_a_warm_cache_gives_the_bits_of_a_cold_one_with_a_noisy_loss(loss, data, tmp_path):
     X, y = data
     signs = LinearProgram(bounds=(-1, 1))
-    model = flagship(signs, loss=PerturbedFenchelYoungLoss(), memory=str(tmp_path))
+    model = flagship(signs, loss=loss, memory=str(tmp_path))
     Y = np.column_stack([y - y.mean(), X[:, 0]])
     cold = model.fit(X, Y).predict(X)
     assert len(list(tmp_path.rglob("output.pkl"))) == 4  # two pools

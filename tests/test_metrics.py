@@ -2,7 +2,9 @@
 
 import pickle
 
+import cvxpy as cp
 import numpy as np
+import pandas as pd
 import pytest
 import sklearn
 from numpy.testing import assert_allclose
@@ -14,19 +16,23 @@ from sklearn.model_selection import GridSearchCV, KFold, cross_validate
 from dfl_sklearn.metrics import (
     d2_regret_score,
     decision_cost,
+    infeasible_share,
     make_decision_cost_scorer,
+    make_infeasible_share_scorer,
     make_regret_scorer,
     normalized_regret,
     regret,
 )
 from dfl_sklearn.problems import (
+    ConvexProgram,
+    CvxpyProgram,
     FunctionProblem,
     NewsvendorProblem,
     ProvisioningProblem,
     SquaredErrorProblem,
 )
 
-METRICS = [decision_cost, regret, normalized_regret, d2_regret_score]
+METRICS = [decision_cost, regret, normalized_regret, d2_regret_score, infeasible_share]
 NEWSVENDOR = NewsvendorProblem(9, 1)
 
 
@@ -143,13 +149,29 @@ def test_normalized_regret_points_to_d2_where_it_is_undefined(problem):
         normalized_regret([1.0, 2.0], [1.0, 3.0], problem=problem)
 
 
-@pytest.mark.parametrize("metric", [decision_cost, regret, d2_regret_score])
-def test_integer_weights_are_repeated_rows(metric):
+def power(n=1):
+    """Cover loads with one machine each."""
+    power, load = cp.Variable(n), cp.Parameter(n)
+    return cp.Problem(cp.Minimize(cp.sum(power)), [power >= load, power >= 0]), load, power
+
+
+def power_for_two():
+    return power(2)
+
+
+@pytest.mark.parametrize(
+    ("metric", "problem"),
+    [
+        *((each, NEWSVENDOR) for each in (decision_cost, regret, d2_regret_score)),
+        (infeasible_share, ConvexProgram(power_for_two)),
+    ],
+)
+def test_integer_weights_are_repeated_rows(metric, problem):
     y, y_pred, _ = draw(d=2)
     weight = np.random.default_rng(5).integers(0, 4, len(y))
-    weighted = metric(y, y_pred, problem=NEWSVENDOR, sample_weight=weight)
+    weighted = metric(y, y_pred, problem=problem, sample_weight=weight)
     written = metric(np.repeat(y, weight, axis=0), np.repeat(y_pred, weight, axis=0),
-                     problem=NEWSVENDOR)  # fmt: skip
+                     problem=problem)  # fmt: skip
     assert weighted == pytest.approx(written, rel=1e-12)
 
 
@@ -164,6 +186,57 @@ def test_context_reaches_solve_and_cost():
     found = decision_cost(y, y_pred, problem=problem, context=price)
     assert found == pytest.approx(((3 + 5) + 20) / 2, rel=1e-6)
     assert regret(y, y_pred, problem=problem, context=price) == pytest.approx((8 - 4) / 2, rel=1e-5)
+
+
+def covered():
+    """Cover a load by power that is bought, with a reserve that is known."""
+    power, load, reserve = cp.Variable(1), cp.Parameter(1), cp.Parameter(name="reserve")
+    problem = cp.Problem(cp.Minimize(power[0]), [power + reserve >= load, power >= 0])
+    return CvxpyProgram(problem, load, power, reserve)
+
+
+def test_decisions_that_the_truth_does_not_allow():
+    y, y_pred, weight = draw(d=2)
+    problem = ConvexProgram(power_for_two)
+    short = (np.maximum(y_pred, 0) < y * (1 - 1e-3)).any(axis=1)
+    assert 0.2 < short.mean() < 0.95
+    assert infeasible_share(y, y_pred, problem=problem) == pytest.approx(short.mean())
+    found = infeasible_share(y, y_pred, problem=problem, sample_weight=weight)
+    assert found == pytest.approx(weight @ short / weight.sum())
+    assert infeasible_share(y, y + 1.0, problem=problem) == 0.0
+    assert infeasible_share(y, 0.9 * y, problem=problem, tol=1e-3) == 1.0
+    assert infeasible_share(y, 0.9 * y, problem=problem, tol=0.1) == 0.0  # of |power| + |load|
+    # Nothing that is predicted limits the orders of a newsvendor.
+    assert infeasible_share(y, y_pred, problem=NEWSVENDOR) == 0.0
+    with pytest.raises(ValueError, match="tol must be"):
+        infeasible_share(y, y_pred, problem=problem, tol=-1.0)
+    with pytest.raises(TypeError, match="problem must be a DecisionProblem"):
+        infeasible_share(y, y_pred, problem="newsvendor")
+
+
+def test_what_the_truth_allows_in_a_context(data):
+    X, y = data
+    problem = ConvexProgram(covered)
+    table = pd.DataFrame({"a": X[:, 0], "reserve": np.abs(X[:, 1]) * 9})
+    model = LinearRegression().fit(table[["a"]], y)
+    y_pred = model.predict(table[["a"]])
+    short = np.maximum(y_pred - table["reserve"], 0) + table["reserve"] < y - 1e-3
+    assert 0.2 < short.mean() < 0.8
+    context = table[["reserve"]]
+    found = infeasible_share(y, y_pred, problem=problem, context=context)
+    assert found == pytest.approx(short.mean())
+    with pytest.raises(ValueError, match="from the context, but none was given"):
+        infeasible_share(y, y_pred, problem=problem)
+    # Also of an estimator that knows no context, in that of the scorer.
+    model = LinearRegression().fit(table, y)
+    scorer = make_infeasible_share_scorer(problem, context="reserve")
+    expected = infeasible_share(y, model.predict(table), problem=problem, context=context)
+    assert scorer(model, table, y) == -expected < 0
+    loose = make_infeasible_share_scorer(problem, context="reserve", tol=1e3)
+    assert loose(model, table, y) == 0.0
+    assert "tol=1000.0" in repr(loose)
+    with pytest.raises(ValueError, match="tol must be"):
+        make_infeasible_share_scorer(problem, tol=-1.0)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -200,8 +273,9 @@ def test_no_rows_are_an_error_about_rows(metric):
 
 
 SCORERS = {
-    "cost": (make_decision_cost_scorer(NEWSVENDOR), decision_cost),
-    "regret": (make_regret_scorer(NEWSVENDOR), regret),
+    "cost": (make_decision_cost_scorer, decision_cost, NEWSVENDOR),
+    "regret": (make_regret_scorer, regret, NEWSVENDOR),
+    "infeasible": (make_infeasible_share_scorer, infeasible_share, ConvexProgram(power)),
 }
 
 
@@ -214,14 +288,14 @@ def data():
 
 @pytest.mark.parametrize("name", SCORERS)
 def test_scorers_in_cross_validation(name, data):
-    scorer, metric = SCORERS[name]
-    scorer = pickle.loads(pickle.dumps(scorer))
+    make, metric, problem = SCORERS[name]
+    scorer = pickle.loads(pickle.dumps(make(problem)))
     X, y = data
     cv = KFold(4)
     found = cross_validate(LinearRegression(), X, y, scoring=scorer, cv=cv)["test_score"]
     expected = [
         -metric(y[test], LinearRegression().fit(X[train], y[train]).predict(X[test]),
-                problem=NEWSVENDOR)
+                problem=problem)
         for train, test in cv.split(X)
     ]  # fmt: skip
     assert_allclose(found, expected)
@@ -247,21 +321,20 @@ def test_normalized_scorer(data):
 def test_sample_weight_is_routed(name, data):
     X, y = data
     weight = np.random.default_rng(1).integers(0, 3, len(y)).astype(float)
-    _, metric = SCORERS[name]
+    make, metric, problem = SCORERS[name]
     cv = KFold(4)
     with sklearn.config_context(enable_metadata_routing=True):
-        make = {"cost": make_decision_cost_scorer, "regret": make_regret_scorer}[name]
         found = cross_validate(
             LinearRegression().set_fit_request(sample_weight=False),
             X,
             y,
-            scoring=make(NEWSVENDOR).set_score_request(sample_weight=True),
+            scoring=make(problem).set_score_request(sample_weight=True),
             params={"sample_weight": weight},
             cv=cv,
         )["test_score"]
     expected = [
         -metric(y[test], LinearRegression().fit(X[train], y[train]).predict(X[test]),
-                problem=NEWSVENDOR, sample_weight=weight[test])
+                problem=problem, sample_weight=weight[test])
         for train, test in cv.split(X)
     ]  # fmt: skip
     assert_allclose(found, expected)

@@ -17,6 +17,8 @@ def check_shares(z: np.ndarray) -> None:
         raise_at(off, total, "decisions", "do not sum to 1", remedy)
 
 
-def are_shares(z: np.ndarray, tol: float) -> np.ndarray:
-    """Return whether the rows of z (n, d) are non-negative and sum to 1, to `tol`."""
-    return (z >= -tol).all(axis=1) & (np.abs(z.sum(axis=1) - 1) <= tol)
+def shares_missed(z: np.ndarray) -> np.ndarray:
+    """Return how far the rows of z (n, d) are from a sum of 1, and each share below 0."""
+    with np.errstate(invalid="ignore"):
+        off = np.abs(z.sum(axis=1) - 1)
+    return np.column_stack([off, np.maximum(0.0 - z, 0.0)])

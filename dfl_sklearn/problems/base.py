@@ -300,9 +300,12 @@ class DecisionProblem(BaseEstimator, ABC):
     ) -> np.ndarray:
         """Return, for each row, whether the decision is allowed, to an absolute `tol`.
 
-        The base problem allows every finite decision.
+        It is finite then, and misses no constraint by more than `tol` in its own unit, see
+        :meth:`violation`. The base problem allows every finite decision.
         """
-        return np.isfinite(self._decision_rows(decisions, y, context, tol)).all(axis=1)
+        finite = np.isfinite(self._decision_rows(decisions, y, context, tol)).all(axis=1)
+        missed = self.violation(decisions, y, context=context)
+        return finite & (missed <= tol).all(axis=1)
 
     def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
         """Return by how much each constraint is missed, in its own unit.
@@ -319,7 +322,8 @@ class DecisionProblem(BaseEstimator, ABC):
         Returns
         -------
         ndarray of shape (n, m)
-            0 where a constraint holds. The base problem has none, and m is 0.
+            0 where a constraint holds, NaN where it takes a decision that is NaN. The base problem
+            has no constraints, and m is 0.
         """
         return np.zeros((len(self._decision_rows(decisions, y, context, 0.0)), 0))
 

@@ -192,13 +192,24 @@ class NewsvendorProblem(DecisionProblem):
                 "Decide with solve(), or set nonnegative=False if orders can be negative.",
             )
 
-    def is_feasible(
-        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
-    ) -> np.ndarray:
-        """Return whether the orders of each row are finite and, if so asked, non-negative."""
-        z = self._decision_rows(decisions, y, context, tol)
-        finite = np.isfinite(z).all(axis=1)
-        return finite & (z >= -tol).all(axis=1) if self.nonnegative else finite
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much orders are below 0, in units of product.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, d)
+        y : array-like of shape (n,) or (n, d), default=None
+            Its shape is checked; what is allowed does not depend on demand.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where costs are read from it.
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            One column per product; of shape (n, 0) where orders may be negative.
+        """
+        z = self._decision_rows(decisions, y, context, 0.0)
+        return np.maximum(0.0 - z, 0.0) if self.nonnegative else z[:, :0].copy()
 
     def check_parameters(self, y: Any) -> None:
         """Raise a ValueError that names the row of a negative demand."""

@@ -157,14 +157,28 @@ class CoverageProblem(DecisionProblem):
         if outside.any():
             raise_at(outside, decisions, "decisions", "is not between 0 and 1", "Use solve().")
 
-    def is_feasible(
-        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
-    ) -> np.ndarray:
-        """Return, for each row, whether z is zeros and at most k ones, to an absolute `tol`."""
-        z = self._decision_rows(decisions, y, context, tol)
-        near = np.minimum(np.abs(z), np.abs(z - 1)) <= tol
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much each constraint is missed, in items.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n, n_items)
+        y : array-like of shape (n, n_items * n_targets), default=None
+            Its shape is checked; what is allowed does not depend on it.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where the budget or weights are read from it.
+
+        Returns
+        -------
+        ndarray of shape (n, 1 + n_items)
+            0 where a constraint holds. First how many items are chosen beyond k, then the distance
+            of each entry from 0 and 1, whichever is nearer.
+        """
+        z = self._decision_rows(decisions, y, context, 0.0)
         budget = self._budget(self._check_context(context, len(z)))
-        return near.all(axis=1) & (z.sum(axis=1) <= budget + tol)
+        with np.errstate(invalid="ignore"):
+            beyond = np.maximum(z.sum(axis=1) - budget, 0.0)
+        return np.column_stack([beyond, np.minimum(np.abs(z), np.abs(z - 1))])
 
     def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
         """Return the realised cost; see :meth:`DecisionProblem.cost`. `y` must be probabilities."""

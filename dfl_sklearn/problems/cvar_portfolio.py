@@ -11,7 +11,7 @@ from .._utils.rows import as_float
 from ..solvers.tail_program import TailProgram, value_at_risk
 from ._context import FromContext, each_context, is_marked, layer_by_context, stand_in
 from ._marked import as_those_of, check_marked, refuse_markers
-from ._shares import are_shares, check_shares
+from ._shares import check_shares, shares_missed
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -197,12 +197,24 @@ class CVaRPortfolioProblem(DecisionProblem):
     def _check_decisions(self, decisions: np.ndarray) -> None:
         check_shares(decisions[:, :-1])
 
-    def is_feasible(
-        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
-    ) -> np.ndarray:
-        """Return whether shares are non-negative and sum to 1, to `tol`; any reserve is allowed."""
-        z = self._decision_rows(decisions, y, context, tol)
-        return are_shares(z[:, :-1], tol) & np.isfinite(z[:, -1])
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much each constraint is missed, as a share of the budget.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n, d + 1)
+        y : array-like of shape (n, d), default=None
+            Its shape is checked; what is allowed does not depend on returns.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where numbers are read from it.
+
+        Returns
+        -------
+        ndarray of shape (n, 1 + d)
+            0 where a constraint holds. First how far the shares are from a sum of 1, then how far
+            each is below 0. Any reserve is allowed.
+        """
+        return shares_missed(self._decision_rows(decisions, y, context, 0.0)[:, :-1])
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2` on the shares.

@@ -252,10 +252,30 @@ class FunctionProblem(DecisionProblem):
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
         """Return whether the decisions lie within the bounds, to `tol` of their width."""
-        z = self._decision_rows(decisions, y, context, tol)
+        self._decision_rows(decisions, y, context, tol)
         lower, upper = self._box()
-        slack = tol * (upper - lower)
-        return ((z >= lower - slack) & (z <= upper + slack)).all(axis=1)
+        missed = self.violation(decisions, y, context=context)
+        return (missed <= tol * (upper - lower)).all(axis=1)
+
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much decisions are outside of their bounds.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+        y : array-like of shape (n,) or (n, d), default=None
+            Its shape is checked; the bounds do not depend on it.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where the cost takes a context.
+
+        Returns
+        -------
+        ndarray of shape (n, k)
+            0 within the bounds, one column per decision.
+        """
+        z = self._decision_rows(decisions, y, context, 0.0)
+        lower, upper = self._box()
+        return np.maximum(np.maximum(lower - z, z - upper), 0.0)
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return the numerical decision as a function of y, differentiated by differences.

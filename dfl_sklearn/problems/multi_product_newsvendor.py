@@ -278,8 +278,9 @@ class MultiProductNewsvendorProblem(DecisionProblem):
             negative where `nonnegative` is set.
         """
         z = self._decision_rows(decisions, y, context, 0.0)
-        excess, _ = self._excess(z, self.context_rows(context, len(z)))
-        below = -z if self.nonnegative else np.zeros_like(z)
+        with np.errstate(invalid="ignore"):  # infinite orders
+            excess, _ = self._excess(z, self.context_rows(context, len(z)))
+        below = 0.0 - z if self.nonnegative else np.zeros_like(z)
         return np.maximum(np.concatenate([excess[:, None], below], axis=1), 0.0)
 
     def check_parameters(self, y: Any) -> None:

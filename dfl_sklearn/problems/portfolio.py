@@ -13,7 +13,7 @@ from ..solvers.simplex_qp import improved_shares, slope_gap
 from ..solvers.traded_shares import traded_shares
 from ._context import FromContext, is_marked, stand_in
 from ._marked import Numbers, as_those_of, check_marked, refuse_markers
-from ._shares import are_shares, check_shares
+from ._shares import check_shares, shares_missed
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -256,11 +256,24 @@ class PortfolioProblem(DecisionProblem):
     def _check_decisions(self, decisions: np.ndarray) -> None:
         check_shares(decisions)
 
-    def is_feasible(
-        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
-    ) -> np.ndarray:
-        """Return whether shares are non-negative and sum to 1, to `tol`."""
-        return are_shares(self._decision_rows(decisions, y, context, tol), tol)
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much each constraint is missed, as a share of the budget.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n, d)
+        y : array-like of shape (n, d), default=None
+            Its shape is checked; what is allowed does not depend on returns.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where numbers are read from it.
+
+        Returns
+        -------
+        ndarray of shape (n, 1 + d)
+            0 where a constraint holds. First how far the shares are from a sum of 1, then how far
+            each is below 0.
+        """
+        return shares_missed(self._decision_rows(decisions, y, context, 0.0))
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return the best portfolio as a function of predicted returns.

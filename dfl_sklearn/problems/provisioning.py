@@ -227,7 +227,7 @@ class ProvisioningProblem(DecisionProblem):
             self._check_capacities(decisions, None)
 
     def _check_capacities(self, z: np.ndarray, context: Any) -> None:
-        bad = ~(self._violation(z, context) <= 1e-6)
+        bad = ~(self._share_missed(z, context) <= 1e-6)
         if bad.any():
             row = int(np.argwhere(bad)[0, 0])
             low, high = (
@@ -249,18 +249,42 @@ class ProvisioningProblem(DecisionProblem):
         )
         return low, high
 
-    def _violation(self, z: np.ndarray, context: Any) -> np.ndarray:
+    def _missed(self, z: np.ndarray, context: Any) -> np.ndarray:
+        """Return by how much (n, d) capacities miss the limits."""
+        low, high = self._limits(context)
+        return np.maximum(np.maximum(low - z, z - high), 0.0)
+
+    def _share_missed(self, z: np.ndarray, context: Any) -> np.ndarray:
         """Return by how much (n, d) capacities miss the limits, as a share of the range."""
         low, high = self._limits(context)
-        return np.maximum((low - z) / (high - low), (z - high) / (high - low))
+        return self._missed(z, context) / (high - low)
 
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
         """Return whether capacities lie in [c_min, c_max], to `tol` of the range."""
         z = self._decision_rows(decisions, y, context, tol)
-        violation = self._violation(z, self._check_context(context, len(z)))
-        return violation.max(axis=1, initial=-np.inf) <= tol
+        missed = self._share_missed(z, self._check_context(context, len(z)))
+        return missed.max(axis=1, initial=0.0) <= tol
+
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much capacities miss their limits, in units of capacity.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, d)
+        y : array-like of shape (n,) or (n, d), default=None
+            Its shape is checked; limits do not depend on demand.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where numbers are read from it.
+
+        Returns
+        -------
+        ndarray of shape (n, d)
+            0 between c_min and c_max, one column per service.
+        """
+        z = self._decision_rows(decisions, y, context, 0.0)
+        return self._missed(z, self._check_context(context, len(z)))
 
     def check_parameters(self, y: Any) -> None:
         """Raise a ValueError that names the row of a negative demand. Zero demand is legal."""

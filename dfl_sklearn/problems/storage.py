@@ -239,7 +239,8 @@ class StorageProblem(DecisionProblem):
             )
         store = self._store(self.context_rows(context, len(z)))
         charge, discharge = np.split(z, 2, axis=1)
-        return store, (charge, discharge), store.states(charge, discharge)
+        with np.errstate(invalid="ignore"):  # infinite rates
+            return store, (charge, discharge), store.states(charge, discharge)
 
     def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
         """Return the realised cost; see :meth:`DecisionProblem.cost`.
@@ -310,7 +311,8 @@ class StorageProblem(DecisionProblem):
             0 where a limit is kept: for the charge of each period, the discharge, the state.
         """
         store, rates, _ = self._store_and_rates(decisions, y, context, 0.0, "violation")
-        return limits_missed(store, *rates)
+        with np.errstate(invalid="ignore"):
+            return limits_missed(store, *rates)
 
     # -- relaxed decisions -------------------------------------------------------------
 

@@ -125,8 +125,9 @@ class Polytope:
         In the units of the constraints, 0 where one holds: rows of A_ub, rows of A_eq, and for each
         variable its bounds or, where that is more, its distance from a whole number.
         """
-        fraction = np.where(self.integral, np.abs(z - np.rint(z)), 0.0)
-        missed = self._missed(z)
+        with np.errstate(invalid="ignore"):  # infinite decisions
+            fraction = np.where(self.integral, np.abs(z - np.rint(z)), 0.0)
+            missed = self._missed(z)
         last = missed[:, self.A_ub.shape[0] + self.A_eq.shape[0] :]
         np.maximum(last, fraction, out=last)
         return missed

@@ -57,6 +57,8 @@ def check_context_contract(problem, y, context, *, rtol=1e-9, atol=1e-9, smoothi
     turned = np.roll(z, 1, axis=0)
     allowed = [bool(p.is_feasible(turned[i : i + 1])[0]) for i, p in enumerate(alone)]
     assert_array_equal(problem.is_feasible(turned, context=context), allowed)
+    missed = [p.violation(turned[i : i + 1]) for i, p in enumerate(alone)]
+    assert_array_equal(problem.violation(turned, context=context), np.concatenate(missed))
 
     # The order of columns and rows, and columns that nobody reads, make no difference.
     order = np.random.default_rng(0).permutation(n)

@@ -12,7 +12,7 @@ from dfl_sklearn import (
 )
 from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer, ProvisioningOptimizer
 from dfl_sklearn.learners import LSTMPredictor
-from dfl_sklearn.losses import PerturbedFenchelYoungLoss, RegretLoss
+from dfl_sklearn.losses import PerturbedFenchelYoungLoss, RegretLoss, ScoreFunctionLoss
 from dfl_sklearn.problems import (
     DecisionProblem,
     FromContext,
@@ -162,6 +162,7 @@ def variants():
         ),
         "regret-loss": DFLRegressor(SIGNS, loss=RegretLoss(smoothing=30.0), **FEW_STEPS),
         "fenchel-young": DFLRegressor(SIGNS, loss=PerturbedFenchelYoungLoss(), **FEW_STEPS),
+        "score-function": DFLRegressor(SIGNS, loss=ScoreFunctionLoss(), **FEW_STEPS),
         "two-stage-squared": TwoStageRegressor(LinearRegression()),
         "two-stage-quantile": TwoStageRegressor(
             QuantileRegressor(quantile=0.9, alpha=0.0), net_position()

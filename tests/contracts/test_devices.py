@@ -15,6 +15,7 @@ from dfl_sklearn.layers.recourse import RecourseLayer
 from dfl_sklearn.layers.regularized_linear import RegularizedLinearLayer
 from dfl_sklearn.learners import LSTMPredictor
 from dfl_sklearn.learners.construct import slopes_in_eval
+from dfl_sklearn.losses import ScoreFunctionLoss
 from dfl_sklearn.problems import (
     CoverageProblem,
     FromContext,
@@ -74,6 +75,7 @@ def policy_gradient(divergence):
 
 MODELS = {
     "plain": net(),
+    "score function": net(loss=ScoreFunctionLoss()),
     "global generator": net(GaussianNoise(0.1), predictor=torch.nn.Linear),
     "weighted rows": net(KLBall(0.1)),
     "moved rows": net(WassersteinBall(0.1)),

@@ -117,6 +117,10 @@ CASES = [
     (bind, losses.BlackboxLoss, {}, "interpolation", [*NO_NUMBERS, 0.0]),
     (bind, losses.PerturbedFenchelYoungLoss, {}, "sigma", [*NO_NUMBERS, 0.0]),
     (bind, losses.PerturbedFenchelYoungLoss, {}, "random_state", NO_COUNTS),
+    (bind, losses.ScoreFunctionLoss, {}, "sigma", [*NO_NUMBERS, 0.0]),
+    (bind, losses.ScoreFunctionLoss, {}, "n_samples", [*NO_COUNTS, 0, 1, 3]),
+    (bind, losses.ScoreFunctionLoss, {"antithetic": False}, "n_samples", [*NO_COUNTS, 0, 1]),
+    (bind, losses.ScoreFunctionLoss, {}, "random_state", NO_COUNTS),
     (
         build,
         learners.MLPPredictor,

@@ -35,6 +35,7 @@ from dfl_sklearn.losses import (
     LogLoss,
     PerturbedFenchelYoungLoss,
     RegretLoss,
+    ScoreFunctionLoss,
     SquaredErrorLoss,
 )
 from dfl_sklearn.problems import (
@@ -134,6 +135,7 @@ def test_the_correction_sees_what_it_is_told_to():
     [
         {"loss": RegretLoss()},
         {"loss": PerturbedFenchelYoungLoss()},
+        {"loss": ScoreFunctionLoss()},
         {"loss": SquaredErrorLoss()},
         {"loss": BlackboxLoss()},
         {"loss": IdentityLoss()},

@@ -10,6 +10,7 @@ from dfl_sklearn.losses import (
     IdentityLoss,
     PerturbedFenchelYoungLoss,
     RegretLoss,
+    ScoreFunctionLoss,
     SPOPlusLoss,
 )
 from dfl_sklearn.problems import KnapsackProblem, MatchingProblem, ShortestPathProblem, TopKProblem
@@ -32,6 +33,7 @@ LOSSES = [
     RegretLoss(),
     BlackboxLoss(),
     IdentityLoss(),
+    ScoreFunctionLoss(sigma=0.5),
 ]
 GENERATOR = DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=10, max_iter=3, random_state=0)
 SETS = [

@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from dfl_sklearn import DFLRegressor
 from dfl_sklearn.learners import LSTMPredictor
+from dfl_sklearn.losses import ScoreFunctionLoss
 from dfl_sklearn.problems import NewsvendorProblem, ProvisioningProblem, SquaredErrorProblem
 from dfl_sklearn.rows import Rows
 from dfl_sklearn.training.objective import Objective
@@ -27,6 +28,9 @@ MODELS = {
     "newsvendor": DFLRegressor(NewsvendorProblem(9, 1), **QUICK),
     "early_stopping": DFLRegressor(NewsvendorProblem(9, 1), early_stopping=True, **QUICK),
     "provisioning": DFLRegressor(ProvisioningProblem(0.0, 9.0), early_stopping=True, **QUICK),
+    "score_function": DFLRegressor(
+        NewsvendorProblem(9, 1), loss=ScoreFunctionLoss(n_samples=4), early_stopping=True, **QUICK
+    ),
     "lstm": DFLRegressor(predictor=LSTMPredictor(4), early_stopping=True, **QUICK),
     "dropout": DFLRegressor(predictor=with_dropout, early_stopping=True, **QUICK),
     "constant_rate": DFLRegressor(learning_rate="constant", early_stopping=True, **QUICK),

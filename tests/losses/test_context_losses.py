@@ -13,6 +13,7 @@ from dfl_sklearn.losses import (
     LogLoss,
     PerturbedFenchelYoungLoss,
     RegretLoss,
+    ScoreFunctionLoss,
     SPOPlusLoss,
     SquaredErrorLoss,
     default_loss,
@@ -113,6 +114,26 @@ def test_fenchel_young_solves_every_noisy_row_with_its_own_context(problem):
         assert_allclose(gradient[i], slope, atol=1e-8)
 
 
+@by_problem
+@pytest.mark.parametrize("antithetic", [True, False])
+def test_score_function_pays_for_every_noisy_row_in_its_own_context(problem, antithetic):
+    y_hat, y, context = draw()
+    context = context_for(problem, context)
+    loss = ScoreFunctionLoss(sigma=0.8, n_samples=4, antithetic=antithetic, random_state=5)
+    values, gradient = with_gradient(loss, problem, y_hat, y, context=context)
+    generator = torch.Generator().manual_seed(5)
+    noise = torch.randn((2 if antithetic else 4, B, N), generator=generator, dtype=torch.float64)
+    noise = (torch.cat([noise, -noise]) if antithetic else noise).numpy()
+    unit = 0.8 * y.numpy().std(axis=0)
+    for i, there in enumerate(alone(problem, context)):
+        observed = np.repeat(y[[i]].numpy(), 4, axis=0)
+        decisions = there.solve(y_hat[i].numpy() + unit * noise[:, i])
+        regret = there.cost(decisions, observed) - there.optimal_cost(observed)
+        assert_allclose(values[i], regret.mean(), atol=1e-8)
+        slope = regret if antithetic else (regret - regret.mean()) * 4 / 3
+        assert_allclose(gradient[i], (slope[:, None] * noise[:, i]).mean(axis=0) / unit, atol=1e-8)
+
+
 @pytest.mark.parametrize("name", ["known costs", "both"])
 @pytest.mark.parametrize("loss", [*LOSSES.values()][:5], ids=[*LOSSES][:5])
 def test_known_costs_are_costs_like_any_other(name, loss):
@@ -159,7 +180,9 @@ def test_spo_plus_bounds_the_regret_and_is_convex(problem):
 
 
 @by_problem
-@pytest.mark.parametrize("loss", [*LOSSES.values(), PerturbedFenchelYoungLoss()])
+@pytest.mark.parametrize(
+    "loss", [*LOSSES.values(), PerturbedFenchelYoungLoss(), ScoreFunctionLoss()]
+)
 def test_rows_that_are_not_finite_and_single_precision(problem, loss):
     y_hat, y, context = draw()
     context = context_for(problem, context)
@@ -170,7 +193,7 @@ def test_rows_that_are_not_finite_and_single_precision(problem, loss):
     assert torch.isfinite(values).tolist() == [i != 2 for i in range(B)]
     single = loss(problem, y_hat.float(), y.float(), context=context)
     assert single.dtype == torch.float32
-    if not isinstance(loss, PerturbedFenchelYoungLoss):
+    if not isinstance(loss, PerturbedFenchelYoungLoss | ScoreFunctionLoss):
         assert_allclose(single, values, atol=1e-3)
     nowhere = loss(problem, torch.full_like(y_hat, torch.nan), y, context=context)
     assert torch.isnan(nowhere).all()
