@@ -3,8 +3,9 @@
 import numpy as np
 import torch
 
-from .._utils.checks import number, whole_number
+from .._utils.checks import flag, number, whole_number
 from .._utils.memory import check_rows
+from .._utils.row_numbers import renumbered
 from ..problems.base import DecisionProblem
 from ..rows import Optimum
 from ._linear import solved
@@ -89,6 +90,7 @@ class ScoreFunctionLoss(DecisionLoss):
     def bind_scaled(self, problem: DecisionProblem, scale: np.ndarray | None) -> RowLoss:
         """Return the loss with noise in units of the scale (d,) of the training rows."""
         number(self.sigma, "sigma", above=0)
+        flag(self.antithetic, "antithetic")
         K = whole_number(self.n_samples, "n_samples", at_least=2)
         if self.antithetic and K % 2:
             raise ValueError(
@@ -113,12 +115,13 @@ class ScoreFunctionLoss(DecisionLoss):
             xi = noise(y_hat.shape).to(y_hat)
             unit = self.sigma * (_deviation(y) if scale is None else y_hat.new_tensor(scale))
             with torch.no_grad():
-                every = (y_hat + unit * xi).reshape(-1, y_hat.shape[1])
-                observed = y.repeat(K, 1)
-                known = () if context is None else (context.repeat(K, 1),)
-                decisions = solved(problem, every, *known)
-                costs = problem.cost_rows(decisions, observed, *known)
-                regret = costs.reshape(K, -1) - optimum.cost
+                known = torch.isfinite(y_hat).all(dim=1)
+                regret = y_hat.new_full((K, len(y)), torch.nan)
+                if known.any():
+                    noisy = (y_hat + unit * xi)[:, known].reshape(-1, y_hat.shape[1])
+                    rows = torch.nonzero(known)[:, 0].repeat(K)
+                    costs = _costs(problem, noisy, y, context, rows)
+                    regret[:, known] = costs.reshape(K, -1) - optimum.cost[known]
                 mean = regret.mean(dim=0)
                 if self.antithetic:
                     slope = (regret[..., None] * xi).mean(dim=0) / unit
@@ -127,6 +130,20 @@ class ScoreFunctionLoss(DecisionLoss):
             return mean + ((y_hat - y_hat.detach()) * slope).sum(dim=1)
 
         return mean_regret
+
+
+def _costs(
+    problem: DecisionProblem,
+    predicted: torch.Tensor,
+    y: torch.Tensor,
+    context: torch.Tensor | None,
+    rows: torch.Tensor,
+) -> torch.Tensor:
+    """Return what decisions from predictions (N, d) cost, each in one of the rows of y."""
+    there = () if context is None else (context[rows.to(context.device)],)
+    with renumbered(rows.cpu().numpy()):
+        decisions = solved(problem, predicted, *there)
+        return problem.cost_rows(decisions, y[rows], *there)
 
 
 def _deviation(y: torch.Tensor) -> torch.Tensor:

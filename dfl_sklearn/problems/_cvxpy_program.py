@@ -191,6 +191,12 @@ class BuiltProgram:
         parts += [np.ravel(distance(each, dense(each.value))) for each in self.decisions]
         return np.concatenate(parts)
 
+    def no_violations(self, with_parameters: bool) -> np.ndarray:
+        """Return the violations (0, m) of no decisions."""
+        for leaf in (*self.decisions, *self.parameters, *self.context):
+            leaf.save_value(np.zeros(leaf.shape))
+        return self.violation(with_parameters=with_parameters)[None][:0]
+
     def missed(self, tol: float, atol: float, *, with_parameters: bool = True) -> str | None:
         """Return a constraint that the present decisions miss, in words, None if they keep all."""
         for limit in self.limits_on_decisions(with_parameters=with_parameters):
@@ -207,7 +213,13 @@ class BuiltProgram:
     def slope(self) -> np.ndarray:
         """Return the slope (k,) of the objective in the decisions, at their present values."""
         expression = self.problem.objective.expr
-        gradients = expression.grad
+        try:
+            gradients = expression.grad
+        except NotImplementedError:
+            raise ValueError(
+                f"cvxpy knows no slope of the objective {expression}. Write it with other atoms, "
+                "or with variables, or train with ScoreFunctionLoss."
+            ) from None
         there = {each.id for each in expression.variables()}
         slopes = []
         for leaf in self.decisions:

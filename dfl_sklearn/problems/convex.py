@@ -281,11 +281,13 @@ class ConvexProgram(DecisionProblem):
         decisions, program = decisions.expand(len(y), decisions.shape[1]), self._program()
         import torch
 
-        cost, rest = y.new_zeros(len(y)), np.arange(len(y))
+        is_known = torch.isfinite(decisions).all(dim=1) & torch.isfinite(y).all(dim=1)
+        cost, rest = torch.where(is_known, 0.0, torch.nan).to(y), is_known.numpy()
         if len(y) and program.parametric is not None:
-            program.check_rows(y.detach().numpy(), context)
+            program.check_rows(y.detach().numpy()[rest], None if context is None else context[rest])
             cost, is_right = program.parametric.cost(decisions, _beside(y, context))
-            rest = np.flatnonzero(~is_right.numpy())
+            rest = rest & ~is_right.numpy()
+        rest = np.flatnonzero(rest)
         if not len(rest):
             return cost
         one_by_one = self._cost_one_by_one(decisions[rest], y[rest], context, near, rest)
@@ -422,7 +424,7 @@ class ConvexProgram(DecisionProblem):
             program.violation(with_parameters=y is not None)
             for _, program in self._decisions_set(decisions, y, context, 0.0)
         ]
-        return np.array(rows) if rows else np.zeros((0, 0))
+        return np.array(rows) if rows else self._program().no_violations(y is not None)
 
     def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
         """Return what the constraints that depend on y are exceeded by; it checks nothing.

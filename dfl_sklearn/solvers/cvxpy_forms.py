@@ -10,8 +10,8 @@ from scipy import sparse
 from .._utils.optional import import_optional
 from .standard_form import StandardForm
 
-_MOST_NUMBERS = 2_000  # of variables, constraints or parameters: matrices are dense
-_AFFINE = 1e-9  # by how much a number may differ from what slopes make of it, as a share of terms
+_MOST_NUMBERS = 2_000  # of variables or constraints: matrices are dense
+_SAME = 1e-12  # by which two ways to the same number may differ, as a share of its terms
 
 
 class CvxpyForm(NamedTuple):
@@ -27,8 +27,8 @@ def standard_form(
     """Return a cvxpy problem in standard form, None where it is no such program.
 
     It has one where cvxpy makes no cones but equations and inequalities of it, and neither its
-    matrix nor its quadratic term depends on a parameter. cvxpy is asked for its numbers at several
-    values of the parameters. Their values, and those of the variables, are changed.
+    matrix nor its quadratic term depends on a parameter. The values of its parameters and variables
+    are changed.
 
     Parameters
     ----------
@@ -41,92 +41,73 @@ def standard_form(
     **options
         Of ``problem.get_problem_data``.
     """
-    size = sum(each.size for each in parameters)
-    if size > _MOST_NUMBERS:
-        return None
-    rng = np.random.default_rng(0)
-    points = np.concatenate([np.zeros((1, size)), np.eye(size), rng.uniform(0.5, 2, (2, size))])
-    found: list[_Numbers] = []
-    for point in points:
-        numbers = _numbers(problem, parameters, point, options)
-        if numbers is None or (found and not numbers.has_matrices_of(found[0])):
-            return None
-        found.append(numbers)
-    start, costs, sides, offset = (
-        found[0],
-        *(np.array([getattr(each, name) for each in found]) for name in ("c", "b", "d")),
-    )
-    decided = _places(start, decision)
-    if decided is None or not all(_is_affine(points, each) for each in (costs, sides, offset)):
-        return None
-    of_parameters = (_slopes(size, each) for each in (costs, sides, offset))
-    return CvxpyForm(StandardForm(start.P, start.A, start.n_equations, *of_parameters), decided)
-
-
-class _Numbers(NamedTuple):
-    """A program at one value of its parameters."""
-
-    P: sparse.csc_array
-    A: sparse.csr_array
-    n_equations: int
-    c: np.ndarray
-    b: np.ndarray
-    d: float
-    set_variables: Callable[[np.ndarray], None]
-
-    def has_matrices_of(self, other: "_Numbers") -> bool:
-        pairs = (self.P, other.P), (self.A, other.A)
-        return all(one.shape == to.shape and not (one != to).nnz for one, to in pairs)
-
-
-def _numbers(
-    problem: Any, parameters: Sequence[Any], point: np.ndarray, options: dict[str, Any]
-) -> _Numbers | None:
     cp: Any = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
-    ends = np.cumsum([each.size for each in parameters])[:-1]
-    for leaf, value in zip(parameters, np.split(point, ends), strict=True):
-        leaf.save_value(value.reshape(leaf.shape))  # without a check of what it is declared to be
+    values = [np.random.default_rng(0).uniform(0.5, 2.0, each.shape) for each in parameters]
+    for leaf, value in zip(parameters, values, strict=True):
+        leaf.save_value(value)  # without a check of what it is declared to be
     data, chain, inverse = problem.get_problem_data(cp.CLARABEL, solver_opts={}, **options)
-    # Copies: cvxpy uses its matrices again for the next values.
-    A, dims = sparse.csr_array(data["A"], copy=True), data["dims"]
+    dims, (m, n) = data["dims"], data["A"].shape
     n_zero = int(dims.zero)
-    if n_zero + int(dims.nonneg) != A.shape[0] or max(A.shape) > _MOST_NUMBERS:
+    if n_zero + int(dims.nonneg) != m or max(m, n) > _MOST_NUMBERS:
         return None
+    tensors = data["param_prob"]
+    columns = _columns(tensors, parameters)
+    costs, sides = sparse.csr_array(tensors.q), sparse.csr_array(tensors.A)
+    if columns is None or _depends(sides[: m * n]) or _depends(tensors.P):
+        return None
+    form = StandardForm(
+        sparse.csc_array(data["P"], copy=True) if "P" in data else sparse.csc_array((n, n)),
+        sparse.csr_array(data["A"], copy=True),
+        n_zero,
+        costs[:n][:, columns].T.toarray(),
+        sides[m * n :][:, columns].T.toarray(),
+        costs[n:][:, columns].T.toarray()[:, 0],
+    )
+    form.A.eliminate_zeros()
+    form.P.eliminate_zeros()
+    point = np.concatenate([*map(np.ravel, values), [1.0]])
+    for name, affine in (("c", form.costs), ("b", form.sides)):
+        if (np.abs(point @ affine - data[name]) > _SAME * (point @ np.abs(affine))).any():
+            return None  # of a version of cvxpy that keeps its numbers in another way
 
     def set_variables(x: np.ndarray) -> None:
         found = SimpleNamespace(
-            status="Solved", x=x, z=np.zeros(A.shape[0]), obj_val=0.0, solve_time=0.0, iterations=0
+            status="Solved", x=x, z=np.zeros(m), obj_val=0.0, solve_time=0.0, iterations=0
         )
         problem.unpack_results(found, chain, inverse)
 
-    n = A.shape[1]
-    set_variables(np.zeros(n))
-    sign = -1.0 if isinstance(problem.objective, cp.Maximize) else 1.0
-    P = sparse.csc_array(data["P"], copy=True) if "P" in data else sparse.csc_array((n, n))
-    A.eliminate_zeros()
-    P.eliminate_zeros()
-    c, b = (np.array(data[name], dtype=np.float64) for name in ("c", "b"))
-    return _Numbers(P, A, n_zero, c, b, sign * float(problem.value), set_variables)
+    decided = _places(n, set_variables, decision)
+    return None if decided is None else CvxpyForm(form, decided)
 
 
-def _slopes(size: int, values: np.ndarray) -> np.ndarray:
-    """Return slopes, and the value at 0 behind them, of values at 0, unit vectors and others."""
-    return np.concatenate([values[1 : 1 + size] - values[0], values[:1]])
+def _columns(tensors: Any, parameters: Sequence[Any]) -> np.ndarray | None:
+    """Return where cvxpy's tensors have the entries of parameters, C order, and the constant.
+
+    None where cvxpy has made other parameters of them.
+    """
+    from cvxpy.lin_ops.lin_op import CONSTANT_ID
+
+    found = []
+    for leaf in parameters:
+        if tensors.param_id_to_size.get(leaf.id) != leaf.size:
+            return None
+        place = tensors.param_id_to_col[leaf.id] + np.arange(leaf.size)
+        found.append(place.reshape(leaf.shape, order="F").ravel())  # it counts columns first
+    return np.concatenate([*found, [tensors.param_id_to_col[CONSTANT_ID]]])
 
 
-def _is_affine(points: np.ndarray, values: np.ndarray) -> bool:
-    """Return whether the values at all points are what slopes make of those at the first."""
-    affine = _slopes(points.shape[1], values)
-    points = np.concatenate([points, np.ones((len(points), 1))], axis=1)
-    terms = np.abs(points) @ np.abs(affine)
-    return bool((np.abs(points @ affine - values) <= _AFFINE * terms).all())
+def _depends(tensor: Any) -> bool:
+    """Return whether the numbers of a tensor depend on a parameter; the constant comes last."""
+    return tensor is not None and bool(abs(sparse.csc_array(tensor)[:, :-1]).sum() > 0)
 
 
-def _places(numbers: _Numbers, decision: Callable[[], np.ndarray]) -> np.ndarray | None:
+def _places(
+    n: int, set_variables: Callable[[np.ndarray], None], decision: Callable[[], np.ndarray]
+) -> np.ndarray | None:
     """Return which variables of the standard form are the decisions, None if these are others."""
-    x = np.random.default_rng(0).uniform(1.0, 2.0, numbers.A.shape[1])
-    numbers.set_variables(x)
+    x = np.random.default_rng(0).uniform(1.0, 2.0, n)
+    set_variables(x)
     order = np.argsort(x)
-    place = np.minimum(np.searchsorted(x[order], values := decision()), len(x) - 1)
+    place = np.minimum(np.searchsorted(x[order], values := decision()), n - 1)
     decided = order[place]
     return decided if np.array_equal(x[decided], values) else None

@@ -42,6 +42,8 @@ class InteriorPoint:
     quadratic : ndarray of shape (n,) or (n, n)
     A, G : ndarray of shape (p, n) and (m, n)
     max_iter : int
+    is_definite : bool
+        Whether the quadratic term is positive definite, so that costs tell the size of decisions.
 
     References
     ----------
@@ -49,7 +51,15 @@ class InteriorPoint:
     2023.
     """
 
-    def __init__(self, quadratic: np.ndarray, A: np.ndarray, G: np.ndarray, max_iter: int) -> None:
+    def __init__(
+        self,
+        quadratic: np.ndarray,
+        A: np.ndarray,
+        G: np.ndarray,
+        max_iter: int,
+        is_definite: bool,
+    ) -> None:
+        self.is_definite = is_definite
         n, self.max_iter, self.unit = (
             len(quadratic),
             max_iter,
@@ -81,7 +91,7 @@ class InteriorPoint:
         """
         b, h, lower, upper = sides
         (n_rows, n), p, m = c.shape, b.shape[1], h.shape[1]
-        program = _Scaled.of(c / self.unit, b, h, lower, upper)
+        program = _Scaled.of(c / self.unit, b, h, lower, upper, self.is_definite)
         at_lower, at_upper, in_rows = (np.zeros((n_rows, k), dtype=bool) for k in (n, n, m))
         multipliers, reach = np.zeros((n_rows, p + m)), np.zeros((n_rows, 1))
         ordinary: dict[bytes, Any] = {}
@@ -169,7 +179,13 @@ class _Scaled(NamedTuple):
 
     @classmethod
     def of(
-        cls, costs: np.ndarray, b: np.ndarray, h: np.ndarray, lower: np.ndarray, upper: np.ndarray
+        cls,
+        costs: np.ndarray,
+        b: np.ndarray,
+        h: np.ndarray,
+        lower: np.ndarray,
+        upper: np.ndarray,
+        is_definite: bool,
     ) -> "_Scaled":
         limits: dict[str, np.ndarray] = {"b": b, "h_u": h, "x_l": lower, "x_u": upper}
         limits = {name: values for name, values in limits.items() if values.shape[1]}
@@ -177,14 +193,15 @@ class _Scaled(NamedTuple):
         # equations let them.
         size = _largest(costs)
         limit = np.max([np.broadcast_to(_largest(x), size.shape) for x in limits.values()], axis=0)
-        reach = np.minimum(limit, np.maximum(size, _largest(b)))
+        reach = np.minimum(limit, np.maximum(size, _largest(b))) if is_definite else limit
         of_c, of_z = _unit(np.maximum(size, reach)), _unit(reach)
         if (of_c != 1.0).any() or (of_z != 1.0).any():
             costs = costs / of_c
             limits = {name: values / of_z for name, values in limits.items()}
         far = _FAR * (1.0 + _largest(costs))
         for name in limits.keys() - {"b"}:
-            limits[name] = _without_far(limits[name], far)
+            sign = -1.0 if name == "x_l" else 1.0
+            limits[name] = _without_far(limits[name], far, sign)
         is_there = np.isfinite(limits["h_u"]) if "h_u" in limits else None
         return cls(
             costs,
@@ -218,9 +235,10 @@ def _unit(size: np.ndarray) -> np.ndarray:
     return np.where(is_ordinary, 1.0, size)
 
 
-def _without_far(limit: np.ndarray, far: np.ndarray) -> np.ndarray:
-    """Return limits (B, k), infinite where they are further away than `far` (B, 1)."""
-    is_far = np.isfinite(limit) & (np.abs(limit) > far.min())
-    if not is_far.any():
-        return limit
-    return np.where(np.abs(limit) > far, np.copysign(np.inf, limit), limit)
+def _without_far(limit: np.ndarray, far: np.ndarray, sign: float) -> np.ndarray:
+    """Return limits (B, k), infinite where they are further away on their side than `far` (B, 1).
+
+    A limit far on the other side is one that binds.
+    """
+    is_far = np.isfinite(limit) & (sign * limit > far)
+    return np.where(is_far, sign * np.inf, limit) if is_far.any() else limit

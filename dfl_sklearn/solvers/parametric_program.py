@@ -198,21 +198,23 @@ class _Minimum(torch.autograd.Function):
         x, multipliers, is_solved, factor = program.attempt(c, Sides(b, h, low, upper))
         curved = program.curved(x)
         value = ((0.5 * curved + c) * x).sum(dim=1)
-        ctx.program, ctx.factor, ctx.multipliers = program, factor, multipliers
-        ctx.save_for_backward(x, curved + c)
         is_solved = is_solved & is_open
+        ctx.program, ctx.factor = program, factor
+        ctx.save_for_backward(x, curved + c, multipliers, is_solved)
         is_unique = factor.is_unique()
         ctx.mark_non_differentiable(is_solved, is_unique)
         return x, value, is_solved, is_unique
 
     @staticmethod
     def backward(ctx: Any, of_x: Any, of_value: Any, *_: Any) -> tuple[torch.Tensor | None, ...]:
-        x, pull = ctx.saved_tensors
-        slopes = ctx.program.slopes(ctx.factor, of_x) if of_x.any() else [0.0] * 5
-        envelope = _of_value(ctx.program, ctx.factor, x, pull, ctx.multipliers)
-        return *(
-            one + of_value[:, None] * other for one, other in zip(slopes, envelope, strict=True)
-        ), None
+        x, pull, multipliers, is_solved = ctx.saved_tensors
+        envelope = _of_value(ctx.program, ctx.factor, x, pull, multipliers)
+        slopes = [of_value[:, None] * each for each in envelope]
+        if of_x.any():
+            of_minimiser = ctx.program.slopes(ctx.factor, of_x)
+            slopes = [one + other for one, other in zip(slopes, of_minimiser, strict=True)]
+        # What was not solved may hold anything, which times 0 is not always 0.
+        return *(torch.where(is_solved[:, None], each, 0.0) for each in slopes), None
 
 
 def _of_value(

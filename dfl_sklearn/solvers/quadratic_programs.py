@@ -103,7 +103,9 @@ class QuadraticPrograms:
         *,
         is_definite: bool = True,
     ) -> None:
-        self.interior_point = InteriorPoint(quadratic.numpy(), A.numpy(), G.numpy(), max_iter)
+        self.interior_point = InteriorPoint(
+            quadratic.numpy(), A.numpy(), G.numpy(), max_iter, is_definite
+        )
         self.n, self.m = len(quadratic), len(G)
         # Variables at 0 and rows without an end fill all sizes up to multiples of 8.
         n, m = eights(self.n), eights(len(A) + self.m) - len(A)
@@ -395,9 +397,14 @@ def _any(constraints: ActiveSet) -> torch.Tensor:
 def _allowed(matrices: Matrices, c: torch.Tensor, sides: Sides, z: torch.Tensor) -> Sides:
     """Return by how much points (B, n) may miss each limit: a share of its terms, and rounding."""
     # Beside steps and limits that are larger by far, limits near 0 cannot be kept exactly.
-    largest = _finite(torch.cat(sides, dim=1)).amax(dim=1, keepdim=True)
-    step = c.abs().amax(dim=1, keepdim=True) / matrices.unit * matrices.is_definite
-    reach = torch.maximum(z.abs().amax(dim=1, keepdim=True), torch.minimum(step, largest))
+    limits = _finite(torch.cat(sides, dim=1))
+    if matrices.is_definite:
+        step = c.abs().amax(dim=1, keepdim=True) / matrices.unit
+        least = torch.minimum(step, limits.amax(dim=1, keepdim=True))
+    else:  # costs do not tell how far decisions go
+        least = torch.where(limits > 0, limits, torch.inf).amin(dim=1, keepdim=True)
+        least = torch.where(torch.isfinite(least), least, 0.0)
+    reach = torch.maximum(z.abs().amax(dim=1, keepdim=True), least)
     b, h = matrices.value_sizes(z.abs()).split([sides.b.shape[1], sides.h.shape[1]], dim=1)
     terms = Sides(b, h, z.abs(), z.abs())
     pairs = zip(terms, sides, strict=True)

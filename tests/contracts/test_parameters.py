@@ -121,6 +121,7 @@ CASES = [
     (bind, losses.ScoreFunctionLoss, {}, "n_samples", [*NO_COUNTS, 0, 1, 3]),
     (bind, losses.ScoreFunctionLoss, {"antithetic": False}, "n_samples", [*NO_COUNTS, 0, 1]),
     (bind, losses.ScoreFunctionLoss, {}, "random_state", NO_COUNTS),
+    (bind, losses.ScoreFunctionLoss, {}, "antithetic", NO_FLAGS),
     (
         build,
         learners.MLPPredictor,

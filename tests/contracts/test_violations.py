@@ -80,7 +80,6 @@ def test_allowed_decisions_miss_nothing(case):
     assert_array_equal(problem.violation(z), missed)
 
 
-@pytest.mark.cases(lambda case: case.name != "convex_program")
 def test_no_rows_have_the_same_columns(case):
     problem, y, z, _ = draw(case)
     n_columns = problem.violation(z, y).shape[1]

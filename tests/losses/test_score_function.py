@@ -3,12 +3,13 @@
 import numpy as np
 import pytest
 import torch
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import norm
 
 from dfl_sklearn.losses import ScoreFunctionLoss
 from dfl_sklearn.problems import (
     FromContext,
+    FunctionProblem,
     KnapsackProblem,
     NewsvendorProblem,
     SquaredErrorProblem,
@@ -94,6 +95,15 @@ def test_the_noise_is_in_units_of_the_columns():
     y = np.array([[1.0, 5.0], [3.0, 5.0]])
     expected, _ = of_rows(loss, problem, y, y, np.ones(2))
     assert_allclose(loss(problem, torch.as_tensor(y), torch.as_tensor(y)), expected)
+
+
+def test_a_prediction_that_is_none_leaves_the_other_rows_alone():
+    y = np.array([[1.0], [2.0], [-1.0]])
+    y_hat = np.array([[1.5], [np.nan], [0.0]])
+    problem = FunctionProblem(lambda z, y: (z - y) ** 2, (-3, 3))
+    value, slope = of_rows(ScoreFunctionLoss(), problem, y_hat, y, np.ones(1))
+    assert_array_equal(np.isnan(value), [False, True, False])
+    assert np.isfinite(slope[[0, 2]]).all()
 
 
 @pytest.mark.parametrize(

@@ -112,9 +112,9 @@ def curved():
     return cp.Problem(cp.Minimize(p @ x + cp.norm2(x)), [x >= -1, x <= 1]), p, x
 
 
-def symmetric():
-    """Decided is a matrix of which cvxpy keeps half."""
-    x, p = cp.Variable((2, 2), symmetric=True), cp.Parameter((2, 2))
+def definite():
+    """Predicted is a matrix of which cvxpy keeps half."""
+    x, p = cp.Variable((2, 2)), cp.Parameter((2, 2), PSD=True)
     return cp.Problem(cp.Minimize(cp.sum_squares(x - p))), p, x
 
 
@@ -123,7 +123,7 @@ def whole():
     return cp.Problem(cp.Minimize(p @ x), [x >= 0, x <= 3]), p, x
 
 
-@pytest.mark.parametrize("build", [priced, curved, symmetric, whole])
+@pytest.mark.parametrize("build", [priced, curved, definite, whole])
 def test_others_are_left_to_their_solver(build):
     built = BuiltProgram.from_parts(parts_of(build))
     assert built.parametric is None
@@ -140,3 +140,60 @@ def test_a_row_without_a_solution_is_named():
     y[3, 0] = 1e200
     with pytest.raises((ValueError, RuntimeError), match="row 3 of y"):
         problem.solve(y)
+
+
+def one_number(write):
+    """Return a program that decides one number between 0 and 2 and predicts one."""
+
+    def build():
+        x, p = cp.Variable(1), cp.Parameter(1)
+        return cp.Problem(cp.Minimize(write(x, p)[()]), [x >= 0, x <= 2]), p, x
+
+    return ConvexProgram(build)
+
+
+@pytest.mark.parametrize(
+    ("write", "cost"),
+    [
+        (lambda x, p: p @ x + cp.sum_squares(x - 1), lambda x, p: p * x + (x - 1) ** 2),
+        (lambda x, p: p @ x + cp.norm1(x - 3) + 7, lambda x, p: p * x + abs(x - 3) + 7),
+        (lambda x, p: x[0] + 2 * cp.pos(p - x)[0], lambda x, p: x + 2 * np.maximum(p - x, 0)),
+        (lambda x, p: cp.sum_squares(x - p) + 3 * p[0], lambda x, p: (x - p) ** 2 + 3 * p),
+    ],
+)
+def test_constants_within_squares_and_norms(write, cost):
+    problem = one_number(write)
+    assert problem._program().parametric is not None
+    x, p = np.array([0.5, 1.5, 2.0]), np.array([-1.0, 1.0, 3.0])
+    assert_allclose(problem.cost(x, p), cost(x, p), atol=1e-9)
+    grid = np.linspace(0, 2, 2001)
+    best = cost(grid[:, None], p).min(axis=0)
+    assert_allclose(problem.optimal_cost(p), best, atol=1e-5)
+
+
+def test_small_slopes_beside_large_constants():
+    def build():
+        x, p = cp.Variable(1), cp.Parameter(1)
+        limits = [x >= 1e6 - 1e-6 * p, x >= -1e9]
+        return cp.Problem(cp.Minimize(x[0]), limits), p, x
+
+    y = np.array([9e11, 1e12, 1.1e12])
+    assert_allclose(ConvexProgram(build).solve(y), [1e5, 0.0, -1e5], rtol=1e-9, atol=1e-9)
+
+
+def test_nothing_is_a_decision_too():
+    """Where all of it is 0, there is no size to compare with but that of the limits."""
+    problem = one_number(lambda x, p: p @ x + 0.5 * cp.sum_squares(x))
+    y = torch.tensor([[1.0], [0.7], [-0.5]], dtype=torch.float64, requires_grad=True)
+    assert problem.minimisers(y, None).is_right.all()
+    z = problem.decision_layer()(y)
+    assert_allclose(z.detach(), [[0.0], [0.0], [0.5]], atol=1e-12)
+    assert_allclose(torch.autograd.grad(z.sum(), y)[0], [[0.0], [0.0], [-1.0]], atol=1e-12)
+
+
+def test_rows_that_are_no_numbers():
+    problem = one_number(lambda x, p: p @ x + 0.5 * cp.sum_squares(x))
+    z = torch.tensor([[1.0], [torch.nan], [2.0]], dtype=torch.float64)
+    y = torch.tensor([[1.0], [1.0], [torch.nan]], dtype=torch.float64)
+    assert_array_equal(problem.cost_rows(z, y), [1.5, np.nan, np.nan])
+    assert problem.violation(np.zeros((0, 1))).shape == (0, 3)

@@ -188,3 +188,22 @@ def test_other_variables_with_the_decided_ones_as_parameters():
     z, P = z[0].numpy(), form.P.toarray()[np.ix_(decided, decided)]
     own = form.costs[-1, decided] @ z + 0.5 * z @ P @ z
     assert_allclose(found.value[0] + own, best.value[0], atol=1e-8)
+
+
+def test_limits_far_from_costs_and_from_0():
+    """x is at least p; neither is that left out for being far, nor is it taken for no limit."""
+    for quadratic in (0.0, 1.0):
+        form = StandardForm(
+            sparse.csc_array([[quadratic]]),
+            sparse.csr_array([[-1.0]]),
+            0,
+            np.array([[0.0], [1e-6]]),
+            np.array([[-1.0], [0.0]]),
+            np.zeros(2),
+        )
+        p = torch.tensor([[1.8e8], [1.0], [3e12]], dtype=torch.float64)
+        found = ParametricProgram(form).solve(p)
+        for _ in range(3):
+            assert_array_equal(ParametricProgram(form).solve(p).is_solved, found.is_solved)
+        assert_array_equal(found.x[found.is_solved], p[found.is_solved])
+        assert found.is_solved[:2].all()
