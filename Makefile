@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 SETUP_FILES := pyproject.toml constraints.txt
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test lint docs bench bench-quick clean
 
 demo: $(VENV)/.installed-plot
 	MPLBACKEND=Agg $(BIN)/python examples/demo.py
@@ -26,18 +26,10 @@ docs: $(VENV)/.installed-docs
 	@echo "open docs/_build/html/index.html"
 
 bench: $(VENV)/.installed-bench
-	$(BIN)/python benchmarks/speed.py
-	$(BIN)/python benchmarks/azure.py
-	$(BIN)/python benchmarks/robust_cost.py
-	$(BIN)/python benchmarks/newsvendor_population.py
-	$(BIN)/python benchmarks/newsvendor_shift.py
-	$(BIN)/python benchmarks/shift_suite.py
-	$(BIN)/python benchmarks/layers.py
-	$(BIN)/python benchmarks/linear_losses.py
-	$(BIN)/python benchmarks/cyclic_paths.py
-	$(BIN)/python benchmarks/cora_matching.py
-	$(BIN)/python benchmarks/coverage.py
-	$(BIN)/python benchmarks/fine_tuning.py
+	$(BIN)/python benchmarks/run_all.py $(BENCH_ARGS)
+
+bench-quick: $(VENV)/.installed-bench
+	$(BIN)/python benchmarks/quick.py
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)

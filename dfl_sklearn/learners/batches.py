@@ -53,9 +53,11 @@ class Batches:
             return
         order = torch.randperm(n, generator=self.generator).to(self.rows.X.device)
         X, rest = as_batch(self.rows.take(order))
-        starts = list(range(0, n, self.batch_size))
-        if n - starts[-1] == 1:
-            starts.pop()  # a batch of one row joins the one before: batch norm, say, needs two
-        for start, end in zip(starts, [*starts[1:], n], strict=True):
-            part = slice(start, end)
-            yield X[part], {name: values[part] for name, values in rest.items()}
+        sizes = [self.batch_size] * (n // self.batch_size)
+        if n % self.batch_size:
+            sizes.append(n % self.batch_size)
+        if sizes[-1] == 1:  # joins the batch before: batch norm, say, needs two rows
+            sizes[-2:] = [sizes[-2] + 1]
+        parts = zip(*(each.split(sizes) for each in rest.values()), strict=True)
+        for part, others in zip(X.split(sizes), parts, strict=True):
+            yield part, dict(zip(rest, others, strict=True))

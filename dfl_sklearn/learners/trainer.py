@@ -40,11 +40,13 @@ class PredictorNet(NeuralNet):
         if self.callbacks_:
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             return
-        total, n = 0.0, 0
+        total, n, weights = 0.0, 0, list(self.module_.parameters())
+        move = getattr(self.optimizer_, "move", self.optimizer_.step)
         for batch in iterator:
-            self.optimizer_.zero_grad()
+            for each in weights:
+                each.grad = None
             loss = self.train_step_single(batch, **fit_params)["loss"]
-            self.optimizer_.step()
+            move()
             total += loss.item() * len(batch[0])
             n += len(batch[0])
         self.history.new_batch()

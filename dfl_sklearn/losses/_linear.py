@@ -27,16 +27,29 @@ def solved(
     problem: DecisionProblem, y: torch.Tensor, context: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Return the best decisions (B, k) for parameters (B, d), as constants; NaN stays NaN."""
-    values = y.detach().cpu().numpy().astype(np.float64, copy=False)
+    values, rows = _numbers(y), None if context is None else _numbers(context)
+    if np.isfinite(values).all():
+        return y.new_tensor(_solved(problem, values, rows))
     known = np.isfinite(values).all(axis=1)
-    rows = None
-    if context is not None:
+    if rows is not None:
         if not known.any():
             n = problem._n_decisions(y.shape[1]) or y.shape[1]
             return y.new_full((len(y), n), torch.nan)
-        rows = context.detach().cpu().numpy().astype(np.float64, copy=False)[known]
+        rows = rows[known]
+    decisions = _solved(problem, values[known], rows)
+    found = y.new_full((len(y), decisions.shape[1]), torch.nan)
+    found[torch.as_tensor(known, device=y.device)] = y.new_tensor(decisions)
+    return found
+
+
+def _numbers(values: torch.Tensor) -> np.ndarray:
+    return values.detach().cpu().numpy().astype(np.float64, copy=False)
+
+
+def _solved(problem: DecisionProblem, y: np.ndarray, context: np.ndarray | None) -> np.ndarray:
+    """Return the best decisions; an error says where it came up."""
     try:
-        decisions = problem.solve_rows(values[known], rows)
+        return problem.solve_rows(y, context)
     except ValueError as error:
         error.add_note(
             "This came up in training: the rows are predictions, or combined with the observed "
@@ -44,8 +57,3 @@ def solved(
             "without end for such rows, give the decisions finite bounds."
         )
         raise
-    if known.all():
-        return y.new_tensor(decisions)
-    found = y.new_full((len(y), decisions.shape[1]), torch.nan)
-    found[torch.as_tensor(known, device=y.device)] = y.new_tensor(decisions)
-    return found

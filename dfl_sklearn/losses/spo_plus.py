@@ -41,7 +41,7 @@ class SPOPlusLoss(DecisionLoss):
             context: torch.Tensor | None = None,
         ) -> torch.Tensor:
             # Costs are affine in y, so these are the parameters whose costs are 2 c_hat - c.
-            reflected = 2.0 * y_hat - y
+            reflected = torch.add(-y, y_hat, alpha=2.0)
             gap = optimum.decisions - solved(problem, reflected, context)
             return (costs(reflected, context) * gap).sum(dim=1)
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse.csgraph import connected_components
 
-from ..solvers.acyclic_paths import AcyclicPaths, Level, depths, levels_of, solve_each
+from ..solvers.acyclic_paths import AcyclicPaths, Levels, depths
 from ..solvers.unit_flows import UnitFlows
 from ._context import FromContext
 
@@ -66,9 +66,9 @@ class Network:
         return self.flows.balance
 
     @cached_property
-    def _levels(self) -> list[Level]:
+    def _levels(self) -> Levels:
         assert self.depth is not None
-        return levels_of(self.edges, np.arange(len(self.edges)), self.depth, 0)
+        return Levels.of(self.edges, np.arange(len(self.edges)), self.depth, 0)
 
     @cached_property
     def _number_of(self) -> dict[Hashable, int]:
@@ -123,8 +123,7 @@ class Network:
         """Return the best decisions (n, m) for lengths (n, m) on each row's part of the graph."""
         if self.has_cycle:
             return self.flows.cheapest(y, usable, source, target)
-        tail = np.append(self.edges[:, 0], 0)
-        return solve_each(self._levels, tail, self.n_nodes, y, usable, source, target)
+        return self._levels.solve(np.where(usable, y, np.inf), source, target)
 
 
 class CyclicPaths(NamedTuple):
@@ -159,7 +158,7 @@ def as_network(edges: Any) -> Network:
     except ValueError:
         array = None
     if array is not None and array.dtype.kind in "iu":
-        fits = array.max(initial=0) <= np.iinfo(np.int64).max
+        fits = array.dtype.kind == "i" or array.max(initial=0) <= np.iinfo(np.int64).max
         if array.ndim == 2 and array.shape[1] == 2 and len(array) and fits:
             return _of_numbers(array.astype(np.int64).tobytes())
     elif array is not None and (array.dtype.kind in "bfcmM" and array.ndim == 2 and array.size):

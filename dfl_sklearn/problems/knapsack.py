@@ -173,7 +173,7 @@ class KnapsackProblem(LinearCostProblem):
         sets = _largest_sets(weights.tobytes(), capacity.tobytes(), weights.shape[1])
         if sets is not None:
             # An item that does not pay is left out of its set.
-            return (sets[least_costly(sets, -np.maximum(y, 0.0))] & (y > 0)).astype(np.float64)
+            return sets[least_costly(sets, -np.maximum(y, 0.0))] * (y > 0)
         # Beyond 2^53 floats are whole because they are coarse.
         is_whole = len(weights) == 1 and (weights == np.rint(weights)).all()
         is_whole &= max(weights.max(), capacity[0]) < 2.0**53
@@ -190,14 +190,14 @@ class KnapsackProblem(LinearCostProblem):
         weights, capacity = self._constraints()[0], self._known(self.capacity, context)
         n = weights.shape[1]
         if n <= _MOST_LISTED_ITEMS:
-            sets = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(bool)
+            sets = (np.arange(2**n)[:, None] >> np.arange(n) & 1).astype(np.float64)
             needed, room = sets @ weights.T, capacity * (1 + _ROUNDING)
             best = least_costly(
                 sets,
                 -np.maximum(y, 0.0),
                 lambda rows: (needed <= room[rows, None]).all(axis=2),
             )
-            return (sets[best] & (y > 0)).astype(np.float64)
+            return sets[best] * (y > 0)
         # What is more than all items weigh makes no difference.
         total = float(weights[0].sum())
         if len(weights) == 1 and (weights == np.rint(weights)).all() and total < 2.0**53:
@@ -220,7 +220,7 @@ class KnapsackProblem(LinearCostProblem):
 
 @lru_cache(maxsize=8)
 def _largest_sets(weights: bytes, capacity: bytes, n_items: int) -> np.ndarray | None:
-    """Return all sets (S, n) of items to which no other can be added, None if they are many."""
+    """Return all sets (S, n) of items to which none can be added, None if they are many."""
     W, room = np.frombuffer(weights).reshape(-1, n_items), np.frombuffer(capacity)
     room = room * (1 + _ROUNDING)  # sums of weights have rounding errors
     sets, left = np.zeros((1, n_items), dtype=bool), room[None]
@@ -236,7 +236,7 @@ def _largest_sets(weights: bytes, capacity: bytes, n_items: int) -> np.ndarray |
     for j in range(n_items):
         extends |= ~sets[:, j] & (W[:, j] <= left).all(axis=1)
     found = sets[~extends]
-    return found if len(found) <= _MOST_SETS else None
+    return found.astype(np.float64) if len(found) <= _MOST_SETS else None
 
 
 def _by_capacity(weights: np.ndarray, capacities: np.ndarray, y: np.ndarray) -> np.ndarray:

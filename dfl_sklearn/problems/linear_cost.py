@@ -102,7 +102,8 @@ class LinearCostProblem(DecisionProblem):
         return self._cost_vectors
 
     def _cost_vectors(self, y: Any, context: Any = None) -> Any:
-        return self._sign * self._plus_known(y, context)
+        costs = self._plus_known(y, context)
+        return -costs if self.sense == "max" else costs
 
     def as_linear_program(self, n_decisions: int | None = None) -> "LinearCostProblem":
         """Return the same problem as a ``LinearProgram``, to look at or to extend.

@@ -1,5 +1,6 @@
 """Shortest paths in acyclic graphs, all rows together; lengths may be negative."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +27,69 @@ class Level(NamedTuple):
     tails: np.ndarray
 
 
+class Levels(NamedTuple):
+    """The nodes of an acyclic graph, grouped so that each group depends on those before it only.
+
+    Attributes
+    ----------
+    groups : tuple of Level
+    number, place : ndarray of shape (n_nodes,)
+        The group of each node and its place there; -1 where no edge leads to it.
+    """
+
+    groups: tuple[Level, ...]
+    number: np.ndarray
+    place: np.ndarray
+
+    @staticmethod
+    def of(edges: np.ndarray, kept: np.ndarray, depth: np.ndarray, start: int) -> "Levels":
+        """Group the nodes that the edges `kept` lead to by their depth (n_nodes,).
+
+        Tables are filled up with edges from the node `start`.
+        """
+        groups = _groups(edges, kept, depth, start)
+        number, place = np.full((2, len(depth)), -1)
+        for i, group in enumerate(groups):
+            number[group.nodes], place[group.nodes] = i, np.arange(len(group.nodes))
+        return Levels(tuple(groups), number, place)
+
+    def solve(self, lengths: np.ndarray, source: np.ndarray, target: np.ndarray) -> np.ndarray:
+        """Return the best path (B, n_edges) of each row, from its own source to its own target.
+
+        Parameters
+        ----------
+        lengths : ndarray of shape (B, n_edges)
+            Infinite for edges on no path of the row.
+        source, target : ndarray of shape (B,)
+        """
+        n_rows, n_edges = lengths.shape
+        rows, starts = np.arange(n_rows), set(self.number[source].tolist())
+        # Rows last: each step then runs over contiguous numbers.
+        length = np.full((n_edges + 1, n_rows), np.inf)
+        length[:-1] = lengths.T
+        distance = np.full((len(self.number), n_rows), np.inf)
+        distance[source, rows] = 0.0
+        for i, group in enumerate(self.groups):
+            by_edge = distance.take(group.tails, axis=0)
+            by_edge += length.take(group.edges, axis=0)
+            distance[group.nodes] = by_edge.min(axis=1)
+            if i in starts:
+                distance[source, rows] = 0.0
+        # Back from the targets, along the first edge by which the distance is reached.
+        decisions, node = np.zeros((n_rows, n_edges)), target.copy()
+        for i in range(len(self.groups) - 1, -1, -1):
+            here = rows[(self.number[node] == i) & (node != source)]
+            if not len(here):
+                continue
+            at = self.place[node[here]]
+            edges, tails = self.groups[i].edges[at], self.groups[i].tails[at]
+            best = (distance[tails, here[:, None]] + length[edges, here[:, None]]).argmin(axis=1)
+            which = np.arange(len(here)), best
+            decisions[here, edges[which]] = 1.0
+            node[here] = tails[which]
+        return decisions
+
+
 class AcyclicPaths(NamedTuple):
     """The part of an acyclic graph that lies on paths from source to target.
 
@@ -33,10 +97,8 @@ class AcyclicPaths(NamedTuple):
     ----------
     source, target : int
         Numbers of the nodes, counted from 0.
-    tail : ndarray of shape (n_edges + 1,)
-        Where each edge starts; the last one stands for "already at the source".
-    levels : tuple of Level
-    n_nodes : int
+    levels : Levels
+        Of the edges on a path.
     on_a_path : ndarray of shape (n_edges,)
         1 for the edges that lie on a path, else 0.
     paths : ndarray of shape (n_paths, n_edges) or None
@@ -45,9 +107,7 @@ class AcyclicPaths(NamedTuple):
 
     source: int
     target: int
-    tail: np.ndarray
-    levels: tuple[Level, ...]
-    n_nodes: int
+    levels: Levels
     on_a_path: np.ndarray
     paths: np.ndarray | None
 
@@ -67,90 +127,17 @@ class AcyclicPaths(NamedTuple):
         usable : ndarray of bool of shape (n_edges,)
             Which edges lie on a path from source to target; some do.
         """
-        levels = levels_of(edges, np.flatnonzero(usable), depth, source)
-        tail = np.append(edges[:, 0], source)
-        paths = _few_paths(edges, source, target, levels)
-        on_a_path = usable.astype(np.float64)
-        return AcyclicPaths(source, target, tail, tuple(levels), len(depth), on_a_path, paths)
+        levels = Levels.of(edges, np.flatnonzero(usable), depth, source)
+        paths = _few_paths(edges, source, target, levels.groups)
+        return AcyclicPaths(source, target, levels, usable.astype(np.float64), paths)
 
     def solve(self, lengths: np.ndarray) -> np.ndarray:
         """Return the best path (B, n_edges) for each row of lengths (B, n_edges)."""
         if self.paths is not None:
             return self.paths[least_costly(self.paths, lengths)]
-        n_rows, n_edges = lengths.shape
-        # Rows last: each step then runs over contiguous numbers.
-        length = np.append(lengths.T, np.full((1, n_rows), np.inf), axis=0)
-        distance = np.zeros((self.n_nodes, n_rows))
-        arrives_by = np.full((self.n_nodes, n_rows), n_edges)
-        for level in self.levels:
-            by_edge = distance[level.tails] + length[level.edges]
-            best = by_edge.argmin(axis=1)
-            distance[level.nodes] = np.take_along_axis(by_edge, best[:, None], axis=1)[:, 0]
-            arrives_by[level.nodes] = np.take_along_axis(level.edges, best, axis=1)
-        return _traced(arrives_by, self.tail, np.array([self.source]), np.array([self.target]))
-
-
-def solve_each(
-    levels: list[Level],
-    tail: np.ndarray,
-    n_nodes: int,
-    lengths: np.ndarray,
-    usable: np.ndarray,
-    source: np.ndarray,
-    target: np.ndarray,
-) -> np.ndarray:
-    """Return the best path (B, n_edges) of each row, from its own source to its own target.
-
-    Parameters
-    ----------
-    levels : list of Level
-        Of all edges.
-    tail : ndarray of shape (n_edges + 1,)
-        Where each edge starts, and a number more.
-    n_nodes : int
-    lengths : ndarray of shape (B, n_edges)
-    usable : ndarray of bool of shape (B, n_edges)
-        Which edges lie on a path of the row; some do.
-    source, target : ndarray of shape (B,)
-    """
-    n_rows, n_edges = lengths.shape
-    length = np.full((n_edges + 1, n_rows), np.inf)
-    np.copyto(length[:-1], lengths.T, where=usable.T)
-    distance = np.full((n_nodes, n_rows), np.inf)
-    distance[source, np.arange(n_rows)] = 0.0
-    arrives_by = np.full((n_nodes, n_rows), n_edges)
-    for level in levels:
-        by_edge = distance[level.tails] + length[level.edges]
-        best = by_edge.argmin(axis=1)
-        found = np.take_along_axis(by_edge, best[:, None], axis=1)[:, 0]
-        # No usable edge leads into a source, which therefore keeps its 0.
-        distance[level.nodes] = np.minimum(distance[level.nodes], found)
-        arrives_by[level.nodes] = np.take_along_axis(level.edges, best, axis=1)
-    return _traced(arrives_by, tail, source, target)
-
-
-def _traced(
-    arrives_by: np.ndarray, tail: np.ndarray, source: np.ndarray, target: np.ndarray
-) -> np.ndarray:
-    """Return paths (B, n_edges) by going back from targets to sources, (B,) or (1,).
-
-    Parameters
-    ----------
-    arrives_by : ndarray of shape (n_nodes, B)
-        The edge by which each node is reached.
-    """
-    n_rows = arrives_by.shape[1]
-    decisions = np.zeros((n_rows, len(tail) - 1))
-    rows = np.arange(n_rows)
-    node, first = (np.broadcast_to(each, n_rows) for each in (target, source))
-    while len(rows):
-        edge = arrives_by[node, rows]
-        decisions[rows, edge] = 1.0
-        node = tail[edge]
-        on = node != first
-        if not on.all():
-            rows, node, first = rows[on], node[on], first[on]
-    return decisions
+        n_rows = len(lengths)
+        ends = (np.full(n_rows, each) for each in (self.source, self.target))
+        return self.levels.solve(lengths, *ends)
 
 
 def depths(edges: np.ndarray, n_nodes: int) -> np.ndarray | None:
@@ -176,8 +163,7 @@ def depths(edges: np.ndarray, n_nodes: int) -> np.ndarray | None:
     return np.array(depth, dtype=np.int64) if len(ready) == n_nodes else None
 
 
-def levels_of(edges: np.ndarray, kept: np.ndarray, depth: np.ndarray, start: int) -> list[Level]:
-    """Group the nodes that the edges `kept` lead to by their depth."""
+def _groups(edges: np.ndarray, kept: np.ndarray, depth: np.ndarray, start: int) -> list[Level]:
     heads = edges[kept, 1]
     order = np.lexsort((kept, heads, depth[heads]))
     kept, heads = kept[order], heads[order]
@@ -204,7 +190,9 @@ def _of_like_width(group: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
     return [group[size == each] for each in np.unique(size)]
 
 
-def _few_paths(edges: np.ndarray, start: int, end: int, levels: list[Level]) -> np.ndarray | None:
+def _few_paths(
+    edges: np.ndarray, start: int, end: int, levels: Sequence[Level]
+) -> np.ndarray | None:
     """Return all paths (n_paths, n_edges) as rows of zeros and ones, None where they are many."""
     n_edges = len(edges)
     n_paths = np.zeros(edges.max() + 1, dtype=np.int64)  # from the source to each node

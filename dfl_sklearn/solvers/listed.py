@@ -13,7 +13,9 @@ def least_costly(
     costs: np.ndarray,
     is_allowed: Callable[[slice], np.ndarray] | None = None,
 ) -> np.ndarray:
-    """Return the number (B,) of the best of listed decisions (S, n) under costs (B, n), float64.
+    """Return the number (B,) of the best of listed decisions (S, n) under costs (B, n).
+
+    Both are float64.
 
     Where not all of them are allowed in each row, `is_allowed` tells for a slice of the rows which
     are, (rows, S), at least one in each.
@@ -21,7 +23,7 @@ def least_costly(
     Of several that differ by rounding errors it is the first: sums are rounded differently in
     batches of other sizes, and the choice must not depend on the rows around.
     """
-    table = np.ascontiguousarray(decisions.T, dtype=np.float64)
+    table = decisions.T
     step = max(1, _CHUNK // len(decisions))
     found = np.empty(len(costs), dtype=np.intp)
     for start in range(0, len(costs), step):
@@ -32,10 +34,11 @@ def least_costly(
         best = total.argmin(axis=1)
         slack = _ROUNDING * np.abs(part).sum(axis=1)
         near = total <= (total[rows, best] + slack)[:, None]
-        near[rows, best] = False
-        for i in np.flatnonzero(near.any(axis=1)):
-            candidates = np.append(np.flatnonzero(near[i]), best[i])
-            best[i] = _first_of_best(decisions, part[i], candidates, total[i])
+        if np.count_nonzero(near) > len(part):  # others than the best ones
+            near[rows, best] = False
+            for i in np.flatnonzero(near.any(axis=1)):
+                candidates = np.append(np.flatnonzero(near[i]), best[i])
+                best[i] = _first_of_best(decisions, part[i], candidates, total[i])
         found[start : start + step] = best
     return found
 

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from .certificate import Certificate
 from .highs import Highs
 from .linear import LinearSolver, NoDecisionError, NoMinimumError, median_size
 from .polytope import Polytope
@@ -14,6 +15,8 @@ from .scaling import Units
 _TOLERANCE = 1e-9  # of HiGHS, in scaled rows; whole numbers as well
 _FEASIBLE = 1e-12  # by how much whole numbers may miss a constraint, as a share of its terms
 _GAP = 1e-6  # between a cost and its lower bound, as a share of the absolute terms of the cost
+_WHOLE = 1e-6  # from a whole number, in a decision of the relaxed program that may be one
+_SURE_GAP = 1e-9  # up to which the relaxed program proves such a decision best
 _ALIKE = 2.0**20  # ratio of numbers up to which HiGHS's proofs can be trusted
 _MOST_NODES = 2000  # per row
 _MOST_PROGRAMS = 200  # linear ones, to prove what HiGHS found
@@ -75,9 +78,11 @@ class Incumbent(NamedTuple):
 class MixedSolver:
     """A polytope with whole numbers over which costs are minimised, one row after the other.
 
-    HiGHS takes a number for integral, and a row for held, to a tolerance. So its decisions are
-    rounded and the other variables solved for with those held. Where that is not feasible, or
-    dearer than HiGHS promised, its search is split around the decision and goes on.
+    Where the relaxed program has a whole decision, as those of paths and assignments have, its dual
+    values prove that to be the best one. Else HiGHS searches. It takes a number for integral, and a
+    row for held, to a tolerance. So its decisions are rounded and the other variables solved for
+    with those held. Where that is not feasible, or dearer than HiGHS promised, its search is split
+    around the decision and goes on.
 
     Parameters
     ----------
@@ -126,12 +131,13 @@ class MixedSolver:
         RuntimeError
             If nothing feasible is found for a row in its time, or nothing that is surely best.
         """
-        z = np.empty(costs.shape)
-        for i, cost in enumerate(costs):
-            found = self._solve(cost, first_row + i)
+        z, is_best = self._of_relaxed(costs)
+        for i in np.flatnonzero(~is_best):
+            cost = costs[i]
+            found = self._solve(cost, first_row + int(i))
             z[i] = found.z
             if found.gap(cost) > _GAP:
-                self.gaps[first_row + i] = found.gap(cost)
+                self.gaps[first_row + int(i)] = found.gap(cost)
         return z + 0.0
 
     def _solve(self, cost: np.ndarray, row: int) -> Incumbent:
@@ -157,6 +163,27 @@ class MixedSolver:
         if proven.gap_to(again.cost, cost) > _GAP or max(proven.gap(cost), again.gap(cost)) > _GAP:
             raise RuntimeError(self._unproven(row))
         return proven
+
+    def _of_relaxed(self, costs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return decisions (B, n), and which are whole and proven best by the relaxed program."""
+        try:
+            z, dual = self.relaxed.solve_with_duals(costs)
+        except (NoMinimumError, RuntimeError):
+            if len(costs) == 1:
+                return np.zeros_like(costs), np.zeros(1, dtype=bool)
+            parts = [self._of_relaxed(each[None]) for each in costs]
+            z, is_best = (np.concatenate(each) for each in zip(*parts, strict=True))
+            return z, is_best
+        integral, near = self.polytope.integral, np.rint(z)
+        is_best = (np.abs(z - near)[:, integral] <= _WHOLE).all(axis=1)
+        is_wild = [self._is_wild(each * self.units.columns) for each in costs]
+        is_best &= ~np.array(is_wild, dtype=bool)
+        for i in np.flatnonzero(is_best):
+            found = self._held(near[i], costs[i])
+            is_best[i] = found is not None
+            z[i] = 0.0 if found is None else found[0]
+        proof = Certificate.of(self.polytope, costs, z, dual)
+        return z, is_best & (proof.gap <= _SURE_GAP)
 
     def _is_wild(self, costs: np.ndarray) -> bool:
         """Return whether numbers differ so much in size that HiGHS's proofs may be wrong."""

@@ -175,7 +175,8 @@ class Objective:
                 "dfl_sklearn.layers.differentiate_rows."
             )
         # Weights have mean 1, so that the gradient is that of the weighted mean in expectation.
-        return (batch["weight"] * losses).mean() / self.unit
+        share = batch["weight"] / (self.unit * len(losses))
+        return (share * losses).sum()
 
     def relaxed_regret(self, y_hat: torch.Tensor, rows: Rows) -> torch.Tensor:
         """Return the regret (n,) through the decision layer, with its graph.

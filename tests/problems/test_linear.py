@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
-from scipy.optimize import Bounds, linprog
+from scipy.optimize import Bounds, linear_sum_assignment, linprog
 
 from dfl_sklearn import DFLRegressor
 from dfl_sklearn.problems import (
@@ -208,6 +208,36 @@ def test_ties_do_not_depend_on_the_rows_around(integrality):
     assert_array_equal(alone, expected)
     assert_array_equal(problem.solve(y[::-1])[::-1], expected)
     assert_array_equal(problem.set_params(n_jobs=2).solve(y), expected)
+
+
+def test_whole_decisions_of_relaxed_programs_are_the_best_ones():
+    rng, n = np.random.default_rng(0), 6
+    once = np.concatenate([np.kron(np.eye(n), np.ones(n)), np.kron(np.ones(n), np.eye(n))])
+    assignment = LinearProgram(A_eq=once, b_eq=np.ones(2 * n), bounds=(0, 1), integrality=1)
+    y = np.concatenate([rng.normal(size=(20, n * n)), rng.integers(3, size=(20, n * n))])
+    rows, columns = zip(*map(linear_sum_assignment, y.reshape(-1, n, n)), strict=True)
+    best = y.reshape(-1, n, n)[np.arange(len(y))[:, None], rows, columns].sum(axis=1)
+    z = assignment.solve(y)
+    assert np.isin(z, [0, 1]).all()
+    assert assignment.is_feasible(z, tol=0).all()
+    assert_allclose(assignment.cost(z, y), best, rtol=1e-12, atol=1e-12)
+
+
+def test_rows_with_and_without_whole_relaxed_decisions_do_not_meddle():
+    """One of three at most, in pairs: halves are best where all are worth alike."""
+    pairs = LinearProgram(
+        A_ub=1.0 - np.eye(3), b_ub=np.ones(3), bounds=(0, 1), integrality=1, sense="max"
+    )
+    y = np.random.default_rng(0).uniform(size=(30, 3)) + [[3.0, 0.0, 0.0]] * np.array(
+        [[0], [1]] * 15
+    )
+    z = pairs.solve(y)
+    assert_array_equal(z, np.eye(3)[y.argmax(axis=1)])
+    y[::3] = 1.0  # ties
+    order = np.random.default_rng(1).permutation(len(y))
+    together = pairs.solve(y)
+    assert_array_equal(pairs.solve(y[order]), together[order])
+    assert_array_equal(np.concatenate([pairs.solve(each[None]) for each in y]), together)
 
 
 def test_without_constraints_the_width_is_that_of_y():

@@ -87,7 +87,7 @@ def test_setting_up_a_wide_graph_takes_little_memory():
     parts += [(leaves, 0 * leaves + last), (np.array([hub]), np.array([last]))]
     edges = np.concatenate([np.stack(part, axis=1) for part in parts])
     problem = ShortestPathProblem(edges)
-    entries = sum(level.edges.size for level in problem._graph().levels)
+    entries = sum(level.edges.size for level in problem._graph().levels.groups)
     assert entries < 4 * len(edges)
     y = np.random.default_rng(0).uniform(1, 2, (1, len(edges)))
     through_hub = (y[0, :n] + y[0, n : 2 * n]).min() + y[0, -1]
