@@ -15,9 +15,11 @@ from .matching import MatchingProblem
 from .multi_product_newsvendor import MultiProductNewsvendorProblem
 from .portfolio import PortfolioProblem
 from .provisioning import ProvisioningProblem
+from .set_multicover import SetMultiCoverProblem
 from .shortest_path import ShortestPathProblem
 from .storage import StorageProblem
 from .top_k import TopKProblem
+from .uncertain_knapsack import UncertainKnapsackProblem
 
 __all__ = [
     "CVaRPortfolioProblem",
@@ -35,8 +37,10 @@ __all__ = [
     "NewsvendorProblem",
     "PortfolioProblem",
     "ProvisioningProblem",
+    "SetMultiCoverProblem",
     "ShortestPathProblem",
     "SquaredErrorProblem",
     "StorageProblem",
     "TopKProblem",
+    "UncertainKnapsackProblem",
 ]

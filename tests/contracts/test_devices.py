@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
 from dfl_sklearn.layers import QuadraticProgramLayer
+from dfl_sklearn.layers.cover import CoverLayer
 from dfl_sklearn.layers.cvar_portfolio import CVaRPortfolioLayer
 from dfl_sklearn.layers.regularized_linear import RegularizedLinearLayer
 from dfl_sklearn.learners import LSTMPredictor
@@ -151,7 +152,7 @@ def test_layers_compute_where_their_input_lives(layer_case, smoothing):
 
 
 def solves_quadratic_programs(layer):
-    kinds = QuadraticProgramLayer, RegularizedLinearLayer, CVaRPortfolioLayer
+    kinds = QuadraticProgramLayer, RegularizedLinearLayer, CVaRPortfolioLayer, CoverLayer
     return any(isinstance(each, kinds) for each in layer.modules())
 
 
