@@ -284,8 +284,8 @@ def set_multicover_numbers(
 ) -> dict[str, Any]:
     r"""Return sets and costs that go with the demand of :func:`make_set_multicover`.
 
-    Each item is in two sets and each set holds an item, drawn at random; further items are added
-    until the share of pairs is `density`, where it is less. A set costs a whole number from 1 to
+    Each item is in two sets and each set holds an item, drawn at random. Where less than a share
+    `density` of the pairs is filled by that, others are, at random. A set costs a whole number from 1 to
     99, and a missing item `penalty_ratio` times the dearest set that holds it. All are the same at
     every call.
 
@@ -324,7 +324,8 @@ def set_multicover_numbers(
     for row in incidence:
         row[rng.choice(n_sets, 2, replace=False)] = 1.0
     incidence[rng.integers(n_items, size=n_sets), np.arange(n_sets)] = 1.0
-    more = max(0.0, density - incidence.mean())
+    filled = incidence.mean()
+    more = max(0.0, density - filled) / max(1.0 - filled, 1e-9)
     incidence[rng.uniform(size=incidence.shape) < more] = 1.0
     return {
         "incidence": incidence,
