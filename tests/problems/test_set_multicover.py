@@ -78,7 +78,7 @@ def test_the_layer_is_the_relaxed_program(gamma):
 
 
 def test_what_is_learnt_through_the_layer_is_the_critical_quantile():
-    """One item, one set: a constant prediction is the newsvendor's order, here the 80 % quantile."""
+    """One item, one set: a constant prediction is the newsvendor's order."""
     demand = torch.linspace(2.0, 12.0, 41, dtype=torch.float64)[:, None]
     problem = SetMultiCoverProblem([[1.0]], 1.0, penalty=5.0)
     layer = problem.decision_layer(1e-6)

@@ -1,4 +1,4 @@
-"""Knapsacks whose weights or capacity are predicted: all sets listed, HiGHS, and what goes wrong."""
+"""Knapsacks of which weights or the capacity are predicted, against all sets and HiGHS."""
 
 import numpy as np
 import pandas as pd
@@ -62,11 +62,13 @@ def test_bounds_settle_most_items_and_no_wrong_one(monkeypatch):
     rng = np.random.default_rng(0)
     weights = rng.uniform(0, 20, (6, 40))
     values, capacity, penalty = rng.uniform(0, 10, 40), 90.0, 1.5
-    seen = []
-    listed = _soft_knapsack._listed
-    monkeypatch.setattr(
-        _soft_knapsack, "_listed", lambda rows: seen.append(rows.values.shape[1]) or listed(rows)
-    )
+    seen, listed = [], _soft_knapsack._listed
+
+    def spy(rows):
+        seen.append(rows.weights.shape[1])
+        return listed(rows)
+
+    monkeypatch.setattr(_soft_knapsack, "_listed", spy)
     problem = UncertainKnapsackProblem(values, capacity, penalty=penalty)
     found = problem.cost(problem.solve(weights), weights)
     assert 0 < max(seen) <= 16
