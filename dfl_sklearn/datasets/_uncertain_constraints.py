@@ -341,6 +341,13 @@ def _counts(*values: Any) -> tuple[int, ...]:
     )
 
 
+def mean_counts(X: np.ndarray, n_items: int, degree: int = 5) -> np.ndarray:
+    """Return the nominal mean (n, n_items) of what is drawn for features (n, p)."""
+    p = X.shape[1]
+    slopes = np.random.default_rng([n_items, p]).integers(0, 2, (n_items, p))
+    return np.maximum(1.0 + (X @ slopes.T / np.sqrt(p) + 3.0) ** degree, 0.0)
+
+
 def _counts_of_items(
     n_samples: int,
     n_features: int,
@@ -355,9 +362,7 @@ def _counts_of_items(
     noise = 1.0 + knobs["noise"] * rng.uniform(-1.0, 1.0, size=(n_samples, n_items))
     is_rush = rng.uniform(size=n_samples) < knobs["rush"]
     quantile = rng.uniform(size=(n_samples, n_items))
-    slopes = np.random.default_rng([n_items, n_features]).integers(0, 2, (n_items, n_features))
-    rate = 1.0 + (X @ slopes.T / np.sqrt(n_features) + 3.0) ** degree
-    rate = knobs["level"] * np.maximum(rate, 0.0) * noise
+    rate = knobs["level"] * mean_counts(X, n_items, degree) * noise
     rate[np.ix_(is_rush, np.arange(n_items) % 2 == 0)] *= RUSH_FACTOR
     if rate.max() > LARGEST_RATE:
         raise ValueError(
