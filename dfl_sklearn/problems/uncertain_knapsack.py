@@ -62,6 +62,9 @@ class UncertainKnapsackProblem(DecisionProblem):
     Weights multiply decisions, so that the relaxed decision is no quadratic program with predicted
     costs or right-hand sides, and there is no decision layer. Train with
     :class:`~dfl_sklearn.losses.ScoreFunctionLoss` or :class:`~dfl_sklearn.losses.FeasibilityLoss`.
+    Go on from a model of :class:`~dfl_sklearn.losses.SquaredErrorLoss` then, with
+    ``set_params(loss=..., warm_start=True)`` and a second `fit`: from random weights the score
+    function can end where nothing is ever taken, since nothing near has another cost.
 
     References
     ----------
