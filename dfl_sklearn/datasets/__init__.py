@@ -14,6 +14,12 @@ from dfl_sklearn.datasets._llm_trace import make_llm_trace
 from dfl_sklearn.datasets._newsvendor import make_newsvendor
 from dfl_sklearn.datasets._portfolio import make_portfolio, portfolio_covariance
 from dfl_sklearn.datasets._read_llm_trace import read_llm_trace
+from dfl_sklearn.datasets._uncertain_constraints import (
+    make_set_multicover,
+    make_uncertain_knapsack,
+    set_multicover_numbers,
+    uncertain_knapsack_numbers,
+)
 
 __all__ = [
     "fetch_azure_llm_trace",
@@ -27,7 +33,11 @@ __all__ = [
     "make_newsvendor",
     "make_portfolio",
     "make_recommendation",
+    "make_set_multicover",
     "make_shortest_path",
+    "make_uncertain_knapsack",
     "portfolio_covariance",
     "read_llm_trace",
+    "set_multicover_numbers",
+    "uncertain_knapsack_numbers",
 ]

@@ -3,6 +3,7 @@
 from ._default import default_loss
 from .base import DecisionLoss
 from .blackbox import BlackboxLoss, IdentityLoss
+from .feasibility import FeasibilityLoss
 from .fenchel_young import PerturbedFenchelYoungLoss
 from .prediction import LogLoss, SquaredErrorLoss
 from .regret import RegretLoss
@@ -12,6 +13,7 @@ from .spo_plus import SPOPlusLoss
 __all__ = [
     "BlackboxLoss",
     "DecisionLoss",
+    "FeasibilityLoss",
     "IdentityLoss",
     "LogLoss",
     "PerturbedFenchelYoungLoss",

@@ -17,9 +17,11 @@ from .multi_product_newsvendor import MultiProductNewsvendorProblem
 from .portfolio import PortfolioProblem
 from .provisioning import ProvisioningProblem
 from .recourse_linear_program import RecourseLinearProgram
+from .set_multicover import SetMultiCoverProblem
 from .shortest_path import ShortestPathProblem
 from .storage import StorageProblem
 from .top_k import TopKProblem
+from .uncertain_knapsack import UncertainKnapsackProblem
 
 __all__ = [
     "CVaRPortfolioProblem",
@@ -39,8 +41,10 @@ __all__ = [
     "Predicted",
     "ProvisioningProblem",
     "RecourseLinearProgram",
+    "SetMultiCoverProblem",
     "ShortestPathProblem",
     "SquaredErrorProblem",
     "StorageProblem",
     "TopKProblem",
+    "UncertainKnapsackProblem",
 ]

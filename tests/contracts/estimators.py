@@ -1,5 +1,6 @@
 """Quick instances of every estimator and transformer, for the contract tests."""
 
+import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression, QuantileRegressor, Ridge
@@ -12,13 +13,19 @@ from dfl_sklearn import (
 )
 from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer, ProvisioningOptimizer
 from dfl_sklearn.learners import LSTMPredictor
-from dfl_sklearn.losses import PerturbedFenchelYoungLoss, RegretLoss, ScoreFunctionLoss
+from dfl_sklearn.losses import (
+    FeasibilityLoss,
+    PerturbedFenchelYoungLoss,
+    RegretLoss,
+    ScoreFunctionLoss,
+)
 from dfl_sklearn.problems import (
     DecisionProblem,
     FromContext,
     LinearProgram,
     NewsvendorProblem,
     SquaredErrorProblem,
+    UncertainKnapsackProblem,
 )
 from dfl_sklearn.robust import (
     ChiSquareBall,
@@ -60,6 +67,37 @@ class ShiftLayer(torch.nn.Module):
 
     def forward(self, y, context):
         return y + context[:, :1].to(y)
+
+
+class AnyKnapsack(UncertainKnapsackProblem):
+    """One of unknown weights, for targets of any sign: the weights are their softplus."""
+
+    nonnegative = False
+
+    def __init__(self, values=1.0, capacity=0.6, *, penalty=10.0):
+        super().__init__(values, capacity, penalty=penalty)
+
+    def solve_rows(self, y, context=None):
+        return super().solve_rows(weights_of(y), context)
+
+    def cost_rows(self, decisions, y, context=None):
+        return super().cost_rows(decisions, weights_of(y), context)
+
+    def uncertain_constraints(self, decisions, y, context=None):
+        return super().uncertain_constraints(decisions, weights_of(y), context)
+
+    def check_parameters(self, y):
+        DecisionProblem.check_parameters(self, y)
+
+    def project_parameters(self, y):
+        return DecisionProblem.project_parameters(self, y)
+
+
+def weights_of(y):
+    """Return the softplus of an array or a tensor."""
+    if isinstance(y, torch.Tensor):
+        return torch.nn.functional.softplus(y)
+    return np.logaddexp(0.0, y)
 
 
 # Small enough for a hundred fits, with mini-batches on the checks' data of 20 to 200 rows.
@@ -163,6 +201,12 @@ def variants():
         "regret-loss": DFLRegressor(SIGNS, loss=RegretLoss(smoothing=30.0), **FEW_STEPS),
         "fenchel-young": DFLRegressor(SIGNS, loss=PerturbedFenchelYoungLoss(), **FEW_STEPS),
         "score-function": DFLRegressor(SIGNS, loss=ScoreFunctionLoss(), **FEW_STEPS),
+        "score-function-knapsack": DFLRegressor(
+            AnyKnapsack(), loss=ScoreFunctionLoss(sigma=0.3), early_stopping=False, **FEW_STEPS
+        ),
+        "feasibility": DFLRegressor(
+            AnyKnapsack(), loss=FeasibilityLoss(), early_stopping=False, **FEW_STEPS
+        ),
         "two-stage-squared": TwoStageRegressor(LinearRegression()),
         "two-stage-quantile": TwoStageRegressor(
             QuantileRegressor(quantile=0.9, alpha=0.0), net_position()

@@ -25,10 +25,12 @@ from dfl_sklearn.problems import (
     Predicted,
     ProvisioningProblem,
     RecourseLinearProgram,
+    SetMultiCoverProblem,
     ShortestPathProblem,
     SquaredErrorProblem,
     StorageProblem,
     TopKProblem,
+    UncertainKnapsackProblem,
 )
 
 Sampler = Callable[[np.random.Generator, int], np.ndarray]
@@ -180,6 +182,18 @@ def some_path(rng: np.random.Generator, n: int) -> np.ndarray:
 
 def shares_and_reserve(rng: np.random.Generator, n: int) -> np.ndarray:
     return np.concatenate([shares(3)(rng, n), 2.0 * rng.standard_normal((n, 1))], axis=1)
+
+
+def two_items_of(n_items: int) -> Sampler:
+    """Two items, or one, of several."""
+    choices = [
+        np.eye(n_items)[[i, j]].max(axis=0) for i in range(n_items) for j in range(i, -1, -1)
+    ]
+    return lambda rng, n: np.array(choices)[rng.integers(len(choices), size=n)]
+
+
+def whole(low: int, high: int, n_columns: int = 1) -> Sampler:
+    return lambda rng, n: rng.integers(low, high + 1, (n, n_columns)).astype(float)
 
 
 RESIDUALS = np.random.default_rng(0).standard_normal((7, 3)) * [0.2, 1.0, 2.0]
@@ -432,6 +446,36 @@ PROBLEMS = [
         slopes=(None, 0.3),
         sample_prediction=uniform(0.1, 0.5, 12),
         layer_tol=1e-3,
+    ),
+    # What does not fit costs more than any item is worth, and weights are whole: the best knapsack
+    # is never too full.
+    ProblemCase(
+        "knapsack_of_unknown_weights",
+        lambda: UncertainKnapsackProblem([4.0, 1.0, 3.0, 2.5], 7.5, penalty=20.0, unit=1.0),
+        whole(1, 3, 4),
+        two_items_of(4),
+        other={"penalty": 30.0, "capacity": 5.0},
+        slopes=None,
+    ),
+    ProblemCase(
+        "knapsack_of_unknown_capacity",
+        lambda: UncertainKnapsackProblem([4.0, 1.0, 3.0, 2.5], weights=[3, 1, 2, 2], penalty=20.0),
+        whole(6, 15),
+        two_items_of(4),
+        other={"values": 2.0},
+        slopes=None,
+    ),
+    ProblemCase(
+        "set_multicover",
+        lambda: SetMultiCoverProblem([[1, 0, 1], [0, 1, 1]], [3.0, 2.0, 4.0], [9.0, 12.0]),
+        whole(0, 3, 2),
+        lambda rng, n: rng.integers(3, 6, (n, 3)).astype(float),
+        other={"penalty": 8.0},
+        slopes=(None, 0.5),
+        sample_prediction=uniform(0.2, 3.0, 2),
+        layer_tol=1e-5,
+        is_regularized=True,
+        is_slow=True,
     ),
     ProblemCase(
         "function",

@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
 from dfl_sklearn.layers import QuadraticProgramLayer
+from dfl_sklearn.layers.cover import CoverLayer
 from dfl_sklearn.layers.cvar_portfolio import CVaRPortfolioLayer
 from dfl_sklearn.layers.recourse import RecourseLayer
 from dfl_sklearn.layers.regularized_linear import RegularizedLinearLayer
@@ -154,7 +155,13 @@ def test_layers_compute_where_their_input_lives(layer_case, smoothing):
 
 
 def solves_quadratic_programs(layer):
-    kinds = QuadraticProgramLayer, RegularizedLinearLayer, CVaRPortfolioLayer, RecourseLayer
+    kinds = (
+        QuadraticProgramLayer,
+        RegularizedLinearLayer,
+        CVaRPortfolioLayer,
+        CoverLayer,
+        RecourseLayer,
+    )
     return any(isinstance(each, kinds) for each in layer.modules())
 
 

@@ -9,7 +9,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dfl_sklearn.losses import RegretLoss
-from dfl_sklearn.problems import CoverageProblem
+from dfl_sklearn.problems import CoverageProblem, SetMultiCoverProblem
 
 
 def predictions(case, n=15, seed=0):
@@ -18,6 +18,8 @@ def predictions(case, n=15, seed=0):
 
 def is_feasible(problem, z):
     """Whether a layer may return z: whole numbers are relaxed."""
+    if isinstance(problem, SetMultiCoverProblem):
+        return (z >= 0).all(axis=1)
     if isinstance(problem, CoverageProblem):
         return (z >= 0).all(axis=1) & (z <= 1).all(axis=1) & (z.sum(axis=1) <= problem.k + 1e-6)
     if not hasattr(problem, "as_linear_program"):
@@ -119,7 +121,7 @@ def test_layers_copy_and_pickle(layer_case, smoothing):
         assert_array_equal(again(y), layer(y))
 
 
-@pytest.mark.cases(lambda case: case.smooths)
+@pytest.mark.cases(lambda case: case.smooths and case.slopes)
 @pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
 def test_bad_smoothing(case, value):
     with pytest.raises(ValueError, match="smoothing must be a finite number"):

@@ -150,6 +150,7 @@ def test_an_argument_that_makes_no_sense_is_named(use, kind, params, name, value
             use(kind(**params, **{name: value}))
 
 
+@pytest.mark.cases(lambda case: case.slopes)
 @pytest.mark.parametrize("value", ["a", True, 1j, np.nan, np.inf, -1.0, np.array([1.0, 2.0])])
 def test_smoothing_of_every_layer(case, value):
     with pytest.raises(ValueError, match="smoothing must be"):

@@ -1,0 +1,290 @@
+"""Sets that cover a predicted demand for items, each as often as it is asked for."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from array_api_compat import array_namespace
+from numpy.typing import ArrayLike
+from scipy import sparse
+
+from .._utils.checks import positive, smoothing_number
+from .._utils.rows import as_float, as_numpy_rows, raise_at
+from ..solvers.linear_rows import solve_linear_rows
+from ..solvers.polytope import Polytope
+from ._marked import as_those_of, refuse_markers
+from .base import DecisionProblem
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_ALLOWED = 1e-6  # by which a number of sets may be negative, or above its bound
+_SMOOTHING = 0.01  # of the mean cost of a set
+
+
+class SetMultiCoverProblem(DecisionProblem):
+    r"""Choose how many of each set to buy before it is known how much of each item is asked for.
+
+    A set j holds :math:`a_{ij}` of item i and costs :math:`c_j`. The decision is a whole number
+    :math:`z_j \ge 0` of each set, and the parameters y are the demand for the items. What is
+    missing is bought one by one at a price :math:`\pi_i`, so that the cost is
+
+    .. math:: \sum_j c_j z_j + \sum_i \pi_i \Bigl( y_i - \sum_j a_{ij} z_j \Bigr)_+ .
+
+    Parameters
+    ----------
+    incidence : array-like of shape (n_items, n_sets)
+        How much of an item a set holds, 0 or more; with 0 and 1 it is which items it covers.
+    set_cost : float or array-like of shape (n_sets,)
+        Cost of a set, positive.
+    penalty : float or array-like of shape (n_items,)
+        Cost of a missing unit, positive.
+    upper : float or array-like of shape (n_sets,), default=None
+        How many of a set there are. None is any number.
+    n_jobs : int, default=None
+        Threads among which the rows are divided.
+
+    Notes
+    -----
+    Each row is a mixed-integer program, solved by HiGHS to the end and checked:
+    ``pip install "dfl-sklearn[highs]"``. Negative predicted demand is taken for 0. The decision
+    that is best for one demand covers it unless a set costs more than what would be missing.
+
+    Rows take milliseconds, which is a lot for a loss that solves many of them in each step, such as
+    :class:`~dfl_sklearn.losses.ScoreFunctionLoss`;
+    :class:`~dfl_sklearn.losses.RegretLoss` goes through the relaxed decision and solves none.
+
+    References
+    ----------
+    Silvestri et al., "Score function gradient estimation to widen the applicability of
+    decision-focused learning", Journal of Artificial Intelligence Research, 2026.
+
+    Examples
+    --------
+    The third set holds both items.
+
+    >>> from dfl_sklearn.problems import SetMultiCoverProblem
+    >>> problem = SetMultiCoverProblem([[1, 0, 1], [0, 1, 1]], [3, 3, 4], penalty=10)
+    >>> problem.solve([[2.0, 2.0], [3.0, 0.0]])
+    array([[0., 0., 2.],
+           [3., 0., 0.]])
+    >>> problem.cost([[0.0, 0.0, 2.0]], [[2.0, 3.0]])
+    array([18.])
+    """
+
+    nonnegative = True
+
+    def __init__(
+        self,
+        incidence: ArrayLike,
+        set_cost: ArrayLike,
+        penalty: ArrayLike,
+        *,
+        upper: ArrayLike | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.incidence = incidence
+        self.set_cost = set_cost
+        self.penalty = penalty
+        self.upper = upper
+        self.n_jobs = n_jobs
+
+    # -- numbers -----------------------------------------------------------------------
+
+    def _matrix(self) -> np.ndarray:
+        return as_float(self.incidence, "incidence").astype(np.float64, copy=False)
+
+    def _numbers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """Return incidence (m, n), costs of sets (n,), penalties (m,) and upper bounds (n,)."""
+        A = self._matrix()
+        m, n = A.shape
+        cost, penalty, upper = (
+            np.broadcast_to(np.asarray(each, dtype=np.float64), size)
+            for each, size in (
+                (self.set_cost, n),
+                (self.penalty, m),
+                (np.inf if self.upper is None else self.upper, n),
+            )
+        )
+        return A, cost, penalty, upper
+
+    def _check_constants(self) -> None:
+        refuse_markers(self)
+        A = self._matrix()
+        if A.ndim != 2 or not A.size:
+            raise ValueError(f"incidence must have shape (n_items, n_sets), got {A.shape}.")
+        bad = ~(np.isfinite(A) & (A >= 0))
+        if bad.any():
+            i, j = (int(each) for each in np.argwhere(bad)[0])
+            raise ValueError(f"incidence must be finite and at least 0, got {A[i, j]} at {[i, j]}.")
+        for name, size, what in (
+            ("set_cost", A.shape[1], "set"),
+            ("penalty", A.shape[0], "item"),
+            ("upper", A.shape[1], "set"),
+        ):
+            value = getattr(self, name)
+            if name == "upper" and value is None:
+                continue
+            entries = positive(value, name, strictly=name != "upper")
+            if entries.ndim and len(entries) != size:
+                raise ValueError(
+                    f"{name} must be a number or have one entry per {what}, shape ({size},), got "
+                    f"{entries.shape}."
+                )
+
+    def _n_parameters(self) -> int:
+        return self._matrix().shape[0]
+
+    def _n_decisions(self, n_parameters: int) -> int:
+        return self._matrix().shape[1]
+
+    # -- solving and costing -----------------------------------------------------------
+
+    def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
+        A, cost, penalty, upper = self._numbers()
+        m, n = A.shape
+        # Counts repeat, and each is solved once.
+        demand, which = np.unique(np.maximum(y, 0.0), axis=0, return_inverse=True)
+        B = len(demand)
+        # More than covers all of its items is of no use.
+        need = np.where(A > 0, np.ceil(demand[:, :, None] / np.where(A > 0, A, 1.0)), 0.0)
+        most = np.minimum(need.max(axis=1), np.floor(upper))
+        part = Polytope.of(
+            n + m,
+            ub=(sparse.hstack([-sparse.csr_array(A), -sparse.eye_array(m)]), np.zeros(m)),
+            integral=np.arange(n + m) < n,
+        ).replace(
+            b_ub=-demand,
+            b_eq=np.zeros((B, 0)),
+            lower=np.zeros((B, n + m)),
+            upper=np.concatenate([most, demand], axis=1),
+        )
+        costs = np.tile(np.concatenate([cost, penalty]), (B, 1))
+        z = solve_linear_rows(part, costs, n_jobs=self.n_jobs, name=type(self).__name__)
+        return np.rint(z[:, :n])[which.ravel()]
+
+    def _missing(self, xp: Any, decisions: Any, y: Any) -> Any:
+        """Return demand less what sets hold, (n, m), below 0 where there is more of it."""
+        held = as_those_of(self._matrix(), y)
+        return y - xp.sum(held[None] * decisions[:, None, :], axis=2)
+
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
+        xp = array_namespace(decisions, y)
+        _, cost, penalty, _ = self._numbers()
+        missing = self._missing(xp, decisions, y)
+        missing = xp.maximum(missing, xp.zeros_like(missing))
+        paid = xp.sum(as_those_of(penalty.copy(), y) * missing, axis=1)
+        return paid + xp.sum(as_those_of(cost.copy(), y) * decisions, axis=1)
+
+    # -- what is allowed ---------------------------------------------------------------
+
+    def _check_decisions(self, decisions: np.ndarray) -> None:
+        upper = self._numbers()[3]
+        bad = (decisions < -_ALLOWED) | (decisions > upper + _ALLOWED)
+        if bad.any():
+            what = "is a negative number of sets, or more than there are,"
+            raise_at(bad, decisions, "decisions", what, "Use solve().")
+
+    def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
+        """Return how much of each item is missing (n, m), and the demand, unchecked.
+
+        Below 0 where there is more than asked for. See
+        :meth:`DecisionProblem.uncertain_constraints`.
+        """
+        xp = array_namespace(decisions, y)
+        missing = self._missing(xp, decisions, y)
+        return missing, xp.abs(y + 0 * missing)
+
+    def _off(self, z: np.ndarray) -> np.ndarray:
+        """Return how far numbers of sets (n, k) are from such that are allowed."""
+        upper = np.floor(self._numbers()[3])
+        return np.abs(z - np.clip(np.rint(z), 0.0, upper))
+
+    def is_feasible(
+        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
+    ) -> np.ndarray:
+        r"""Return, for each row, whether whole numbers of sets cover the demand.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, n_sets)
+        y : array-like of shape (n,) or (n, n_items), default=None
+            The demand that came true. Without it, it is only looked at whether decisions are whole
+            numbers within their bounds.
+        context : None
+            The problem takes none.
+        tol : float, default=1e-6
+            How far decisions may be from such, and how much of an item may be missing, as a share
+            of the absolute terms, :math:`\sum_j a_{ij} |z_j| + |y_i|`.
+
+        Returns
+        -------
+        ndarray of bool of shape (n,)
+            The best decision of :meth:`solve` can leave something out, and is not feasible then.
+        """
+        z = self._decision_rows(decisions, y, context, tol)
+        whole = np.isfinite(z).all(axis=1)
+        z = np.where(whole[:, None], z, 0.0)
+        whole &= (self._off(z) <= tol).all(axis=1)
+        if y is None:
+            return whole
+        rows = as_numpy_rows(y, "y").astype(np.float64, copy=False)
+        missing = self._missing(np, z, rows)
+        return whole & (missing <= tol * (np.abs(z) @ self._matrix().T + np.abs(rows))).all(axis=1)
+
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much each constraint is missed, in its own unit.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, n_sets)
+        y : array-like of shape (n,) or (n, n_items), default=None
+            The demand that came true.
+        context : None
+            The problem takes none.
+
+        Returns
+        -------
+        ndarray of shape (n, n_items + n_sets) or, without y, (n, n_sets)
+            First how much of each item is missing, if y is given; then how far each decision is
+            from a whole number within its bounds.
+        """
+        z = self._decision_rows(decisions, y, context, 0.0)
+        if y is None:
+            return self._off(z)
+        rows = as_numpy_rows(y, "y").astype(np.float64, copy=False)
+        missing = np.maximum(self._missing(np, z, rows), 0.0)
+        return np.concatenate([missing, self._off(z)], axis=1)
+
+    def check_parameters(self, y: Any) -> None:
+        """Raise a ValueError that names the row and column of a negative demand."""
+        super().check_parameters(y)
+        rows = as_numpy_rows(y, "y")
+        if (rows < 0).any():
+            raise_at(rows < 0, rows, "y", "is a negative demand", "Correct it.")
+
+    def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
+        """Set negative generated demand to 0 and report the share of rows."""
+        values, _ = super().project_parameters(y)
+        rows = as_numpy_rows(values, "y")
+        return np.maximum(values, 0.0), float((rows < 0).any(axis=1).mean()) if len(rows) else 0.0
+
+    # -- training ----------------------------------------------------------------------
+
+    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
+        r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2`, relaxed.
+
+        Whole numbers are relaxed to real ones. `smoothing` is :math:`\gamma`, positive, in units of
+        cost per squared number of sets; None is a hundredth of the mean cost of a set. Little is
+        enough, since the decision depends on its right-hand sides: it moves with the demand as it
+        is, and :math:`\gamma` chooses among sets that are equally good.
+        """
+        from ..layers.cover import CoverLayer
+
+        why = ": among equally good decisions none is the decision."
+        smoothing = smoothing_number(smoothing, positive=True, why=why)
+        self._check_constants()
+        A, cost, penalty, upper = self._numbers()
+        gamma = _SMOOTHING * float(cost.mean()) if smoothing is None else smoothing
+        return CoverLayer(A, cost, penalty, np.floor(upper), gamma)

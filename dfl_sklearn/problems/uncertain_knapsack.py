@@ -1,0 +1,336 @@
+"""Knapsacks of which the weights, or the capacity, are predicted."""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from array_api_compat import array_namespace
+
+from .._utils.checks import number, positive
+from .._utils.rows import as_float, as_numpy_rows, raise_at
+from ._context import FromContext, is_marked, stand_in
+from ._marked import Numbers, as_those_of, check_marked, refuse_markers
+from ._soft_knapsack import SoftKnapsacks, best_items
+from .base import DecisionProblem
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_ALLOWED = 1e-6  # by how much a decision with a cost may be outside of 0 and 1
+_WHOLE = 1e-9  # by how much an observed weight may miss a multiple of the unit, in units
+_MOST_EXACT = 2.0**53  # beyond, floats are whole because they are coarse
+
+
+class UncertainKnapsackProblem(DecisionProblem):
+    r"""Choose the most valuable items before it is known what they weigh, or how much room is left.
+
+    The decision z of zeros and ones says which items are taken. What turns out not to fit is sent
+    elsewhere at a price p per unit of weight, so that the cost is
+
+    .. math:: -\sum_j v_j z_j + p \, \Bigl( \sum_j w_j z_j - C \Bigr)_+ .
+
+    Weights w that are not given are predicted, and so is a capacity C that is not given: the
+    columns of `y` are the weights, one per item, and then the capacity.
+
+    Parameters
+    ----------
+    values : float, FromContext or array-like of these of shape (n_items,)
+        What items are worth. Where a single number is given, and no weights, there are as many
+        items as columns of `y`.
+    capacity : float or FromContext, default=None
+        How much fits, 0 or more. None is predicted.
+    penalty : float or FromContext
+        Price of a unit of weight above the capacity, positive.
+    weights : float, FromContext or array-like of these of shape (n_items,), default=None
+        What items weigh, 0 or more. None is predicted.
+    unit : float, default=None
+        What all observed weights are whole multiples of, where they are predicted. Predicted ones
+        are then rounded to such before a decision is taken. Needed only where there are many items
+        whose values are nearly proportional to their weights; see the notes.
+
+    Notes
+    -----
+    `solve` minimises the cost itself, exactly: where an excess costs less than the item that causes
+    it is worth, the best knapsack is a little too full. Predictions below 0 are taken for 0.
+
+    Items that belong, or do not belong, to every best set are found by a bound on the value (that
+    of the relaxed program with the item forced the other way). Of up to 16 items that are left all
+    sets are listed, for many rows together; of up to 32 the sets of either half, row by row. Rows
+    with more of them, as those with values nearly proportional to weights, are solved by dynamic
+    programming over the weight where there is a `unit` or given weights are whole numbers, and else
+    as a mixed-integer program (``pip install "dfl-sklearn[highs]"``).
+
+    Weights multiply decisions, so that the relaxed decision is no quadratic program with predicted
+    costs or right-hand sides, and there is no decision layer. Train with
+    :class:`~dfl_sklearn.losses.ScoreFunctionLoss` or :class:`~dfl_sklearn.losses.FeasibilityLoss`.
+    Go on from a model of :class:`~dfl_sklearn.losses.SquaredErrorLoss` then, with
+    ``set_params(loss=..., warm_start=True)`` and a second `fit`: from random weights the score
+    function can end where nothing is ever taken, since nothing near has another cost.
+
+    References
+    ----------
+    Silvestri et al., "Score function gradient estimation to widen the applicability of
+    decision-focused learning", Journal of Artificial Intelligence Research, 2026 (knapsacks with
+    unknown weights or capacity, with another recourse). Martello, Toth, "Knapsack problems", 1990,
+    section 2.7 (reduction).
+
+    Examples
+    --------
+    The second item is heavier than predicted.
+
+    >>> from dfl_sklearn.problems import UncertainKnapsackProblem
+    >>> problem = UncertainKnapsackProblem(values=[4, 5, 6], capacity=7, penalty=10)
+    >>> decision = problem.solve([[3.0, 4.0, 5.0]])
+    >>> decision
+    array([[1., 1., 0.]])
+    >>> problem.cost(decision, [[3.0, 4.5, 5.0]])
+    array([-4.])
+
+    An unknown capacity:
+
+    >>> problem = UncertainKnapsackProblem([4, 5, 6], weights=[3, 4, 5], penalty=10)
+    >>> problem.solve([7.0, 5.0])
+    array([[1., 1., 0.],
+           [0., 0., 1.]])
+    """
+
+    nonnegative = True
+
+    def __init__(
+        self,
+        values: Numbers,
+        capacity: float | FromContext | None = None,
+        *,
+        penalty: float | FromContext,
+        weights: Numbers | None = None,
+        unit: float | None = None,
+    ) -> None:
+        self.values = values
+        self.capacity = capacity
+        self.penalty = penalty
+        self.weights = weights
+        self.unit = unit
+
+    # -- numbers -----------------------------------------------------------------------
+
+    def _check_constants(self) -> None:
+        refuse_markers(self, but=("values", "capacity", "penalty", "weights"))
+        if self.weights is not None and self.capacity is not None:
+            raise ValueError(
+                "weights and capacity are given both, so that nothing is left to predict. Leave "
+                "out what is, or use KnapsackProblem where it is the values."
+            )
+        try:
+            values = as_float(stand_in(self.values, 1.0), "values")
+        except ValueError:
+            values = np.full((1, 1), np.nan)
+        if values.ndim > 1 or not values.size or not np.isfinite(values).all():
+            raise ValueError(
+                f"values must be a finite number or a 1-d sequence of them, got {self.values!r}."
+            )
+        number(stand_in(self.penalty, 1.0), "penalty", above=0)
+        if self.capacity is not None:
+            number(stand_in(self.capacity, 1.0), "capacity", at_least=0)
+        if self.weights is not None:
+            weights = positive(stand_in(self.weights, 1.0), "weights", strictly=False)
+            if weights.ndim and values.ndim and len(weights) != len(values):
+                raise ValueError(
+                    f"weights have {len(weights)} entries and values {len(values)}: give one per "
+                    "item to each, or a single number."
+                )
+            if not weights.ndim and not values.ndim:
+                raise ValueError(
+                    "weights and values are both a single number: how many items there are is to "
+                    "be seen from one of them. Give a sequence."
+                )
+        if self.unit is not None:
+            number(self.unit, "unit", above=0)
+            if self.weights is not None:
+                raise ValueError("unit is for weights that are predicted, but weights are given.")
+
+    def _check_context_values(self, context: np.ndarray) -> None:
+        check_marked(self, "penalty", context, lambda price: price > 0, "positive")
+        for name in ("capacity", "weights"):
+            check_marked(self, name, context, lambda values: values >= 0, "0 or more")
+
+    def _n_items(self) -> int | None:
+        """Return how many items there are, None where y says so."""
+        sizes = [np.shape(np.asarray(each, dtype=object)) for each in (self.values, self.weights)]
+        return next((shape[0] for shape in sizes if shape), None)
+
+    def _n_parameters(self) -> int | None:
+        n = self._n_items()
+        if self.weights is not None:
+            return 1
+        return None if n is None else n + (self.capacity is None)
+
+    def _n_decisions(self, n_parameters: int) -> int:
+        n = self._n_items()
+        return n_parameters - (self.capacity is None) if n is None else n
+
+    def _check_width(self, width: int) -> None:
+        super()._check_width(width)
+        if width - (self.capacity is None) < 1 and self.weights is None:
+            raise ValueError(f"y has {width} columns, which leaves none for the weights of items.")
+
+    def _numbers(self, y: Any, context: Any) -> tuple[Any, Any, Any, Any]:
+        """Return values and weights (1 or B, n or 1), capacity and penalty (1 or B,)."""
+        values, penalty = (self._known_rows(name, context, y) for name in ("values", "penalty"))
+        if self.capacity is None:
+            capacity, rest = y[:, -1], y[:, :-1]
+        else:
+            capacity, rest = self._known_rows("capacity", context, y)[:, 0], y
+        weights = rest if self.weights is None else self._known_rows("weights", context, y)
+        return values, weights, capacity, penalty[:, 0]
+
+    def _known_rows(self, name: str, context: Any, y: Any) -> Any:
+        """Return a parameter that is given as rows (1 or B, n or 1) of numbers like y."""
+        known = as_those_of(self._known(getattr(self, name), context), y)
+        return known if known.ndim == 2 else known.reshape(1, -1)
+
+    # -- solving and costing -----------------------------------------------------------
+
+    def solve_rows(self, y: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
+        """Return the best decisions (n, k) for y (n, d), unchecked."""
+        values, weights, capacity, penalty = self._numbers(np.maximum(y, 0.0), context)
+        B, n = len(y), self._n_decisions(y.shape[1])
+        if self.unit is not None:
+            weights = np.rint(weights / self.unit) * self.unit
+        rows = SoftKnapsacks(
+            np.ascontiguousarray(np.broadcast_to(values, (B, n))),
+            np.ascontiguousarray(np.broadcast_to(weights, (B, n))),
+            np.ascontiguousarray(np.broadcast_to(capacity, B)),
+            np.ascontiguousarray(np.broadcast_to(penalty, B)),
+        )
+        return best_items(rows, self._units(B), type(self).__name__)
+
+    def _units(self, n_rows: int) -> np.ndarray | None:
+        """Return what weights of each row (B,) are multiples of, if that is known."""
+        if self.unit is not None:
+            return np.full(n_rows, float(self.unit))
+        if self.weights is None or is_marked(self.weights):
+            return None
+        weights = np.asarray(self.weights, dtype=np.float64).ravel()
+        if (weights != np.rint(weights)).any() or weights.max() >= _MOST_EXACT:
+            return None
+        return np.full(n_rows, float(np.gcd.reduce(weights.astype(np.int64)) or 1))
+
+    def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
+        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
+        xp = array_namespace(decisions, y)
+        values, weights, capacity, penalty = self._numbers(y, context)
+        excess = xp.sum(weights * decisions, axis=1) - capacity
+        paid = penalty * xp.maximum(excess, xp.zeros_like(excess))
+        return paid - xp.sum(values * decisions, axis=1)
+
+    # -- what is allowed ---------------------------------------------------------------
+
+    def _check_decisions(self, decisions: np.ndarray) -> None:
+        outside = (decisions < -_ALLOWED) | (decisions > 1 + _ALLOWED)
+        if outside.any():
+            raise_at(outside, decisions, "decisions", "is not between 0 and 1", "Use solve().")
+
+    def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
+        """Return by how much the capacity is exceeded (n, 1), and the capacity, unchecked.
+
+        Below 0 where there is room. See :meth:`DecisionProblem.uncertain_constraints`.
+        """
+        xp = array_namespace(decisions, y)
+        _, weights, capacity, _ = self._numbers(y, context)
+        excess = xp.sum(weights * decisions, axis=1) - capacity
+        size = xp.abs(capacity + 0 * excess)
+        return excess[:, None], size[:, None]
+
+    def is_feasible(
+        self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
+    ) -> np.ndarray:
+        r"""Return, for each row, whether the items chosen fit.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, n_items)
+        y : array-like of shape (n,) or (n, d), default=None
+            The weights or capacity that came true. Without them it is only looked at whether
+            decisions are zeros and ones.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where numbers are read from it.
+        tol : float, default=1e-6
+            How far decisions may be from 0 and 1, and by how much the capacity may be exceeded, as
+            a share of its absolute terms, :math:`\sum_j |w_j z_j| + |C|`.
+
+        Returns
+        -------
+        ndarray of bool of shape (n,)
+            The best decision of :meth:`solve` can be too full, and is not feasible then.
+        """
+        z = self._decision_rows(decisions, y, context, tol)
+        near = (np.minimum(np.abs(z), np.abs(z - 1)) <= tol).all(axis=1)
+        if y is None:
+            return near
+        z = np.where(near[:, None], z, 0.0)
+        rows = as_numpy_rows(y, "y").astype(np.float64, copy=False)
+        known = self.context_rows(context, len(z))
+        _, weights, capacity, _ = self._numbers(rows, known)
+        excess, _ = self.uncertain_constraints(z, rows, known)
+        terms = np.abs(weights * z).sum(axis=1) + np.abs(capacity)
+        return near & (excess[:, 0] <= tol * terms)
+
+    def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
+        """Return by how much each constraint is missed, in its own unit.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, n_items)
+        y : array-like of shape (n,) or (n, d), default=None
+            The weights or capacity that came true.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where numbers are read from it.
+
+        Returns
+        -------
+        ndarray of shape (n, 1 + n_items) or, without y, (n, n_items)
+            First the weight above the capacity, if y is given; then how far each decision is from 0
+            and 1.
+        """
+        z = self._decision_rows(decisions, y, context, 0.0)
+        off = np.minimum(np.abs(z), np.abs(z - 1))
+        if y is None:
+            return off
+        rows = as_numpy_rows(y, "y").astype(np.float64, copy=False)
+        excess, _ = self.uncertain_constraints(z, rows, self.context_rows(context, len(z)))
+        return np.concatenate([np.maximum(excess, 0.0), off], axis=1)
+
+    def check_parameters(self, y: Any) -> None:
+        """Raise a ValueError that names the row and column of an impossible weight or capacity."""
+        super().check_parameters(y)
+        rows = as_numpy_rows(y, "y").astype(np.float64, copy=False)
+        if (rows < 0).any():
+            what = "a negative weight" if self.weights is None else "a negative capacity"
+            if self.weights is None and self.capacity is None:
+                what = "a negative weight or capacity"
+            raise_at(rows < 0, rows, "y", f"is {what}", "Correct it.")
+        if self.unit is None:
+            return
+        part = rows[:, : self._n_decisions(rows.shape[1])] / self.unit
+        bad = np.abs(part - np.rint(part)) > _WHOLE * np.maximum(1.0, np.abs(part))
+        if bad.any():
+            remedy = "Give a unit that divides all observed weights, or None."
+            raise_at(bad, rows, "y", f"is no multiple of unit={self.unit}", remedy)
+
+    def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
+        """Set negative generated numbers to 0, round weights to the unit, report rows moved."""
+        values, _ = super().project_parameters(y)
+        rows = np.maximum(as_numpy_rows(values, "y"), 0.0)
+        if self.unit is not None:
+            n = self._n_decisions(rows.shape[1])
+            rows[:, :n] = np.rint(rows[:, :n] / self.unit) * self.unit
+        moved = (rows != as_numpy_rows(values, "y")).any(axis=1)
+        return rows.reshape(values.shape), float(moved.mean()) if len(rows) else 0.0
+
+    # -- training ----------------------------------------------------------------------
+
+    def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
+        """Raise a NotImplementedError: see the notes of the class for what to train with."""
+        raise NotImplementedError(
+            f"{type(self).__name__} has no decision layer, since what is predicted multiplies the "
+            "decision. Train with loss=ScoreFunctionLoss() or FeasibilityLoss(), which need none."
+        )
