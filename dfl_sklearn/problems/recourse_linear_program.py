@@ -332,7 +332,9 @@ class RecourseLinearProgram(DecisionProblem):
         """
         z, polytope = self._plans(decisions, y, context, tol)
         finite = np.isfinite(z).all(axis=1)
-        return finite & polytope.contains(np.where(finite[:, None], z, 0.0), tol, _NEAR_0)
+        return finite & polytope.contains(
+            np.where(finite[:, None], z, 0.0), tol, _NEAR_0 * (tol > 0)
+        )
 
     def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
         """Return by how much each constraint on plans is missed, in its own unit.

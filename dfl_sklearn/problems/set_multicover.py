@@ -194,7 +194,7 @@ class SetMultiCoverProblem(DecisionProblem):
         """
         xp = array_namespace(decisions, y)
         missing = self._missing(xp, decisions, y)
-        return missing, xp.abs(y + 0 * missing)
+        return missing, xp.abs(xp.zeros_like(missing) + y)
 
     def _off(self, z: np.ndarray) -> np.ndarray:
         """Return how far numbers of sets (n, k) are from such that are allowed."""
@@ -254,8 +254,9 @@ class SetMultiCoverProblem(DecisionProblem):
         if y is None:
             return self._off(z)
         rows = as_numpy_rows(y, "y").astype(np.float64, copy=False)
-        missing = np.maximum(self._missing(np, z, rows), 0.0)
-        return np.concatenate([missing, self._off(z)], axis=1)
+        with np.errstate(invalid="ignore"):  # infinite decisions
+            missing = np.maximum(self._missing(np, z, rows), 0.0)
+            return np.concatenate([missing, self._off(z)], axis=1)
 
     def check_parameters(self, y: Any) -> None:
         """Raise a ValueError that names the row and column of a negative demand."""

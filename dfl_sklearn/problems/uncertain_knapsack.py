@@ -237,7 +237,7 @@ class UncertainKnapsackProblem(DecisionProblem):
         xp = array_namespace(decisions, y)
         _, weights, capacity, _ = self._numbers(y, context)
         excess = xp.sum(weights * decisions, axis=1) - capacity
-        size = xp.abs(capacity + 0 * excess)
+        size = xp.abs(xp.zeros_like(excess) + capacity)
         return excess[:, None], size[:, None]
 
     def is_feasible(
@@ -296,7 +296,9 @@ class UncertainKnapsackProblem(DecisionProblem):
         if y is None:
             return off
         rows = as_numpy_rows(y, "y").astype(np.float64, copy=False)
-        excess, _ = self.uncertain_constraints(z, rows, self.context_rows(context, len(z)))
+        known = self.context_rows(context, len(z))
+        with np.errstate(invalid="ignore"):  # infinite decisions
+            excess, _ = self.uncertain_constraints(z, rows, known)
         return np.concatenate([np.maximum(excess, 0.0), off], axis=1)
 
     def check_parameters(self, y: Any) -> None:
