@@ -36,7 +36,7 @@ def in_cvxpy():
 
 
 def test_training_keeps_a_reserve_and_two_ways_to_write_it_agree():
-    params = QUICK | {"max_iter": 8, "learning_rate_init": 0.1}
+    params = QUICK | {"max_iter": 15, "learning_rate_init": 0.05}
     squared = TwoStageRegressor(LinearRegression(), supply()).fit(X, Y)
     model = DFLRegressor(supply(), **params).fit(X, Y)
     assert model.score(X, Y) > squared.score(X, Y) + 0.05
