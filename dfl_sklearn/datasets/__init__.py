@@ -20,6 +20,7 @@ from dfl_sklearn.datasets._uncertain_constraints import (
     set_multicover_numbers,
     uncertain_knapsack_numbers,
 )
+from dfl_sklearn.datasets._unit_commitment import make_unit_commitment, unit_commitment_numbers
 
 __all__ = [
     "fetch_azure_llm_trace",
@@ -36,8 +37,10 @@ __all__ = [
     "make_set_multicover",
     "make_shortest_path",
     "make_uncertain_knapsack",
+    "make_unit_commitment",
     "portfolio_covariance",
     "read_llm_trace",
     "set_multicover_numbers",
     "uncertain_knapsack_numbers",
+    "unit_commitment_numbers",
 ]

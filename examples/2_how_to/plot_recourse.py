@@ -1,7 +1,7 @@
 """
-================================
+=================================
 A plan that meets the truth later
-================================
+=================================
 
 Three depots serve four sites. What is shipped is decided from a forecast of demand; what is short
 then is bought at 5 a unit. The program is written in cvxpy: the shortfall is not among the
