@@ -12,7 +12,7 @@ from torch import nn
 
 from .._utils.context_columns import ContextColumns
 from ..rows import Rows
-from .construct import build_module, check_monitors, check_output_width
+from .construct import adam, build_module, check_monitors, check_output_width
 from .given_net import check_module_of, check_settings
 from .scaling import Scale
 from .trainer import BatchCriterion, PredictorNet, Stopping, Training, forward, train
@@ -123,7 +123,7 @@ class NetLearner:
             net = PredictorNet(
                 build_module(predictor, rows.X.shape[1], n_out, seed),
                 **criterion,
-                optimizer=torch.optim.Adam,
+                **adam(units.device),
                 optimizer__weight_decay=settings["weight_decay"],
                 optimizer__param_groups=[("*bias*", {"weight_decay": 0.0})],
                 lr=settings["lr"],
