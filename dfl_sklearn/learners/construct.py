@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
+from inspect import unwrap
 from typing import Any
 
 import torch
@@ -155,9 +156,20 @@ def device_or_cpu(device: Any) -> torch.device:
         return torch.device("cpu")
 
 
+class Adam(torch.optim.Adam):
+    """Adam without torch's guards against the compilation of its methods.
+
+    They import torch's compiler, which takes longer than the fit of a small net.
+    """
+
+    add_param_group = unwrap(torch.optim.Adam.add_param_group)
+    zero_grad = unwrap(torch.optim.Adam.zero_grad)
+    step = torch.no_grad()(unwrap(torch.optim.Adam.step))
+
+
 def adam(device: torch.device) -> dict[str, Any]:
     """Return skorch settings for Adam, in one fused step on devices known to have it."""
-    return {"optimizer": torch.optim.Adam, "optimizer__fused": device.type in FUSED_ADAM}
+    return {"optimizer": Adam, "optimizer__fused": device.type in FUSED_ADAM}
 
 
 def n_threads(n_jobs: int | None) -> int:

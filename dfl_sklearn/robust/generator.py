@@ -45,7 +45,7 @@ from ._reverse import ReverseChain
 from ._schedule import NoiseSchedule
 from .denoisers import ConvDenoiser, MLPDenoiser
 
-_FLOW_STEPS = 20  # of the sampler "ode"
+_FLOW_STEPS = 15  # of the sampler "ode"
 _MIN_ROWS = 30  # with fewer distinct rows the model stays the shrunk Gaussian
 
 
@@ -79,7 +79,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     n_steps : int, default=100
         Number of noise levels T.
     sampling_steps : int or None, default=None
-        Number of steps of `sample`. None is 20 for the sampler "ode", and all of them for others.
+        Number of steps of `sample`. None is 15 for the sampler "ode", and all of them for others.
     sampler : {"ode", "ddpm", "ddim"}, default="ode"
         "ode" solves the ordinary differential equation of the probability flow (Song et al., 2021),
         by steps of second order (Zhang and Chen, 2023) that leave a Gaussian exact. "ddpm" adds

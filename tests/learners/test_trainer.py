@@ -1,5 +1,7 @@
 """Batches, threads and seeds: the parts below the estimators."""
 
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -14,6 +16,7 @@ from dfl_sklearn._utils.seeds import named_rng, named_seed, root_seed
 from dfl_sklearn._utils.threads import pinned_threads
 from dfl_sklearn.learners.batches import Batches
 from dfl_sklearn.learners.construct import (
+    Adam,
     build_module,
     forked_generator,
     n_threads,
@@ -113,6 +116,32 @@ def test_an_averaged_net_ends_at_the_average_of_its_steps():
         if epoch == 0:
             average = 7.0
             nn.init.constant_(net.module_.weight, average)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_steps_of_adam_are_those_of_torch(fused):
+    nets = [nn.Linear(3, 1, dtype=torch.float64) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    X = torch.randn(20, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for net, kind in zip(nets, (Adam, torch.optim.Adam), strict=True):
+        optimizer = kind(net.parameters(), lr=0.1, weight_decay=0.01, fused=fused)
+        for _ in range(5):
+            optimizer.zero_grad()
+            net(X).square().mean().backward()
+            optimizer.step()
+    for one, other in zip(*(net.parameters() for net in nets), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_a_fit_does_not_import_the_compiler_of_torch():
+    code = (
+        "import sys; from dfl_sklearn import DFLRegressor; "
+        "from dfl_sklearn.problems import NewsvendorProblem; "
+        "X = [[float(i)] for i in range(20)]; "
+        "DFLRegressor(NewsvendorProblem(9, 1), max_iter=200, hidden_layer_sizes=())"
+        ".fit(X, range(20)); assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_named_seeds():

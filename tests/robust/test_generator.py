@@ -132,18 +132,18 @@ def of_two_bumps(z, known, angle):
 def test_the_flow_is_of_second_order(kind):
     """With the best velocity known, the rows are those of very many steps, and have two bumps."""
     found = {}
-    for n_steps in (10, 20, 1000):
+    for n_steps in (7, 15, 1000):
         schedule = NoiseSchedule.make(kind, 1000).respaced(n_steps)
         chain = ReverseChain(VelocityNet(torch.nn.Identity()), schedule)
         chain.velocity = lambda z, k, known, angle=schedule.angle: of_two_bumps(z, known, angle[k])
         z = torch.randn(4000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
         found[n_steps] = chain.flow(z).numpy()[:, 0]
-    fine = np.abs(found[20] - found[1000])
-    assert fine.mean() < (0.01 if kind == "cosine" else 0.03)
-    assert np.abs(found[10] - found[1000]).mean() > 3 * fine.mean()
-    bump = np.abs(found[20])  # almost all of it at sqrt(0.9)
-    assert bump.mean() == pytest.approx(np.sqrt(0.9), abs=0.02)
-    assert (found[20] ** 2).mean() == pytest.approx(1.0, abs=0.03)
+    fine = np.abs(found[15] - found[1000])
+    assert fine.mean() < (0.015 if kind == "cosine" else 0.05)
+    assert np.abs(found[7] - found[1000]).mean() > 3 * fine.mean()  # first order: twice
+    bump = np.abs(found[15])  # almost all of it at sqrt(0.9)
+    assert bump.mean() == pytest.approx(np.sqrt(0.9), abs=0.03)
+    assert (found[15] ** 2).mean() == pytest.approx(1.0, abs=0.03)
 
 
 def test_heavy_tails_survive_few_noisy_steps():
