@@ -64,7 +64,7 @@ class DFLRegressor(NetRegressor):
     learning_rate_init : float, default=0.01
         Initial learning rate of Adam.
     max_iter : int, default=200
-        Largest number of epochs.
+        Largest number of epochs. One is all rows, or 262,144 of them where there are more.
     tol : float, default=1e-4
         Improvement that counts, as a share of the regret of the best constant decision.
     n_iter_no_change : int, default=10

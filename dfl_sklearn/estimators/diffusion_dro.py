@@ -78,7 +78,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
     learning_rate_init : float, default=0.01
         Initial learning rate of Adam, in each of the two parts of training.
     max_iter : int, default=200
-        Largest number of epochs of each of the two parts of training.
+        Largest number of epochs of each of the two parts of training. One is at most 262,144 rows.
     tol : float, default=1e-4
         Improvement that counts, as a share of the regret of the best constant decision.
     n_iter_no_change : int, default=10

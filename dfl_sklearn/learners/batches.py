@@ -7,6 +7,8 @@ import torch
 
 from ..rows import Rows
 
+LONGEST_EPOCH = 262_144  # rows
+
 
 def as_batch(rows: Rows) -> tuple[torch.Tensor, dict[str, Any]]:
     """Return the features of rows, and all else that is known of them by name.
@@ -35,10 +37,18 @@ class Batches:
     batch_size : int
     generator : torch.Generator
         The order is drawn from it, on the CPU.
+    longest : int or None, default=LONGEST_EPOCH
+        Of more rows a random part is iterated over, another each time; None is all of them.
     """
 
-    def __init__(self, rows: Rows, batch_size: int, generator: torch.Generator) -> None:
-        self.rows = rows
+    def __init__(
+        self,
+        rows: Rows,
+        batch_size: int,
+        generator: torch.Generator,
+        longest: int | None = LONGEST_EPOCH,
+    ) -> None:
+        self.rows, self.longest = rows, longest
         self.batch_size = batch_size
         self.generator = generator
 
@@ -51,8 +61,9 @@ class Batches:
         if self.batch_size >= n:
             yield as_batch(self.rows)
             return
-        order = torch.randperm(n, generator=self.generator).to(self.rows.X.device)
-        X, rest = as_batch(self.rows.take(order))
+        order = torch.randperm(n, generator=self.generator)[: self.longest]
+        n = len(order)
+        X, rest = as_batch(self.rows.take(order.to(self.rows.X.device)))
         sizes = [self.batch_size] * (n // self.batch_size)
         if n % self.batch_size:
             sizes.append(n % self.batch_size)

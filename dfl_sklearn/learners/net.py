@@ -12,7 +12,7 @@ from torch import nn
 
 from .._utils.context_columns import ContextColumns
 from ..rows import Rows
-from .adam import Adam
+from .adam import adam
 from .construct import build_module, check_monitors, check_output_width
 from .given_net import check_module_of, check_settings
 from .scaling import Scale
@@ -121,10 +121,11 @@ class NetLearner:
                 own = [] if net.callbacks in (None, "disable") else net.callbacks
                 net.callbacks = [*own, *callbacks]
         else:
+            module = build_module(predictor, rows.X.shape[1], n_out, seed)
             net = PredictorNet(
-                build_module(predictor, rows.X.shape[1], n_out, seed),
+                module,
                 **criterion,
-                optimizer=Adam,
+                **adam(module, units.device),
                 optimizer__weight_decay=settings["weight_decay"],
                 optimizer__param_groups=[("*bias*", {"weight_decay": 0.0})],
                 lr=settings["lr"],

@@ -41,12 +41,11 @@ class PredictorNet(NeuralNet):
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             return
         total, n, weights = 0.0, 0, list(self.module_.parameters())
-        move = getattr(self.optimizer_, "move", self.optimizer_.step)
         for batch in iterator:
             for each in weights:
                 each.grad = None
             loss = self.train_step_single(batch, **fit_params)["loss"]
-            move()
+            self.optimizer_.step()
             total += loss.item() * len(batch[0])
             n += len(batch[0])
         self.history.new_batch()
@@ -60,6 +59,39 @@ class PredictorNet(NeuralNet):
         loss = self.criterion_(output, rows)
         loss.backward()
         return {"loss": loss, "y_pred": output}
+
+
+class AveragedNet(PredictorNet):
+    """A net that is, after every epoch, a moving average of the weights that its steps reach.
+
+    An average needs no small steps to come to rest: the learning rate may be large to the end.
+    """
+
+    decay = 0.99  # of a step
+    _reached: list[torch.Tensor] | None = None
+    _n_steps = 0
+
+    def run_single_epoch(
+        self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
+    ) -> None:
+        """Step on from the weights last reached, and leave the average in the module."""
+        weights = [each.detach() for each in self.module_.parameters()]
+        averages = [each.clone() for each in weights]
+
+        def follow(*_: Any) -> None:
+            self._n_steps += 1
+            share = 1 - min(self.decay, (1 + self._n_steps) / (10 + self._n_steps))
+            for average, weight in zip(averages, weights, strict=True):
+                average.lerp_(weight, share)
+
+        _copy(self._reached or averages, weights)
+        hook = self.optimizer_.register_step_post_hook(follow)
+        try:
+            super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
+        finally:
+            hook.remove()
+            self._reached = [each.clone() for each in weights]
+            _copy(averages, weights)
 
 
 class BatchCriterion(nn.Module):
@@ -222,6 +254,11 @@ def _mean_loss(net: NeuralNet) -> float:
     total = sum(batch["train_loss"] * size for batch, size in zip(batches, sizes, strict=True))
     del batches[:-1]  # one record per batch would otherwise pile up over the epochs
     return total / sum(sizes)
+
+
+def _copy(values: list[torch.Tensor], into: list[torch.Tensor]) -> None:
+    for value, each in zip(values, into, strict=True):
+        each.copy_(value)
 
 
 def _state(module: nn.Module) -> dict[str, torch.Tensor]:

@@ -14,7 +14,7 @@ from ._schedule import NoiseSchedule
 
 EPOCH = 4096  # noisy rows in an epoch of few rows, about
 _LONGEST_EPOCH = 65_536  # of more rows, another random part in every epoch
-_N_WATCHED = 8192  # noisy rows on which a held-out loss is taken, about
+_N_WATCHED = 4096  # noisy rows on which a held-out loss is taken, at most
 
 
 class ZeroDenoiser(nn.Module):
@@ -42,14 +42,22 @@ class CoordinateRows(NamedTuple):
 
     @classmethod
     def of(
-        cls, rows: Rows, coordinates: TableCoordinates, device: torch.device
+        cls,
+        rows: Rows,
+        coordinates: TableCoordinates,
+        device: torch.device,
+        dtype: torch.dtype = torch.float64,
     ) -> "CoordinateRows":
         """Return rows of a table in the coordinates of a model."""
+
+        def tensor(values: np.ndarray) -> torch.Tensor:
+            return torch.as_tensor(values, dtype=dtype, device=device)
+
         known = coordinates.known(rows.context)
         return cls(
-            torch.as_tensor(coordinates.forward(rows.X, rows.context), device=device),
-            torch.as_tensor(rows.weight / rows.weight.mean(), device=device),
-            None if known is None else torch.as_tensor(known, device=device),
+            tensor(coordinates.forward(rows.X, rows.context)),
+            tensor(rows.weight / rows.weight.mean()),
+            None if known is None else tensor(known),
         )
 
     def take(self, index: torch.Tensor) -> "CoordinateRows":
@@ -70,34 +78,41 @@ class NoisyBatches:
     ) -> None:
         self.rows, self.generator = rows, generator
         self.batch_size = batch_size
-        self.time = torch.as_tensor(schedule.time, device=rows.z.device)
-        self.abar = torch.as_tensor(schedule.abar, device=rows.z.device)
+        # The noise of several batches is drawn at once.
+        self.block_size = batch_size * max(1, EPOCH // batch_size)
+        self.schedule = schedule
 
     def __len__(self) -> int:
         return len(self.rows.z)
 
     def __iter__(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
-        z, n, device = self.rows.z, len(self), self.rows.z.device
+        n, device = len(self), self.rows.z.device
         for _ in range(max(1, EPOCH // n)):
             order = torch.randperm(n, generator=self.generator)[:_LONGEST_EPOCH].to(device)
-            for index in order.split(self.batch_size):
-                k = torch.randint(len(self.abar), (len(index),), generator=self.generator)
-                noise = torch.randn(len(index), z.shape[1], generator=self.generator, dtype=z.dtype)
-                yield _noisy(
-                    self.rows.take(index),
-                    self.time[k.to(device)],
-                    self.abar[k.to(device)],
-                    noise.to(device),
-                )
+            for index in order.split(self.block_size):
+                k = torch.randint(len(self.schedule), (len(index),), generator=self.generator)
+                X, rest = _noisy(self.rows.take(index), self.schedule, k, self.generator)
+                for first in range(0, len(X), self.batch_size):
+                    part = slice(first, first + self.batch_size)
+                    yield X[part], {name: values[part] for name, values in rest.items()}
 
 
 def _noisy(
-    rows: CoordinateRows, time: torch.Tensor, abar: torch.Tensor, noise: torch.Tensor
+    rows: CoordinateRows, schedule: NoiseSchedule, k: torch.Tensor, generator: torch.Generator
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-    """Return noisy rows with their contexts and times, and the velocities to predict."""
-    signal, spread = abar.sqrt()[:, None], (1 - abar).sqrt()[:, None]
-    inputs = net_inputs(signal * rows.z + spread * noise, rows.known, time)
-    return inputs, {"velocity": signal * noise - spread * rows.z, "weight": rows.weight}
+    """Return rows noisy at steps `k`, with contexts and times, and the velocities to predict.
+
+    The noise, and `k`, are drawn on the CPU, the same for every device.
+    """
+    z = rows.z
+    noise = torch.randn(z.shape, generator=generator, dtype=z.dtype).to(z.device)
+    time, signal, spread = (
+        torch.as_tensor(each[k.numpy()], dtype=z.dtype, device=z.device)
+        for each in (schedule.time, np.cos(schedule.angle), np.sin(schedule.angle))
+    )
+    signal, spread = signal[:, None], spread[:, None]
+    inputs = net_inputs(signal * z + spread * noise, rows.known, time)
+    return inputs, {"velocity": signal * noise - spread * z, "weight": rows.weight}
 
 
 def watched_rows(
@@ -106,17 +121,14 @@ def watched_rows(
     """Return held-out rows with fixed noise at times spread evenly over the schedule."""
     generator, z = torch.Generator().manual_seed(0), rows.z
     index = torch.arange(len(z))
-    if len(z) > _LONGEST_EPOCH:
-        index = torch.randperm(len(z), generator=generator)[:_LONGEST_EPOCH]
+    if len(z) > _N_WATCHED:
+        index = torch.randperm(len(z), generator=generator)[:_N_WATCHED]
     repeats = int(np.clip(_N_WATCHED // len(index), 1, 64))
     n = repeats * len(index)
     # Row i meets the times i, i + n_rows, ...: a permutation of evenly spaced ones.
     k = torch.linspace(0, len(schedule) - 1, n).round().long()
-    k = k[torch.randperm(n, generator=generator)].to(z.device)
-    noise = torch.randn(n, z.shape[1], generator=generator, dtype=z.dtype).to(z.device)
-    time = torch.as_tensor(schedule.time, device=z.device)[k]
-    abar = torch.as_tensor(schedule.abar, device=z.device)[k]
-    return _noisy(rows.take(index.repeat(repeats).to(z.device)), time, abar, noise)
+    k = k[torch.randperm(n, generator=generator)]
+    return _noisy(rows.take(index.repeat(repeats).to(z.device)), schedule, k, generator)
 
 
 def velocity_loss(output: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:

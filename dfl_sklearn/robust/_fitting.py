@@ -9,13 +9,16 @@ import torch
 from torch import nn
 
 from .._utils.seeds import named_rng, named_seed
+from ..learners.adam import adam
 from ..learners.construct import check_built_afresh
-from ..learners.trainer import BatchCriterion, PredictorNet, Stopping, Training, train
+from ..learners.trainer import AveragedNet, BatchCriterion, Stopping, Training, train
 from ..rows import Rows
-from ._denoising import EPOCH, CoordinateRows, NoisyBatches, velocity_loss, watched_rows
+from ._denoising import CoordinateRows, NoisyBatches, velocity_loss, watched_rows
 from ._given_context import TableCoordinates
-from ._reverse import ReverseChain, VelocityNet
+from ._reverse import NET_DTYPE, ReverseChain, VelocityNet
 from ._schedule import NoiseSchedule
+
+_N_MEASURED = 1024  # rows on which the power of the predicted noise is measured
 
 
 class TrainingOptions(NamedTuple):
@@ -36,7 +39,7 @@ def built_denoiser(recipe: Any, coordinates: TableCoordinates, seed: int) -> nn.
     else:
         module = recipe(n_columns)
         check_built_afresh("denoiser", module, lambda: recipe(n_columns))
-    return module.to(torch.float64)
+    return module.to(NET_DTYPE)
 
 
 def trained_denoiser(
@@ -50,10 +53,10 @@ def trained_denoiser(
 ) -> tuple[nn.Module, Training]:
     """Train a net on noisy rows, until rows held out are denoised no better."""
     train_rows, held = rows.split(options.validation_fraction, named_rng(seed, "hold-out"))
-    net = PredictorNet(
+    net = AveragedNet(
         VelocityNet(module),
         criterion=BatchCriterion(velocity_loss),
-        optimizer=torch.optim.Adam,
+        **adam(module, device),
         lr=options.learning_rate,
         train_split=None,
         device=str(device),
@@ -61,25 +64,26 @@ def trained_denoiser(
     )
     net.initialize()
     batches = NoisyBatches(
-        CoordinateRows.of(train_rows, coordinates, device),
+        CoordinateRows.of(train_rows, coordinates, device, NET_DTYPE),
         noise,
         options.batch_size,
         torch.Generator().manual_seed(named_seed(seed, "batches")),
     )
-    watched = watched_rows(CoordinateRows.of(held, coordinates, device), noise)
+    watched = watched_rows(CoordinateRows.of(held, coordinates, device, NET_DTYPE), noise)
 
     def held_out_loss() -> float:
         net.module_.eval()
         with torch.no_grad():
             return float(velocity_loss(net.module_(watched[0]), watched[1]))
 
-    # The untrained net is a candidate too: where nothing is learnt, the Gaussian stays.
+    # The untrained net is a candidate too: where nothing that counts is learnt, the Gaussian stays.
     untrained = {name: value.clone() for name, value in net.module_.state_dict().items()}
     before = held_out_loss()
     training = train(
         net, batches, lambda: {"valid_loss": held_out_loss()}, options.stopping, options.report
     )
-    if min((record["valid_loss"] for record in training.history), default=before) >= before:
+    best = min((record["valid_loss"] for record in training.history), default=before)
+    if best >= before - options.stopping.tol:
         net.module_.load_state_dict(untrained)
     return net.module_.denoiser.cpu().eval(), training
 
@@ -87,15 +91,24 @@ def trained_denoiser(
 def measured_noise(
     chain: ReverseChain, rows: Rows, coordinates: TableCoordinates, seed: int
 ) -> NoiseSchedule:
-    """Return a chain's schedule with the power of the predicted noise, measured on the rows."""
+    """Return a chain's schedule with the power of the predicted noise, measured on the rows.
+
+    That is the power of noise predicted with a velocity of 0, which is known, and of what the net
+    adds to it, which alone is measured: a few rows do.
+    """
     rng = named_rng(seed, "power")
-    drawn = rng.choice(len(rows.X), size=EPOCH, p=rows.weight / rows.weight.sum())
+    drawn = rng.choice(len(rows.X), size=_N_MEASURED, p=rows.weight / rows.weight.sum())
     z, _, known = CoordinateRows.of(rows.take(drawn), coordinates, chain.device)
     generator = torch.Generator().manual_seed(named_seed(seed, "power"))
-    power = np.empty(len(chain))
+    if z.shape[1] == 0:
+        return chain.schedule
+    abar = chain.schedule.abar
+    tangent = np.tan(chain.schedule.angle)
+    power = (1 - abar) * (1 - abar + abar * float((z**2).mean()))
     with torch.no_grad():
         for k in range(len(chain)):
             noisy = chain.diffuse(z, chain.draw(len(z), z.shape[1], generator), k)
-            predicted = chain.noise(noisy, k, known)
-            power[k] = float((predicted**2).mean()) if z.shape[1] else 1.0
+            velocity = chain.velocity(noisy, k, known)
+            added = float((velocity * (velocity + 2 * tangent[k] * noisy)).mean())
+            power[k] += abar[k] * added
     return replace(chain.schedule, power=power)

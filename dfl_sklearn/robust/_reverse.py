@@ -3,10 +3,13 @@
 from copy import deepcopy
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import nn
 
 from ._schedule import NoiseSchedule
+
+NET_DTYPE = torch.float32  # of nets; coordinates and chains are float64
 
 
 def net_inputs(z: torch.Tensor, known: torch.Tensor | None, time: torch.Tensor) -> torch.Tensor:
@@ -22,7 +25,12 @@ class VelocityNet(nn.Module):
         self.denoiser = denoiser
 
     def forward(self, noisy: torch.Tensor) -> torch.Tensor:
-        """Map (B, d + k + 1) to (B, d + k), of which the first d columns are the velocities."""
+        """Map (B, d + k + 1) to (B, d + k), of which the first d columns are the velocities.
+
+        They are computed, and returned, in the type of the net's weights.
+        """
+        weight = next(self.denoiser.parameters(), None)
+        noisy = noisy.to(NET_DTYPE if weight is None else weight.dtype)
         return self.denoiser(noisy[:, :-1], noisy[:, -1])
 
 
@@ -45,11 +53,16 @@ class ReverseChain:
 
     @classmethod
     def on(
-        cls, device: torch.device, denoiser: nn.Module, schedule: NoiseSchedule
+        cls,
+        device: torch.device,
+        denoiser: nn.Module,
+        schedule: NoiseSchedule,
+        net_dtype: torch.dtype | None = None,
     ) -> "ReverseChain":
-        """Return the chain of a denoiser, or of a copy of it on another device."""
-        if any(each.device != device for each in denoiser.state_dict().values()):
-            denoiser = deepcopy(denoiser).to(device)
+        """Return the chain of a denoiser, or of a copy of it on another device or in a type."""
+        there = all(each.device == device for each in denoiser.state_dict().values())
+        if net_dtype is not None or not there:
+            denoiser = deepcopy(denoiser).to(device, net_dtype)
         return cls(VelocityNet(denoiser), schedule, device=device)
 
     def __post_init__(self) -> None:
@@ -80,10 +93,15 @@ class ReverseChain:
         self, z: torch.Tensor, k: torch.Tensor | int, known: torch.Tensor | None = None
     ) -> torch.Tensor:
         """Return eps_theta(z, t_k) for rows (B, d) at step `k`, one for all or one per row."""
-        step = torch.as_tensor(k, device=self.device).expand(len(z))
-        time, abar = self.time[step], self.abar[step][:, None]
-        velocity = self.net(net_inputs(z, known, time))[:, : z.shape[1]]
-        return (1 - abar).sqrt() * z + abar.sqrt() * velocity
+        abar = self.abar[k].reshape(-1, 1)
+        return (1 - abar).sqrt() * z + abar.sqrt() * self.velocity(z, k, known)
+
+    def velocity(
+        self, z: torch.Tensor, k: torch.Tensor | int, known: torch.Tensor | None = None
+    ) -> torch.Tensor:
+        """Return v_theta(z, t_k) for rows (B, d) at step `k`, one for all or one per row."""
+        time = self.time[k].expand(len(z))
+        return self.net(net_inputs(z, known, time))[:, : z.shape[1]].to(z.dtype)
 
     def mean(
         self, z: torch.Tensor, k: torch.Tensor | int, known: torch.Tensor | None = None
@@ -101,12 +119,31 @@ class ReverseChain:
         generator: torch.Generator,
         known: torch.Tensor | None = None,
         *,
-        deterministic: bool = False,
+        sampler: str = "ddpm",
     ) -> torch.Tensor:
-        """Return `n` rows (n, d); `deterministic` is DDIM, else every step adds its noise."""
+        """Return `n` rows (n, d); only the steps of the sampler "ddpm" add noise."""
         z = self.draw(n, d, generator)
+        if sampler == "ode":
+            return self.flow(z, known)
         for k in range(len(self) - 1, -1, -1):
-            z = self.step(z, k, generator, known, deterministic=deterministic)
+            z = self.step(z, k, generator, known, deterministic=sampler == "ddim")
+        return z
+
+    def flow(self, z: torch.Tensor, known: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the rows (n, d) to which the probability flow leads from noise.
+
+        In the angle phi of the schedule the flow is dz = v(z, phi) dphi: a row at rest where the
+        net has learnt nothing, so that a Gaussian is exact however few the steps. They are those of
+        Adams and Bashforth, of second order, with one evaluation of the net each.
+        """
+        length = np.diff(self.schedule.angle, prepend=0.0)
+        last = None
+        for k in range(len(self) - 1, -1, -1):
+            velocity = self.velocity(z, k, known)
+            ahead = 0.0 if last is None else length[k] / (2 * length[k + 1])
+            last = velocity if last is None else last
+            z = z - length[k] * (velocity + ahead * (velocity - last))
+            last = velocity
         return z
 
     def step(

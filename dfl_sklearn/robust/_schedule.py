@@ -59,6 +59,11 @@ class NoiseSchedule:
         return np.concatenate([[1.0], self.abar[:-1]])
 
     @property
+    def angle(self) -> np.ndarray:
+        """The angle phi of each step: sqrt(abar) is its cosine, sqrt(1 - abar) its sine."""
+        return np.arctan2(np.sqrt(1.0 - self.abar), np.sqrt(self.abar))
+
+    @property
     def beta(self) -> np.ndarray:
         """Noise added by each step."""
         return 1.0 - self.abar / self.abar_before

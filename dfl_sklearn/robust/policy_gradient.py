@@ -10,6 +10,7 @@ from joblib import Memory
 from .._utils.checks import number, option, whole_number
 from .._utils.memory import check_rows
 from .._utils.seeds import named_rng, named_seed
+from ..learners.adam import Adam, can_be_fused
 from ..learners.construct import device_or_cpu, slopes_in_eval
 from ..rows import Rows
 from ._contexts import ContextPool, checked_context
@@ -184,7 +185,9 @@ class PolicyGradientSearch(WorstCaseSearch):
         )
         self._context_rng = named_rng(seed, "contexts")
         self._real_weight = torch.as_tensor(real.weight)
-        self._optimizer = torch.optim.Adam(self.denoiser_.parameters(), lr=self.learning_rate)
+        weights = list(self.denoiser_.parameters())
+        fused = can_be_fused(weights, device)
+        self._optimizer = Adam(weights, lr=self.learning_rate, fused=fused)
         self._noise_seed = torch.Generator().manual_seed(named_seed(seed, "policy gradient"))
         self.dual_ = self._first_dual = 0.0
         self._is_warm = False

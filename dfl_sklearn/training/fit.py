@@ -151,7 +151,7 @@ class StagedFit:
         if one_pass:
             stopping.max_epochs, start_value = 1, math.inf
         order = torch.Generator().manual_seed(named_seed(self.seed, "batches"))
-        source = NominalRows(learner, self.rows, self.watched, order)
+        source = NominalRows(learner, self.rows, self.watched, order, one_pass=one_pass)
         training = run_stage(
             learner, self.objective, source, stopping, self.options, self.rows, start_value
         )

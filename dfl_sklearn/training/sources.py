@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..learners.batches import Batches
+from ..learners.batches import LONGEST_EPOCH, Batches
 from ..learners.net import NetLearner
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
@@ -57,14 +57,21 @@ class RowSource(ABC):
 
 
 class NominalRows(RowSource):
-    """The rows as they are."""
+    """The rows as they are; where `one_pass` is True, each epoch is all of them."""
 
     def __init__(
-        self, learner: NetLearner, rows: Rows, watched: Watched, generator: torch.Generator
+        self,
+        learner: NetLearner,
+        rows: Rows,
+        watched: Watched,
+        generator: torch.Generator,
+        *,
+        one_pass: bool,
     ) -> None:
         self.learner, self.watched = learner, watched
         self.monitored = watched.name
-        self.batches = Batches(rows, learner.batch_size(len(rows)), generator)
+        longest = None if one_pass else LONGEST_EPOCH
+        self.batches = Batches(rows, learner.batch_size(len(rows)), generator, longest)
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -81,7 +88,7 @@ class WorstCaseRows(RowSource):
     """A mixture of the rows with the worst ones, which are searched anew for every epoch.
 
     An epoch sees as many rows as one on the training rows alone does, and a thousand at least.
-    Of a larger mixture they are drawn by weight.
+    Of a larger mixture they are drawn by weight. No epoch is longer than 262,144 rows.
 
     Parameters
     ----------
@@ -129,7 +136,7 @@ class WorstCaseRows(RowSource):
 
     def __iter__(self) -> Iterator[Batch]:
         mixture = self._mixture()
-        n_drawn = max(len(self.rows), _SHORTEST_EPOCH)
+        n_drawn = min(max(len(self.rows), _SHORTEST_EPOCH), LONGEST_EPOCH)
         if len(mixture) > n_drawn:
             # A pool is large so that it holds rare rows; an epoch need not see all of it. Rows
             # drawn by weight count alike, and a rare heavy row does not rule a batch.

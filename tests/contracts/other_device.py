@@ -6,9 +6,12 @@ It stands for CUDA where there is none. Numbers live on the CPU; to torch they a
 from typing import Any
 
 import torch
+from torch.optim import optimizer
 from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
+
+from dfl_sklearn.learners.construct import FUSED_ADAM
 
 OTHER = torch.device("meta")
 
@@ -59,11 +62,16 @@ class OtherDevice(TorchDispatchMode):
         torch.__future__.set_swap_module_params_on_conversion(True)
         self.numbers = _NumbersThere()
         self.numbers.__enter__()
+        self.fused = optimizer._get_fused_kernels_supported_devices
+        optimizer._get_fused_kernels_supported_devices = lambda: [*self.fused(), OTHER.type]
+        FUSED_ADAM.add(OTHER.type)
         return super().__enter__()
 
     def __exit__(self, *error):
         super().__exit__(*error)
         self.numbers.__exit__(*error)
+        optimizer._get_fused_kernels_supported_devices = self.fused
+        FUSED_ADAM.remove(OTHER.type)
         torch.__future__.set_swap_module_params_on_conversion(self.before)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):

@@ -1,14 +1,20 @@
 """Batches, threads and seeds: the parts below the estimators."""
 
+import subprocess
+import sys
 import threading
+import warnings
 
 import numpy as np
 import pytest
 import torch
+from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
+from dfl_sklearn import DFLRegressor
 from dfl_sklearn._utils.seeds import named_rng, named_seed, root_seed
 from dfl_sklearn._utils.threads import pinned_threads
+from dfl_sklearn.learners.adam import Adam, can_be_fused
 from dfl_sklearn.learners.batches import Batches
 from dfl_sklearn.learners.construct import (
     build_module,
@@ -16,6 +22,9 @@ from dfl_sklearn.learners.construct import (
     n_threads,
     resolve_device,
 )
+from dfl_sklearn.learners.trainer import AveragedNet, BatchCriterion
+from dfl_sklearn.problems import NewsvendorProblem
+from dfl_sklearn.robust import KLBall
 from dfl_sklearn.rows import Optimum, Rows
 
 
@@ -47,6 +56,99 @@ def test_epochs_differ_and_seeds_decide():
     assert order(0) == order(0)
     assert order(0)[0] != order(0)[1]
     assert order(0) != order(1)
+
+
+def test_a_long_epoch_is_another_random_part_each_time():
+    batches = Batches(rows(50), 7, torch.Generator().manual_seed(0), longest=20)
+    first, second = ([x for X, _ in batches for x in X[:, 0].tolist()] for _ in range(2))
+    assert len(set(first)) == len(first) == len(second) == 20
+    assert set(first) != set(second)
+
+
+class CountsRows(nn.Linear):
+    """Counts the rows that it is trained on."""
+
+    seen = 0
+
+    def forward(self, X):
+        type(self).seen += len(X) if self.training else 0
+        return super().forward(X)
+
+
+def test_only_partial_fit_passes_over_all_of_many_rows(monkeypatch):
+    monkeypatch.setattr("dfl_sklearn.training.sources.LONGEST_EPOCH", 40)
+    monkeypatch.setattr(CountsRows, "seen", 0)
+    X = np.random.default_rng(0).uniform(size=(100, 2))
+    params = {"predictor": CountsRows, "max_iter": 3, "early_stopping": False, "random_state": 0}
+    robust = DFLRegressor(NewsvendorProblem(9, 1), ambiguity_set=KLBall(), **params)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        model = DFLRegressor(NewsvendorProblem(9, 1), **params).fit(X, X[:, 0])
+        assert CountsRows.seen == 3 * 40
+        robust.fit(X, X[:, 0])
+        assert CountsRows.seen == 9 * 40
+    model.partial_fit(X, X[:, 0])
+    assert CountsRows.seen == 9 * 40 + 100
+
+
+def test_an_averaged_net_ends_at_the_average_of_its_steps():
+    """Against the recursion by hand, over two epochs with other weights put back in between."""
+    net = AveragedNet(
+        nn.Linear(1, 1),
+        criterion=BatchCriterion(lambda output, rows: (output * rows).mean()),
+        optimizer=torch.optim.SGD,
+        lr=0.1,
+        train_split=None,
+    ).initialize()
+    net.notify("on_train_begin", X=None, y=None)
+    batches = [(torch.full((2, 1), x), torch.full((2, 1), 0.5)) for x in (1.0, -2.0, 3.0)]
+    weight = average = net.module_.weight.item()
+    n_steps = 0
+    for epoch in range(2):
+        net.notify("on_epoch_begin", dataset_train=batches, dataset_valid=None)
+        net.run_single_epoch(batches, training=True, prefix="train", step_fn=net.train_step)
+        for X, _ in batches:
+            n_steps += 1
+            weight -= 0.1 * 0.5 * X[0].item()
+            kept = min(0.99, (1 + n_steps) / (10 + n_steps))
+            average = kept * average + (1 - kept) * weight
+        assert net.module_.weight.item() == pytest.approx(average, abs=1e-6)
+        if epoch == 0:
+            average = 7.0
+            nn.init.constant_(net.module_.weight, average)
+
+
+@pytest.mark.parametrize("fused", [False, True])
+def test_steps_of_adam_are_those_of_torch(fused):
+    nets = [nn.Linear(3, 1, dtype=torch.float64) for _ in range(2)]
+    nets[1].load_state_dict(nets[0].state_dict())
+    X = torch.randn(20, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    for net, kind in zip(nets, (Adam, torch.optim.Adam), strict=True):
+        optimizer = kind(net.parameters(), lr=0.1, weight_decay=0.01, fused=fused)
+        for _ in range(5):
+            optimizer.zero_grad()
+            net(X).square().mean().backward()
+            optimizer.step()
+    for one, other in zip(*(net.parameters() for net in nets), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_weights_with_gaps_in_memory_are_not_moved_in_one_step():
+    """torch's fused step takes them for others."""
+    assert can_be_fused([torch.zeros(2, 3)], torch.device("cpu"))
+    assert not can_be_fused([torch.zeros(2, 3).T], torch.device("cpu"))
+    assert not can_be_fused([torch.zeros(2)], torch.device("meta"))
+
+
+def test_a_fit_does_not_import_the_compiler_of_torch():
+    code = (
+        "import sys; from dfl_sklearn import DFLRegressor; "
+        "from dfl_sklearn.problems import NewsvendorProblem; "
+        "X = [[float(i)] for i in range(20)]; "
+        "DFLRegressor(NewsvendorProblem(9, 1), max_iter=200, hidden_layer_sizes=())"
+        ".fit(X, range(20)); assert 'torch._dynamo' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_named_seeds():

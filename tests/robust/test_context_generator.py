@@ -50,9 +50,13 @@ def test_the_bound_is_nearly_the_conditional_log_density(gaussian):
     assert gaussian.denoising_loss(Z, context=context) == pytest.approx(expected, rel=0.05)
 
 
-def test_ddim_and_few_steps_draw_the_same_conditional_gaussian():
+def test_every_sampler_draws_the_same_conditional_gaussian():
     Z, context = gaussian_table(800)
-    for params in ({"sampling_steps": 10}, {"sampling_steps": 80, "sampler": "ddim"}):
+    for params in (
+        {},
+        {"sampling_steps": 10, "sampler": "ddpm"},
+        {"sampling_steps": 80, "sampler": "ddim"},
+    ):
         model = DiffusionGenerator(random_state=0, max_iter=5, **params).fit(Z, context=context)
         made = model.sample(4000, random_state=1, context=np.tile([1.0, -1.0], (4000, 1)))
         assert_allclose(made.mean(axis=0), 3.0 + [1.0, -1.0] @ SLOPE, atol=0.2)

@@ -2,9 +2,12 @@
 
 import numpy as np
 import pytest
-from scipy.stats import ks_2samp, multivariate_normal
+import torch
+from scipy.stats import ks_2samp, multivariate_normal, norm
+from sklearn.base import clone
 
 from dfl_sklearn.robust import ConvDenoiser, DiffusionGenerator
+from dfl_sklearn.robust._reverse import ReverseChain, VelocityNet
 from dfl_sklearn.robust._schedule import NoiseSchedule
 
 COVARIANCE = np.array([[1.0, 0.8, 0.0], [0.8, 1.0, 0.3], [0.0, 0.3, 2.0]])
@@ -94,14 +97,77 @@ def test_rows_as_many_as_columns_give_a_shrunk_gaussian():
     assert np.median(nearest) > 5.0
 
 
-def test_few_steps_and_ddim_draw_the_same_gaussian():
+@pytest.mark.parametrize(
+    ("params", "within"),
+    [
+        # The noisy chain and the flow of a Gaussian are exact however few their steps; DDIM is not.
+        ({"sampling_steps": 2}, 0.1),
+        ({}, 0.1),
+        ({"schedule": "linear"}, 0.1),
+        ({"sampling_steps": 10, "sampler": "ddpm"}, 0.2),
+        ({"sampling_steps": 80, "sampler": "ddim"}, 0.2),
+    ],
+)
+def test_every_sampler_draws_the_same_gaussian(params, within):
     Z = np.random.default_rng(0).multivariate_normal(MEAN, COVARIANCE, size=500)
-    # The noisy chain of a Gaussian is exact however few its steps; DDIM follows an ordinary
-    # differential equation and needs more.
-    for params in ({"sampling_steps": 10}, {"sampling_steps": 80, "sampler": "ddim"}):
-        model = DiffusionGenerator(random_state=0, max_iter=5, **params).fit(Z)
-        sample = model.sample(4000, random_state=1)
-        assert np.abs(np.cov(sample.T) - np.cov(Z.T)).max() < 0.2
+    model = DiffusionGenerator(random_state=0, max_iter=5, **params).fit(Z)
+    sample = model.sample(20_000, random_state=1)
+    assert np.abs(np.cov(sample.T) - np.cov(Z.T)).max() < within
+    standard = (sample - sample.mean(axis=0)) / sample.std(axis=0)
+    tails = np.quantile(standard, [0.001, 0.01, 0.99, 0.999], axis=0)
+    np.testing.assert_allclose(
+        tails.T, np.tile(norm.ppf([0.001, 0.01, 0.99, 0.999]), (3, 1)), atol=0.3
+    )
+
+
+def of_two_bumps(z, known, angle):
+    """Return the best velocity for rows that are -1 or 1, plus noise of variance 0.1."""
+    mean, variance = np.sqrt(0.9) * np.cos(angle), np.sin(angle) ** 2 + 0.1 * np.cos(angle) ** 2
+    bump = np.sqrt(0.9) * torch.tanh(mean * z / variance)
+    row = bump + 0.1 * np.cos(angle) / variance * (z - np.cos(angle) * bump)
+    return (np.cos(angle) * z - row) / np.sin(angle)
+
+
+@pytest.mark.parametrize("kind", ["linear", "cosine"])
+def test_the_flow_is_of_second_order(kind):
+    """With the best velocity known, the rows are those of very many steps, and have two bumps."""
+    found = {}
+    for n_steps in (7, 15, 1000):
+        schedule = NoiseSchedule.make(kind, 1000).respaced(n_steps)
+        chain = ReverseChain(VelocityNet(torch.nn.Identity()), schedule)
+        chain.velocity = lambda z, k, known, angle=schedule.angle: of_two_bumps(z, known, angle[k])
+        z = torch.randn(4000, 1, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+        found[n_steps] = chain.flow(z).numpy()[:, 0]
+    fine = np.abs(found[15] - found[1000])
+    assert fine.mean() < (0.015 if kind == "cosine" else 0.05)
+    assert np.abs(found[7] - found[1000]).mean() > 3 * fine.mean()  # first order: twice
+    bump = np.abs(found[15])  # almost all of it at sqrt(0.9)
+    assert bump.mean() == pytest.approx(np.sqrt(0.9), abs=0.03)
+    assert (found[15] ** 2).mean() == pytest.approx(1.0, abs=0.03)
+
+
+def test_heavy_tails_survive_few_noisy_steps():
+    rng = np.random.default_rng(0)
+    Z = rng.standard_t(3, size=(600, 3))
+    model = DiffusionGenerator(random_state=0, max_iter=3, sampler="ddpm").fit(Z)
+    # Hardly anything is left of the signal at the last level, where the noise is predicted exactly.
+    np.testing.assert_allclose(model._noise.power[-3:], 1.0, atol=2e-3)
+    spread = [
+        np.ptp(np.quantile(each.sample(4000, random_state=0), [0.25, 0.75], axis=0), axis=0)
+        for each in (model, clone(model).set_params(sampling_steps=10).fit(Z))
+    ]
+    np.testing.assert_allclose(*spread, rtol=0.15)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_a_gaussian_nothing_is_learnt(seed):
+    """What held-out rows gain by chance does not count."""
+    Z = np.random.default_rng(seed).standard_normal((300, 3))
+    model = DiffusionGenerator(random_state=seed, hidden_layer_sizes=(32,)).fit(Z)
+    before = 1.0  # mean square velocity of a standard normal
+    assert model.history_["valid_loss"].min() > before - 0.05
+    last = model.denoiser_.layers[-1].weight
+    assert not last.any()
 
 
 def test_few_rows_are_a_gaussian_without_a_net():
