@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 
-_FUSED = {"cpu", "cuda"}  # devices
+FUSED = {"cpu", "cuda"}  # devices
 
 
 class Adam(torch.optim.Adam):
@@ -22,7 +22,7 @@ class Adam(torch.optim.Adam):
 
 def can_be_fused(weights: Iterable[torch.Tensor], device: torch.device) -> bool:
     """Return whether a fused step is right: torch's moves weights with gaps in memory wrongly."""
-    return device.type in _FUSED and all(each.is_contiguous() for each in weights)
+    return device.type in FUSED and all(each.is_contiguous() for each in weights)
 
 
 def adam(module: torch.nn.Module, device: torch.device) -> dict[str, Any]:

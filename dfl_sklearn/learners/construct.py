@@ -166,6 +166,8 @@ def on_cpu(net: NeuralNet) -> NeuralNet:
     moved = deepcopy(net)
     moved.device = "cpu"
     moved.module_.to("cpu")
+    if net.module is net.module_:  # a module that was built before; the copy has two of it
+        moved.module = moved.module_
     return moved
 
 

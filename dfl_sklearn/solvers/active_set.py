@@ -100,15 +100,25 @@ class RowPairs:
     """Products of the entries that two rows of a sparse M have in the same column.
 
     M diag(w) M' is linear in w. Where M is sparse, as with flows and matchings, few of its products
-    are not zero, and a sparse matrix from w to the entries saves nearly all the work.
+    are not zero, and adding these up saves nearly all the work.
+
+    Parameters
+    ----------
+    place, column : torch.Tensor of shape (k,)
+        Of each product: its entry in M diag(w) M', row by row, and its column of M.
+    product : torch.Tensor of shape (k,)
+    n_rows : int
     """
 
-    def __init__(self, table: torch.Tensor, n_rows: int) -> None:
-        self.table, self.n_rows = table, n_rows
+    def __init__(
+        self, place: torch.Tensor, column: torch.Tensor, product: torch.Tensor, n_rows: int
+    ) -> None:
+        self.place, self.column, self.product = place, column, product[:, None]
+        self.n_rows = n_rows
 
     @classmethod
     def of(cls, rows: torch.Tensor) -> "RowPairs | None":
-        """Return the table of a matrix M (m, n), or None where M is too dense for it to help."""
+        """Return the products of a matrix M (m, n), or None where it is too dense to be helped."""
         m, n = rows.shape
         filled = (rows != 0).sum(dim=0)
         n_products = int((filled**2).sum())
@@ -120,14 +130,14 @@ class RowPairs:
             pairs = torch.cartesian_prod(filled_rows, filled_rows)
             places.append(torch.cat([pairs, torch.full_like(pairs[:, :1], column)], dim=1))
         i, k, j = torch.cat(places).T
-        table = torch.sparse_coo_tensor(
-            torch.stack([i * m + k, j]), rows[i, j] * rows[k, j], (m * m, n), check_invariants=True
-        )
-        return cls(table.coalesce(), m)
+        return cls(i * m + k, j, rows[i, j] * rows[k, j], m)
 
     def __call__(self, weight: torch.Tensor) -> torch.Tensor:
         """Return M diag(w) M' (B, m, m) for weights (B, n)."""
-        return (self.table @ weight.T).T.reshape(-1, self.n_rows, self.n_rows)
+        m, B = self.n_rows, len(weight)
+        found = weight.new_zeros((m * m, B))
+        found.index_add_(0, self.place, self.product * weight.T[self.column])
+        return found.T.reshape(B, m, m)
 
 
 class Factor:

@@ -11,7 +11,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map
 
-from dfl_sklearn.learners.construct import FUSED_ADAM
+from dfl_sklearn.learners.adam import FUSED
 
 OTHER = torch.device("meta")
 
@@ -64,14 +64,14 @@ class OtherDevice(TorchDispatchMode):
         self.numbers.__enter__()
         self.fused = optimizer._get_fused_kernels_supported_devices
         optimizer._get_fused_kernels_supported_devices = lambda: [*self.fused(), OTHER.type]
-        FUSED_ADAM.add(OTHER.type)
+        FUSED.add(OTHER.type)
         return super().__enter__()
 
     def __exit__(self, *error):
         super().__exit__(*error)
         self.numbers.__exit__(*error)
         optimizer._get_fused_kernels_supported_devices = self.fused
-        FUSED_ADAM.remove(OTHER.type)
+        FUSED.remove(OTHER.type)
         torch.__future__.set_swap_module_params_on_conversion(self.before)
 
     def __torch_dispatch__(self, function, types, args=(), kwargs=None):
