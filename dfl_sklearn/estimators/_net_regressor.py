@@ -408,7 +408,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
     # -- scikit-learn ------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        state = super().__getstate__()
+        state = dict(super().__getstate__())  # else it is the estimator's own
         if "predictor_" in state:
             state["predictor_"] = on_cpu(state["predictor_"])
         return state

@@ -1,5 +1,6 @@
 """DFLRegressor: what training keeps, records and says."""
 
+import copy
 import os
 import pickle
 import subprocess
@@ -241,6 +242,15 @@ def test_training_through_a_users_function(data):
         random_state=0,
     )
     assert model.fit(X[:40], y[:40]).score(X[:40], y[:40]) > 0.7
+
+
+@quiet
+def test_to_store_a_model_does_not_change_it(model, data, monkeypatch):
+    """What is stored of a net on another device is a copy on the CPU."""
+    net = model.fit(*data).predictor_
+    monkeypatch.setattr("dfl_sklearn.estimators._net_regressor.on_cpu", copy.deepcopy)
+    assert model.__getstate__()["predictor_"] is not net
+    assert model.predictor_ is net
 
 
 @quiet
