@@ -16,12 +16,11 @@ from sklearn.preprocessing import StandardScaler
 from dfl_sklearn import (
     DFFRegressor,
     DFLRegressor,
-    DiffusionDRODFLRegressor,
     TwoStageRegressor,
     decide,
 )
 from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer, keep_context
-from dfl_sklearn.inspection import BiasCorrectionDisplay, DecisionDisplay, RadiusCurveDisplay
+from dfl_sklearn.inspection import BiasCorrectionDisplay, DecisionDisplay
 from dfl_sklearn.metrics import d2_regret_score, make_decision_cost_scorer, make_regret_scorer
 from dfl_sklearn.model_selection import CostTailSplit
 from dfl_sklearn.problems import (
