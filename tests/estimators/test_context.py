@@ -124,7 +124,6 @@ def test_a_row_of_weight_two_is_the_row_twice(model, data):
         [False, True, False],
         make_column_selector(pattern="cap"),
     ],
-    ids=str,
 )
 def test_columns_are_selected_as_in_a_column_transformer(context, data):
     X, y = data
