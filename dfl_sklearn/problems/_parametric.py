@@ -29,7 +29,7 @@ class ParametricDecision:
     def __init__(self, form: CvxpyForm) -> None:
         program, decided = form
         self.decided = torch.as_tensor(decided)
-        self.program = ParametricProgram(program)
+        self.program = ParametricProgram(program, decided)
         rest = program.held(decided)
         self.others = ParametricProgram(rest) if rest.A.shape[1] else None
         linear = np.concatenate([program.costs[:, decided], program.offset[:, None]], axis=1)

@@ -185,7 +185,7 @@ class Recourse:
     @cached_property
     def plan(self) -> ParametricProgram:
         """The joint program as it is, without whole numbers."""
-        return ParametricProgram(self.joint())
+        return ParametricProgram(self.joint(), np.arange(len(self.lower)))
 
     @cached_property
     def choices(self) -> np.ndarray | None:
@@ -199,7 +199,8 @@ class Recourse:
     @cached_property
     def plan_with_whole(self) -> ParametricProgram:
         """The joint program with the whole numbers as parameters behind the others."""
-        return ParametricProgram(self.joint().held(np.flatnonzero(self.integral)))
+        form = self.joint().held(np.flatnonzero(self.integral))
+        return ParametricProgram(form, np.arange(int((~self.integral).sum())))
 
     def try_choices(self, parameters: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Return the best plans (B, n) over all choices of whole numbers, and where (B,) they are.

@@ -411,7 +411,7 @@ class RecourseLinearProgram(DecisionProblem):
                 "in RegretLoss(smoothing=0.1), or train with ScoreFunctionLoss."
             )
         return RecourseLayer(
-            ParametricProgram(program.joint(gamma)),
+            ParametricProgram(program.joint(gamma), np.arange(len(program.lower))),
             len(program.lower),
             program.parameters,
             self.solve_rows,

@@ -199,15 +199,16 @@ class Factor:
             x, v = x + x_more, v + v_more
         return x, v
 
-    def is_unique(self) -> torch.Tensor:
-        """Return of which programs (B,) the active set leaves a single minimiser.
+    def is_unique(self, decided: torch.Tensor) -> torch.Tensor:
+        """Return of which programs (B,) the active set leaves one value to the decided variables.
 
         Where there are directions along which nothing changes, no x takes up a slope in them.
+        `decided` (n,) is True for the variables that count.
         """
         if self.matrices.is_definite:
             return torch.ones(len(self.free), dtype=torch.bool)
         generator = torch.Generator().manual_seed(0)
-        probe = torch.randn(self.free.shape[1], generator=generator, dtype=torch.float64)
+        probe = torch.randn(self.free.shape[1], generator=generator, dtype=torch.float64) * decided
         x, v = self.solve(probe.expand(self.free.shape), probe.new_zeros(self.active.shape))
         left = probe - self.matrices.times_quadratic(x) - self.matrices.spread(v)
         return ((left.abs() <= _UNIQUE) | ~self.free).all(dim=1)

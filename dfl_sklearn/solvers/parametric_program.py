@@ -26,7 +26,8 @@ class Answer(NamedTuple):
     value : torch.Tensor of shape (B,)
         The least value, without its offset.
     is_solved, is_unique : torch.Tensor of bool of shape (B,)
-        Whether x is a minimiser, and the only one. Slopes of x are right where it is.
+        Whether x is a minimiser, and whether all have the same decided variables. The slopes of
+        these are right there.
     """
 
     x: torch.Tensor
@@ -40,10 +41,18 @@ class ParametricProgram:
 
     Rows with a single entry become bounds, and equations that follow from others are left to a
     check. Rows are solved one by one: what is found for one does not depend on the others.
+
+    Parameters
+    ----------
+    form : StandardForm
+    decided : ndarray of int of shape (k,), default=None
+        The variables that have to be the same in all minimisers; None is all of them.
     """
 
-    def __init__(self, form: StandardForm) -> None:
+    def __init__(self, form: StandardForm, decided: np.ndarray | None = None) -> None:
         self.n_parameters = len(form.costs) - 1
+        self.decided = torch.zeros(form.A.shape[1], dtype=torch.bool)
+        self.decided[slice(None) if decided is None else torch.as_tensor(decided)] = True
         _, self.columns = balanced(form.A)
         A = form.A.toarray() * self.columns
         quadratic = _quadratic(form, self.columns)
@@ -100,7 +109,7 @@ class ParametricProgram:
             self.upper(parameters),
         )
         x, value, is_solved, is_unique = _Minimum.apply(
-            self.costs(parameters), *sides, self.program
+            self.costs(parameters), *sides, self.program, self.decided
         )
         is_possible = self._is_possible(parameters.detach(), sides.b.detach())
         is_solved = is_solved & is_possible
@@ -191,6 +200,7 @@ class _Minimum(torch.autograd.Function):
         lower: torch.Tensor,
         upper: torch.Tensor,
         program: QuadraticPrograms,
+        decided: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
         is_open = (lower <= upper).all(dim=1)
         # Nothing is looked for between crossed bounds; the row is not solved.
@@ -201,7 +211,7 @@ class _Minimum(torch.autograd.Function):
         is_solved = is_solved & is_open
         ctx.program, ctx.factor = program, factor
         ctx.save_for_backward(x, curved + c, multipliers, is_solved)
-        is_unique = factor.is_unique()
+        is_unique = program.is_unique(factor, decided)
         ctx.mark_non_differentiable(is_solved, is_unique)
         return x, value, is_solved, is_unique
 
@@ -214,7 +224,7 @@ class _Minimum(torch.autograd.Function):
             of_minimiser = ctx.program.slopes(ctx.factor, of_x)
             slopes = [one + other for one, other in zip(slopes, of_minimiser, strict=True)]
         # What was not solved may hold anything, which times 0 is not always 0.
-        return *(torch.where(is_solved[:, None], each, 0.0) for each in slopes), None
+        return *(torch.where(is_solved[:, None], each, 0.0) for each in slopes), None, None
 
 
 def _of_value(

@@ -86,7 +86,7 @@ class QuadraticPrograms:
         Of the interior point method, which takes about 10.
     is_definite : bool, default=True
         False where Q is only positive semidefinite, or 0. A program may then have several
-        minimisers, of which one is returned; ``factor.is_unique()`` says where.
+        minimisers, of which one is returned; :meth:`is_unique` says where.
 
     References
     ----------
@@ -146,6 +146,12 @@ class QuadraticPrograms:
             found = self._solve(widened(c, n), sides)
         m = self.matrices.n_equations + self.m
         return found._replace(z=found.z[:, : self.n], multipliers=found.multipliers[:, :m])
+
+    def is_unique(self, factor: Factor, decided: torch.Tensor) -> torch.Tensor:
+        """Return for which programs (B,) the decided of the variables (n,) have one value."""
+        everyone = widened(decided[None].to(torch.float64), len(self.matrices.quadratic))[0]
+        with pinned_threads(1):
+            return factor.is_unique(everyone)
 
     def curved(self, z: torch.Tensor) -> torch.Tensor:
         """Return Q z (B, n)."""

@@ -241,3 +241,16 @@ def test_predicted_numbers_have_factors():
             Predicted(bad)
     sold = simple(c=[1.0, 1.0], q=[-Predicted(1)], T=[[-1.0, 0]], W=[[-1.0]], h=[Predicted(0)])
     assert_allclose(sold.cost([[2.0, 0.0]], [[-3.0, 4.0]]), [2 - 4 * 1])
+
+
+def test_a_recourse_that_can_be_had_in_two_ways_leaves_the_plan_its_slope():
+    """With little room in the store, what is missing is planned for, at either of two prices."""
+    problem = RecourseLinearProgram(
+        [1.0], [3.0, 3.0], [[1.0]], [[1.0, 1.0]], [Predicted(0)], A_ub=[[1.0]], b_ub=[Predicted(1)]
+    )
+    y = torch.tensor([[5.0, 3.0], [5.0, 9.0]], dtype=torch.float64, requires_grad=True)
+    answer = problem._program().plan.solve(y)
+    assert answer.is_unique.all()
+    z = problem.decision_layer()(y)
+    assert_allclose(z.detach(), [[3.0], [5.0]], atol=1e-9)
+    assert_allclose(torch.autograd.grad(z.sum(), y)[0], [[0.0, 1.0], [1.0, 0.0]], atol=1e-9)
