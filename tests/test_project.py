@@ -27,7 +27,7 @@ MAY_IMPORT = {
     "metrics": {"_utils", "problems", "_decide"},
     "losses": {"_utils", "rows", "problems", "layers"},
     "learners": {"_utils", "rows"},
-    "datasets": {"_utils"},
+    "datasets": {"_utils", "problems"},
     "robust": {"_utils", "rows", "problems", "layers", "losses", "learners"},
     "training": {"_utils", "rows", "problems", "losses", "learners", "robust"},
     "estimators": {

@@ -160,7 +160,8 @@ class SetMultiCoverProblem(DecisionProblem):
             upper=np.concatenate([most, demand], axis=1),
         )
         costs = np.tile(np.concatenate([cost, penalty]), (B, 1))
-        z = solve_linear_rows(part, costs, n_jobs=self.n_jobs, name=type(self).__name__)
+        with np.errstate(over="ignore"):  # a bound that is none in the units of the rest
+            z = solve_linear_rows(part, costs, n_jobs=self.n_jobs, name=type(self).__name__)
         return np.rint(z[:, :n])[which.ravel()]
 
     def _missing(self, xp: Any, decisions: Any, y: Any) -> Any:

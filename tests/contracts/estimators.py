@@ -196,7 +196,7 @@ def variants():
         "lstm": DFLRegressor(
             predictor=LSTMPredictor(16),
             early_stopping=False,
-            **{**QUICK, "max_iter": 20, "batch_size": 8},
+            **{**QUICK, "max_iter": 20, "batch_size": 8, "learning_rate_init": 0.02},
         ),
         "regret-loss": DFLRegressor(SIGNS, loss=RegretLoss(smoothing=30.0), **FEW_STEPS),
         "fenchel-young": DFLRegressor(SIGNS, loss=PerturbedFenchelYoungLoss(), **FEW_STEPS),

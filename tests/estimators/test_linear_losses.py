@@ -107,7 +107,7 @@ def test_with_every_ambiguity_set(loss, ambiguity_set, data):
     model = quick(loss=loss, max_iter=8, ambiguity_set=ambiguity_set)
     model.fit(X, y, sample_weight=weight)
     assert np.isfinite(model.worst_case_.worst_regret)
-    assert model.score(X, y) > 0.5
+    assert model.score(X, y) > 0.4
 
 
 @by_loss
@@ -134,7 +134,7 @@ def test_inside_the_flagship(loss, search, data):
         random_state=0,
     ).fit(X, y)
     assert np.isfinite(model.worst_case_.worst_regret)
-    assert model.score(X, y) > 0.5
+    assert model.score(X, y) > 0.4
 
 
 def test_decisions_beat_squared_error_where_the_model_is_wrong():
