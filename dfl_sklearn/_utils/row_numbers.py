@@ -38,4 +38,4 @@ def _renumbered(message: Any, index: np.ndarray) -> Any:
         i = int(found[2])
         return f"{found[1]}{index[i]}" if i < len(index) else found[0]
 
-    return re.sub(r"(\brow )(\d+)(?=\b(?! of A_| of b_))", number, message)
+    return re.sub(r"(\brow )(\d+)(?=\b(?! of A_| of b_| of W))", number, message)

@@ -23,7 +23,7 @@ class RecourseLayer(nn.Module):
     ----------
     program : ParametricProgram
         Its first variables are the plan.
-    n_decisions : int
+    n_decisions, n_parameters, n_context : int
     as_parameters : callable
         From rows (B, d) and context (B, c) or None to the parameters of the program.
     solve : callable
@@ -35,6 +35,8 @@ class RecourseLayer(nn.Module):
         self,
         program: ParametricProgram,
         n_decisions: int,
+        n_parameters: int,
+        n_context: int,
         as_parameters: Callable[[torch.Tensor, Any], torch.Tensor],
         solve: Callable[[np.ndarray, Any], np.ndarray],
         *,
@@ -42,6 +44,7 @@ class RecourseLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.program, self.n_decisions = program, n_decisions
+        self.n_parameters, self.n_context = n_parameters, n_context
         self.as_parameters, self.solve, self.is_smoothed = as_parameters, solve, is_smoothed
 
     def forward(self, y: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
@@ -54,7 +57,13 @@ class RecourseLayer(nn.Module):
         RuntimeError
             If no plan of a row could be shown to be best.
         """
-        check_batch(y)
+        check_batch(y, self.n_parameters)
+        given = 0 if context is None else context.shape[-1]
+        if given < self.n_context or (context is not None and len(context) != len(y)):
+            raise ValueError(
+                f"The layer takes a context of shape ({len(y)}, {self.n_context}), got "
+                f"{'none' if context is None else tuple(context.shape)}."
+            )
         found = self.program.solve(self.as_parameters(y, context))
         z = found.x[:, : self.n_decisions]
         known = torch.isfinite(y.detach()).all(dim=1).to(z.device)

@@ -17,6 +17,7 @@ from ._constraints import as_bounds, as_integrality, as_matrix
 from ._context import FromContext, columns_of, is_marked, position
 from ._predicted import Predicted, affine, predicted_columns
 
+_NEAR = 1e-9  # by which a choice may miss a constraint, as a share of its terms
 _MOST_CHOICES = 32  # of whole numbers, that are all tried
 
 
@@ -191,7 +192,8 @@ class Recourse:
     def choices(self) -> np.ndarray | None:
         """All values (C, j) of whole numbers, None where they are too many to be tried."""
         low, high = np.ceil(self.lower[self.integral]), np.floor(self.upper[self.integral])
-        if not np.isfinite([low, high]).all() or np.prod(high - low + 1.0) > _MOST_CHOICES:
+        n_choices = np.prod(np.maximum(high - low + 1.0, 0.0))
+        if not np.isfinite([low, high]).all() or not 0 < n_choices <= _MOST_CHOICES:
             return None
         steps = [np.arange(one, two + 1) for one, two in zip(low, high, strict=True)]
         return np.array(np.meshgrid(*steps, indexing="ij")).reshape(len(steps), -1).T
@@ -201,6 +203,24 @@ class Recourse:
         """The joint program with the whole numbers as parameters behind the others."""
         form = self.joint().held(np.flatnonzero(self.integral))
         return ParametricProgram(form, np.arange(int((~self.integral).sum())))
+
+    @cached_property
+    def _on_whole(self) -> tuple[torch.Tensor, Affine, torch.Tensor]:
+        """Rows of choices alone: their sums (C, r), their ends, and which (r,) are equations."""
+        assert self.choices is not None
+        form = self.joint()
+        others = np.flatnonzero(np.append(~self.integral, np.ones(self.q.shape[1], dtype=bool)))
+        rows = np.flatnonzero(np.diff(sparse.csr_array(form.A[:, others]).indptr) == 0)
+        sums = self.choices @ form.A[rows][:, np.flatnonzero(self.integral)].toarray().T
+        is_equation = torch.as_tensor(rows < form.n_equations)
+        return torch.as_tensor(sums), Affine(form.sides[:, rows]), is_equation
+
+    def _allowed_choices(self, parameters: torch.Tensor) -> torch.Tensor:
+        """Return which choices (B, C) of whole numbers keep the constraints on them alone."""
+        sums, ends, is_equation = self._on_whole
+        over = sums - ends(parameters)[:, None]
+        near = _NEAR * (sums.abs() + ends.sizes(parameters)[:, None])
+        return (torch.where(is_equation, over.abs(), over) <= near).all(dim=2)
 
     def try_choices(self, parameters: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
         """Return the best plans (B, n) over all choices of whole numbers, and where (B,) they are.
@@ -215,8 +235,9 @@ class Recourse:
         found = self.plan_with_whole.solve(every)
         own = self.cost_of_plan(parameters)[:, np.flatnonzero(self.integral)]
         value = (own[:, None] * whole).sum(dim=2) + found.value.reshape(B, C)
-        is_known = found.is_solved.reshape(B, C).all(dim=1)
-        best = torch.where(torch.isfinite(value), value, torch.inf).argmin(dim=1)
+        allowed = self._allowed_choices(parameters)
+        is_known = (found.is_solved.reshape(B, C) | ~allowed).all(dim=1) & allowed.any(dim=1)
+        best = torch.where(torch.isfinite(value) & allowed, value, torch.inf).argmin(dim=1)
         at = torch.arange(B) * C + best
         z = np.empty((B, n))
         z[:, self.integral] = self.choices[best.numpy()]

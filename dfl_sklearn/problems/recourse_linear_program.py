@@ -9,7 +9,7 @@ from numpy.typing import ArrayLike
 
 from .._utils.checks import smoothing_number
 from .._utils.row_numbers import renumbered
-from .._utils.rows import as_numpy_rows
+from .._utils.rows import as_numpy_rows, raise_at
 from ..solvers.linear import LinearSolver, NoDecisionError, NoMinimumError
 from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.polytope import Polytope
@@ -54,7 +54,7 @@ class RecourseLinearProgram(DecisionProblem):
     bounds : pair or sequence of pairs, default=(0, None)
         Bounds of the plan, as in :func:`scipy.optimize.linprog`.
     integrality : int or array-like of shape (n,), default=None
-        1 where a part of the plan is a whole number. The recourse has none.
+        1 where a part of the plan is a whole number. The recourse is continuous.
     n_jobs : int, default=None
         Threads among which rows are divided that are solved one by one.
     time_limit, mip_gap : float, default=None and 0
@@ -73,8 +73,8 @@ class RecourseLinearProgram(DecisionProblem):
     on plans by more than 1e-6 of its terms, or that no recourse makes up for, has no cost, which is
     an error that names the row.
 
-    Where T and W are numbers, rows are solved, costed and differentiated together; up to 32 choices
-    of whole numbers are all tried. Predicted entries of T cost more, as plans are then solved row
+    Where T and W are numbers, rows are solved, costed and differentiated together; up to 32
+    combinations of whole numbers are all tried. Predicted entries of T cost more, as plans are then solved row
     by row, and predicted entries of W most. Rows with several best plans, and those with many whole
     numbers, are solved by HiGHS: ``pip install "dfl-sklearn[highs]"``.
 
@@ -320,6 +320,11 @@ class RecourseLinearProgram(DecisionProblem):
             "what makes up for it."
         )
 
+    def _check_decisions(self, decisions: np.ndarray) -> None:
+        off = np.abs(decisions - np.rint(decisions)) * self._program().integral > _NEAR
+        if off.any():
+            raise_at(off, decisions, "decisions", "is no whole number", "Use solve(), or round it.")
+
     # -- constraints -------------------------------------------------------------------
 
     def is_feasible(
@@ -328,7 +333,7 @@ class RecourseLinearProgram(DecisionProblem):
         """Return, for each row, whether the constraints on plans hold, to `tol` of their terms.
 
         Without `y` those whose right-hand sides are predicted are not looked at. Whole numbers may
-        be off by `tol`.
+        be off by `tol`. Whether a recourse makes up for a plan is for ``cost`` to say.
         """
         z, polytope = self._plans(decisions, y, context, tol)
         finite = np.isfinite(z).all(axis=1)
@@ -413,6 +418,8 @@ class RecourseLinearProgram(DecisionProblem):
         return RecourseLayer(
             ParametricProgram(program.joint(gamma), np.arange(len(program.lower))),
             len(program.lower),
+            program.n_parameters,
+            program.n_context,
             program.parameters,
             self.solve_rows,
             is_smoothed=gamma > 0,

@@ -254,3 +254,43 @@ def test_a_recourse_that_can_be_had_in_two_ways_leaves_the_plan_its_slope():
     z = problem.decision_layer()(y)
     assert_allclose(z.detach(), [[3.0], [5.0]], atol=1e-9)
     assert_allclose(torch.autograd.grad(z.sum(), y)[0], [[0.0, 1.0], [1.0, 0.0]], atol=1e-9)
+
+
+@pytest.mark.parametrize("change", [{}, {"b_ub": [Predicted(1)]}, {"b_ub": [FromContext(0)]}])
+def test_constraints_on_whole_numbers_alone(change):
+    """Few of them are all tried: those that are not allowed must not be."""
+    arguments = {"A_ub": [[1, 1, 1]], "b_ub": [1], "bounds": (0, 1), "integrality": 1} | change
+    T = [[2.0, 1.0, 3.0]]
+    problem = RecourseLinearProgram([3, 2, 4], [9.0], T, [[1.0]], [Predicted(0)], **arguments)
+    y, context = np.array([[3.0], [5.0]]), None
+    if "b_ub" in change and isinstance(change["b_ub"][0], Predicted):
+        y = np.column_stack([y, [1.0, 1.0]])
+    elif change:
+        context = np.array([[1.0], [1.0]])
+    assert_array_equal(problem.solve(y, context=context), [[0, 0, 1], [0, 0, 1]])
+    assert np.isfinite(problem.optimal_cost(y, context=context)).all()
+    if not change:
+        for limits in ({"b_ub": [-1.0]}, {"A_ub": None, "b_ub": None, "bounds": (0.2, 0.8)}):
+            with pytest.raises(ValueError, match="No decision satisfies"):
+                problem.set_params(**limits).solve(y)
+    with pytest.raises(ValueError, match="is no whole number"):
+        simple(integrality=1).cost([[0.5, 1.0]], [3.0])
+
+
+def test_a_need_that_only_whole_numbers_meet():
+    arguments = {"bounds": (0, 1), "integrality": 1}
+    problem = RecourseLinearProgram([1, 2], [5.0], [[1, 1]], [[0.0]], [Predicted(0)], **arguments)
+    assert_array_equal(problem.solve([1.0, 2.0]), [[1, 0], [1, 1]])
+    with pytest.raises(ValueError, match="No decision satisfies"):
+        problem.solve([5.0])
+
+
+def test_batches_of_another_width_are_refused():
+    layer = simple(h=[FromContext(0)], q=[5.0], A_ub=[[1, 0]], b_ub=[Predicted(0)]).decision_layer()
+    y, context = torch.ones((2, 1)).double(), torch.ones((2, 1)).double()
+    assert layer(y, context).shape == (2, 2)
+    with pytest.raises(ValueError, match=r"shape \(B, 1\)"):
+        layer(torch.ones((2, 3)), context)
+    for bad in (None, context[:1]):
+        with pytest.raises(ValueError, match="The layer takes a context of shape"):
+            layer(y, bad)
