@@ -74,9 +74,9 @@ class RecourseLinearProgram(DecisionProblem):
     an error that names the row.
 
     Where T and W are numbers, rows are solved, costed and differentiated together; up to 32
-    combinations of whole numbers are all tried. Predicted entries of T cost more, as plans are then solved row
-    by row, and predicted entries of W most. Rows with several best plans, and those with many whole
-    numbers, are solved by HiGHS: ``pip install "dfl-sklearn[highs]"``.
+    combinations of whole numbers are all tried. Predicted entries of T cost more, as plans are then
+    solved row by row, and predicted entries of W most. Rows with several best plans, and those with
+    many whole numbers, are solved by HiGHS: ``pip install "dfl-sklearn[highs]"``.
 
     Train with :class:`~dfl_sklearn.losses.RegretLoss` where predictions stand in right-hand sides:
     the plan follows them. Where T or W are predicted or there are whole numbers, train with
