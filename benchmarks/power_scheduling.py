@@ -49,7 +49,7 @@ RESULTS = Path(__file__).parent / "results"
 SHORT, OVER, RAMP = 50.0, 0.5, 0.4
 BLOCK, N_BOOTSTRAP = 14, 10_000  # days, draws
 HIDDEN = (64, 64)
-FOCUSED = {"batch_size": 64, "max_iter": 15, "n_iter_no_change": 3, "early_stopping": True}
+FOCUSED = {"batch_size": 32, "max_iter": 25, "n_iter_no_change": 3, "early_stopping": True}
 
 
 def schedule():
@@ -80,10 +80,10 @@ def read(path):
 def features(load, temperature, days):
     """Return features and loads of all days whose day before is known."""
     at_night = days.tz_localize("America/New_York")
-    of_year = 2 * np.pi * days.dayofyear / 365
+    of_year = 2 * np.pi * days.day_of_year / 365
     calendar = np.column_stack(
         [
-            days.dayofweek >= 5,
+            days.day_of_week >= 5,
             days.isin(USFederalHolidayCalendar().holidays(days[0], days[-1])),
             [each.dst().seconds > 0 for each in at_night],
             np.cos(of_year),
@@ -252,7 +252,7 @@ def table(results, costs, n_train):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--data-home", default=None)
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--results", type=Path, default=RESULTS)

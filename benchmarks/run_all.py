@@ -25,6 +25,8 @@ MINUTES = {
     "cyclic_paths": 8,
     "cora_matching": 39,
     "coverage": 28,
+    "recourse": 9,
+    "power_scheduling": 6,
     "fine_tuning": 6,
 }
 
