@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .._utils.optional import import_optional
-from ..solvers.cvxpy_forms import standard_form
+from ..solvers.cvxpy_forms import CvxpyForm, standard_form
 from ..solvers.cvxpy_terms import (
     OF_MATRICES,
     bounds_that_are_expressions,
@@ -80,10 +80,7 @@ class BuiltProgram:
         """
         from ._parametric import ParametricDecision
 
-        if self.problem.is_mixed_integer() or not _is_dpp(self.problem):
-            return None
-        leaves = (*self.parameters, *self.context)
-        form = standard_form(self.problem, leaves, self.decision, **self.options)
+        form = self._standard_form(self.problem)
         return form and ParametricDecision(form)
 
     @cached_property
@@ -91,11 +88,15 @@ class BuiltProgram:
         """The constraints on decisions that depend on what is predicted, where all are affine."""
         from ._parametric import OnDecisions
 
-        problem, leaves = self.hard.problem, (*self.parameters, *self.context)
+        form = self._standard_form(self.hard.problem)
+        return form and OnDecisions(form, slice(self.n_parameters))
+
+    def _standard_form(self, problem: Any) -> CvxpyForm | None:
+        """Return a problem with these parameters and decisions in standard form, if it has one."""
         if problem.is_mixed_integer() or not _is_dpp(problem):
             return None
-        form = standard_form(problem, leaves, self.decision, **self.options)
-        return form and OnDecisions(form, slice(self.n_parameters))
+        leaves = (*self.parameters, *self.context)
+        return standard_form(problem, leaves, self.decision, **self.options)
 
     # -- numbers -------------------------------------------------------------------------
 

@@ -50,7 +50,6 @@ class ParametricProgram:
     """
 
     def __init__(self, form: StandardForm, decided: np.ndarray | None = None) -> None:
-        self.n_parameters = len(form.costs) - 1
         self.decided = torch.zeros(form.A.shape[1], dtype=torch.bool)
         self.decided[slice(None) if decided is None else torch.as_tensor(decided)] = True
         _, self.columns = balanced(form.A)
@@ -111,9 +110,8 @@ class ParametricProgram:
         x, value, is_solved, is_unique = _Minimum.apply(
             self.costs(parameters), *sides, self.program, self.decided
         )
-        is_possible = self._is_possible(parameters.detach(), sides.b.detach())
-        is_solved = is_solved & is_possible
-        x, value = x * torch.as_tensor(self.columns), value
+        is_solved = is_solved & self._is_possible(parameters.detach(), sides.b.detach())
+        x = x * torch.as_tensor(self.columns)
         nowhere = torch.nonzero(~is_solved)[:, 0]
         if len(nowhere):
             nan = x.new_tensor(torch.nan)

@@ -107,7 +107,7 @@ def test_with_every_ambiguity_set(loss, ambiguity_set, data):
     model = quick(loss=loss, max_iter=8, ambiguity_set=ambiguity_set)
     model.fit(X, y, sample_weight=weight)
     assert np.isfinite(model.worst_case_.worst_regret)
-    assert model.score(X, y) > 0.4
+    assert model.score(X, y) > 0.5
 
 
 @by_loss
@@ -130,11 +130,11 @@ def test_inside_the_flagship(loss, search, data):
         generator=GENERATOR,
         loss=loss,
         hidden_layer_sizes=(),
-        max_iter=12,
+        max_iter=20,
         random_state=0,
     ).fit(X, y)
     assert np.isfinite(model.worst_case_.worst_regret)
-    assert model.score(X, y) > 0.4
+    assert model.score(X, y) > 0.5
 
 
 def test_decisions_beat_squared_error_where_the_model_is_wrong():
