@@ -17,7 +17,7 @@ from ._utils.context_columns import CONTEXT, ContextColumns, Selection
 from ._utils.params import NestedParamsMixin
 from ._utils.rows import as_rows, refuse_unfit_table
 from ._utils.sklearn_private import HasMethods, Interval, _check_feature_names_in, _fit_context
-from .estimators._wrapping import WrappingMixin
+from ._utils.wrapping import WrappingMixin
 from .metrics import d2_regret_score
 from .problems.base import DecisionProblem
 from .problems.closed_form import SquaredErrorProblem

@@ -9,7 +9,7 @@ from sklearn.model_selection import check_cv
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils import _safe_indexing
 
-from .._utils.sklearn_private import _check_method_params, _num_samples
+from .sklearn_private import _check_method_params, _num_samples
 
 Splits = list[tuple[np.ndarray, np.ndarray]]
 """Rows to fit on and rows to predict, for each fold."""

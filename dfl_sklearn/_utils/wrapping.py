@@ -16,8 +16,8 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
-from .._utils.rows import refuse_unfit_target
-from .._utils.sklearn_private import _check_feature_names, _routing_enabled
+from .rows import refuse_unfit_target
+from .sklearn_private import _check_feature_names, _routing_enabled
 
 
 class WrappingMixin(MetaEstimatorMixin):

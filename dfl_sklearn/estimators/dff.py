@@ -16,6 +16,14 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import Selection
+from .._utils.cross_fit import (
+    fold_of,
+    given_splits,
+    out_of_fold,
+    predicted,
+    random_splits,
+    row_codes,
+)
 from .._utils.holdout import is_given
 from .._utils.rows import as_rows, column_names, refuse_unfit_table
 from .._utils.seeds import named_rng, named_seed, root_seed
@@ -27,6 +35,7 @@ from .._utils.sklearn_private import (
     _fit_context,
     _num_samples,
 )
+from .._utils.wrapping import WrappingMixin
 from ..learners.correction import BiasCorrection
 from ..learners.scaling import Scale
 from ..losses import LogLoss
@@ -36,16 +45,7 @@ from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
 from ._correction import CorrectionInputs, dense
-from ._cross_fit import (
-    fold_of,
-    given_splits,
-    out_of_fold,
-    predicted,
-    random_splits,
-    row_codes,
-)
 from ._mixin import DecisionRegressorMixin
-from ._wrapping import WrappingMixin
 from .dfl import DFLRegressor
 
 

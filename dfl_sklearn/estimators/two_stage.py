@@ -11,9 +11,9 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT, Selection
 from .._utils.sklearn_private import HasMethods, _fit_context
+from .._utils.wrapping import WrappingMixin
 from ..problems.base import DecisionProblem
 from ._mixin import DecisionRegressorMixin
-from ._wrapping import WrappingMixin
 
 
 class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
