@@ -16,7 +16,7 @@ from pathlib import Path
 MINUTES = {
     "speed": 1,
     "azure": 6,
-    "robust_cost": 12,
+    "robust_cost": 8,
     "newsvendor_population": 6,
     "newsvendor_shift": 24,
     "shift_suite": 90,
