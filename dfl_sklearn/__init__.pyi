@@ -11,6 +11,7 @@ from . import (
     problems,
     robust,
     rows,
+    scenarios,
 )
 from ._decide import decide
 from .estimators import (
@@ -41,4 +42,5 @@ __all__ = [
     "problems",
     "robust",
     "rows",
+    "scenarios",
 ]

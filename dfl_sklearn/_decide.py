@@ -6,13 +6,16 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.frozen import FrozenEstimator
-from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
-from sklearn.utils.validation import check_is_fitted
 
 from ._utils.context_columns import ContextColumns, Selection
+from ._utils.innermost import innermost
 from ._utils.rows import as_numpy_rows, check_finite, column_names
+from .problems._over_scenarios import (
+    decide_over_scenarios,
+    predicts_scenarios,
+    scenario_parts,
+)
 from .problems.base import DecisionProblem
 
 
@@ -34,9 +37,9 @@ def decide(
     """Return the decisions of any fitted estimator.
 
     Walks through Pipelines, searches and frozen estimators to an estimator of this package and
-    asks it to decide, in its own context. Of any other regressor the predictions are solved for;
-    also of one that has another kind of problem than the one given, or knows no context where that
-    one reads it.
+    asks it to decide, in its own context. Of any other regressor the predictions are solved for,
+    of a scenario model the scenarios; also of an estimator that has another kind of problem than
+    the one given, or knows no context where that one reads it.
 
     Parameters
     ----------
@@ -88,7 +91,7 @@ def decided(
     context: Selection = None,
 ) -> Decided:
     """Return the decisions of an estimator with their problem and context; see :func:`decide`."""
-    inner, reaches = _innermost(estimator)
+    inner, reaches = innermost(estimator)
     own = getattr(inner, "problem", None)
     decides = hasattr(inner, "decide")
     # What a model decides for another kind of problem is no decision of the one asked about, nor
@@ -112,6 +115,9 @@ def decided(
             f"{type(inner).__name__} predicts nothing, and what it decides is no decision of the "
             f"{type(problem).__name__} given."
         )
+    if predicts_scenarios(inner):
+        parts = scenario_parts(inner, reaches(X))
+        return Decided(decide_over_scenarios(problem, parts, known), problem, known)
     prediction = estimator.predict(X)
     check_finite(as_numpy_rows(prediction, "predictions"), "predictions")
     decisions = problem.solve(prediction, context=known)
@@ -198,32 +204,3 @@ def selected_context(X: Any, problem: DecisionProblem, context: Selection) -> An
     """Return the columns of X that are context, as the problem takes them; None for none."""
     columns = ContextColumns.of(context, X, problem.context_columns())
     return None if columns is None else columns.table(X)
-
-
-def _innermost(estimator: Any) -> tuple[Any, Any]:
-    """Return the estimator that decides, and what takes X to what it is given."""
-    steps: list[Any] = []
-    while True:
-        if isinstance(estimator, Pipeline):
-            if len(estimator.steps) > 1:
-                steps.append(estimator[:-1])
-            estimator = estimator.steps[-1][1]
-        elif hasattr(estimator, "best_estimator_"):
-            estimator = estimator.best_estimator_
-        elif hasattr(estimator, "refit") and hasattr(estimator, "estimator"):
-            check_is_fitted(estimator, "cv_results_")
-            raise ValueError(
-                f"This {type(estimator).__name__} was not refitted (refit=False), so that it has "
-                "no model to ask. Fit it with refit=True, or give the model that you have chosen."
-            )
-        elif isinstance(estimator, FrozenEstimator):
-            estimator = estimator.estimator
-        else:
-            break
-
-    def reaches(X: Any) -> Any:
-        for each in steps:
-            X = each.transform(X)
-        return X
-
-    return estimator, reaches

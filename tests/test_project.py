@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "losses": {"_utils", "rows", "problems", "layers"},
     "learners": {"_utils", "rows"},
     "datasets": {"_utils", "problems"},
-    "robust": {"_utils", "rows", "problems", "layers", "losses", "learners"},
+    "scenarios": {"_utils", "rows"},
+    "robust": {"_utils", "rows", "solvers", "problems", "layers", "losses", "learners"},
     "training": {"_utils", "rows", "problems", "losses", "learners", "robust"},
     "estimators": {
         *("_utils", "rows", "problems", "losses", "learners", "robust", "training", "metrics"),

@@ -16,7 +16,12 @@ Splits = list[tuple[np.ndarray, np.ndarray]]
 
 
 def out_of_fold(
-    fit: Callable[..., Any], X: Any, y: np.ndarray, params: dict[str, Any], splits: Splits
+    fit: Callable[..., Any],
+    X: Any,
+    y: np.ndarray,
+    params: dict[str, Any],
+    splits: Splits,
+    role: str = "The backbone",
 ) -> np.ndarray:
     """Return predictions (n, d) by models fitted on other rows; NaN for rows in no fold.
 
@@ -29,19 +34,21 @@ def out_of_fold(
     params : dict
         Parameters of `fit`; those with one entry per row are cut like the rows.
     splits : list of (rows to fit on, rows to predict)
+    role : str
+        What to call the models in an error.
     """
     found = np.full((len(y), 1 if y.ndim == 1 else y.shape[1]), np.nan)
     for rest, held in splits:
         model = fit(_safe_indexing(X, rest), y[rest], **_check_method_params(X, params, rest))
-        found[held] = predicted(model, _safe_indexing(X, held), found.shape[1])
+        found[held] = predicted(model, _safe_indexing(X, held), found.shape[1], role)
     return found
 
 
-def predicted(model: Any, X: Any, n_outputs: int) -> np.ndarray:
+def predicted(model: Any, X: Any, n_outputs: int, role: str = "The backbone") -> np.ndarray:
     """Return finite predictions (n, d) of a fitted model, or say what is wrong with them."""
     prediction, n_rows = np.asarray(model.predict(X)), _num_samples(X)
     inner = model.estimator if isinstance(model, MultiOutputRegressor) else model
-    name = f"The backbone, a {type(inner).__name__},"
+    name = f"{role}, a {type(inner).__name__},"
     shapes = [(n_rows, n_outputs), *([(n_rows,)] if n_outputs == 1 else [])]
     if prediction.shape not in shapes:
         hint = (

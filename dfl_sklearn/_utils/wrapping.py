@@ -45,7 +45,7 @@ class WrappingMixin(MetaEstimatorMixin):
             fit_params = {**fit_params, "sample_weight": sample_weight}
         if _routing_enabled():
             return process_routing(self, "fit", **fit_params).estimator.fit
-        if sample_weight is not None and not _takes_weights(self.estimator):
+        if sample_weight is not None and not takes_weights(self.estimator):
             raise ValueError(
                 f"sample_weight was given, but {type(self.estimator).__name__}.fit does not "
                 "take it. (Weights for a step of a Pipeline are routed with "
@@ -108,7 +108,7 @@ class WrappingMixin(MetaEstimatorMixin):
         return tags
 
 
-def _takes_weights(estimator: Any) -> bool:
+def takes_weights(estimator: Any) -> bool:
     """Return whether `fit` takes sample weights, itself or for what it wraps."""
     if has_fit_parameter(estimator, "sample_weight"):
         return True

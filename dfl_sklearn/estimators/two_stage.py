@@ -1,26 +1,40 @@
 """Predict first, then decide: the classical baseline."""
 
+import warnings
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT, Selection
+from .._utils.innermost import innermost, innermost_unfitted
 from .._utils.sklearn_private import HasMethods, _fit_context
 from .._utils.wrapping import WrappingMixin
+from ..problems._over_scenarios import (
+    decide_over_scenarios,
+    predicts_scenarios,
+    scenario_parts,
+)
 from ..problems.base import DecisionProblem
+from ..robust.base import AmbiguitySet
+from ..robust.decisions import WorstCaseDecisions, decide_for_worst
 from ._mixin import DecisionRegressorMixin
+
+_WIDE = 0.01  # a gap that is said
 
 
 class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     """Fit any regressor for prediction, then decide from its predictions.
 
     The baseline that decision-focused learning has to beat. The wrapped regressor knows
-    nothing of the decision; this class adds `decide` and a score in terms of regret.
+    nothing of the decision; this class adds `decide` and a score in terms of regret. Where the
+    regressor is a scenario model, or a Pipeline that ends with one, decisions are taken over its
+    scenarios: they minimise the mean cost, or with `risk` the largest one that reweighted scenarios
+    have.
 
     Parameters
     ----------
@@ -35,6 +49,11 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         :class:`sklearn.compose.ColumnTransformer`.
     context_is_feature : bool, default=True
         Whether the wrapped regressor sees these columns as well.
+    risk : AmbiguitySet, default=None
+        Weights of the scenarios to be ready for: :class:`~dfl_sklearn.robust.CVaR` decides for the
+        mean of the costliest share of them, :class:`~dfl_sklearn.robust.KLBall` and
+        :class:`~dfl_sklearn.robust.ChiSquareBall` for the worst weights within a divergence. Sets
+        that move or generate rows cannot weight scenarios.
 
     Attributes
     ----------
@@ -48,6 +67,8 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     See Also
     --------
     DFLRegressor : Train the predictor for the cost of the decision.
+    dfl_sklearn.scenarios.ResidualScenarios : Any regressor with its errors, as scenarios.
+    dfl_sklearn.scenarios.LocalScenarios : A forest or neighbours, as scenarios.
 
     Examples
     --------
@@ -59,6 +80,14 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     >>> model = TwoStageRegressor(LinearRegression(), NewsvendorProblem(9, 1)).fit(X, y)
     >>> model.decide(X[:3]).shape
     (3,)
+
+    Over scenarios:
+
+    >>> from dfl_sklearn.scenarios import ResidualScenarios
+    >>> several = ResidualScenarios(LinearRegression())
+    >>> better = TwoStageRegressor(several, NewsvendorProblem(9, 1)).fit(X, y)
+    >>> bool(better.score(X, y) > model.score(X, y))
+    True
     """
 
     _parameter_constraints: dict = {
@@ -66,6 +95,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         "problem": [DecisionProblem, None],
         "context": CONTEXT,
         "context_is_feature": ["boolean"],
+        "risk": [AmbiguitySet, None],
     }
 
     # Weights in `fit` are the wrapped regressor's; `score` uses its own.
@@ -78,11 +108,13 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         *,
         context: Selection = None,
         context_is_feature: bool = True,
+        risk: AmbiguitySet | None = None,
     ) -> None:
         self.estimator = estimator
         self.problem = problem
         self.context = context
         self.context_is_feature = context_is_feature
+        self.risk = risk
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
@@ -109,14 +141,30 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If `y` cannot be parameters of the problem; the message names the row.
+            If `y` cannot be parameters of the problem; the message names the row. If `risk` is
+            given, and the regressor predicts no scenarios.
+        TypeError
+            If `risk` moves or generates rows.
         """
+        if self.risk is not None:
+            self.risk.worst_weights(np.zeros(2))  # or an error
         y = self._validate_target(y)
         self._resolve_problem().check_parameters(y)
         self._context_columns = self._find_context(X)
         self._fit_wrapped(self._seen(X), y, sample_weight, fit_params)
         self._note_columns(X)
+        inner = innermost(self.estimator_)[0]
+        if self.risk is not None and not predicts_scenarios(inner):
+            raise ValueError(
+                f"risk= weights scenarios, and {type(inner).__name__} predicts a point. Make "
+                f"scenarios of its errors, by ResidualScenarios({type(inner).__name__}(...))."
+            )
         return self
+
+    def _unfitted(self, y: Any) -> Any:
+        if predicts_scenarios(innermost_unfitted(self.estimator)):
+            return clone(self.estimator)  # of all outputs together, or an error of its own
+        return super()._unfitted(y)
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict the parameters of the problem.
@@ -131,6 +179,93 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.estimator_.predict(self._seen(X))
+
+    def decide(self, X: Any, *, context: ArrayLike | None = None) -> np.ndarray:
+        """Return the decisions for the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        context : array-like or DataFrame of shape (n,) or (n, c), default=None
+            Known data of each row, in the place of the columns of X that are context.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, k)
+            One decision per row: ``problem.solve(predict(X))``, or where the regressor predicts
+            scenarios, what is best over them.
+
+        Warns
+        -----
+        UserWarning
+            If more than a tenth of the scenarios were outside the domain of the problem, and were
+            projected into it. If a decision for `risk` may cost 1 % more than the best one.
+        """
+        check_is_fitted(self)
+        inner, reaches = innermost(self.estimator_)
+        if not predicts_scenarios(inner):
+            return super().decide(X, context=context)
+        if self.risk is None or self.risk.is_nominal:
+            known = self.context_of(X) if context is None else context
+            parts = scenario_parts(inner, reaches(self._seen(X)))
+            return self._shaped(decide_over_scenarios(self._resolve_problem(), parts, known))
+        found = self.worst_case_decisions(X, context=context)
+        if (found.gap > _WIDE).any():
+            i = int(found.gap.argmax())
+            warnings.warn(
+                f"The decision of row {i} for {type(self.risk).__name__} is within "
+                f"{found.gap[i]:.1%} of the best one, and no nearer is known. "
+                "worst_case_decisions(X).gap holds that of each row.",
+                UserWarning,
+                stacklevel=2,
+            )
+        return self._shaped(found.decisions)
+
+    def worst_case_decisions(
+        self, X: Any, *, context: ArrayLike | None = None
+    ) -> WorstCaseDecisions:
+        """Return the decisions for `risk`, what they cost at worst, and how good they are.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        context : array-like or DataFrame of shape (n,) or (n, c), default=None
+            Known data of each row, in the place of the columns of X that are context.
+
+        Returns
+        -------
+        WorstCaseDecisions
+            ``decisions`` of shape (n, k), ``worst_cost`` of shape (n,): the largest mean cost of
+            the scenarios reweighted within `risk`, and ``gap`` of shape (n,): by how much of their
+            mean absolute cost a decision may be better at most.
+
+        Raises
+        ------
+        ValueError
+            Without `risk`.
+        """
+        check_is_fitted(self)
+        if self.risk is None:
+            raise ValueError("There is no worst case without risk=, such as CVaR(alpha=0.2).")
+        problem, risk = self._resolve_problem(), self.risk
+        inner, reaches = innermost(self.estimator_)
+        known = self.context_of(X) if context is None else context
+        parts: list[WorstCaseDecisions] = []
+
+        def solve(values: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
+            there = problem.context_rows(context, len(values))
+            parts.append(decide_for_worst(problem, values, weight, risk, context=there))
+            return parts[-1].decisions
+
+        scenarios = scenario_parts(inner, reaches(self._seen(X)))
+        decisions = decide_over_scenarios(problem, scenarios, known, solve)
+        worst = np.concatenate([each.worst_cost for each in parts])
+        return WorstCaseDecisions(decisions, worst, np.concatenate([each.gap for each in parts]))
+
+    def _shaped(self, decisions: np.ndarray) -> np.ndarray:
+        """Return decisions (n, k) as (n,) where y was (n,) and a decision is one number."""
+        is_vector = getattr(innermost(self.estimator_)[0], "is_vector_", False)
+        return decisions[:, 0] if is_vector and decisions.shape[1] == 1 else decisions
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the routing of metadata: of `fit` to the wrapped regressor, of `score` here."""

@@ -57,6 +57,8 @@ class DecisionProblem(BaseEstimator, ABC):
     exact_scenarios : bool
         Whether ``solve`` with several scenarios minimises their mean cost exactly. Where it
         is False, the mean of the scenarios is solved for instead.
+    convex_decisions : bool
+        Whether a mean of feasible decisions is feasible, as it is not of whole decisions.
     nonnegative : bool
         Whether negative observed parameters are an error.
     takes_context : bool
@@ -69,6 +71,7 @@ class DecisionProblem(BaseEstimator, ABC):
 
     exact = True
     exact_scenarios = False
+    convex_decisions: bool = False
     nonnegative: bool = False
     most_scenarios: int | None = None
 
@@ -222,7 +225,11 @@ class DecisionProblem(BaseEstimator, ABC):
             self._check_parameter_array(values)
             weight = _scenario_weight(scenario_weight, values.shape[0], values.shape[1])
             context = self._check_context(context, len(values))
-            return self._checked_decisions(self.solve_scenarios(values, weight, context), values)
+            if values.shape[1] == 1:  # the plain decision, to the bit
+                decisions = self.solve_rows(values[:, 0], context)
+            else:
+                decisions = self.solve_scenarios(values, weight, context)
+            return self._checked_decisions(decisions, values)
         if scenario_weight is not None:
             raise ValueError(
                 "scenario_weight needs scenarios: y of shape (n_rows, n_scenarios, n_parameters), "

@@ -35,6 +35,7 @@ class SquaredErrorProblem(DecisionProblem):
     """
 
     exact_scenarios = True
+    convex_decisions = True
 
     def _n_decisions(self, n_parameters: int) -> int:
         return n_parameters
@@ -107,6 +108,7 @@ class NewsvendorProblem(DecisionProblem):
     """
 
     exact_scenarios = True
+    convex_decisions = True
 
     def __init__(
         self,

@@ -110,6 +110,11 @@ class ConvexProgram(DecisionProblem):
         self.solver = solver
         self.penalty = penalty
 
+    @property
+    def convex_decisions(self) -> bool:  # type: ignore[override]
+        """Whether a mean of feasible decisions is feasible: no variable is a whole number."""
+        return not self._program().problem.is_mixed_integer()
+
     # -- the program -------------------------------------------------------------------
 
     def _check_constants(self) -> None:

@@ -72,6 +72,7 @@ class CVaRPortfolioProblem(DecisionProblem):
     """
 
     exact_scenarios = True
+    convex_decisions = True
 
     def __init__(
         self,

@@ -78,6 +78,7 @@ class FunctionProblem(DecisionProblem):
 
     exact = False
     exact_scenarios = True
+    convex_decisions = True
 
     def __init__(
         self,

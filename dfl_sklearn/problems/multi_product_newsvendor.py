@@ -86,6 +86,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
     """
 
     exact_scenarios = True
+    convex_decisions = True
 
     def __init__(
         self,

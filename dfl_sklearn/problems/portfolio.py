@@ -90,6 +90,7 @@ class PortfolioProblem(DecisionProblem):
     """
 
     exact_scenarios = True
+    convex_decisions = True
 
     def __init__(
         self,

@@ -111,6 +111,7 @@ class ProvisioningProblem(DecisionProblem):
     """
 
     exact_scenarios = True
+    convex_decisions = True
     nonnegative = True
 
     def __init__(

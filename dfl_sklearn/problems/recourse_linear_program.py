@@ -138,6 +138,11 @@ class RecourseLinearProgram(DecisionProblem):
         self.mip_gap = mip_gap
 
     @property
+    def convex_decisions(self) -> bool:  # type: ignore[override]
+        """Whether a mean of feasible decisions is feasible: no decision is a whole number."""
+        return not np.any(self.integrality)
+
+    @property
     def exact(self) -> bool:  # type: ignore[override]
         """Whether the best plan is found: not where a limit may end the search before."""
         return not (np.any(self.integrality) and has_limits(self.time_limit, self.mip_gap))

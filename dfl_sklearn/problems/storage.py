@@ -114,6 +114,7 @@ class StorageProblem(DecisionProblem):
            [0.   , 0.   , 0.2  , 0.2  ]])
     """
 
+    convex_decisions = True
     exact_scenarios = True  # y enters linearly, so the mean that the base solves for is enough
 
     def __init__(

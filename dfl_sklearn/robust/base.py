@@ -85,6 +85,19 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         rows = getattr(self, "_held_out", None)
         return None if rows is None else float(rows.weight @ row_loss(rows))
 
+    def worst_weights(self, loss: Any, weight: Any = None) -> np.ndarray:
+        """Return the worst weights of losses; sets that see more than losses have none.
+
+        Raises
+        ------
+        TypeError
+            Where the set moves or generates rows.
+        """
+        raise TypeError(
+            f"{type(self).__name__} moves or generates rows, which needs more than their losses: "
+            "it cannot weight scenarios. KLBall, ChiSquareBall and CVaR can."
+        )
+
     def report(self, row_loss: RowLoss) -> dict[str, float]:
         """Return numbers about the worst case last found, which end up in ``worst_case_``."""
         return {}

@@ -1,6 +1,7 @@
 """Classical ambiguity sets that reweight the training rows: divergence balls and CVaR."""
 
 from abc import abstractmethod
+from typing import Any
 
 import numpy as np
 
@@ -63,6 +64,31 @@ class ReweightedRows(AmbiguitySet):
         -------
         float
         """
+        loss, weight = self._checked(loss, weight)
+        loss, weight = loss[weight > 0], weight[weight > 0]
+        return float(self._worst_weights(loss, weight)[0] @ loss)
+
+    def worst_weights(self, loss: Any, weight: Any = None) -> np.ndarray:
+        """Return the weights within the set that make the mean of losses largest.
+
+        Parameters
+        ----------
+        loss : ndarray of shape (n,)
+        weight : ndarray of shape (n,), default=None
+            Nominal weights; None is equal weights. What has none gets none.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            They sum to 1.
+        """
+        loss, weight = self._checked(loss, weight)
+        worst, some = np.zeros(len(loss)), weight > 0
+        worst[some] = self._worst_weights(loss[some], weight[some])[0]
+        return worst
+
+    def _checked(self, loss: Any, weight: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return losses and nominal weights that sum to 1."""
         self._check()
         loss = as_float(loss, "loss")
         weight = np.ones(len(loss)) if weight is None else as_float(weight, "weight")
@@ -76,8 +102,7 @@ class ReweightedRows(AmbiguitySet):
         if (weight < 0).any():
             raise_at(weight < 0, weight, "weight", "is negative", "Weights are 0 or more.")
         check_total(weight, "weight")
-        loss, weight = loss[weight > 0], weight[weight > 0]
-        return float(self._worst_weights(loss, weight / weight.sum())[0] @ loss)
+        return loss, weight / weight[weight > 0].sum()
 
     def _check(self) -> None:
         """Raise where a parameter is out of its range."""

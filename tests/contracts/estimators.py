@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression, QuantileRegressor, Ridge
+from sklearn.tree import DecisionTreeRegressor
 
 from dfl_sklearn import (
     DFFRegressor,
@@ -37,6 +38,11 @@ from dfl_sklearn.robust import (
     PolicyGradientSearch,
     TiltedSearch,
     WassersteinBall,
+)
+from dfl_sklearn.scenarios import (
+    DistributionScenarios,
+    LocalScenarios,
+    ResidualScenarios,
 )
 
 
@@ -172,6 +178,17 @@ def code_paths():
         "fine-tuning": DFFRegressor(LinearRegression(), EVEN, epsilon=0.2, **FINE_TUNING),
         # Columns of X that the problem reads, seen by the predictor or not.
         "net-with-context": DFLRegressor(SHIFTED, context=[0], **QUICK),
+        # Scenario models, and decisions over what they predict.
+        "residual-scenarios": ResidualScenarios(LinearRegression(), scale="ridge"),
+        "local-scenarios": LocalScenarios(DecisionTreeRegressor(max_depth=3, random_state=0)),
+        "distribution-scenarios": DistributionScenarios(
+            QuantileRegressor(alpha=0), n_scenarios=3, random_state=0
+        ),
+        "two-stage-scenarios": TwoStageRegressor(
+            LocalScenarios(DecisionTreeRegressor(max_depth=3, random_state=0)),
+            net_position(),
+            risk=CVaR(0.9),
+        ),
         "two-stage-with-context": TwoStageRegressor(LinearRegression(), SHIFTED, context=[0]),
         # Without state, and with state but no target.
         "decision-transformer": DecisionTransformer(net_position()),
@@ -214,6 +231,7 @@ def variants():
         "two-stage-one-output": TwoStageRegressor(
             HistGradientBoostingRegressor(max_iter=30, random_state=0)
         ),
+        "residual-scenarios-plain": ResidualScenarios(Ridge(), cv=3),
         "fine-tuning-squared": DFFRegressor(LinearRegression(), **FINE_TUNING),
         "fine-tuning-linear": DFFRegressor(
             LinearRegression(),

@@ -1,0 +1,80 @@
+"""Decisions over the scenarios that a model predicts, some rows after the other."""
+
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+
+from .base import DecisionProblem
+
+_MANY = 0.1  # of the scenarios, of which it is said that they were outside of the domain
+
+Solve = Callable[[np.ndarray, np.ndarray, Any], np.ndarray]
+"""Takes values (n, S, d), weights (n, S) and the context of rows to their decisions (n, k)."""
+
+
+def predicts_scenarios(model: Any) -> bool:
+    """Return whether a model predicts scenarios beside their mean."""
+    return hasattr(model, "predict_scenarios")
+
+
+def scenario_parts(model: Any, X: Any) -> Iterator[tuple[slice, Any]]:
+    """Yield slices of the rows of X with their scenarios, so many at once as memory allows."""
+    if hasattr(model, "iter_scenarios"):
+        yield from model.iter_scenarios(X)
+    else:
+        scenarios = model.predict_scenarios(X)
+        yield slice(0, len(scenarios.values)), scenarios
+
+
+def decide_over_scenarios(
+    problem: DecisionProblem,
+    parts: Iterable[tuple[slice, Any]],
+    context: Any = None,
+    solve: Solve | None = None,
+) -> np.ndarray:
+    """Return the decisions (n, k) over scenarios that come in parts.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+    parts : iterable of (slice, Scenarios)
+        Scenarios outside the domain of the problem are projected into it.
+    context : array-like of shape (n, c) or None
+    solve : callable, default=None
+        What decides, of values (n, S, d), weights (n, S) and the context of some rows. None
+        minimises the mean cost.
+
+    Warns
+    -----
+    UserWarning
+        Where many scenarios were outside the domain.
+    """
+    decisions, moved, total = [], 0.0, 0
+    for rows, scenarios in parts:
+        values, share = in_domain(problem, scenarios.values)
+        moved, total = moved + share * values[..., 0].size, total + values[..., 0].size
+        known = None if context is None else _safe_indexing(context, rows)
+        if solve is None:
+            found = problem.solve(values, context=known, scenario_weight=scenarios.weight)
+        else:
+            found = solve(values, scenarios.weight, known)
+        decisions.append(found)
+    if moved > _MANY * total:
+        warnings.warn(
+            f"{moved / total:.0%} of the scenarios were outside the domain of "
+            f"{type(problem).__name__} and were moved to its border, as negative ones are to 0. "
+            "Where y is positive, predict its logarithm: TransformedTargetRegressor of "
+            "scikit-learn keeps what it predicts positive, and LocalScenarios what it has seen.",
+            UserWarning,
+            stacklevel=3,
+        )
+    return np.concatenate(decisions)
+
+
+def in_domain(problem: DecisionProblem, values: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return scenarios (n, S, d) within the domain of the problem, and the share that was moved."""
+    table, share = problem.project_parameters(values.reshape(-1, values.shape[-1]))
+    return table.reshape(values.shape), share

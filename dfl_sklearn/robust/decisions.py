@@ -1,0 +1,159 @@
+"""Decisions for the worst weights of scenarios within an ambiguity set."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..problems.base import DecisionProblem
+from ..solvers.matrix_game import matrix_game
+from .base import AmbiguitySet
+
+_MIXED, _WHOLE = 60, 20  # solves at most, where decisions can be mixed and where they cannot
+
+
+@dataclass(frozen=True, eq=False)
+class WorstCaseDecisions:
+    """Decisions, what they cost at the worst weights, and how much less may be possible.
+
+    Attributes
+    ----------
+    decisions : ndarray of shape (n, k)
+    worst_cost : ndarray of shape (n,)
+        The largest mean cost within the set, in the unit of the problem's cost.
+    gap : ndarray of shape (n,)
+        By how much of it no decision is known to be better than this one: `worst_cost` less a lower
+        bound, as a share of the mean absolute cost. Of a problem whose ``exact`` is False, or that
+        has ``exact_scenarios`` False, the bound is no proof.
+    """
+
+    decisions: np.ndarray
+    worst_cost: np.ndarray
+    gap: np.ndarray
+
+
+def decide_for_worst(
+    problem: DecisionProblem,
+    values: np.ndarray,
+    weight: np.ndarray,
+    ambiguity_set: AmbiguitySet,
+    *,
+    context: np.ndarray | None = None,
+    offset: np.ndarray | None = None,
+    tol: float = 1e-6,
+) -> WorstCaseDecisions:
+    r"""Minimise the largest mean cost over the weights near those of the scenarios.
+
+    .. math:: \min_z \max_{p \in B(w)} \sum_s p_s\, (\mathrm{cost}(z, y_s) - o_s)
+
+    Decisions and weights answer each other: the best decision for some weights, the worst weights
+    for some decision. The game between all that were found so far is solved exactly, and gives the
+    next of both (the double oracle method). Where set and cost are convex a mixture of
+    decisions is a decision, and the gap closes; whole decisions are the best of those found.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+    values : ndarray of shape (n, S, d)
+    weight : ndarray of shape (n, S)
+        Rows sum to 1.
+    ambiguity_set : AmbiguitySet
+        One that sees losses alone, as :class:`KLBall`.
+    context : ndarray of shape (n, c), default=None
+        As ``problem.context_rows`` returns it.
+    offset : ndarray of shape (n, S), default=None
+        Subtracted from the costs, as the cost of the best decisions is from a regret.
+    tol : float, default=1e-6
+        The gap at which a row is done.
+
+    Returns
+    -------
+    WorstCaseDecisions
+
+    References
+    ----------
+    McMahan, Gordon and Blum, "Planning in the presence of cost functions controlled by an
+    adversary", 2003.
+    """
+    problem._check_parameter_array(values)
+    plain = problem.solve_scenarios(values, weight, context)
+    games = []
+    for i in range(len(values)):
+        less = None if offset is None else offset[i]
+        known = None if context is None else context[i]
+        games.append(_Game(problem, values[i], weight[i], ambiguity_set, known, less))
+        games[i].add(plain[i], weight[i])
+    most = _MIXED if problem.convex_decisions else _WHOLE
+    for _ in range(most - 1):
+        open_rows = [i for i, game in enumerate(games) if game.gap > tol and not game.is_stuck]
+        if not open_rows:
+            break
+        asked = np.stack([games[i].next_weight() for i in open_rows])
+        known = None if context is None else context[open_rows]
+        found = problem.solve_scenarios(values[open_rows], asked, known)
+        for i, decision, p in zip(open_rows, found, asked, strict=True):
+            games[i].add(decision, p)
+    return WorstCaseDecisions(
+        np.stack([game.decision for game in games]),
+        np.array([game.upper for game in games]),
+        np.array([game.gap for game in games]),
+    )
+
+
+class _Game:
+    """Decisions and weights of one row, found so far."""
+
+    def __init__(
+        self,
+        problem: DecisionProblem,
+        values: np.ndarray,
+        weight: np.ndarray,
+        ambiguity_set: AmbiguitySet,
+        context: np.ndarray | None,
+        offset: np.ndarray | None,
+    ) -> None:
+        self._problem, self._values, self._weight = problem, values, weight
+        self._set, self._context, self._offset = ambiguity_set, context, offset
+        self._decisions: list[np.ndarray] = []
+        self._costs: list[np.ndarray] = []
+        self._worst: list[np.ndarray] = []
+        self.lower, self.upper = -np.inf, np.inf
+        self.is_stuck = False  # whether the same weights were asked for twice
+        self._last: np.ndarray | None = None
+
+    @property
+    def gap(self) -> float:
+        """How much of the mean absolute cost the bounds are apart."""
+        size = float(self._weight @ np.abs(self._costs[0])) or 1.0
+        return max(0.0, self.upper - self.lower) / size
+
+    def add(self, decision: np.ndarray, weight: np.ndarray) -> None:
+        """Take up the best decision for some weights."""
+        self.lower = max(self.lower, float(weight @ self._consider(decision)))
+
+    def next_weight(self) -> np.ndarray:
+        """Return the weights of the game's solution, after its mixed decision was considered."""
+        rows, columns = matrix_game(np.stack(self._costs) @ np.stack(self._worst).T)
+        weight = columns @ np.stack(self._worst)
+        self.is_stuck = self._last is not None and np.allclose(weight, self._last, 1e-9, 1e-15)
+        self._last = weight
+        if self._problem.convex_decisions and np.count_nonzero(rows) > 1:
+            self._consider(rows @ np.stack(self._decisions))
+        return weight
+
+    def _consider(self, decision: np.ndarray) -> np.ndarray:
+        """Return the cost (S,) of a decision, which is kept with its worst weights."""
+        n = len(self._values)
+        context = None
+        if self._context is not None:
+            context = np.broadcast_to(self._context, (n, len(self._context)))
+        everywhere = np.broadcast_to(decision, (n, len(decision)))
+        cost = self._problem.cost_rows(everywhere, self._values, context)
+        cost = cost if self._offset is None else cost - self._offset
+        worst = self._set.worst_weights(cost, self._weight)
+        largest = float(worst @ cost)
+        self._decisions.append(decision)
+        self._costs.append(cost)
+        self._worst.append(worst)
+        if largest < self.upper:
+            self.upper, self.decision = largest, decision
+        return cost

@@ -1,0 +1,160 @@
+"""The contract of a scenario model: weighted values of y for every x."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.checks import whole_number
+from .._utils.seeds import root_seed
+
+_NUMBERS_AT_ONCE = 2**22  # of scenarios that are in memory together: 32 MB
+
+
+@dataclass(frozen=True, eq=False)
+class Scenarios:
+    """Weighted scenarios of some rows.
+
+    Attributes
+    ----------
+    values : ndarray of shape (n, S, d)
+        What y may be in each row, in its units.
+    weight : ndarray of shape (n, S)
+        How likely each scenario is; rows sum to 1. A weight of 0 fills up a row that has fewer
+        scenarios than others.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.scenarios import Scenarios
+    >>> scenarios = Scenarios(np.array([[[1.0], [3.0]]]), np.array([[0.75, 0.25]]))
+    >>> scenarios.mean
+    array([[1.5]])
+    """
+
+    values: np.ndarray
+    weight: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """The mean of each row, of shape (n, d)."""
+        return np.einsum("ns,nsd->nd", self.weight, self.values)
+
+    def draw(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
+        """Return independent draws, with replacement and by weight.
+
+        Parameters
+        ----------
+        n_draws : int
+            Of each row.
+        rng : numpy.random.Generator
+
+        Returns
+        -------
+        ndarray of shape (n, n_draws, d)
+        """
+        reached = np.cumsum(self.weight, axis=1)
+        drawn = rng.random((len(self), n_draws)) * reached[:, -1:]
+        found = [np.searchsorted(a, b, side="right") for a, b in zip(reached, drawn, strict=True)]
+        return np.take_along_axis(self.values, np.array(found)[:, :, None], axis=1)
+
+
+class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
+    """Base class of scenario models: regressors that know what else could happen.
+
+    `predict` returns the mean; :meth:`predict_scenarios` the weighted values that it is the mean
+    of. Decisions over them are taken by
+    :class:`~dfl_sklearn.estimators.TwoStageRegressor`, or by :func:`dfl_sklearn.decide`.
+
+    A subclass fills in `fit`, which sets `n_outputs_`, `n_scenarios_` (of how many numbers a row
+    holds at most) and `is_vector_` (whether y had one dimension), and two methods: `_conditions`
+    computes what depends on x, for all rows at once, `_scenarios` turns that of some rows into
+    scenarios. Both are deterministic.
+    """
+
+    n_outputs_: int
+    n_scenarios_: int
+    is_vector_: bool
+
+    @abstractmethod
+    def _conditions(self, X: Any) -> tuple[Any, ...]:
+        """Return arrays with one row per row of X that hold all that depends on it."""
+
+    @abstractmethod
+    def _scenarios(self, *conditions: Any) -> Scenarios:
+        """Return the scenarios of some rows."""
+
+    def predict_scenarios(self, X: Any) -> Scenarios:
+        """Return the scenarios of each row with their weights.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        Scenarios
+            ``values`` of shape (n, S, d) and ``weight`` of shape (n, S).
+        """
+        check_is_fitted(self)
+        return self._scenarios(*self._conditions(X))
+
+    def iter_scenarios(self, X: Any) -> Iterator[tuple[slice, Scenarios]]:
+        """Yield the scenarios of some rows after the other, so that they need little memory.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Yields
+        ------
+        rows : slice
+        scenarios : Scenarios
+            As :meth:`predict_scenarios` returns them for these rows.
+        """
+        check_is_fitted(self)
+        conditions = self._conditions(X)
+        n_rows = conditions[0].shape[0]
+        step = max(1, _NUMBERS_AT_ONCE // max(1, self.n_scenarios_ * self.n_outputs_))
+        for start in range(0, n_rows, step):
+            rows = slice(start, min(start + step, n_rows))
+            yield rows, self._scenarios(*(each[rows] for each in conditions))
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the mean of the scenarios.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, d)
+        """
+        means = np.concatenate([some.mean for _, some in self.iter_scenarios(X)])
+        return means[:, 0] if self.is_vector_ else means
+
+    def sample(self, X: Any, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
+        """Draw y for each row, independently and with replacement.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        n_samples : int, default=1
+            Draws of each row.
+        random_state : int, RandomState or None, default=None
+
+        Returns
+        -------
+        ndarray of shape (n, n_samples, d)
+        """
+        n_samples = whole_number(n_samples, "n_samples", at_least=1)
+        rng = np.random.default_rng(root_seed(random_state))
+        return np.concatenate([some.draw(n_samples, rng) for _, some in self.iter_scenarios(X)])

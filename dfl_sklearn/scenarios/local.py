@@ -1,0 +1,189 @@
+"""Scenarios from the training rows that resemble x."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.sparse import csr_array
+from sklearn.base import BaseEstimator, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.all_or_nothing import all_or_nothing
+from .._utils.sklearn_private import HasMethods, _check_sample_weight, _fit_context
+from .._utils.wrapping import WrappingMixin
+from ._local_weights import leaf_weights, neighbor_weights
+from .base import ScenarioModel, Scenarios
+
+_METHODS = ("apply", "kneighbors", "radius_neighbors")
+
+
+class LocalScenarios(WrappingMixin, ScenarioModel):
+    r"""The training rows near x, weighted by a forest, by neighbours or by a kernel.
+
+    A forest gives :math:`w_i(x)`, the mean over its trees of the share that training row i has in
+    the leaf of x; neighbours give what they weight their own predictions with. Scenarios are values
+    of y that have been observed, so that they cannot leave its domain.
+
+    Parameters
+    ----------
+    estimator : regressor
+        A tree or forest of scikit-learn (anything with ``apply``),
+        :class:`~sklearn.neighbors.KNeighborsRegressor`,
+        :class:`~sklearn.neighbors.RadiusNeighborsRegressor`, whose callable `weights` may be any
+        kernel, or a Pipeline that ends with one of these.
+    scale_targets : bool, default=True
+        Whether trees are grown on outputs of unit variance. Else an output with large numbers
+        decides about the splits alone.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The fitted regressor.
+    y_ : ndarray of shape (n, d)
+        The observed parameters of the training rows.
+    n_scenarios_ : int
+        The number of training rows.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where X has string column names.
+
+    See Also
+    --------
+    ResidualScenarios : The prediction of any regressor plus its errors.
+
+    Notes
+    -----
+    All training rows of a leaf count, also those that the bootstrap of a tree has left out. So
+    `predict`, the mean of the scenarios, differs from the prediction of the forest.
+
+    References
+    ----------
+    Bertsimas and Kallus, "From predictive to prescriptive analytics", 2020.
+
+    Examples
+    --------
+    >>> from sklearn.neighbors import KNeighborsRegressor
+    >>> from dfl_sklearn.scenarios import LocalScenarios
+    >>> X, y = [[0.0], [1.0], [2.0], [9.0]], [5.0, 6.0, 8.0, 2.0]
+    >>> model = LocalScenarios(KNeighborsRegressor(n_neighbors=2)).fit(X, y)
+    >>> model.predict_scenarios([[0.4]]).values[:, :, 0]
+    array([[5., 6.]])
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "scale_targets": ["boolean"],
+    }
+
+    # Weights in `fit` are the wrapped regressor's.
+    __metadata_request__fit = {"sample_weight": UNUSED}
+
+    def __init__(self, estimator: BaseEstimator, *, scale_targets: bool = True) -> None:
+        self.estimator = estimator
+        self.scale_targets = scale_targets
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **fit_params: Any
+    ) -> "LocalScenarios":
+        """Fit the regressor, and keep the observed parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Whatever the wrapped regressor takes.
+        y : array-like of shape (n,) or (n, d)
+        sample_weight : array-like of shape (n,), default=None
+            Handed to the wrapped regressor, which must take it, and the weights of the rows in
+            their leaves.
+        **fit_params : dict
+            Handed to the wrapped regressor's `fit`, by metadata routing where enabled.
+
+        Returns
+        -------
+        self : LocalScenarios
+        """
+        y = self._validate_target(y)
+        last = _last(self.estimator)
+        if not any(hasattr(last, each) for each in _METHODS):
+            raise ValueError(
+                f"LocalScenarios needs a tree, a forest or a regressor of neighbours, and got "
+                f"{type(last).__name__}, which has none of {', '.join(_METHODS)}. "
+                "ResidualScenarios takes any regressor."
+            )
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(
+                sample_weight, y, dtype=np.float64, ensure_non_negative=True
+            )
+        scale = self._spread(y, weight) if self.scale_targets and y.ndim == 2 else 1.0
+        self._fit_wrapped(X, y / scale, weight, fit_params)
+        weight = np.ones(len(y)) if weight is None else weight
+        kept = weight > 0
+        self.y_ = y.reshape(len(y), -1)[kept].astype(np.float64)
+        self._weight = weight[kept]
+        self._leaves = self._leaves_of(X)[kept] if hasattr(last, "apply") else None
+        self.n_scenarios_, self.n_outputs_ = self.y_.shape
+        self.is_vector_ = y.ndim == 1
+        return self
+
+    def weights(self, X: Any) -> csr_array:
+        """Return the weights of the training rows at each row of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (m, p)
+
+        Returns
+        -------
+        csr_array of shape (m, n)
+            Rows sum to 1.
+        """
+        check_is_fitted(self)
+        if self._leaves is not None:
+            return leaf_weights(self._leaves, self._leaves_of(X), self._weight)
+        return neighbor_weights(_last(self.estimator_), self._reached(X), len(self.y_))
+
+    def _conditions(self, X: Any) -> tuple[csr_array]:
+        return (self.weights(X),)
+
+    def _scenarios(self, weights: csr_array) -> Scenarios:
+        counts = np.diff(weights.indptr)
+        place = np.arange(counts.max())
+        there = place < counts[:, None]
+        entry = weights.indptr[:-1, None] + np.where(there, place, 0)
+        values = self.y_[weights.indices[entry]]
+        return Scenarios(values, np.where(there, weights.data[entry], 0.0))
+
+    def _unfitted(self, y: np.ndarray) -> Any:
+        return clone(self.estimator)  # all outputs at once, so that they come from one row
+
+    @staticmethod
+    def _spread(y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+        """Return the standard deviation of each output, 1 where it is 0."""
+        mean = np.average(y, axis=0, weights=weight)
+        spread = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weight))
+        return np.where(spread > 0, spread, 1.0)
+
+    def _reached(self, X: Any) -> Any:
+        """Return X as it reaches the last step."""
+        model = self.estimator_
+        model = model.estimator if isinstance(model, FrozenEstimator) else model
+        steps = isinstance(model, Pipeline) and len(model.steps) > 1
+        return model[:-1].transform(X) if steps else X
+
+    def _leaves_of(self, X: Any) -> np.ndarray:
+        found = np.asarray(_last(self.estimator_).apply(self._reached(X)))
+        return found.reshape(len(found), -1).astype(np.int64)
+
+
+def _last(estimator: Any) -> Any:
+    """Return the last step of a Pipeline, else the estimator, also of a frozen one."""
+    if isinstance(estimator, FrozenEstimator):
+        estimator = estimator.estimator
+    return _last(estimator.steps[-1][1]) if isinstance(estimator, Pipeline) else estimator

@@ -1,0 +1,187 @@
+"""Scenarios from the errors that a regressor makes on rows it has not seen."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import _safe_indexing, indexable
+from sklearn.utils.metadata_routing import UNUSED
+
+from .._utils.all_or_nothing import all_or_nothing
+from .._utils.cross_fit import Splits, fold_of, given_splits, out_of_fold, predicted
+from .._utils.sklearn_private import (
+    HasMethods,
+    StrOptions,
+    _check_sample_weight,
+    _fit_context,
+)
+from .._utils.wrapping import WrappingMixin
+from ..rows import Rows
+from ._error_scale import ErrorScale
+from .base import ScenarioModel, Scenarios
+
+_ROLE = "The regressor"
+
+
+class ResidualScenarios(WrappingMixin, ScenarioModel):
+    r"""The prediction of any regressor plus each error that it made on rows it had not seen.
+
+    With the cross-fitted errors :math:`e_i = y_i - \hat\mu_{-i}(x_i)` the scenarios at x are
+    :math:`\hat\mu(x) + s(x)\, e_i / s_{-i}(x_i)`, one for each training row and of its weight.
+    Errors stay whole vectors, so that the outputs remain correlated as they are and rare events
+    remain in. With ``scale=None`` is :math:`s = 1`, and errors are as large for every x.
+
+    Parameters
+    ----------
+    estimator : regressor
+        Any scikit-learn regressor, a Pipeline included. One that is fitted already is given as
+        ``FrozenEstimator(regressor)``; fit this class on rows it has not seen.
+    cv : int or splitter, default=5
+        Folds of the cross-fitted errors. A number is blocks of consecutive rows: neighbouring rows
+        of a time series resemble each other, and shuffled folds would make its errors look too
+        small. Rows in no fold, as the first ones of
+        :class:`sklearn.model_selection.TimeSeriesSplit`, give no scenario. A frozen regressor is
+        not fitted, and has none.
+    scale : {"ridge"}, regressor or None, default=None
+        What predicts, for each output, how large errors are at x: a regressor of
+        :math:`\log(|e| + 0.1\, \overline{|e|})`. "ridge" is ridge regression on standardised
+        features.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The regressor, fitted on all rows.
+    scale_ : object
+        What predicts the size of errors, fitted on all of them; there with `scale` alone.
+    residuals_ : ndarray of shape (S, d)
+        The distinct errors, divided by their scale.
+    residual_weight_ : ndarray of shape (S,)
+        Their weights, which sum to 1.
+    n_scenarios_ : int
+        How many there are.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where X has string column names.
+
+    See Also
+    --------
+    LocalScenarios : Training rows near x, by a forest or by neighbours.
+
+    Notes
+    -----
+    `predict` is the mean of the scenarios, which is the prediction of the regressor plus the mean
+    error on rows it has not seen. The predicted scale is kept within the range of the scales of the
+    training rows.
+
+    References
+    ----------
+    Kannan, Bayraksan and Luedtke, "Residuals-based distributionally robust optimization with
+    covariate information", 2020.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from dfl_sklearn import TwoStageRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.scenarios import ResidualScenarios
+    >>> X, y = make_newsvendor(random_state=0)
+    >>> problem = NewsvendorProblem(9, 1)
+    >>> point = TwoStageRegressor(LinearRegression(), problem).fit(X, y)
+    >>> several = TwoStageRegressor(ResidualScenarios(LinearRegression()), problem).fit(X, y)
+    >>> bool(several.score(X, y) > point.score(X, y))
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "cv": ["cv_object"],
+        "scale": [StrOptions({"ridge"}), HasMethods(["fit", "predict"]), None],
+    }
+
+    # Weights in `fit` are the wrapped regressor's.
+    __metadata_request__fit = {"sample_weight": UNUSED}
+
+    def __init__(self, estimator: BaseEstimator, *, cv: Any = 5, scale: Any = None) -> None:
+        self.estimator = estimator
+        self.cv = cv
+        self.scale = scale
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def fit(
+        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **fit_params: Any
+    ) -> "ResidualScenarios":
+        """Fit the regressor, and collect its errors on rows that it has not seen.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Whatever the wrapped regressor takes.
+        y : array-like of shape (n,) or (n, d)
+        sample_weight : array-like of shape (n,), default=None
+            Handed to the wrapped regressor, which must take it, and the weights of the scenarios.
+        **fit_params : dict
+            Handed to the wrapped regressor's `fit`, by metadata routing where enabled.
+
+        Returns
+        -------
+        self : ResidualScenarios
+
+        Raises
+        ------
+        ValueError
+            If there are fewer rows than folds, or if no row is in a fold with a positive weight.
+        """
+        y = self._validate_target(y)
+        X, y = indexable(X, y)
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(
+                sample_weight, y, dtype=np.float64, ensure_non_negative=True
+            )
+        params = self._fit_wrapped(X, y, weight, fit_params)
+        splits = self._splits(X, y)
+        errors = y.reshape(len(y), -1) - self._unseen_means(X, y, params, splits)
+        weight = np.ones(len(y)) if weight is None else weight
+        kept = np.flatnonzero(np.isfinite(errors).all(axis=1) & (weight > 0))
+        if not len(kept):
+            raise ValueError("cv leaves no row of positive weight in a fold: no error is known.")
+        errors, weight = errors[kept], weight[kept]
+        if self.scale is not None:
+            fold = np.zeros(len(y)) if splits is None else fold_of(splits, len(y))
+            given = None if sample_weight is None else weight
+            self.scale_ = ErrorScale(self.scale)
+            errors = errors / self.scale_.fit(_safe_indexing(X, kept), errors, given, fold[kept])
+        rows = Rows.of_table(errors, weight).canonical().as_shares()
+        self.residuals_, self.residual_weight_ = rows.X, rows.weight
+        self.n_scenarios_, self.n_outputs_ = rows.X.shape
+        self.is_vector_ = y.ndim == 1
+        return self
+
+    def _splits(self, X: Any, y: np.ndarray) -> Splits | None:
+        return None if isinstance(self.estimator, FrozenEstimator) else given_splits(self.cv, X, y)
+
+    def _unseen_means(
+        self, X: Any, y: np.ndarray, params: dict[str, Any], splits: Splits | None
+    ) -> np.ndarray:
+        """Return predictions (n, d) of rows by models that have not seen them, NaN for no fold."""
+        if splits is None:
+            return predicted(self.estimator_, X, 1 if y.ndim == 1 else y.shape[1], _ROLE)
+
+        def fit(X: Any, y: np.ndarray, **params: Any) -> Any:
+            return self._unfitted(y).fit(X, y, **params)
+
+        return out_of_fold(fit, X, y, params, splits, _ROLE)
+
+    def _conditions(self, X: Any) -> tuple[np.ndarray, ...]:
+        mean = predicted(self.estimator_, X, self.n_outputs_, _ROLE)
+        scaled = self.scale is not None
+        return mean, self.scale_(X, len(mean)) if scaled else np.ones((len(mean), 1))
+
+    def _scenarios(self, mean: np.ndarray, scale: np.ndarray) -> Scenarios:
+        values = mean[:, None, :] + scale[:, None, :] * self.residuals_
+        return Scenarios(values, np.broadcast_to(self.residual_weight_, values.shape[:2]))

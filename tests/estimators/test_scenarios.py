@@ -1,0 +1,212 @@
+"""Deciding over scenarios, through every door."""
+
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from dfl_sklearn import TwoStageRegressor, decide
+from dfl_sklearn.metrics import make_regret_scorer
+from dfl_sklearn.problems import (
+    FromContext,
+    KnapsackProblem,
+    MultiProductNewsvendorProblem,
+    NewsvendorProblem,
+)
+from dfl_sklearn.robust import CVaR, KLBall, WassersteinBall
+from dfl_sklearn.scenarios import (
+    LocalScenarios,
+    ResidualScenarios,
+    ScenarioModel,
+    Scenarios,
+)
+from dfl_sklearn.scenarios import base as scenario_models
+
+
+@pytest.fixture(scope="module")
+def rows():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(120, 3))
+    y = (
+        30
+        + X @ rng.normal(size=(3, 2))
+        + rng.exponential(3, size=(120, 2)) * np.exp(0.3 * X[:, :1])
+    )
+    return X, y
+
+
+def problem():
+    return MultiProductNewsvendorProblem([9.0, 4.0], 1, capacity=65.0)
+
+
+def residuals():
+    return ResidualScenarios(LinearRegression(), scale="ridge")
+
+
+def test_decisions_are_the_best_over_the_scenarios(rows):
+    X, y = rows
+    model = TwoStageRegressor(residuals(), problem()).fit(X, y)
+    scenarios = residuals().fit(X, y).predict_scenarios(X)
+    expected = problem().solve(scenarios.values, scenario_weight=scenarios.weight)
+    assert_array_equal(model.decide(X), expected)
+    assert_array_equal(model.predict(X), residuals().fit(X, y).predict(X))
+    # Decisions, not predictions, are scored.
+    regret = problem().cost(model.decide(X), y) - problem().optimal_cost(y)
+    constant = problem().solve(y[None])
+    worst = problem().cost(constant, y) - problem().optimal_cost(y)
+    assert model.score(X, y) == pytest.approx(1 - regret.sum() / worst.sum())
+    assert model.score(X, y) > TwoStageRegressor(LinearRegression(), problem()).fit(X, y).score(
+        X, y
+    )
+
+
+def test_every_door_leads_to_the_scenarios(rows):
+    X, y = rows
+    plain = TwoStageRegressor(residuals(), problem()).fit(StandardScaler().fit_transform(X), y)
+    expected = plain.decide(StandardScaler().fit_transform(X))
+    inside = make_pipeline(StandardScaler(), residuals())
+    models = {
+        "a Pipeline inside": TwoStageRegressor(inside, problem()).fit(X, y),
+        "a Pipeline outside": make_pipeline(
+            StandardScaler(), TwoStageRegressor(residuals(), problem())
+        ).fit(X, y),
+        "a model without a problem": inside.fit(X, y),
+        "a frozen one": TwoStageRegressor(FrozenEstimator(inside), problem()).fit(X, y),
+    }
+    for name, model in models.items():
+        assert_array_equal(decide(model, X, problem()), expected, err_msg=name)
+
+
+def test_scenario_makers_are_chosen_by_the_cost_of_decisions(rows):
+    X, y = rows
+    makers = [
+        residuals(),
+        ResidualScenarios(LinearRegression(), cv=3),
+        LocalScenarios(RandomForestRegressor(10, min_samples_leaf=5, random_state=0)),
+        LocalScenarios(KNeighborsRegressor(10)),
+    ]
+    search = GridSearchCV(
+        TwoStageRegressor(makers[0], problem()),
+        {"estimator": makers},
+        scoring=make_regret_scorer(problem()),
+        cv=3,
+    ).fit(X, y)
+    scores = [
+        cross_val_score(make, X, y, scoring=make_regret_scorer(problem()), cv=3).mean()
+        for make in makers
+    ]
+    assert_allclose(search.cv_results_["mean_test_score"], scores)
+    assert_array_equal(decide(search, X), search.best_estimator_.decide(X))
+    nested = TwoStageRegressor(residuals(), problem()).set_params(estimator__scale=None)
+    assert nested.estimator.scale is None
+
+
+def test_rows_in_parts_are_decided_alike(rows, monkeypatch):
+    X, y = rows
+    frame = pd.DataFrame(X, columns=["a", "b", "capacity"])
+    frame["capacity"] = np.linspace(40, 80, 120)
+    known = MultiProductNewsvendorProblem([9.0, 4.0], 1, capacity=FromContext("capacity"))
+    for risk in (None, CVaR(0.5)):
+        model = TwoStageRegressor(residuals(), known, context="capacity", risk=risk).fit(frame, y)
+        some = frame[::10]
+        whole = model.decide(some)
+        monkeypatch.setattr(scenario_models, "_NUMBERS_AT_ONCE", 700)
+        assert_array_equal(model.decide(some), whole)
+        monkeypatch.undo()
+        assert (whole.sum(axis=1) <= some["capacity"] + 1e-9).all()
+
+
+def test_risk_raises_the_orders_of_one_product(rows):
+    X, y = rows
+    orders = [
+        TwoStageRegressor(residuals(), NewsvendorProblem(9, 1), risk=risk)
+        .fit(X, y[:, 0])
+        .decide(X[:10])
+        for risk in (None, KLBall(0.0), CVaR(1.0), KLBall(0.1), CVaR(0.3))
+    ]
+    assert orders[0].shape == (10,)
+    assert_array_equal(orders[0], orders[1])  # to the bit
+    assert_array_equal(orders[0], orders[2])
+    assert (orders[3] >= orders[0]).all()
+    assert (orders[4] >= orders[0]).all()
+    assert (orders[4] > orders[0]).any()
+
+
+class Fixed(ScenarioModel):
+    """The same scenarios for every row."""
+
+    def __init__(self, values, weight=None):
+        self.values = values
+        self.weight = weight
+
+    def fit(self, X, y):
+        self.n_features_in_ = np.shape(X)[1]
+        self.is_vector_, (self.n_scenarios_, self.n_outputs_) = False, np.shape(self.values)
+        return self
+
+    def _conditions(self, X):
+        return (np.zeros(len(X)),)
+
+    def _scenarios(self, nothing):
+        n, S = len(nothing), len(self.values)
+        weight = np.full(S, 1 / S) if self.weight is None else np.asarray(self.weight)
+        values = np.broadcast_to(np.asarray(self.values, float), (n, S, self.n_outputs_))
+        return Scenarios(values, np.broadcast_to(weight, (n, S)))
+
+
+def test_one_scenario_is_the_plain_decision_to_the_bit(rows):
+    X, y = rows
+    model = TwoStageRegressor(Fixed([[31.7, 29.123456789]]), problem()).fit(X, y)
+    assert_array_equal(model.decide(X), problem().solve(np.tile([31.7, 29.123456789], (120, 1))))
+    assert_array_equal(model.decide(X), problem().solve(model.predict(X)))
+
+
+def test_scenarios_outside_the_domain_are_projected_and_said(rows):
+    X, y = rows
+    few = TwoStageRegressor(Fixed([[-1.0, 2.0]] + [[1.0, 2.0]] * 19), problem()).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        few.decide(X)
+    values = [[-1.0, 2.0], [1.0, 2.0], [3.0, -2.0], [3.0, 2.0]]
+    many = TwoStageRegressor(Fixed(values), problem()).fit(X, y)
+    with pytest.warns(UserWarning, match="50% of the scenarios were outside"):
+        found = many.decide(X)
+    expected = problem().solve(np.maximum(values, 0)[None])
+    assert_array_equal(found, np.repeat(expected, 120, axis=0))
+
+
+def test_gaps_of_whole_decisions_are_said():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(50, 2)), np.abs(20 + 8 * rng.normal(size=(50, 4)))
+    model = TwoStageRegressor(
+        ResidualScenarios(LinearRegression()), KnapsackProblem([1, 2, 3, 2], 4), risk=CVaR(0.2)
+    ).fit(X, y)
+    with pytest.warns(UserWarning, match=r"of row \d+ for CVaR is within \d+.\d% of the best"):
+        decisions = model.decide(X)
+    found = model.worst_case_decisions(X)
+    assert_array_equal(found.decisions, decisions)
+    assert found.gap.shape == found.worst_cost.shape == (50,)
+
+
+def test_errors_say_what_is_wrong(rows):
+    X, y = rows
+    with pytest.raises(ValueError, match="LinearRegression predicts a point"):
+        TwoStageRegressor(LinearRegression(), problem(), risk=CVaR()).fit(X, y)
+    with pytest.raises(ValueError, match="no worst case without risk="):
+        TwoStageRegressor(residuals(), problem()).fit(X, y).worst_case_decisions(X)
+    with pytest.raises(TypeError, match="WassersteinBall moves or generates rows"):
+        TwoStageRegressor(residuals(), problem(), risk=WassersteinBall()).fit(X, y)
+    with pytest.raises(ValueError, match="alpha must be in"):
+        TwoStageRegressor(residuals(), problem(), risk=CVaR(0)).fit(X, y)
+    model = TwoStageRegressor(Fixed([[1.0], [2.0]]), problem()).fit(X, y)
+    with pytest.raises(ValueError, match="has 2 parameters per row, but y has 1 column"):
+        model.decide(X)
