@@ -25,7 +25,7 @@ MINUTES = {
     "cyclic_paths": 8,
     "cora_matching": 39,
     "coverage": 28,
-    "recourse": 9,
+    "recourse": 14,
     "power_scheduling": 6,
     "fine_tuning": 6,
 }
