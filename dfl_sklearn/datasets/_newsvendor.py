@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
+from scipy.special import ndtri
 from sklearn.utils import check_random_state
 
-from dfl_sklearn._utils.checks import flag
+from dfl_sklearn._utils.checks import flag, number
 from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._checks import Knob, check_count, resolve_shift
 
@@ -36,6 +37,7 @@ def make_newsvendor(
     n_features: int = 5,
     *,
     n_products: int = 1,
+    censored: float | None = None,
     shift: str | Mapping[str, float] | None = None,
     random_state: int | np.random.RandomState | None = None,
     return_regime: bool = False,
@@ -72,6 +74,10 @@ def make_newsvendor(
         Number of features d, at least 3: two for the plane of the rotation, and the hint.
     n_products : int, default=1
         Number of products. They share the features and the regime, not the noise.
+    censored : float, default=None
+        If given, a number c in (0, 1), y is not demand but sales, demand up to a stock, and the
+        stock is returned too. Outside the regime and without a shift, the stock falls short of
+        demand with the probability c, whatever the features; see the notes.
     shift : None, str or mapping of str to float, default=None
         How the distribution differs from the nominal one.
 
@@ -98,7 +104,11 @@ def make_newsvendor(
     X : ndarray of shape (n_samples, n_features)
         The features.
     y : ndarray of shape (n_samples,) or (n_samples, n_products)
-        Demand, >= 0; one-dimensional for one product.
+        Demand, >= 0; one-dimensional for one product. With `censored` sales,
+        ``min(demand, stock)``.
+    stock : ndarray of the shape of y
+        Only if `censored` is given. Demand is known where ``y < stock``; where ``y == stock`` it is
+        known to be no less.
     regime : ndarray of shape (n_samples,), dtype bool
         Whether the row is in the costly regime. Only if ``return_regime=True``.
 
@@ -107,13 +117,25 @@ def make_newsvendor(
     TypeError
         If a count is not an integer, or `shift` is of the wrong type.
     ValueError
-        If a count is too small, or a name in `shift` is unknown, or its value out of range.
+        If a count is too small, `censored` is out of range, a name in `shift` is unknown, or its
+        value out of range.
 
     Notes
     -----
     The maximum with 0 is part of the distribution; under the nominal one it acts on fewer than one
     row in ten thousand. "level_up" and "level_down" hurt in opposite directions, so that ordering
     more cannot win against both.
+
+    The stock is chosen from the features by someone who knows their nominal effect, but neither the
+    regime nor the shift:
+
+    .. math:: q_j = \max\bigl(0,\; 10 + \beta_j^\top x + e^{x_1 / 4}
+       (\eta_j - \sqrt2\, \Phi^{-1}(c)) \bigr), \qquad \eta_j \sim N(0, 1),
+
+    with the slopes :math:`\beta_j` before any rotation. Given the features it is independent of
+    demand, as estimators for censored data assume, and it varies, so that the upper end of demand
+    is seen now and then. In the regime and under shifts that raise demand it falls short more
+    often. Demand itself is y of the same call without `censored`.
 
     Examples
     --------
@@ -124,12 +146,24 @@ def make_newsvendor(
     >>> _, y_shifted = make_newsvendor(n_samples=100, shift="level_up", random_state=0)
     >>> float((y_shifted - y).mean().round(6))
     1.0
+
+    The same days, as they are seen by a shop that sells out on three of ten:
+
+    >>> _, sales, stock = make_newsvendor(n_samples=100, censored=0.3, random_state=0)
+    >>> is_censored = sales == stock
+    >>> int(is_censored.sum())
+    28
+    >>> bool((sales == y)[~is_censored].all())
+    True
     """
     n_samples = check_count("n_samples", n_samples, minimum=1)
     n_features = check_count("n_features", n_features, minimum=3)
     n_products = check_count("n_products", n_products, minimum=1)
     flag(return_regime, "return_regime")
-    check_rows("n_samples", n_samples, n_features + 3 * n_products)
+    if censored is not None:
+        censored = number(censored, "censored", above=0, below=1)
+    per_product = 3 if censored is None else 6
+    check_rows("n_samples", n_samples, n_features + per_product * n_products)
     knobs = resolve_shift(shift, KNOBS, PRESETS)
     rng = check_random_state(random_state)
 
@@ -143,9 +177,23 @@ def make_newsvendor(
     mean = np.where(regime[:, None], REGIME_JUMP + X @ gamma, X @ beta)
     scale = knobs["noise"] * np.exp(X[:, [0]] / 4)
     y = np.maximum(0.0, BASE_LEVEL + knobs["level"] + mean + scale * noise)
+    found = [y]
+    if censored is not None:
+        # Drawn last, so that demand is the same with and without it.
+        stock = _stock(X, n_products, censored, rng)
+        found = [np.minimum(y, stock), stock]
     if n_products == 1:
-        y = y[:, 0]
-    return (X, y, regime) if return_regime else (X, y)
+        found = [each[:, 0] for each in found]
+    return (X, *found, regime) if return_regime else (X, *found)
+
+
+def _stock(
+    X: np.ndarray, n_products: int, censored: float, rng: np.random.RandomState
+) -> np.ndarray:
+    """Return stocks (n, n_products) that fall short of nominal demand with this probability."""
+    beta, _ = _slopes(X.shape[1], n_products, 0.0)
+    margin = rng.standard_normal((len(X), n_products)) - np.sqrt(2.0) * ndtri(censored)
+    return np.maximum(0.0, BASE_LEVEL + X @ beta + np.exp(X[:, [0]] / 4) * margin)
 
 
 def _slopes(n_features: int, n_products: int, degrees: float) -> tuple[np.ndarray, np.ndarray]:

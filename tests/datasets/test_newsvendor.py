@@ -183,3 +183,55 @@ def test_seed_decides_the_sample_and_not_the_law():
 def test_bad_arguments(arguments, error, words):
     with pytest.raises(error, match=words):
         make_newsvendor(**arguments)
+
+
+@pytest.mark.parametrize("n_products", [1, 3])
+def test_sales_are_demand_up_to_the_stock(n_products):
+    X, y, regime = make_newsvendor(400, n_products=n_products, random_state=0, return_regime=True)
+    X_seen, sales, stock, seen = make_newsvendor(
+        400, n_products=n_products, censored=0.3, random_state=0, return_regime=True
+    )
+    np.testing.assert_array_equal(X_seen, X)
+    np.testing.assert_array_equal(seen, regime)
+    assert sales.shape == stock.shape == y.shape
+    np.testing.assert_array_equal(sales, np.minimum(y, stock))
+    np.testing.assert_array_equal(sales == stock, y >= stock)
+    assert len(make_newsvendor(4, censored=0.3)) == 3
+
+
+@pytest.mark.parametrize("share", [0.02, 0.3, 0.8])
+def test_the_stock_falls_short_as_often_as_asked(share):
+    n = 60_000
+    X, sales, stock, regime = make_newsvendor(
+        n, n_products=2, censored=share, random_state=0, return_regime=True
+    )
+    is_censored = sales == stock
+    # Whatever the features.
+    parts = (X[:, 0] < -1, X[:, 0] > 1, X @ slopes(5, 1)[0] > 2, np.ones(n, dtype=bool))
+    for part in parts:
+        here = part & ~regime
+        np.testing.assert_allclose(
+            is_censored[here].mean(axis=0),
+            share,
+            atol=4 * np.sqrt(share * (1 - share) / here.sum()),
+        )
+    assert is_censored[regime].mean() > is_censored[~regime].mean()
+
+
+def test_the_stock_knows_the_features_alone():
+    X, _, stock, regime = make_newsvendor(20_000, censored=0.3, random_state=0, return_regime=True)
+    _, y = make_newsvendor(20_000, random_state=0)
+    for shift in ("regime", "noise", "level_up", "level_down", "rotation"):
+        _, _, same = make_newsvendor(20_000, censored=0.3, shift=shift, random_state=0)
+        np.testing.assert_allclose(same, stock, rtol=1e-12)
+    signal, scale = X @ slopes(5, 1)[0], np.exp(X[:, 0] / 4)
+    of_stock, of_demand = (stock - 10 - signal) / scale, ((y - 10 - signal) / scale)[~regime]
+    assert of_stock.std() == pytest.approx(1.0, abs=0.02)
+    assert np.corrcoef(of_stock[~regime], of_demand)[0, 1] == pytest.approx(0.0, abs=0.03)
+    assert np.corrcoef(of_stock, regime)[0, 1] == pytest.approx(0.0, abs=0.03)
+
+
+@pytest.mark.parametrize("censored", [0, 1, -0.1, True, "some", np.nan])
+def test_bad_shares_of_shortages(censored):
+    with pytest.raises(ValueError, match="censored must be"):
+        make_newsvendor(censored=censored)
