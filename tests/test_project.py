@@ -162,7 +162,10 @@ def test_the_wheel_holds_what_is_not_python(tmp_path):
     assert f"-{dfl_sklearn.__version__}-" in wheel.name
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"dfl_sklearn/py.typed", "dfl_sklearn/__init__.pyi"} <= names
-    assert "dfl_sklearn/datasets/descr/azure_llm.rst" in names
+    described = {
+        f"dfl_sklearn/datasets/descr/{name}.rst" for name in ("azure_llm", "bakery", "yaz")
+    }
+    assert described <= names
     sources = {str(path.relative_to(PACKAGE.parent)) for path in PACKAGE.rglob("*.py")}
     assert sources <= names
     outside = {name.split("/")[0] for name in names} - {"dfl_sklearn"}

@@ -1,6 +1,7 @@
 """Data for decision-focused learning: real traces, generators with shifts, and lagged windows."""
 
 from dfl_sklearn.datasets._azure_llm import fetch_azure_llm_trace
+from dfl_sklearn.datasets._bakery import fetch_bakery
 from dfl_sklearn.datasets._cora import fetch_cora_matching
 from dfl_sklearn.datasets._coverage import make_budget_allocation, make_recommendation
 from dfl_sklearn.datasets._download import get_data_home
@@ -21,10 +22,13 @@ from dfl_sklearn.datasets._uncertain_constraints import (
     uncertain_knapsack_numbers,
 )
 from dfl_sklearn.datasets._unit_commitment import make_unit_commitment, unit_commitment_numbers
+from dfl_sklearn.datasets._yaz import fetch_yaz
 
 __all__ = [
     "fetch_azure_llm_trace",
+    "fetch_bakery",
     "fetch_cora_matching",
+    "fetch_yaz",
     "get_data_home",
     "knapsack_weights",
     "make_budget_allocation",

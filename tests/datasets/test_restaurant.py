@@ -2,7 +2,6 @@
 
 import joblib
 import numpy as np
-import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
 from sklearn.compose import make_column_transformer
@@ -13,6 +12,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from dfl_sklearn import DFLRegressor, decide
 from dfl_sklearn.compose import keep_context
+from dfl_sklearn.datasets import fetch_yaz
 from dfl_sklearn.metrics import d2_regret_score, make_regret_scorer
 from dfl_sklearn.problems import FromContext, MultiProductNewsvendorProblem
 
@@ -24,11 +24,10 @@ WEATHER = ["wind", "clouds", "rain", "sunshine", "temperature"]
 @pytest.fixture(scope="module")
 def restaurant():
     """The table with a capacity and with gaps, and the demand for seven ingredients."""
-    folder = home_with("yaz", "yaz_data.csv", "yaz_target.csv") / "yaz"
-    table = pd.read_csv(folder / "yaz_data.csv")
-    demand = pd.read_csv(folder / "yaz_target.csv").to_numpy(dtype=float)
+    home = home_with("yaz", "yaz_data.csv", "yaz_target.csv")
+    table, demand = fetch_yaz(data_home=home, return_X_y=True)
     open_days = (table["is_closed"] == 0).to_numpy()
-    table, demand = table[open_days].reset_index(drop=True), demand[open_days]
+    table, demand = table[open_days].reset_index(drop=True), demand.to_numpy()[open_days]
     rng = np.random.default_rng(0)
     table["capacity"] = rng.choice([90.0, 120.0, 400.0], len(table))
     for column in WEATHER:
