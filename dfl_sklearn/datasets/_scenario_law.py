@@ -1,0 +1,44 @@
+"""What generators for scenario decisions share: how the distribution of y depends on x."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from dfl_sklearn._utils.memory import check_rows
+from dfl_sklearn.datasets._checks import check_count
+
+SLOPE, BEND, SLOPE_OF_SPREAD = 8.0, 5.0, 0.5
+SHARED = 0.5  # of the variance of the noise, by all entries of a row
+
+
+def check_sizes(
+    n_samples: Any, n_features: Any, n_scenarios: Any, width: int
+) -> tuple[int, int, int]:
+    """Return checked numbers of rows, features and scenarios, 0 for None."""
+    n_samples = check_count("n_samples", n_samples, minimum=1)
+    n_features = check_count("n_features", n_features, minimum=2)
+    n_scenarios = 0 if n_scenarios is None else check_count("n_scenarios", n_scenarios, minimum=1)
+    check_rows("n_samples", n_samples, n_features + 3 * width * (1 + n_scenarios))
+    return n_samples, n_features, n_scenarios
+
+
+def signal_and_spread(X: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return by how much x moves the mean, and the factor by which it widens the noise, (n, width).
+
+    The slopes are the same at every call: columns of A have length 8 and those of B length 1/2.
+    """
+    n_features = X.shape[1]
+    slopes = np.random.default_rng([n_features, width]).standard_normal((2, n_features, width))
+    A, B = slopes / np.linalg.norm(slopes, axis=1, keepdims=True)
+    bend = BEND * np.tanh(X[:, [0]] * X[:, [1]])
+    spread = np.exp(np.clip(SLOPE_OF_SPREAD * X @ B, -1.0, 1.0))
+    return SLOPE * X @ A + bend, spread
+
+
+def equicorrelated(rng: np.random.RandomState, n: int, n_draws: int, width: int) -> np.ndarray:
+    """Return noise (n, n_draws, width), standard normal, with a correlation of 1/2 in each draw."""
+    shared = rng.standard_normal((n, n_draws, 1))
+    own = rng.standard_normal((n, n_draws, width))
+    return np.sqrt(SHARED) * shared + np.sqrt(1.0 - SHARED) * own
