@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator
 from sklearn.frozen import FrozenEstimator
 from sklearn.utils import _safe_indexing, indexable
-from sklearn.utils.metadata_routing import UNUSED
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.cross_fit import Splits, fold_of, given_splits, out_of_fold, predicted
@@ -20,6 +20,7 @@ from .._utils.sklearn_private import (
 from .._utils.wrapping import WrappingMixin
 from ..rows import Rows
 from ._error_scale import ErrorScale
+from ._kaplan_meier import imputed, kaplan_meier_weights, mask_of
 from .base import ScenarioModel, Scenarios
 
 _ROLE = "The regressor"
@@ -73,7 +74,15 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
     Notes
     -----
     `predict` is the mean of the scenarios, which is the prediction of the regressor plus the mean
-    error on rows it has not seen. The predicted scale is kept within the range of the scales of the
+    error on rows it has not seen.
+
+    Sales that a stock has cut short are no demand: they are lower bounds of it, which are said by
+    ``fit(X, y, censored=...)``. The regressor is then fitted to sales of which the censored ones
+    are replaced by the mean of what lies beyond, given all other errors (Buckley and James, 1979),
+    and the errors are weighted by the estimator of Kaplan and Meier. The stock must not depend on
+    what of demand the features leave open.
+
+    The predicted scale is kept within the range of the scales of the
     training rows.
 
     References
@@ -113,7 +122,13 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
     def fit(
-        self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **fit_params: Any
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: ArrayLike | None = None,
+        *,
+        censored: ArrayLike | None = None,
+        **fit_params: Any,
     ) -> "ResidualScenarios":
         """Fit the regressor, and collect its errors on rows that it has not seen.
 
@@ -124,6 +139,8 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         y : array-like of shape (n,) or (n, d)
         sample_weight : array-like of shape (n,), default=None
             Handed to the wrapped regressor, which must take it, and the weights of the scenarios.
+        censored : array-like of bool of shape (n,), default=None
+            Where y, of one output, is a lower bound: sales of what was sold out.
         **fit_params : dict
             Handed to the wrapped regressor's `fit`, by metadata routing where enabled.
 
@@ -134,7 +151,8 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         Raises
         ------
         ValueError
-            If there are fewer rows than folds, or if no row is in a fold with a positive weight.
+            If there are fewer rows than folds, or if no row is in a fold with a positive weight. If
+            `censored` does not fit y.
         """
         y = self._validate_target(y)
         X, y = indexable(X, y)
@@ -143,24 +161,42 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
             weight = _check_sample_weight(
                 sample_weight, y, dtype=np.float64, ensure_non_negative=True
             )
-        params = self._fit_wrapped(X, y, weight, fit_params)
-        splits = self._splits(X, y)
-        errors = y.reshape(len(y), -1) - self._unseen_means(X, y, params, splits)
-        weight = np.ones(len(y)) if weight is None else weight
-        kept = np.flatnonzero(np.isfinite(errors).all(axis=1) & (weight > 0))
+        params, splits = self._wrapped_params(weight, fit_params), self._splits(X, y)
+        shares = np.ones(len(y)) if weight is None else weight
+        is_censored = np.zeros(len(y), bool) if censored is None else mask_of(censored, y)
+        target = y
+        if is_censored.any():
+            flat = y.reshape(len(y))
+            target = imputed(
+                lambda found: self._unseen_means(X, found, params, splits)[:, 0],
+                *(flat, shares, is_censored),
+            ).reshape(y.shape)
+        self._fit_wrapped(X, target, weight, fit_params)
+        means = self._unseen_means(X, target, params, splits)
+        errors = y.reshape(len(y), -1) - means
+        kept = np.flatnonzero(np.isfinite(errors).all(axis=1) & (shares > 0))
         if not len(kept):
             raise ValueError("cv leaves no row of positive weight in a fold: no error is known.")
-        errors, weight = errors[kept], weight[kept]
+        errors, shares, is_censored = errors[kept], shares[kept], is_censored[kept]
         if self.scale is not None:
             fold = np.zeros(len(y)) if splits is None else fold_of(splits, len(y))
-            given = None if sample_weight is None else weight
+            sizes = (target.reshape(len(y), -1) - means)[kept]
+            given = None if weight is None else shares
             self.scale_ = ErrorScale(self.scale)
-            errors = errors / self.scale_.fit(_safe_indexing(X, kept), errors, given, fold[kept])
-        rows = Rows.of_table(errors, weight).canonical().as_shares()
+            errors = errors / self.scale_.fit(_safe_indexing(X, kept), sizes, given, fold[kept])
+        if is_censored.any():
+            shares = kaplan_meier_weights(
+                errors[:, 0][None], shares[None] / shares.sum(), is_censored[None]
+            )[0]
+        rows = Rows.of_table(errors, shares).canonical().as_shares()
         self.residuals_, self.residual_weight_ = rows.X, rows.weight
         self.n_scenarios_, self.n_outputs_ = rows.X.shape
         self.is_vector_ = y.ndim == 1
         return self
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return the routing of metadata: of `fit` to the wrapped regressor, of `censored` here."""
+        return super().get_metadata_routing().add_self_request(self)
 
     def _splits(self, X: Any, y: np.ndarray) -> Splits | None:
         return None if isinstance(self.estimator, FrozenEstimator) else given_splits(self.cv, X, y)
@@ -170,7 +206,7 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
     ) -> np.ndarray:
         """Return predictions (n, d) of rows by models that have not seen them, NaN for no fold."""
         if splits is None:
-            return predicted(self.estimator_, X, 1 if y.ndim == 1 else y.shape[1], _ROLE)
+            return predicted(self.estimator, X, 1 if y.ndim == 1 else y.shape[1], _ROLE)
 
         def fit(X: Any, y: np.ndarray, **params: Any) -> Any:
             return self._unfitted(y).fit(X, y, **params)

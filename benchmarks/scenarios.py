@@ -1,0 +1,376 @@
+"""A point or a distribution: decisions over scenarios beside points and policies.
+
+Three families of problems in which no point forecast leads to the best decision (orders under a
+shared capacity, a portfolio that should not lose, own and flexible capacities), 300 rows to train
+on, and the restaurant (its first 350 days to train on, the others to test on). Every method has the
+same rows. Regret is the mean cost on 500 new rows, less that of the best decisions under the true
+distribution of y given x (400 draws of it a row); on the restaurant it is the cost. Rows of a shift
+are drawn with the same seed.
+
+A method with a margin adds k standard deviations of its errors to the point, or to all scenarios;
+k is the best of a grid by five-fold cross-validation of the decision cost. "Chosen" takes the maker
+of scenarios with the least cross-validated decision cost.
+
+What is done is kept in results/scenarios.csv, and a run goes on from there. Run ``python
+benchmarks/scenarios.py``; writes results/scenarios.md.
+"""
+
+import argparse
+import time
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from _equal_price import interval, markdown
+from joblib import Parallel, delayed
+from sklearn.base import BaseEstimator, clone
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import KFold
+from sklearn.neighbors import KNeighborsRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from threadpoolctl import threadpool_limits
+
+from dfl_sklearn import DFLRegressor, PolicyRegressor, TwoStageRegressor
+from dfl_sklearn.datasets import (
+    fetch_yaz,
+    flexible_capacity_numbers,
+    loss_portfolio_numbers,
+    make_capacity_newsvendor,
+    make_flexible_capacity,
+    make_loss_portfolio,
+)
+from dfl_sklearn.problems import MultiProductNewsvendorProblem, RecourseLinearProgram
+from dfl_sklearn.robust import CVaR, KLBall
+from dfl_sklearn.scenarios import LocalScenarios, ResidualScenarios
+
+RESULTS = Path(__file__).parent / "results"
+N_TRAIN, N_TEST, N_TRUE = 300, 500, 400
+MARGINS = (-0.5, -0.25, 0.0, 0.25, 0.5, 0.75, 1.0)
+FAMILIES = {
+    "shared capacity": (
+        make_capacity_newsvendor,
+        lambda: MultiProductNewsvendorProblem([9, 6, 4, 3, 2, 1], 1, capacity=320),
+        ("regime", "noise", "level_up", "level_down"),
+    ),
+    "loss portfolio": (
+        make_loss_portfolio,
+        lambda: RecourseLinearProgram(**loss_portfolio_numbers()),
+        ("crisis", "noise", "level_up", "level_down"),
+    ),
+    "flexible capacity": (
+        make_flexible_capacity,
+        lambda: RecourseLinearProgram(**flexible_capacity_numbers()),
+        ("surge", "noise", "level_up", "level_down"),
+    ),
+}
+RESTAURANT = "restaurant"
+REFERENCE = "policy, five averaged"
+
+
+class Margin(BaseEstimator):
+    """Decide from values, or from all scenarios, raised by some standard deviations of the errors.
+
+    How many is the best of a grid for the decision cost, by five-fold cross-validation.
+    """
+
+    def __init__(self, estimator, problem):
+        self.estimator = estimator
+        self.problem = problem
+
+    def fit(self, X, y):
+        """Fit, and choose the margin."""
+        costs = np.zeros(len(MARGINS))
+        for train, test in KFold(5).split(X):
+            model = clone(self.estimator).fit(rows_of(X, train), y[train])
+            spread = (y[train] - model.predict(rows_of(X, train))).std(axis=0)
+            values, weight = possible(model, rows_of(X, test))
+            for i, k in enumerate(MARGINS):
+                decisions = over(self.problem, values + k * spread, weight)
+                costs[i] += self.problem.cost(decisions, y[test]).sum()
+        self.margin_ = MARGINS[costs.argmin()]
+        self.estimator_ = clone(self.estimator).fit(X, y)
+        self.spread_ = (y - self.estimator_.predict(X)).std(axis=0)
+        return self
+
+    def decide(self, X):
+        """Return the decisions."""
+        values, weight = possible(self.estimator_, X)
+        return over(self.problem, values + self.margin_ * self.spread_, weight)
+
+
+class Chosen(BaseEstimator):
+    """The maker of scenarios whose decisions cost least, by five-fold cross-validation."""
+
+    def __init__(self, makers, problem):
+        self.makers = makers
+        self.problem = problem
+
+    def fit(self, X, y):
+        """Fit all, and choose one."""
+        costs = dict.fromkeys(self.makers, 0.0)
+        for train, test in KFold(5).split(X):
+            for name, maker in self.makers.items():
+                model = TwoStageRegressor(clone(maker), self.problem)
+                decisions = model.fit(rows_of(X, train), y[train]).decide(rows_of(X, test))
+                costs[name] += self.problem.cost(decisions, y[test]).sum()
+        self.name_ = min(costs, key=costs.get)
+        self.model_ = TwoStageRegressor(clone(self.makers[self.name_]), self.problem).fit(X, y)
+        return self
+
+    def decide(self, X):
+        """Return the decisions."""
+        return self.model_.decide(X)
+
+
+class Averaged(BaseEstimator):
+    """The mean of the decisions of several policies."""
+
+    def __init__(self, policies):
+        self.policies = policies
+
+    def fit(self, X, y):
+        """Fit all."""
+        self.policies_ = [clone(each).fit(X, y) for each in self.policies]
+        return self
+
+    def decide(self, X):
+        """Return the decisions."""
+        return np.mean([each.decide(X) for each in self.policies_], axis=0)
+
+
+def rows_of(X, index):
+    return X.iloc[index] if hasattr(X, "iloc") else X[index]
+
+
+def possible(model, X):
+    """Return scenarios (n, S, d) and weights of a model, one scenario where it predicts a point."""
+    if hasattr(model, "predict_scenarios"):
+        found = model.predict_scenarios(X)
+        return found.values, found.weight
+    return model.predict(X)[:, None], np.ones((len(X), 1))
+
+
+def over(problem, values, weight):
+    values = problem.project_parameters(values.reshape(-1, values.shape[-1]))[0].reshape(
+        values.shape
+    )
+    return problem.solve(values, scenario_weight=weight)
+
+
+def makers(to_numbers=None):
+    """Return {name: maker of scenarios}; `to_numbers` takes a table to columns of numbers."""
+    steps = [] if to_numbers is None else [to_numbers]
+    line = make_pipeline(*steps, LinearRegression())
+    forest = make_pipeline(*steps, forest_of())
+    scale = (
+        "ridge" if to_numbers is None else make_pipeline(*steps, StandardScaler(), line_of_logs())
+    )
+    return {
+        "residuals": ResidualScenarios(line),
+        "residuals, scaled": ResidualScenarios(line, scale=scale),
+        "residuals of a forest": ResidualScenarios(forest),
+        "forest weights": LocalScenarios(forest),
+        "neighbours": LocalScenarios(
+            make_pipeline(*steps, StandardScaler(), KNeighborsRegressor(25))
+        ),
+    }
+
+
+def forest_of():
+    return RandomForestRegressor(200, min_samples_leaf=5, random_state=0)
+
+
+def line_of_logs():
+    from sklearn.linear_model import Ridge
+
+    return Ridge()
+
+
+def methods(problem, seed, to_numbers=None):
+    """Return {name: estimator with fit and decide}."""
+    found = makers(to_numbers)
+    steps = [] if to_numbers is None else [to_numbers, StandardScaler()]
+    line, forest = found["residuals"].estimator, found["residuals of a forest"].estimator
+
+    def net(each):
+        return each if not steps else make_pipeline(*steps, each)
+
+    policies = [PolicyRegressor(problem, random_state=10 * seed + k) for k in range(5)]
+    ways = {
+        "least squares": TwoStageRegressor(line, problem),
+        "least squares, margin": Margin(line, problem),
+        "forest": TwoStageRegressor(forest, problem),
+        "forest, margin": Margin(forest, problem),
+        "decision-focused net": net(DFLRegressor(problem, random_state=seed)),
+        "policy": net(policies[0]),
+        REFERENCE: Averaged([net(each) for each in policies]),
+    }
+    for name, maker in found.items():
+        ways[name] = TwoStageRegressor(maker, problem)
+    for name in ("residuals, scaled", "forest weights"):
+        ways[f"{name}, margin"] = Margin(found[name], problem)
+        ways[f"{name}, CVaR"] = TwoStageRegressor(found[name], problem, risk=CVaR(0.5))
+        ways[f"{name}, KL"] = TwoStageRegressor(found[name], problem, risk=KLBall(0.1))
+    ways["chosen"] = Chosen(found, problem)
+    return ways
+
+
+def decisions_of(model, X):
+    from dfl_sklearn import decide
+
+    return model.decide(X) if hasattr(model, "decide") else decide(model, X)
+
+
+def test_rows(family, shift):
+    """Return X and y to test on, and the cost of the best decisions there."""
+    make, problem, _ = FAMILIES[family]
+    X, y, true = make(N_TEST, n_scenarios=N_TRUE, shift=shift, random_state=10_000)
+    best = problem().solve(true)
+    return X, y, true, problem().cost(best, y).mean(), mean_cost(problem(), best, true)
+
+
+def mean_cost(problem, decisions, true):
+    """Return the mean cost over draws (n, S, d) of y given x."""
+    repeated = np.repeat(decisions, true.shape[1], axis=0)
+    return problem.cost(repeated, true.reshape(-1, true.shape[-1])).mean()
+
+
+def run(family, seed):
+    """Return one record per method and shift."""
+    torch.set_num_threads(1)
+    records = []
+    with warnings.catch_warnings(), threadpool_limits(1):
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", UserWarning)
+        if family == RESTAURANT:
+            return run_restaurant(seed)
+        make, problem, shifts = FAMILIES[family]
+        X, y = make(N_TRAIN, random_state=seed)
+        tests = {shift or "none": test_rows(family, shift) for shift in (None, *shifts)}
+        for way, model in methods(problem(), seed).items():
+            start = time.process_time()
+            model.fit(X, y)
+            seconds = time.process_time() - start
+            for shift, (X_test, _, true, _, best) in tests.items():
+                cost = mean_cost(problem(), decisions_of(model, X_test), true)
+                records.append((family, seed, way, shift, cost, cost - best, seconds, note(model)))
+    return records
+
+
+def note(model):
+    return getattr(model, "name_", getattr(model, "margin_", ""))
+
+
+def run_restaurant(seed):
+    """Return the cost of four weeks each on the later days."""
+    X, y = fetch_yaz(return_X_y=True)
+    is_open = X["is_closed"] == 0
+    X, y = X[is_open].drop(columns="is_closed"), y[is_open].to_numpy()
+    to_numbers = make_column_transformer(
+        (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["weekday", "month"]),
+        remainder="passthrough",
+    )
+    capacity = y[:350].sum(axis=1).mean()
+    problem = MultiProductNewsvendorProblem(np.linspace(9, 3, 7), 1, capacity=capacity)
+    records = []
+    for way, model in methods(problem, seed, to_numbers).items():
+        start = time.process_time()
+        model.fit(X[:350], y[:350])
+        seconds = time.process_time() - start
+        cost = problem.cost(decisions_of(model, X[350:]), y[350:])
+        for block in range(len(cost) // 24):  # four weeks of six days
+            mean = cost[24 * block : 24 * block + 24].mean()
+            records.append(
+                (RESTAURANT, seed, way, f"{block:02d}", mean, mean, seconds, note(model))
+            )
+    return records
+
+
+COLUMNS = ["family", "seed", "way", "shift", "cost", "regret", "cpu_seconds", "note"]
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    path = args.results / "scenarios.csv"
+    done = pd.read_csv(path) if path.exists() else pd.DataFrame(columns=COLUMNS)
+    have = set(zip(done["family"], done["seed"], strict=True))
+    jobs = [(family, seed) for seed in range(args.seeds) for family in FAMILIES]
+    jobs += [(RESTAURANT, seed) for seed in range(min(3, args.seeds))]
+    jobs = [job for job in jobs if job not in have]
+    cells = Parallel(n_jobs=args.n_jobs, return_as="generator")(delayed(run)(*job) for job in jobs)
+    for k, cell in enumerate(cells):
+        part = pd.DataFrame(cell, columns=COLUMNS)
+        done = part if done.empty else pd.concat([done, part])
+        done.to_csv(path, index=False, float_format="%.6g")
+        print(f"{k + 1} of {len(jobs)} cells", flush=True)
+    text = report(pd.read_csv(path))
+    print(text)
+    (args.results / "scenarios.md").write_text(text)
+
+
+def report(results):
+    """Return the tables as Markdown."""
+    lines = [
+        f"# A point or a distribution, {results['seed'].nunique()} seeds\n",
+        "Regret of each method as a share of that of five averaged policies, less one, paired by "
+        "seed, with 95 % intervals; below 0 is better. Without a shift, and the mean over four "
+        "shifts. CPU seconds of one fit on one core, median.\n",
+    ]
+    pooled = {}
+    for family in FAMILIES:
+        part = results[results["family"] == family]
+        table = []
+        for where in ("none", "shifts"):
+            rows = part[(part["shift"] == "none") == (where == "none")]
+            regret = rows.groupby(["way", "seed"], sort=False)["regret"].mean().unstack("seed")
+            pooled[family, where] = regret / regret.loc[REFERENCE] - 1
+        base = part[part["shift"] == "none"].groupby(["way", "seed"])["regret"].mean()
+        for way in pooled[family, "none"].index:
+            row = [way, f"{base.loc[way].mean():.3f}"]
+            for where in ("none", "shifts"):
+                mean, half = interval(pooled[family, where].loc[way])
+                row.append("" if way == REFERENCE else f"{mean:+.1%} ± {half:.1%}")
+            seconds = part.loc[part["way"] == way, "cpu_seconds"].median()
+            table.append([*row, f"{seconds:.1f}"])
+        header = ["method", "regret", "no shift", "shifted", "CPU s"]
+        lines += [f"\n## {family.capitalize()}\n", markdown(header, table)]
+    lines += ["\n## All families\n"]
+    table = []
+    ways = pooled["shared capacity", "none"].index
+    for way in ways:
+        row = [way]
+        for where in ("none", "shifts"):
+            each = sum(pooled[family, where].loc[way] for family in FAMILIES) / len(FAMILIES)
+            mean, half = interval(each)
+            row.append("" if way == REFERENCE else f"{mean:+.1%} ± {half:.1%}")
+        table.append(row)
+    lines.append(markdown(["method", "no shift", "shifted"], table))
+    part = results[results["family"] == RESTAURANT]
+    if len(part):
+        cost = part.groupby(["way", "shift"], sort=False)["cost"].mean().unstack("shift")
+        table = []
+        for way in cost.index:
+            mean, half = interval(cost.loc[way] - cost.loc[REFERENCE])
+            off = "" if way == REFERENCE else f"{mean:+.2f} ± {half:.2f}"
+            table.append([way, f"{cost.loc[way].mean():.2f}", off])
+        lines += [
+            "\n## Restaurant\n",
+            "Mean cost of a day on 410 later days, and its difference to that of five averaged "
+            "policies, with 95 % intervals over blocks of four weeks.\n",
+            markdown(["method", "cost", "difference"], table),
+        ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    main()

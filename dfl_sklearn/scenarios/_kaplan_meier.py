@@ -1,0 +1,119 @@
+"""The distribution of errors of which some are known as lower bounds alone."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+_ROUNDS, _SETTLED = 20, 1e-3  # at most; when the mean change is as small a share of the spread
+
+
+def imputed(
+    unseen_means: Callable[[np.ndarray], np.ndarray],
+    y: np.ndarray,
+    weight: np.ndarray,
+    is_censored: np.ndarray,
+) -> np.ndarray:
+    """Return y with its lower bounds replaced by the mean of what lies beyond (Buckley and James).
+
+    Models are fitted to what has been imputed so far. What is censored becomes the prediction plus
+    the mean of the errors above its own, by the product-limit estimator.
+
+    Parameters
+    ----------
+    unseen_means : callable
+        Takes y (n,) to predictions by models that have not seen their rows, NaN for rows of which
+        there are none.
+    y : ndarray of shape (n,)
+    weight : ndarray of shape (n,)
+    is_censored : ndarray of shape (n,)
+
+    References
+    ----------
+    Buckley and James, "Linear regression with censored data", 1979.
+    """
+    found = y.astype(np.float64)
+    for _ in range(_ROUNDS):
+        mean = unseen_means(found)
+        known = np.isfinite(mean) & (weight > 0)
+        error = np.where(known, y - mean, 0.0)
+        mass = np.zeros(len(y))
+        mass[known] = kaplan_meier_weights(
+            error[known][None], weight[known][None] / weight[known].sum(), is_censored[known][None]
+        )[0]
+        beyond = _mean_beyond(error, mass)
+        change = np.where(is_censored & known, mean + np.maximum(beyond, error), found) - found
+        found = found + change
+        if np.abs(change).mean() <= _SETTLED * error[known].std():
+            break
+    return found
+
+
+def _mean_beyond(error: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """Return for each error the mean of those above it, itself where there are none."""
+    order = np.argsort(error, kind="stable")
+    left = np.cumsum(mass[order][::-1])[::-1]
+    total = np.cumsum((mass * error)[order][::-1])[::-1]
+    first = np.searchsorted(error[order], error, side="right")
+    place = np.minimum(first, len(error) - 1)
+    there = (first < len(error)) & (left[place] > 1e-12)
+    return np.where(there, total[place] / np.where(there, left[place], 1.0), error)
+
+
+def kaplan_meier_weights(
+    values: np.ndarray, weight: np.ndarray, is_censored: np.ndarray
+) -> np.ndarray:
+    r"""Return the weights of the product-limit estimator, row by row.
+
+    An observation of weight :math:`w_i` has the hazard :math:`w_i / \sum_{j: y_j \ge y_i} w_j`.
+    What is censored, being at least its value, gives its weight to all that is larger. Where the
+    largest value of a row is censored, it keeps what is left, as nothing larger was seen.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, S)
+        Observed values, or lower bounds.
+    weight : ndarray of shape (n, S)
+        Rows sum to 1.
+    is_censored : ndarray of shape (n, S)
+        Where the value is a lower bound.
+
+    Returns
+    -------
+    ndarray of shape (n, S)
+        Rows sum to 1.
+
+    References
+    ----------
+    Kaplan and Meier, "Nonparametric estimation from incomplete observations", 1958.
+    """
+    order = np.lexsort((is_censored, values))  # along the last axis; what was seen comes first
+    w = np.take_along_axis(weight, order, axis=1)
+    at_risk = np.cumsum(w[:, ::-1], axis=1)[:, ::-1]
+    seen = ~np.take_along_axis(is_censored, order, axis=1)
+    hazard = np.divide(w, at_risk, out=np.zeros_like(w), where=seen & (w > 0))
+    survival = np.cumprod(1.0 - hazard, axis=1)
+    before = np.concatenate([np.ones((len(w), 1)), survival[:, :-1]], axis=1)
+    found = before * hazard
+    # Where all weight has been given away but for rounding errors, what is left is one of those.
+    last = w.shape[1] - 1 - (w[:, ::-1] > 0).argmax(axis=1)
+    rows = np.arange(len(w))
+    found[rows, last] = np.where(seen[rows, last], before[rows, last], survival[rows, last])
+    result = np.empty_like(w)
+    np.put_along_axis(result, order, found, axis=1)
+    return result
+
+
+def mask_of(censored: Any, y: np.ndarray) -> np.ndarray:
+    """Return where y is a lower bound, checked."""
+    mask = np.asarray(censored)
+    if mask.shape != (len(y),) or mask.dtype != bool:
+        raise ValueError(
+            f"censored must be True or False for each of the {len(y)} rows, got an array of shape "
+            f"{mask.shape} and type {mask.dtype}."
+        )
+    if y.ndim == 2 and y.shape[1] > 1:
+        raise ValueError(
+            f"censored is for one output, and y has {y.shape[1]} columns: fit one model for each."
+        )
+    return mask

@@ -1,0 +1,106 @@
+"""Sales that a stock has cut short: the product-limit estimator against SciPy and the truth."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+from scipy.stats import CensoredData, ecdf
+from sklearn import config_context
+from sklearn.dummy import DummyRegressor
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression, Ridge
+from sklearn.model_selection import cross_val_score
+
+from dfl_sklearn import TwoStageRegressor
+from dfl_sklearn.datasets import make_newsvendor
+from dfl_sklearn.metrics import make_regret_scorer
+from dfl_sklearn.problems import NewsvendorProblem
+from dfl_sklearn.scenarios import ResidualScenarios
+from dfl_sklearn.scenarios._kaplan_meier import kaplan_meier_weights
+
+
+def test_weights_are_those_of_scipy():
+    rng = np.random.default_rng(0)
+    for _ in range(50):
+        n = int(rng.integers(1, 15))
+        values, mask = rng.integers(0, 6, n).astype(float), rng.random(n) < 0.5
+        found = kaplan_meier_weights(values[None], np.full((1, n), 1 / n), mask[None])[0]
+        assert found.sum() == pytest.approx(1)
+        survival = ecdf(CensoredData.right_censored(values, mask)).sf
+        at = np.unique(values)
+        above = np.array([found[values > t].sum() for t in at])
+        expected = survival.evaluate(at)
+        expected[-1] = 0  # what is left lies on the largest value
+        assert_allclose(above, expected, atol=1e-12)
+
+
+def test_weights_count_as_copies():
+    values, mask = np.array([1.0, 2.0, 3.0, 4.0]), np.array([False, True, False, True])
+    times = np.array([2, 1, 3, 0])
+    copies = np.repeat(np.arange(4), times)
+    weighted = kaplan_meier_weights(values[None], times[None] / 6, mask[None])[0]
+    repeated = kaplan_meier_weights(
+        values[copies][None], np.full((1, 6), 1 / 6), mask[copies][None]
+    )
+    assert_allclose(weighted, np.bincount(copies, repeated[0], minlength=4), atol=1e-12)
+
+
+def test_nothing_censored_changes_nothing():
+    rng = np.random.default_rng(0)
+    values, weight = rng.normal(size=(5, 9)), rng.dirichlet(np.ones(9), 5)
+    weight[:, -1] += weight[:, 0]
+    weight[:, 0] = 0
+    found = kaplan_meier_weights(values, weight, np.zeros((5, 9), bool))
+    assert_allclose(found, weight, atol=1e-14)
+
+
+def test_orders_from_sales_are_those_from_demand():
+    problem = NewsvendorProblem(4, 1)
+    X, demand = make_newsvendor(1000, random_state=0)
+    _, sales, stock = make_newsvendor(1000, censored=0.4, random_state=0)
+    X_new, y_new = make_newsvendor(1000, random_state=1)
+    for scale in (None, "ridge"):
+        maker = ResidualScenarios(LinearRegression(), scale=scale)
+        model = TwoStageRegressor(maker, problem)
+        best = problem.cost(model.fit(X, demand).decide(X_new), y_new).mean()
+        naive = problem.cost(model.fit(X, sales).decide(X_new), y_new).mean()
+        model.fit(X, sales, censored=sales == stock)
+        known = problem.cost(model.decide(X_new), y_new).mean()
+        assert naive > 1.1 * best
+        assert known < 1.04 * best
+
+
+def test_a_mean_without_features_is_that_of_kaplan_and_meier():
+    rng = np.random.default_rng(0)
+    demand, stock = rng.exponential(10, 400), rng.exponential(12, 400)
+    sales, mask = np.minimum(demand, stock), stock < demand
+    weight = kaplan_meier_weights(sales[None], np.full((1, 400), 1 / 400), mask[None])[0]
+    fitted = FrozenEstimator(
+        DummyRegressor(strategy="constant", constant=0.0).fit(sales[:, None], sales)
+    )
+    model = ResidualScenarios(fitted).fit(sales[:, None], sales, censored=mask)
+    assert_allclose(model.predict([[0.0]]), weight @ sales)
+    assert abs(weight @ sales - 10) < 1.5 < abs(sales.mean() - 10)
+
+
+def test_the_mask_is_routed_through_cross_validation():
+    X, sales, stock = make_newsvendor(60, censored=0.4, random_state=0)
+    model = ResidualScenarios(Ridge())
+    scorer = make_regret_scorer(NewsvendorProblem(4, 1))
+    plain = cross_val_score(model, X, sales, scoring=scorer, params={"censored": sales == stock})
+    with config_context(enable_metadata_routing=True):
+        model.set_fit_request(censored=True)
+        routed = cross_val_score(
+            model, X, sales, scoring=scorer, params={"censored": sales == stock}
+        )
+    assert_allclose(plain, routed)
+
+
+def test_errors_say_what_is_wrong():
+    X, y = np.zeros((4, 1)), np.arange(4.0)
+    model = ResidualScenarios(Ridge(), cv=2)
+    with pytest.raises(ValueError, match="True or False for each of the 4 rows"):
+        model.fit(X, y, censored=[True, False])
+    with pytest.raises(ValueError, match="True or False for each of the 4 rows"):
+        model.fit(X, y, censored=[1, 0, 0, 1])
+    with pytest.raises(ValueError, match="censored is for one output"):
+        model.fit(X, np.column_stack([y, y]), censored=[True] * 4)
