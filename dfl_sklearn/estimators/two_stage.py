@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
@@ -179,6 +180,25 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         return self.estimator_.predict(self._seen(X))
+
+    @available_if(lambda self: predicts_scenarios(innermost_unfitted(self.estimator)))
+    def predict_scenarios(self, X: Any) -> Any:
+        """Predict scenarios, where the regressor is a scenario model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        Scenarios
+            ``values`` of shape (n, S, d) and ``weight`` of shape (n, S), as the scenario model
+            returns them. Decisions are taken over them once they are projected into the domain of
+            the problem.
+        """
+        check_is_fitted(self)
+        inner, reaches = innermost(self.estimator_)
+        return inner.predict_scenarios(reaches(self._seen(X)))
 
     def decide(self, X: Any, *, context: ArrayLike | None = None) -> np.ndarray:
         """Return the decisions for the rows of X.

@@ -3,11 +3,13 @@
 from .bias_correction import BiasCorrectionDisplay
 from .decision import DecisionDisplay
 from .radius_curve import RadiusCurveDisplay
+from .scenarios import ScenarioDisplay
 from .worst_case import WorstCaseDisplay
 
 __all__ = [
     "BiasCorrectionDisplay",
     "DecisionDisplay",
     "RadiusCurveDisplay",
+    "ScenarioDisplay",
     "WorstCaseDisplay",
 ]

@@ -1,7 +1,7 @@
 """The contract of a scenario model: weighted values of y for every x."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,7 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._utils.checks import whole_number
+from .._utils.checks import number, whole_number
 from .._utils.seeds import root_seed
 
 _NUMBERS_AT_ONCE = 2**22  # of scenarios that are in memory together: 32 MB
@@ -46,6 +46,29 @@ class Scenarios:
     def mean(self) -> np.ndarray:
         """The mean of each row, of shape (n, d)."""
         return np.einsum("ns,nsd->nd", self.weight, self.values)
+
+    def quantiles(self, levels: Iterable[float]) -> np.ndarray:
+        """Return quantiles of each output by itself.
+
+        Parameters
+        ----------
+        levels : array-like of shape (q,)
+            Between 0 and 1.
+
+        Returns
+        -------
+        ndarray of shape (n, q, d)
+            The smallest values whose share of the weight reaches the levels.
+        """
+        shares = np.array([number(each, "levels", at_least=0, at_most=1) for each in levels])
+        order = np.argsort(self.values, axis=1)
+        values = np.take_along_axis(self.values, order, axis=1)
+        weight = np.broadcast_to(self.weight[:, :, None], values.shape)
+        reached = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
+        # Values without weight at either end are none; a little less than all is all.
+        wanted = np.clip(shares, 1e-12, 1 - 1e-12)[:, None]
+        place = (reached[:, None] < wanted[:, :, None]).sum(axis=2)
+        return np.take_along_axis(values, place.clip(max=values.shape[1] - 1), axis=1)
 
     def draw(self, n_draws: int, rng: np.random.Generator) -> np.ndarray:
         """Return independent draws, with replacement and by weight.
