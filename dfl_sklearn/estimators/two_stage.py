@@ -218,7 +218,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If more than a tenth of the scenarios were outside the domain of the problem, and were
+            If more than a tenth of the numbers were outside the domain of the problem, and were
             projected into it. If a decision for `risk` may cost 1 % more than the best one.
         """
         check_is_fitted(self)

@@ -9,7 +9,7 @@ from sklearn.utils import _safe_indexing
 
 from .base import DecisionProblem
 
-_MANY = 0.1  # of the scenarios, of which it is said that they were outside of the domain
+_MANY = 0.1  # of the numbers, of which it is said that they were outside of the domain
 
 Solve = Callable[[np.ndarray, np.ndarray, Any], np.ndarray]
 """Takes values (n, S, d), weights (n, S) and the context of rows to their decisions (n, k)."""
@@ -52,10 +52,11 @@ def decide_over_scenarios(
     UserWarning
         Where many scenarios were outside the domain.
     """
-    decisions, moved, total = [], 0.0, 0
+    decisions, moved, total = [], 0, 0
     for rows, scenarios in parts:
-        values, share = in_domain(problem, scenarios.values)
-        moved, total = moved + share * values[..., 0].size, total + values[..., 0].size
+        values = in_domain(problem, scenarios.values)
+        moved += np.count_nonzero(values != scenarios.values)
+        total += values.size
         known = None if context is None else _safe_indexing(context, rows)
         if solve is None:
             found = problem.solve(values, context=known, scenario_weight=scenarios.weight)
@@ -64,7 +65,7 @@ def decide_over_scenarios(
         decisions.append(found)
     if moved > _MANY * total:
         warnings.warn(
-            f"{moved / total:.0%} of the scenarios were outside the domain of "
+            f"{moved / total:.0%} of the numbers in the scenarios were outside the domain of "
             f"{type(problem).__name__} and were moved to its border, as negative ones are to 0. "
             "Where y is positive, predict its logarithm: TransformedTargetRegressor of "
             "scikit-learn keeps what it predicts positive, and LocalScenarios what it has seen.",
@@ -74,7 +75,7 @@ def decide_over_scenarios(
     return np.concatenate(decisions)
 
 
-def in_domain(problem: DecisionProblem, values: np.ndarray) -> tuple[np.ndarray, float]:
-    """Return scenarios (n, S, d) within the domain of the problem, and the share that was moved."""
-    table, share = problem.project_parameters(values.reshape(-1, values.shape[-1]))
-    return table.reshape(values.shape), share
+def in_domain(problem: DecisionProblem, values: np.ndarray) -> np.ndarray:
+    """Return scenarios (n, S, d) within the domain of the problem."""
+    table, _ = problem.project_parameters(values.reshape(-1, values.shape[-1]))
+    return table.reshape(values.shape)

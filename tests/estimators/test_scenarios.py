@@ -176,9 +176,9 @@ def test_scenarios_outside_the_domain_are_projected_and_said(rows):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         few.decide(X)
-    values = [[-1.0, 2.0], [1.0, 2.0], [3.0, -2.0], [3.0, 2.0]]
+    values = [[-1.0, -2.0], [1.0, 2.0], [3.0, -2.0], [-3.0, 2.0]]
     many = TwoStageRegressor(Fixed(values), problem()).fit(X, y)
-    with pytest.warns(UserWarning, match="50% of the scenarios were outside"):
+    with pytest.warns(UserWarning, match="50% of the numbers in the scenarios were outside"):
         found = many.decide(X)
     expected = problem().solve(np.maximum(values, 0)[None])
     assert_array_equal(found, np.repeat(expected, 120, axis=0))

@@ -1,0 +1,83 @@
+"""
+==========================================
+A restaurant: seven ingredients, one kitchen
+==========================================
+
+Each morning a restaurant prepares seven ingredients, and all of them together must not be more than
+the kitchen can do. Demand is that of Yaz in Stuttgart (from the package ``ddop``, Philippi et al.,
+Journal of Open Source Software, 2021), which is downloaded once. A portion that is missing costs 9
+for the first ingredient and 3 for the last, a portion left over 1.
+
+What is best depends on the *distribution* of demand: how much of a scarce capacity an ingredient
+should get depends on how far the demand for all of them may go. A point forecast does not say that.
+So the same forest decides twice here, from its mean and from the days in its leaves; and the maker
+of scenarios is chosen by what its decisions cost on later days.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from dfl_sklearn import TwoStageRegressor
+from dfl_sklearn.datasets import fetch_yaz
+from dfl_sklearn.inspection import ScenarioDisplay
+from dfl_sklearn.metrics import make_decision_cost_scorer
+from dfl_sklearn.problems import MultiProductNewsvendorProblem
+from dfl_sklearn.scenarios import LocalScenarios, ResidualScenarios
+
+X, y = fetch_yaz(return_X_y=True)
+is_open = X["is_closed"] == 0
+X, y = X[is_open].drop(columns="is_closed"), y[is_open]
+train, test = slice(0, 350), slice(350, None)
+
+capacity = float(y[train].sum(axis=1).mean())
+problem = MultiProductNewsvendorProblem(np.linspace(9, 3, 7), 1, capacity=capacity)
+
+# %%
+# Five ways to decide
+# -------------------
+columns = make_column_transformer(
+    (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["weekday", "month"]),
+    remainder="passthrough",
+)
+line = make_pipeline(columns, LinearRegression())
+forest = make_pipeline(columns, RandomForestRegressor(200, min_samples_leaf=5, random_state=0))
+ways = {
+    "a line": line,
+    "a forest": forest,
+    "a line and its errors": ResidualScenarios(line),
+    "a forest and its errors": ResidualScenarios(forest),
+    "days in the leaves of the forest": LocalScenarios(forest),
+}
+cost = {}
+for name, way in ways.items():
+    model = TwoStageRegressor(way, problem).fit(X[train], y[train])
+    cost[name] = problem.cost(model.decide(X[test]), y[test].to_numpy()).mean()
+print(pd.Series(cost).round(1).to_string())
+
+# %%
+# Chosen by the cost of decisions
+# -------------------------------
+# Folds are blocks of consecutive days, as neighbouring days resemble each other.
+search = GridSearchCV(
+    TwoStageRegressor(line, problem),
+    {"estimator": list(ways.values())},
+    scoring=make_decision_cost_scorer(problem),
+    cv=KFold(5),
+).fit(X[train], y[train])
+chosen = list(ways.values()).index(search.best_params_["estimator"])
+print("chosen:", list(ways)[chosen])
+
+# %%
+# The orders among what may be asked for
+# --------------------------------------
+# On busy days the last ingredient, whose missing portions cost least, makes room for the others.
+model = TwoStageRegressor(ways["days in the leaves of the forest"], problem).fit(X[train], y[train])
+ScenarioDisplay.from_estimator(model, X[350:410], y[350:410])
+plt.show()
