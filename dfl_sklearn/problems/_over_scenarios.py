@@ -52,9 +52,10 @@ def decide_over_scenarios(
     UserWarning
         Where many scenarios were outside the domain.
     """
-    decisions, moved, total = [], 0, 0
+    decisions: list[np.ndarray] = []
+    moved, total = 0, 0
     for rows, scenarios in parts:
-        values = in_domain(problem, scenarios.values)
+        values = _in_domain(problem, scenarios.values)
         moved += np.count_nonzero(values != scenarios.values)
         total += values.size
         known = None if context is None else _safe_indexing(context, rows)
@@ -75,7 +76,7 @@ def decide_over_scenarios(
     return np.concatenate(decisions)
 
 
-def in_domain(problem: DecisionProblem, values: np.ndarray) -> np.ndarray:
+def _in_domain(problem: DecisionProblem, values: np.ndarray) -> np.ndarray:
     """Return scenarios (n, S, d) within the domain of the problem."""
     table, _ = problem.project_parameters(values.reshape(-1, values.shape[-1]))
     return table.reshape(values.shape)

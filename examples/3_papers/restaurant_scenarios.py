@@ -1,7 +1,7 @@
 """
-==========================================
+============================================
 A restaurant: seven ingredients, one kitchen
-==========================================
+============================================
 
 Each morning a restaurant prepares seven ingredients, and all of them together must not be more than
 the kitchen can do. Demand is that of Yaz in Stuttgart (from the package ``ddop``, Philippi et al.,
