@@ -56,7 +56,7 @@ def decide_over_scenarios(
     moved, total = 0, 0
     for rows, scenarios in parts:
         values = _in_domain(problem, scenarios.values)
-        moved += np.count_nonzero(values != scenarios.values)
+        moved += int(np.count_nonzero(values != scenarios.values))
         total += values.size
         known = None if context is None else _safe_indexing(context, rows)
         if solve is None:
