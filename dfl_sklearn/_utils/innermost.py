@@ -1,8 +1,10 @@
-"""The estimator inside Pipelines, searches and frozen estimators."""
+"""The estimator inside Pipelines, searches, frozen estimators and transformed targets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -26,6 +28,9 @@ def innermost(estimator: Any) -> tuple[Any, Callable[[Any], Any]]:
             )
         elif isinstance(estimator, FrozenEstimator):
             estimator = estimator.estimator
+        elif _transforms_scenarios(estimator):
+            estimator = BackTransformed(estimator)
+            break
         else:
             break
 
@@ -44,5 +49,51 @@ def innermost_unfitted(estimator: Any) -> Any:
             estimator = estimator.steps[-1][1]
         elif isinstance(estimator, FrozenEstimator) or hasattr(estimator, "refit"):
             estimator = estimator.estimator
+        elif isinstance(estimator, TransformedTargetRegressor):
+            estimator = estimator.regressor
         else:
             return estimator
+
+
+def predicts_scenarios(model: Any) -> bool:
+    """Return whether a model predicts scenarios beside their mean."""
+    return hasattr(model, "predict_scenarios")
+
+
+def scenario_parts(model: Any, X: Any) -> Iterator[tuple[slice, Any]]:
+    """Yield slices of the rows of X with their scenarios, so many at once as memory allows."""
+    if hasattr(model, "iter_scenarios"):
+        yield from model.iter_scenarios(X)
+    else:
+        scenarios = model.predict_scenarios(X)
+        yield slice(0, len(scenarios.values)), scenarios
+
+
+def _transforms_scenarios(estimator: Any) -> bool:
+    """Return whether it is a scenario model of transformed targets."""
+    return isinstance(estimator, TransformedTargetRegressor) and predicts_scenarios(
+        innermost(estimator.regressor_)[0]
+    )
+
+
+class BackTransformed:
+    """The scenarios of a TransformedTargetRegressor in the units of y."""
+
+    def __init__(self, estimator: TransformedTargetRegressor) -> None:
+        self._estimator = estimator
+        self._inner, self._reaches = innermost(estimator.regressor_)
+        self.is_vector_ = getattr(self._inner, "is_vector_", False)
+
+    def iter_scenarios(self, X: Any) -> Iterator[tuple[slice, Any]]:
+        """Yield the scenarios of some rows after the other."""
+        for rows, scenarios in scenario_parts(self._inner, self._reaches(X)):
+            yield rows, self._back(scenarios)
+
+    def predict_scenarios(self, X: Any) -> Any:
+        """Return the scenarios of all rows."""
+        return self._back(self._inner.predict_scenarios(self._reaches(X)))
+
+    def _back(self, scenarios: Any) -> Any:
+        values = scenarios.values
+        table = self._estimator.transformer_.inverse_transform(values.reshape(-1, values.shape[-1]))
+        return replace(scenarios, values=table.reshape(values.shape))

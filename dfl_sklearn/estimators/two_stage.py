@@ -12,14 +12,15 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT, Selection
-from .._utils.innermost import innermost, innermost_unfitted
-from .._utils.sklearn_private import HasMethods, _fit_context
-from .._utils.wrapping import WrappingMixin
-from ..problems._over_scenarios import (
-    decide_over_scenarios,
+from .._utils.innermost import (
+    innermost,
+    innermost_unfitted,
     predicts_scenarios,
     scenario_parts,
 )
+from .._utils.sklearn_private import HasMethods, _fit_context
+from .._utils.wrapping import WrappingMixin
+from ..problems._over_scenarios import decide_over_scenarios
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ..robust.decisions import WorstCaseDecisions, decide_for_worst
@@ -155,12 +156,27 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self._fit_wrapped(self._seen(X), y, sample_weight, fit_params)
         self._note_columns(X)
         inner = innermost(self.estimator_)[0]
+        if not predicts_scenarios(inner):
+            self._warn_of_hidden_scenarios(inner)
         if self.risk is not None and not predicts_scenarios(inner):
             raise ValueError(
                 f"risk= weights scenarios, and {type(inner).__name__} predicts a point. Make "
                 f"scenarios of its errors, by ResidualScenarios({type(inner).__name__}(...))."
             )
         return self
+
+    def _warn_of_hidden_scenarios(self, inner: Any) -> None:
+        """Say so where a scenario model is inside of something that predicts its mean alone."""
+        parts = inner.get_params().values() if hasattr(inner, "get_params") else []
+        for each in parts:
+            if predicts_scenarios(each):
+                warnings.warn(
+                    f"{type(inner).__name__} hides the scenarios of {type(each).__name__}: "
+                    "decisions are taken from a point, its prediction. Pipelines, searches and "
+                    "TransformedTargetRegressor may stand around a scenario model.",
+                    UserWarning,
+                    stacklevel=5,
+                )
 
     def _unfitted(self, y: Any) -> Any:
         if predicts_scenarios(innermost_unfitted(self.estimator)):

@@ -1,7 +1,7 @@
 """Decisions over the scenarios that a model predicts, some rows after the other."""
 
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -13,20 +13,6 @@ _MANY = 0.1  # of the numbers, of which it is said that they were outside of the
 
 Solve = Callable[[np.ndarray, np.ndarray, Any], np.ndarray]
 """Takes values (n, S, d), weights (n, S) and the context of rows to their decisions (n, k)."""
-
-
-def predicts_scenarios(model: Any) -> bool:
-    """Return whether a model predicts scenarios beside their mean."""
-    return hasattr(model, "predict_scenarios")
-
-
-def scenario_parts(model: Any, X: Any) -> Iterator[tuple[slice, Any]]:
-    """Yield slices of the rows of X with their scenarios, so many at once as memory allows."""
-    if hasattr(model, "iter_scenarios"):
-        yield from model.iter_scenarios(X)
-    else:
-        scenarios = model.predict_scenarios(X)
-        yield slice(0, len(scenarios.values)), scenarios
 
 
 def decide_over_scenarios(
@@ -68,8 +54,8 @@ def decide_over_scenarios(
         warnings.warn(
             f"{moved / total:.0%} of the numbers in the scenarios were outside the domain of "
             f"{type(problem).__name__} and were moved to its border, as negative ones are to 0. "
-            "Where y is positive, predict its logarithm: TransformedTargetRegressor of "
-            "scikit-learn keeps what it predicts positive, and LocalScenarios what it has seen.",
+            "Where y is positive, take the logarithm by a TransformedTargetRegressor around the "
+            "scenario model, or use LocalScenarios, of values that have been observed.",
             UserWarning,
             stacklevel=3,
         )

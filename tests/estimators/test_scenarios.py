@@ -6,13 +6,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from dfl_sklearn import TwoStageRegressor, decide
 from dfl_sklearn.metrics import make_regret_scorer
@@ -84,6 +86,27 @@ def test_every_door_leads_to_the_scenarios(rows):
     }
     for name, model in models.items():
         assert_array_equal(decide(model, X, problem()), expected, err_msg=name)
+
+
+def test_scenarios_of_transformed_targets_come_back_in_the_units_of_y(rows):
+    X, y = rows
+    logs = TransformedTargetRegressor(residuals(), func=np.log, inverse_func=np.exp)
+    scenarios = residuals().fit(X, np.log(y)).predict_scenarios(X)
+    expected = problem().solve(np.exp(scenarios.values), scenario_weight=scenarios.weight)
+    for inside in (logs, make_pipeline(FunctionTransformer(), logs)):
+        model = TwoStageRegressor(inside, problem()).fit(X, y)
+        assert_array_equal(model.decide(X), expected)
+        assert_array_equal(decide(model.estimator_, X, problem()), expected)
+    assert_allclose(model.predict_scenarios(X).values, np.exp(scenarios.values))
+    one = TransformedTargetRegressor(residuals(), func=np.log, inverse_func=np.exp)
+    risky = TwoStageRegressor(one, NewsvendorProblem(9, 1), risk=CVaR(0.5)).fit(X, y[:, 0])
+    assert risky.decide(X).shape == (120,)
+
+
+def test_scenarios_that_something_hides_are_said(rows):
+    X, y = rows
+    with pytest.warns(UserWarning, match="MultiOutputRegressor hides the scenarios of Residual"):
+        TwoStageRegressor(MultiOutputRegressor(residuals()), problem()).fit(X, y)
 
 
 def test_scenario_makers_are_chosen_by_the_cost_of_decisions(rows):
