@@ -26,7 +26,7 @@ MINUTES = {
     "cora_matching": 39,
     "coverage": 28,
     "recourse": 14,
-    "power_scheduling": 6,
+    "power_scheduling": 12,
     "fine_tuning": 6,
 }
 
