@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_array
 
 from .._utils.context_columns import ContextColumns
 from .._utils.rows import column_names, refuse_unfit_table
+from ..problems._average import averaged_decisions
 from ..problems._context import by_position
 from ..problems.base import DecisionProblem
 from ..rows import Rows
@@ -84,13 +85,14 @@ class CorrectionInputs:
         problem : DecisionProblem
         rows : Rows
             Held out, with the inputs as X.
-        corrected : ndarray of shape (n, d)
+        corrected : ndarray of shape (K, n, d)
+            By each of several corrections.
         """
         problem = by_position(problem)
         context = None if self.context is None else rows.X[:, self.context]
         before, after = (
-            problem.cost(problem.solve(each, context=context), rows.y, context=context)
-            for each in (self.predictions(rows.X), corrected)
+            problem.cost(averaged_decisions(problem, each, context), rows.y, context=context)
+            for each in (self.predictions(rows.X)[None], corrected)
         )
         regret = before - problem.optimal_cost(rows.y, context=context)
         gain = before - after

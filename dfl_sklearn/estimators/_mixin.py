@@ -1,5 +1,6 @@
 """What every estimator of the package does with its predictions."""
 
+from collections.abc import Callable
 from importlib import import_module
 from typing import Any
 
@@ -13,6 +14,7 @@ from .._utils.params import NestedParamsMixin
 from .._utils.rows import as_numpy_rows
 from .._utils.sklearn_private import InvalidParameterError
 from ..metrics import check_observed, d2_of_decisions
+from ..problems._average import averaged_decisions
 from ..problems.base import DecisionProblem
 from ..problems.closed_form import SquaredErrorProblem
 
@@ -30,6 +32,8 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
     problem: DecisionProblem | None
     context: Selection
     context_is_feature: bool
+    _n_members: int = 1  # that predict, and decide together
+    predict_members: Callable[[ArrayLike], np.ndarray]
 
     def _validate_params(self) -> None:
         """Validate parameters as scikit-learn does, and say which objects there are."""
@@ -50,6 +54,9 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
     def decide(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
         """Return the decisions for the rows of X: ``problem.solve(predict(X))``.
 
+        With several estimators they are those of the mean prediction, or the mean of what each
+        decides, as the problem's `decision_average` says.
+
         Parameters
         ----------
         X : array-like of shape (n, p)
@@ -62,9 +69,12 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
             One decision per row.
         """
         check_is_fitted(self)
-        prediction = self.predict(X)  # which says what is wrong with X
-        known = self.context_of(X) if context is None else context
-        return self._resolve_problem().solve(prediction, context=known)
+        # Which says what is wrong with X.
+        prediction = self.predict(X) if self._n_members == 1 else self.predict_members(X)
+        known, problem = self.context_of(X) if context is None else context, self._resolve_problem()
+        if self._n_members == 1:
+            return problem.solve(prediction, context=known)
+        return averaged_decisions(problem, prediction, known)
 
     def context_of(self, X: ArrayLike) -> Any:
         """Return the context of the rows of X, as the methods of the problem take it.

@@ -19,11 +19,13 @@ from torch import nn
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT
 from .._utils.holdout import is_given
+from .._utils.members import member_mean
 from .._utils.rows import as_rows, check_total, refuse_unfit_table, refuse_unfit_target
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from .._utils.threads import pinned_threads
 from ..learners.construct import n_threads, on_cpu, resolve_device
+from ..learners.ensemble import n_members
 from ..learners.factories import MLPPredictor, NetFactory
 from ..learners.net import NetUnits
 from ..learners.scaling import Scale
@@ -67,6 +69,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         "predictor": [None, callable, NeuralNet],
         "hidden_layer_sizes": ["array-like", Interval(Integral, 1, None, closed="left")],
         "activation": [StrOptions({"identity", "logistic", "relu", "tanh"})],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "alpha": [Interval(Real, 0, None, closed="left")],
         "batch_size": [StrOptions({"auto"}), Interval(Integral, 1, None, closed="left")],
         "learning_rate": [StrOptions({"constant", "adaptive"})],
@@ -90,6 +93,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
     ambiguity_set: AmbiguitySet | None
     ambiguity_set_: AmbiguitySet
     best_epoch_: int
+    n_estimators: int
     n_iter_: int
     predictor_: NeuralNet
     history_: pd.DataFrame
@@ -149,7 +153,22 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,) or (n, d)
-            In the problem's units; 1-d if `y` was in `fit`.
+            In the problem's units; 1-d if `y` was in `fit`. With several estimators it is the mean
+            of what they predict.
+        """
+        return member_mean(self.predict_members(X))
+
+    def predict_members(self, X: ArrayLike) -> np.ndarray:
+        """Predict the parameters of the problem by each of the nets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n_estimators, n) or (n_estimators, n, d)
+            In the problem's units.
         """
         check_is_fitted(self)
         refuse_unfit_table(X, "X")
@@ -162,15 +181,16 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             inputs = inputs.to(parameter.dtype)
         with pinned_threads(n_threads(self.n_jobs)):
             output = forward(self.predictor_, inputs).cpu().numpy()
+        output = output.reshape(-1, *output.shape[-2:])
         with np.errstate(over="ignore", invalid="ignore"):
             y_hat = (output * self.y_scale_.scale + self.y_scale_.mean).astype(output.dtype)
-        bad = np.flatnonzero(~np.isfinite(y_hat).all(axis=1))
+        bad = np.flatnonzero(~np.isfinite(y_hat).all(axis=(0, 2)))
         if len(bad):
             raise ValueError(
                 f"The net has no finite prediction for row {bad[0]} of X, "
                 f"{features[bad[0]].tolist()}: it is far from the rows of fit."
             )
-        return y_hat[:, 0] if self._target_ndim == 1 else y_hat
+        return y_hat[..., 0] if self._target_ndim == 1 else y_hat
 
     @available_if(_has_no_ambiguity_set)
     @_fit_context(prefer_skip_nested_validation=False)
@@ -235,6 +255,12 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
                 f"{'partial_fit' if one_pass else 'warm_start'} goes on from was fitted on "
                 f"{len(self.y_scale_.mean)}."
             )
+        if goes_on and self._n_members != self.n_estimators:
+            raise ValueError(
+                f"The model that {'partial_fit' if one_pass else 'warm_start'} goes on from has "
+                f"{self._n_members} nets, and n_estimators={self.n_estimators} asks for others. "
+                "Set it as it was, or fit a clone."
+            )
         problem.check_parameters(rows.y)
         seed = root_seed(self.random_state)
         if one_pass:
@@ -277,6 +303,10 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         )
         if end is not None:
             warnings.warn(end, ConvergenceWarning, stacklevel=5)
+
+    @property
+    def _n_members(self) -> int:  # type: ignore[override]
+        return n_members(self.predictor_.module_)
 
     def _seen_columns(self) -> list[int]:
         """Return the positions of the columns of X that the predictor sees."""

@@ -100,6 +100,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Their activation.
     alpha, batch_size, learning_rate, learning_rate_init, max_iter, tol, n_iter_no_change
         As in :class:`DFLRegressor`, for the correction.
+    n_estimators : int, default=1
+        Corrections that are trained side by side, as the nets of :class:`DFLRegressor` are.
     validation_fraction : float, default=0.2
         Share of the distinct rows on which training is stopped and then the regret is compared,
         which makes the correction look a little better than it is; see `min_gain`. Rows that
@@ -191,6 +193,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             name: DFLRegressor._parameter_constraints[name]
             for name in (
                 *("problem", "loss", "ambiguity_set", "nominal_weight", "hidden_layer_sizes"),
+                "n_estimators",
                 *("activation", "alpha", "batch_size", "learning_rate", "learning_rate_init"),
                 *("max_iter", "tol", "n_iter_no_change", "validation_fraction", "device"),
                 *("n_jobs", "callbacks", "random_state", "verbose", "context"),
@@ -216,6 +219,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         min_gain: float = 1.0,
         hidden_layer_sizes: Sequence[int] = (16,),
         activation: str = "relu",
+        n_estimators: int = 1,
         alpha: float = 1e-4,
         batch_size: int | str = "auto",
         learning_rate: str = "adaptive",
@@ -244,6 +248,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self.min_gain = min_gain
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.n_estimators = n_estimators
         self.alpha = alpha
         self.batch_size = batch_size
         self.learning_rate = learning_rate
@@ -315,8 +320,31 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,) or (n, d)
+            With several corrections it is the mean of what they lead to.
         """
         return self._corrected(X, self.predict_backbone(X))
+
+    def predict_members(self, X: Any) -> np.ndarray:
+        """Predict the parameters of the problem by each of the corrections.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n_estimators, n) or (n_estimators, n, d)
+            The backbone's alone where the model fell back to it: of shape (1, n) or (1, n, d).
+        """
+        backbone = self.predict_backbone(X)
+        if self.fell_back_:
+            return backbone[None]
+        inputs = self._inputs.stacked(X, backbone.reshape(len(backbone), -1))
+        return self.corrector_.predict_members(inputs).reshape(-1, *backbone.shape)
+
+    @property
+    def _n_members(self) -> int:  # type: ignore[override]
+        return 1 if self.fell_back_ else self.corrector_._n_members
 
     def predict_backbone(self, X: Any) -> np.ndarray:
         """Return what the backbone predicts.
@@ -425,7 +453,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             train.X, train.y, train.weight, valid.X, valid.y, valid.weight
         )
         self.n_iter_ = self.corrector_.n_iter_
-        found = self._inputs.comparison(problem, valid, self.corrector_.predict(valid.X))
+        found = self._inputs.comparison(problem, valid, self.corrector_.predict_members(valid.X))
         gain = found.pop("gain")
         self.held_out_regret_ = found
         self.fell_back_ = not gain > self.min_gain * found.standard_error
@@ -512,7 +540,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         shared = (
             *("loss", "ambiguity_set", "nominal_weight", "alpha", "batch_size", "learning_rate"),
             *("learning_rate_init", "max_iter", "tol", "n_iter_no_change", "device", "n_jobs"),
-            *("callbacks", "verbose"),
+            *("callbacks", "verbose", "n_estimators"),
         )
         return DFLRegressor(
             by_position(self._resolve_problem()),

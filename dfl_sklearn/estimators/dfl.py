@@ -51,6 +51,14 @@ class DFLRegressor(NetRegressor):
         Widths of the hidden layers where `predictor` is None; ``()`` is a linear model.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers where `predictor` is None.
+    n_estimators : int, default=1
+        Nets that are trained, side by side in one loop; five perceptrons take about twice the time
+        of one. They differ by their first weights and by the order of their batches, and learn
+        each for itself; training watches the regret of what they decide together. `predict` is
+        their mean. `decide` averages predictions or decisions, as the problem says
+        (:attr:`DecisionProblem.decision_average <dfl_sklearn.problems.DecisionProblem>`). Other
+        nets than perceptrons and those around one take the time of as many; a skorch net as
+        `predictor` is refused.
     alpha : float, default=1e-4
         Strength of the L2 penalty on the weights (not the biases), divided by the total sample
         weight, as in :class:`sklearn.neural_network.MLPRegressor`. The loss it is added to is
@@ -111,7 +119,8 @@ class DFLRegressor(NetRegressor):
     Attributes
     ----------
     predictor_ : skorch.NeuralNet
-        The trained net, in standardised units.
+        The trained net, in standardised units; with several estimators its module holds all of
+        them, and its outputs are (n_estimators, n, d).
     history_ : pandas.DataFrame
         One row per epoch: ``train_loss`` (mean decision loss of the batches), the exact
         mean regret on the watched rows, ``valid_regret`` or, without held-out rows,
@@ -178,6 +187,7 @@ class DFLRegressor(NetRegressor):
         predictor: Callable[[int, int], nn.Module] | NetFactory | NeuralNet | None = None,
         hidden_layer_sizes: Sequence[int] = (32, 32),
         activation: str = "relu",
+        n_estimators: int = 1,
         alpha: float = 1e-4,
         batch_size: int | str = "auto",
         learning_rate: str = "adaptive",
@@ -204,6 +214,7 @@ class DFLRegressor(NetRegressor):
         self.predictor = predictor
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.n_estimators = n_estimators
         self.alpha = alpha
         self.batch_size = batch_size
         self.learning_rate = learning_rate

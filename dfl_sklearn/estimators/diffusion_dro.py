@@ -69,6 +69,9 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Widths of the hidden layers where `predictor` is None; ``()`` is a linear model.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers where `predictor` is None.
+    n_estimators : int, default=1
+        Nets that are trained side by side, as in :class:`DFLRegressor`. The worst case is the one
+        for what they decide together.
     alpha : float, default=1e-4
         Strength of the L2 penalty, as in :class:`DFLRegressor`.
     batch_size : int or "auto", default="auto"
@@ -175,6 +178,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         loss: DecisionLoss | None = None,
         hidden_layer_sizes: Sequence[int] = (32, 32),
         activation: str = "relu",
+        n_estimators: int = 1,
         alpha: float = 1e-4,
         batch_size: int | str = "auto",
         learning_rate: str = "adaptive",
@@ -204,6 +208,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         self.loss = loss
         self.hidden_layer_sizes = hidden_layer_sizes
         self.activation = activation
+        self.n_estimators = n_estimators
         self.alpha = alpha
         self.batch_size = batch_size
         self.learning_rate = learning_rate

@@ -1,6 +1,7 @@
 """Mini-batches that are slices of shuffled rows."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -9,8 +10,10 @@ from ..rows import Rows
 
 LONGEST_EPOCH = 262_144  # rows
 
+Batch = tuple[torch.Tensor, dict[str, Any]]
 
-def as_batch(rows: Rows) -> tuple[torch.Tensor, dict[str, Any]]:
+
+def as_batch(rows: Rows) -> Batch:
     """Return the features of rows, and all else that is known of them by name.
 
     In the shape in which skorch hands a batch on.
@@ -56,19 +59,89 @@ class Batches:
         """Return the number of rows, as callbacks ask it of a data set."""
         return len(self.rows)
 
-    def __iter__(self) -> Iterator[tuple[torch.Tensor, dict[str, torch.Tensor]]]:
+    def __iter__(self) -> Iterator[Batch]:
         n = len(self.rows)
         if self.batch_size >= n:
             yield as_batch(self.rows)
             return
         order = torch.randperm(n, generator=self.generator)[: self.longest]
-        n = len(order)
-        X, rest = as_batch(self.rows.take(order.to(self.rows.X.device)))
+        yield from _slices(self.rows, order, self._sizes(len(order)))
+
+    def _sizes(self, n: int) -> list[int]:
+        """Return the sizes of the batches of n rows, which are more than a batch."""
         sizes = [self.batch_size] * (n // self.batch_size)
         if n % self.batch_size:
             sizes.append(n % self.batch_size)
         if sizes[-1] == 1:  # joins the batch before: batch norm, say, needs two rows
             sizes[-2:] = [sizes[-2] + 1]
-        parts = zip(*(each.split(sizes) for each in rest.values()), strict=True)
-        for part, others in zip(X.split(sizes), parts, strict=True):
-            yield part, dict(zip(rest, others, strict=True))
+        return sizes
+
+
+class MemberBatches(Batches):
+    """Mini-batches of the members of an ensemble, those of one member after those of the other.
+
+    Each member goes through the rows in an order of its own.
+
+    Parameters
+    ----------
+    rows : Rows
+    batch_size : int
+        Rows of a member.
+    generators : sequence of torch.Generator
+        One for each member.
+    longest : int or None, default=LONGEST_EPOCH
+        Rows of a member.
+    """
+
+    def __init__(
+        self,
+        rows: Rows,
+        batch_size: int,
+        generators: Sequence[torch.Generator],
+        longest: int | None = LONGEST_EPOCH,
+    ) -> None:
+        super().__init__(rows, batch_size, generators[0], longest)
+        self.generators = generators
+
+    def __iter__(self) -> Iterator[Batch]:
+        n = len(self.rows)
+        if self.batch_size >= n:
+            yield self._all
+            return
+        orders = [torch.randperm(n, generator=each)[: self.longest] for each in self.generators]
+        parts = zip(*(each.split(self._sizes(len(each))) for each in orders), strict=True)
+        batches = [torch.cat(each) for each in parts]
+        # Together they would be as many copies of the rows as there are members.
+        step = max(1, LONGEST_EPOCH // len(batches[0]))
+        for start in range(0, len(batches), step):
+            some = batches[start : start + step]
+            yield from _slices(self.rows, torch.cat(some), [len(each) for each in some])
+
+    @cached_property
+    def _all(self) -> Batch:
+        return as_batch(repeated(self.rows, len(self.generators)))
+
+
+def batches_of(
+    rows: Rows,
+    batch_size: int,
+    generators: Sequence[torch.Generator],
+    longest: int | None = LONGEST_EPOCH,
+) -> Batches:
+    """Return the mini-batches of a net, or of the members of an ensemble."""
+    if len(generators) == 1:
+        return Batches(rows, batch_size, generators[0], longest)
+    return MemberBatches(rows, batch_size, generators, longest)
+
+
+def repeated(rows: Rows, n_times: int) -> Rows:
+    """Return tensors of all rows several times, one after the other."""
+    return rows.take(torch.arange(len(rows), device=rows.X.device).repeat(n_times))
+
+
+def _slices(rows: Rows, order: torch.Tensor, sizes: list[int]) -> Iterator[Batch]:
+    """Yield consecutive batches of rows in an order."""
+    X, rest = as_batch(rows.take(order.to(rows.X.device)))
+    parts = zip(*(each.split(sizes) for each in rest.values()), strict=True)
+    for part, others in zip(X.split(sizes), parts, strict=True):
+        yield part, dict(zip(rest, others, strict=True))

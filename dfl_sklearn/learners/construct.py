@@ -1,7 +1,7 @@
 """Building a network reproducibly, whoever wrote it."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from copy import deepcopy
 from typing import Any
@@ -11,6 +11,8 @@ from joblib import effective_n_jobs
 from skorch import NeuralNet
 from torch import nn
 
+from .._utils.seeds import named_seed
+from .ensemble import Ensemble
 from .factories import NetFactory
 
 # Modules that users bring draw their weights from torch's global generator. It is forked
@@ -62,6 +64,28 @@ def build_module(
     return module
 
 
+def build_ensemble(
+    predictor: NetFactory | Callable[[int, int], nn.Module],
+    n_in: int,
+    n_out: int,
+    seeds: Sequence[int],
+) -> Ensemble:
+    """Call a factory for each of several members; see :func:`build_module`."""
+    members = []
+    for seed in seeds:
+        if uses_global_generator(predictor):
+            torch.manual_seed(seed)
+        members.append(build_module(predictor, n_in, n_out, seed))
+    # Of modules that others write it is not known what they do beside their layers.
+    ours = type(predictor).__module__.startswith(f"{__package__}.") or predictor is nn.Linear
+    return Ensemble(members, stacks=ours)
+
+
+def member_seeds(seed: int, n_members: int) -> list[int]:
+    """Return a seed for each member; that of the first, or only one, is `seed`."""
+    return [seed, *(named_seed(seed, f"member {k}") for k in range(1, n_members))]
+
+
 def check_monitors(callbacks: Iterable[Any], watched: str) -> None:
     """Raise a ValueError if a skorch callback waits for a column that training does not record."""
     recorded = {"train_loss", watched, f"{watched}_best"}
@@ -109,10 +133,11 @@ def _storages(module: nn.Module) -> set[int]:
 
 def check_output_width(net: NeuralNet, X: torch.Tensor, n_out: int) -> None:
     """Raise a ValueError unless the net maps rows of X to `n_out` numbers."""
+    infer = net.module_.first if isinstance(net.module_, Ensemble) else net.infer
     with torch.no_grad():
         net.module_.eval()
         try:
-            out = net.infer(X[:2])
+            out = infer(X[:2])
         except RuntimeError as error:
             if "dtype" not in str(error) and "type" not in str(error):
                 raise

@@ -105,9 +105,9 @@ class Corrected(nn.Module):
             self.register_buffer(name, values)
 
     def forward(self, z: torch.Tensor) -> torch.Tensor:
-        """Map features and predictions (B, p + d) to corrected predictions (B, d)."""
-        predicted = z[:, z.shape[1] - self.n_out :]
+        """Map features and predictions (..., p + d) to corrected predictions (..., d)."""
+        predicted = z[..., z.shape[-1] - self.n_out :]
         # 2 sigma(g) - 1, without the rounding error that phi = 1 would start with.
-        seen = z[:, : len(self.mean)]
+        seen = z[..., : len(self.mean)]
         share = torch.tanh(self.net((seen - self.mean) / self.scale) / 2.0)
         return predicted + self.epsilon * share * (predicted if self.size is None else self.size)

@@ -173,9 +173,9 @@ class Itemwise(nn.Module):
         self.net, self.n_items, self.output = net, n_items, output
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map rows (B, n_items * p) to parameters (B, n_items * d)."""
-        items = x.reshape(len(x), self.n_items, -1)
-        return self.output(self.net(items)).reshape(len(x), -1)
+        """Map rows (..., n_items * p) to parameters (..., n_items * d)."""
+        items = x.reshape(*x.shape[:-1], self.n_items, -1)
+        return self.output(self.net(items)).flatten(-2)
 
 
 class Pairwise(nn.Module):

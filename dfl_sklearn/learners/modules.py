@@ -67,8 +67,8 @@ class ScaleEquivariant(nn.Module):
         self.net = net
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        """Map rows (B, n_in) to outputs (B, n_out); a row of zeros to zeros."""
-        level = x.abs().mean(dim=1, keepdim=True)
+        """Map rows (..., n_in) to outputs (..., n_out); a row of zeros to zeros."""
+        level = x.abs().mean(dim=-1, keepdim=True)
         return level * self.net(x / torch.where(level > 0, level, 1.0))
 
 

@@ -11,12 +11,27 @@ from skorch.callbacks.scoring import ScoringBase
 from torch import nn
 
 from .._utils.context_columns import ContextColumns
+from .._utils.members import member_mean
 from ..rows import Rows
 from .adam import adam
-from .construct import build_module, check_monitors, check_output_width
+from .construct import (
+    build_ensemble,
+    build_module,
+    check_monitors,
+    check_output_width,
+    member_seeds,
+)
 from .given_net import check_module_of, check_settings
 from .scaling import Scale
-from .trainer import BatchCriterion, PredictorNet, Stopping, Training, forward, train
+from .trainer import (
+    BatchCriterion,
+    EnsembleNet,
+    PredictorNet,
+    Stopping,
+    Training,
+    forward,
+    train,
+)
 
 Loss = Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
 """Mean loss of a batch, given predictions (B, d) in the units of the problem."""
@@ -84,6 +99,8 @@ class NetLearner:
     monitored : str
         The number that training watches, for callbacks.
     callbacks : iterable of skorch.callbacks.Callback
+    n_members : int, default=1
+        Nets that are trained side by side, as an :class:`~.ensemble.Ensemble`.
     **settings : dict
         `lr`, `batch_size` and `weight_decay` of a net that is no skorch net already.
     """
@@ -97,9 +114,10 @@ class NetLearner:
         seed: int,
         monitored: str,
         callbacks: Iterable[Any],
+        n_members: int = 1,
         **settings: Any,
     ) -> None:
-        self.units = units
+        self.units, self.n_members = units, n_members
         self.loss: Loss | None = None
         callbacks = list(callbacks)
         if any(isinstance(each, ScoringBase) for each in callbacks):
@@ -113,6 +131,13 @@ class NetLearner:
         criterion = {"criterion": BatchCriterion, "criterion__function": self._batch_loss}
         device, n_out = str(units.device), rows.y.shape[1]
         if isinstance(predictor, NeuralNet):
+            if n_members > 1:
+                raise ValueError(
+                    f"n_estimators={n_members} needs a predictor that can be built several times "
+                    "and is trained by Adam: None, one of dfl_sklearn.learners, or a function "
+                    "(n_in, n_out) -> torch.nn.Module. A skorch net brings one module, and an "
+                    "optimiser that may treat the members as one."
+                )
             net = clone(predictor)
             check_settings(net, device)
             # Progress is reported by this package, not once more by the net.
@@ -121,8 +146,13 @@ class NetLearner:
                 own = [] if net.callbacks in (None, "disable") else net.callbacks
                 net.callbacks = [*own, *callbacks]
         else:
-            module = build_module(predictor, rows.X.shape[1], n_out, seed)
-            net = PredictorNet(
+            sizes = rows.X.shape[1], n_out
+            module = (
+                build_module(predictor, *sizes, seed)
+                if n_members == 1
+                else build_ensemble(predictor, *sizes, member_seeds(seed, n_members))
+            )
+            net = (PredictorNet if n_members == 1 else EnsembleNet)(
                 module,
                 **criterion,
                 **adam(module, units.device),
@@ -160,11 +190,19 @@ class NetLearner:
         return train(self.net, batches, monitor, stopping, report, start_value=start_value)
 
     def predict(self, rows: Rows) -> np.ndarray:
-        """Return predictions (n, d) for rows as :meth:`NetUnits.rows` returns them."""
+        """Return predictions (n, d) for rows as :meth:`NetUnits.rows` returns them.
+
+        Of an ensemble they are the members' mean.
+        """
+        found = self.predict_members(rows)
+        return found if self.n_members == 1 else member_mean(found)
+
+    def predict_members(self, rows: Rows) -> np.ndarray:
+        """Return what decisions are made from: predictions (n, d), of an ensemble (K, n, d)."""
         return self.units.parameters(forward(self.net, rows.X)).cpu().numpy()
 
     def predict_with_slopes(self, X: torch.Tensor) -> torch.Tensor:
-        """Return predictions (n, d) for the net's inputs, with their graph."""
+        """Return predictions (n, d), of an ensemble (K, n, d), for the inputs, with their graph."""
         return self.units.parameters(self.net.module_(X))
 
     def state(self) -> dict[str, torch.Tensor]:

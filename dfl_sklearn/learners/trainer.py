@@ -61,6 +61,24 @@ class PredictorNet(NeuralNet):
         return {"loss": loss, "y_pred": output}
 
 
+class EnsembleNet(PredictorNet):
+    """A net of several members that learn from batches of their own, each as if it were alone.
+
+    A batch holds the rows of one member after those of the other. What is pushed down is the sum
+    of the members' mean losses: with an optimiser that treats every weight by itself, as Adam does,
+    no member feels the others.
+    """
+
+    def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
+        """Forward, loss, backward; the loss returned is the mean over members."""
+        X, rows = batch
+        n_members = self.module_.n_members
+        output = self.module_(X.unflatten(0, (n_members, -1)), **fit_params).flatten(0, 1)
+        loss = self.criterion_(output, rows)
+        (n_members * loss).backward()
+        return {"loss": loss, "y_pred": output}
+
+
 class AveragedNet(PredictorNet):
     """A net that is, after every epoch, a moving average of the weights that its steps reach.
 
@@ -229,10 +247,13 @@ def train(
 
 
 def forward(net: NeuralNet, X: torch.Tensor, *, chunk: int = 1 << 16) -> torch.Tensor:
-    """Return the output of a trained net for standardised features, in bounded memory."""
+    """Return the output of a trained net for standardised features, in bounded memory.
+
+    Of an ensemble the outputs of its members, (K, n, d).
+    """
     net.module_.eval()
     with torch.no_grad():
-        return torch.cat([net.infer(part) for part in X.split(chunk)])
+        return torch.cat([net.infer(part) for part in X.split(chunk)], dim=-2)
 
 
 def _came_from_a_callback(interrupt: KeyboardInterrupt) -> bool:

@@ -67,6 +67,12 @@ class DecisionProblem(BaseEstimator, ABC):
     most_scenarios : int or None
         Of how many scenarios training asks for the best constant decision, which gives its loss a
         unit; of more rows some are drawn. None is all of them.
+    decision_average : {"predictions", "decisions"}
+        What an ensemble averages. With "predictions", as here, its decision is that of the mean
+        prediction: right for linear costs and for decisions that are whole by meaning, such as a
+        path. With "decisions" it is the mean of the members' decisions, which is allowed where the
+        decisions allowed form a convex set, and costs at most the mean of their costs where the
+        cost is convex in the decision.
     """
 
     exact = True
@@ -74,6 +80,7 @@ class DecisionProblem(BaseEstimator, ABC):
     convex_decisions: bool = False
     nonnegative: bool = False
     most_scenarios: int | None = None
+    decision_average: str = "predictions"
 
     # -- verbs, which check nothing ----------------------------------------------------
 

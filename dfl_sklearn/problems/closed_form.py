@@ -36,6 +36,7 @@ class SquaredErrorProblem(DecisionProblem):
 
     exact_scenarios = True
     convex_decisions = True
+    decision_average = "decisions"
 
     def _n_decisions(self, n_parameters: int) -> int:
         return n_parameters
@@ -109,6 +110,7 @@ class NewsvendorProblem(DecisionProblem):
 
     exact_scenarios = True
     convex_decisions = True
+    decision_average = "decisions"
 
     def __init__(
         self,

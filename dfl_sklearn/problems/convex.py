@@ -155,6 +155,15 @@ class ConvexProgram(DecisionProblem):
     def _n_decisions(self, n_parameters: int) -> int:
         return self._program().n_decisions
 
+    @property
+    def decision_average(self) -> str:  # type: ignore[override]
+        """What an ensemble averages: decisions, except whole numbers and where costs are linear."""
+        program = self._program()
+        is_linear = program.problem.objective.expr.is_affine() and program.recourse is None
+        if program.problem.is_mixed_integer() or is_linear:
+            return "predictions"
+        return "decisions"
+
     # -- context -----------------------------------------------------------------------
 
     def context_columns(self) -> list[Column]:

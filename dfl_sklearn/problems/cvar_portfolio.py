@@ -73,6 +73,7 @@ class CVaRPortfolioProblem(DecisionProblem):
 
     exact_scenarios = True
     convex_decisions = True
+    decision_average = "decisions"
 
     def __init__(
         self,

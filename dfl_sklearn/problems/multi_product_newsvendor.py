@@ -87,6 +87,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
 
     exact_scenarios = True
     convex_decisions = True
+    decision_average = "decisions"
 
     def __init__(
         self,

@@ -91,6 +91,7 @@ class PortfolioProblem(DecisionProblem):
 
     exact_scenarios = True
     convex_decisions = True
+    decision_average = "decisions"
 
     def __init__(
         self,

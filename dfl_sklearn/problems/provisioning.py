@@ -133,6 +133,19 @@ class ProvisioningProblem(DecisionProblem):
         self.e_active = e_active
         self.e_idle = e_idle
 
+    @property
+    def decision_average(self) -> str:  # type: ignore[override]
+        """What an ensemble averages: decisions, where the cost is known to be convex in them.
+
+        With the defaults it is not: where all demand is met, more capacity costs less than before.
+        """
+        if any(isinstance(each, FromContext) for each in self._given()):
+            return "predictions"
+        known = self._constants()
+        served = known.eta * known.a / ((1 + known.a) * known.b * known.log1p_a())
+        before = (1 - known.eta) * known.e_active - served
+        return "decisions" if before <= (1 - known.eta) * known.e_idle else "predictions"
+
     def _check_constants(self) -> None:
         # What is read from the context is checked there; a legal number stands in for it here.
         legal = _Constants(

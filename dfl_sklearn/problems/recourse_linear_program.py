@@ -147,6 +147,11 @@ class RecourseLinearProgram(DecisionProblem):
         """Whether the best plan is found: not where a limit may end the search before."""
         return not (np.any(self.integrality) and has_limits(self.time_limit, self.mip_gap))
 
+    @property
+    def decision_average(self) -> str:  # type: ignore[override]
+        """What an ensemble averages: plans, unless some of their parts are whole numbers."""
+        return "predictions" if np.any(self.integrality) else "decisions"
+
     # -- the program -------------------------------------------------------------------
 
     def _program(self) -> "Recourse":

@@ -116,6 +116,7 @@ class StorageProblem(DecisionProblem):
 
     convex_decisions = True
     exact_scenarios = True  # y enters linearly, so the mean that the base solves for is enough
+    decision_average = "decisions"
 
     def __init__(
         self,

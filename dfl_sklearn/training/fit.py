@@ -11,10 +11,7 @@ from skorch import NeuralNet
 from .._utils.once import compute_once
 from .._utils.seeds import named_seed
 from .._utils.threads import pinned_threads
-from ..learners.construct import (
-    forked_generator,
-    uses_global_generator,
-)
+from ..learners.construct import forked_generator, member_seeds, uses_global_generator
 from ..learners.given_net import has_listeners
 from ..learners.net import NetLearner, NetUnits
 from ..learners.trainer import Training
@@ -150,8 +147,8 @@ class StagedFit:
         )
         if one_pass:
             stopping.max_epochs, start_value = 1, math.inf
-        order = torch.Generator().manual_seed(named_seed(self.seed, "batches"))
-        source = NominalRows(learner, self.rows, self.watched, order, one_pass=one_pass)
+        orders = self._orders("batches")
+        source = NominalRows(learner, self.rows, self.watched, orders, one_pass=one_pass)
         training = run_stage(
             learner, self.objective, source, stopping, self.options, self.rows, start_value
         )
@@ -177,7 +174,7 @@ class StagedFit:
                 holds_out=self.valid is not None,
                 nominal_weight=options.nominal_weight,
                 batch_size=options.given_batch_size,
-                generator=torch.Generator().manual_seed(named_seed(self.seed, "robust batches")),
+                generators=self._orders("robust batches"),
             )
         except KeyboardInterrupt:
             stopped = Training(outcome="interrupted")
@@ -200,6 +197,11 @@ class StagedFit:
             training.outcome = "interrupted"
         return FitResult(learner.trimmed(), [*trainings, training], numbers)
 
+    def _orders(self, name: str) -> list[torch.Generator]:
+        """Return what each member draws the order of its batches from."""
+        seeds = member_seeds(named_seed(self.seed, name), self.options.n_estimators)
+        return [torch.Generator().manual_seed(seed) for seed in seeds]
+
     def _learner(self, seed: int) -> NetLearner:
         options = self.options
         return NetLearner(
@@ -209,6 +211,7 @@ class StagedFit:
             seed=seed,
             monitored=self.watched.name,
             callbacks=options.callbacks or (),
+            n_members=options.n_estimators,
             weight_decay=options.alpha / float(self.train.weight.sum()),
             lr=options.learning_rate_init,
             batch_size=options.given_batch_size or auto_batch_size(len(self.rows)),
@@ -225,7 +228,7 @@ class StagedFit:
             return None
         names = (
             *("alpha", "batch_size", "learning_rate", "learning_rate_init", "max_iter", "tol"),
-            "n_iter_no_change",
+            *("n_iter_no_change", "n_estimators"),
         )
         rows = [self.train] if self.valid is None else [self.train, self.valid]
         return (

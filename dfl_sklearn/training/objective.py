@@ -15,6 +15,7 @@ from .._utils.seeds import named_rng, named_seed, root_seed
 from ..learners.scaling import Scale
 from ..losses import RegretLoss, default_loss
 from ..losses.base import DecisionLoss, RowLoss
+from ..problems._average import averaged_decisions
 from ..problems.base import DecisionProblem, NonFiniteCostError
 from ..problems.constant import constant_decisions
 from ..rows import Optimum, Rows
@@ -134,21 +135,29 @@ class Objective:
     def regret(self, y_hat: np.ndarray, rows: Rows) -> np.ndarray:
         """Return the exact regret (n,) of decisions made from predictions (n, d).
 
-        NaN where a prediction is none; NaN or infinite where a cost is.
+        Those of the members of an ensemble are (K, n, d), and the regret is that of the decision
+        that they lead to together. NaN where a prediction is none; NaN or infinite where a cost is.
         """
-        known = np.isfinite(y_hat).all(axis=1)
-        found = np.full(len(y_hat), np.nan)
+        known = np.isfinite(y_hat).all(axis=-1)
+        if known.ndim == 2:
+            known = known.all(axis=0)
+        found = np.full(len(known), np.nan)
         if known.any():
             # Nearly always all of them, which need not be copied.
             some = rows if known.all() else rows.take(torch.as_tensor(known).to(rows.y.device))
             y, best = some.y.cpu().numpy(), some.optimum.cost.cpu().numpy()
             context = self.context_of(some)
             try:
-                decisions = self.problem.solve(y_hat[known], context=context)
+                decisions = self._decisions(y_hat[..., known, :], context)
                 found[known] = self.problem.cost(decisions, y, context=context) - best
             except NonFiniteCostError as error:
                 found[known] = error.costs - best  # training says so
         return found
+
+    def _decisions(self, y_hat: np.ndarray, context: Any) -> np.ndarray:
+        if y_hat.ndim == 2:
+            return self.problem.solve(y_hat, context=context)
+        return averaged_decisions(self.problem, y_hat, context)
 
     # -- of batches --------------------------------------------------------------------
 
@@ -181,12 +190,17 @@ class Objective:
     def relaxed_regret(self, y_hat: torch.Tensor, rows: Rows) -> torch.Tensor:
         """Return the regret (n,) through the decision layer, with its graph.
 
+        Of predictions (n, d), or (K, n, d) of the members of an ensemble, as in :meth:`regret`.
         The best cost follows y through the layer as well. With the best decision held still its
         slope would be the same (Danskin), but for kinks at that very decision.
         """
         layer, regret = self._relaxation
         context = () if rows.context is None else (rows.context,)
         best_cost = self.problem.cost_rows(layer(rows.y, *context), rows.y, *context)
+        if y_hat.ndim == 3 and self.problem.decision_average == "decisions":
+            decisions = torch.stack([layer(each, *context) for each in y_hat]).mean(dim=0)
+            return self.problem.cost_rows(decisions, rows.y, *context) - best_cost
+        y_hat = y_hat if y_hat.ndim == 2 else y_hat.mean(dim=0)
         return regret(y_hat, rows.y, rows.optimum._replace(cost=best_cost), *context)
 
     @cached_property

@@ -21,6 +21,7 @@ class TrainingOptions:
     max_iter: int
     tol: float
     n_iter_no_change: int
+    n_estimators: int
     nominal_weight: float
     n_jobs: int | None
     callbacks: Iterable[Any] | None

@@ -35,7 +35,7 @@ class PredictorRegret:
         """
         try:
             known = self.known(rows)
-            self._last = self.objective.regret(self.learner.predict(known), known)
+            self._last = self.objective.regret(self.learner.predict_members(known), known)
         except Exception as error:
             error.add_note(
                 "This came up in the search for the worst case: the row may be one that no data "

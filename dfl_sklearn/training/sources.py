@@ -1,13 +1,12 @@
 """Where the rows of a stage come from: as they are, or the worst ones for the present predictor."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
-from ..learners.batches import LONGEST_EPOCH, Batches
+from ..learners.batches import LONGEST_EPOCH, Batch, batches_of
 from ..learners.net import NetLearner
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
@@ -16,8 +15,6 @@ from .options import auto_batch_size
 from .predictor_regret import PredictorRegret
 
 _SHORTEST_EPOCH = 1024  # rows drawn for an epoch, where the training rows are fewer
-
-Batch = tuple[torch.Tensor, dict[str, Any]]
 
 
 class Watched:
@@ -28,7 +25,7 @@ class Watched:
 
     def regret(self, learner: NetLearner) -> float:
         """Return the exact weighted mean regret."""
-        losses = self.objective.regret(learner.predict(self.rows), self.rows)
+        losses = self.objective.regret(learner.predict_members(self.rows), self.rows)
         return float(np.average(losses, weights=self.rows.weight.cpu().numpy()))
 
 
@@ -64,14 +61,14 @@ class NominalRows(RowSource):
         learner: NetLearner,
         rows: Rows,
         watched: Watched,
-        generator: torch.Generator,
+        generators: Sequence[torch.Generator],
         *,
         one_pass: bool,
     ) -> None:
         self.learner, self.watched = learner, watched
         self.monitored = watched.name
         longest = None if one_pass else LONGEST_EPOCH
-        self.batches = Batches(rows, learner.batch_size(len(rows)), generator, longest)
+        self.batches = batches_of(rows, learner.batch_size(len(rows)), generators, longest)
 
     def __len__(self) -> int:
         return len(self.batches)
@@ -105,8 +102,9 @@ class WorstCaseRows(RowSource):
         Share of the real rows in the mixture, in [0, 1).
     batch_size : int or None
         None is a tenth of an epoch, between 32 and 256.
-    generator : torch.Generator
-        The order of the batches is drawn from it.
+    generators : sequence of torch.Generator
+        The order of the batches of each member is drawn from its own; the rows of an epoch from
+        the first.
     """
 
     monitored = "objective"
@@ -121,13 +119,13 @@ class WorstCaseRows(RowSource):
         holds_out: bool,
         nominal_weight: float,
         batch_size: int | None,
-        generator: torch.Generator,
+        generators: Sequence[torch.Generator],
     ) -> None:
         self.row_loss, self.rows, self.watched = regret, rows, watched
         self.ambiguity_set, self.holds_out = ambiguity_set, holds_out
         self.nominal_weight = nominal_weight
         self.batch_size = batch_size
-        self.generator = generator
+        self.generators = generators
         self._epoch = 0
         self.numbers = self.refresh()
 
@@ -142,12 +140,12 @@ class WorstCaseRows(RowSource):
             # drawn by weight count alike, and a rare heavy row does not rule a batch.
             # On the CPU, where the generator is: the same rows on every device.
             drawn = torch.multinomial(
-                mixture.weight.cpu(), n_drawn, replacement=True, generator=self.generator
+                mixture.weight.cpu(), n_drawn, replacement=True, generator=self.generators[0]
             )
             mixture = mixture.take(drawn.to(mixture.weight.device))
             mixture = mixture.replace(weight=torch.ones_like(mixture.weight))
-        yield from Batches(
-            mixture, self.batch_size or auto_batch_size(len(mixture)), self.generator
+        yield from batches_of(
+            mixture, self.batch_size or auto_batch_size(len(mixture)), self.generators
         )
 
     def after_epoch(self) -> dict[str, float]:

@@ -2,7 +2,7 @@
 
 import torch
 
-from ..learners.batches import as_batch
+from ..learners.batches import as_batch, repeated
 from ..learners.net import NetLearner
 from ..learners.trainer import NonFiniteLossError, Stopping, Training, forward
 from ..rows import Rows
@@ -57,8 +57,10 @@ def run_stage(
 
 def _explained(learner: NetLearner, objective: Objective, rows: Rows, learning_rate: float) -> str:
     """Say whether a row or the learning rate is to blame; the learner has its best weights."""
-    X, batch = as_batch(rows)
-    losses = objective.losses(learner.units.parameters(forward(learner.net, X)), batch)
+    outputs = forward(learner.net, rows.X)
+    if outputs.ndim == 3:  # of the members of an ensemble, each of which knows all rows
+        rows, outputs = repeated(rows, len(outputs)), outputs.flatten(0, 1)
+    losses = objective.losses(learner.units.parameters(outputs), as_batch(rows)[1])
     bad = torch.nonzero(~torch.isfinite(losses))
     if len(bad) == 0:
         return f"The weights of the net have diverged: lower learning_rate_init={learning_rate}."

@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from ..learners.ensemble import Ensemble, StackedLinear, StackedMLP
 from ..learners.modules import MLP
 from ..learners.net import NetLearner
 from ..learners.scaling import FAR, Scale
@@ -107,10 +108,7 @@ def re_expressed(last: LastFit, x_scale: Scale, y_scale: Scale) -> dict[str, tor
     decision may have no slope to leave it by.
     """
     module = deepcopy(last.module).to("cpu")  # other devices may lack float64
-    layers: list[Any] = (
-        list(module.children()) if type(module) is MLP else [module] * (type(module) is nn.Linear)
-    )
-    own = {"weight", "bias"}
+    layers, own = _layers(module), {"weight", "bias"}
     if not layers or any({n for n, _ in layers[i].named_parameters()} != own for i in (0, -1)):
         return None
     _follow_by(layers[0], x_scale.scale / last.x_scale.scale, _shift(last.x_scale, x_scale))
@@ -124,6 +122,14 @@ def re_expressed(last: LastFit, x_scale: Scale, y_scale: Scale) -> dict[str, tor
         layers[-1].weight.copy_(weight * weight.new_tensor(gain)[:, None])
         layers[-1].bias.copy_(bias * bias.new_tensor(gain) + bias.new_tensor(offset))
     return module.state_dict()
+
+
+def _layers(module: nn.Module) -> list[Any]:
+    """Return the layers of a linear net or a perceptron, and of an ensemble of these."""
+    net: Any = module.stack if isinstance(module, Ensemble) else module
+    if type(net) in (nn.Linear, StackedLinear):
+        return [net]
+    return list(net.children()) if type(net) in (MLP, StackedMLP) else []
 
 
 def _shift(old: Scale, new: Scale) -> np.ndarray:

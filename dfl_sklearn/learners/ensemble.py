@@ -1,0 +1,103 @@
+"""Several nets of one kind, trained side by side as one module."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import torch
+from torch import nn
+
+from .correction import Corrected
+from .itemwise import Itemwise
+from .modules import MLP, ScaleEquivariant
+
+_OF_EACH_NUMBER = (nn.Identity, nn.ReLU, nn.Sigmoid, nn.Tanh)
+_AROUND_A_NET = (Corrected, Itemwise, ScaleEquivariant)
+
+
+class Ensemble(nn.Module):
+    """K nets, the members, that see the same rows, or each rows of its own.
+
+    Parameters
+    ----------
+    members : sequence of torch.nn.Module
+        With equal layers and weights of their own.
+    stacks : bool
+        Whether layers of this package are to be stacked, which computes all members at once. Other
+        modules are computed one after the other: they may do anything, and `torch.vmap`, where it
+        knows their operations, is no faster on a CPU.
+
+    Attributes
+    ----------
+    n_members : int
+    stack : torch.nn.Module or None
+        The members in one, with a tensor of weights (K, n_out, n_in) per layer.
+    """
+
+    def __init__(self, members: Sequence[nn.Module], *, stacks: bool) -> None:
+        super().__init__()
+        self.n_members = len(members)
+        self.stack = stacked(members) if stacks else None
+        self.members = nn.ModuleList([] if self.stack is not None else members)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map rows (B, n_in), or rows of each member (K, B, n_in), to outputs (K, B, n_out)."""
+        if x.ndim == 2:
+            x = x.expand(self.n_members, *x.shape)
+        if self.stack is not None:
+            return self.stack(x)
+        return torch.stack([member(rows) for member, rows in zip(self.members, x, strict=True)])
+
+    def first(self, x: torch.Tensor) -> torch.Tensor:
+        """Return the output (B, n_out) of the first member."""
+        return self(x)[0] if self.stack is not None else self.members[0](x)
+
+
+def n_members(module: nn.Module) -> int:
+    """Return the number of nets in a module."""
+    return module.n_members if isinstance(module, Ensemble) else 1
+
+
+class StackedLinear(nn.Module):
+    """Linear layers of several members: a weight (K, n_out, n_in) and a bias (K, n_out)."""
+
+    def __init__(self, layers: Sequence[nn.Linear]) -> None:
+        super().__init__()
+        self.weight = _stacked_weights([each.weight for each in layers])
+        biases = [each.bias for each in layers if each.bias is not None]
+        self.bias = _stacked_weights(biases) if biases else None
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Map (K, ..., n_in) to (K, ..., n_out)."""
+        rows = x.flatten(1, -2)
+        if self.bias is None:
+            out = torch.bmm(rows, self.weight.mT)
+        else:
+            out = torch.baddbmm(self.bias[:, None], rows, self.weight.mT)
+        return out.reshape(*x.shape[:-1], out.shape[-1])
+
+
+class StackedMLP(nn.Sequential):
+    """Perceptrons of several members."""
+
+
+def stacked(modules: Sequence[nn.Module]) -> nn.Module | None:
+    """Return modules of one kind as one of (K, ..., n_in), None where that is not known."""
+    first = modules[0]
+    if type(first) is nn.Linear:
+        return StackedLinear(modules)  # type: ignore[arg-type]
+    if type(first) is MLP:
+        layers = [stacked(each) for each in zip(*(m.children() for m in modules), strict=True)]
+        known = [each for each in layers if each is not None]
+        return StackedMLP(*known) if len(known) == len(layers) else None
+    if type(first) in _OF_EACH_NUMBER:
+        return first
+    if type(first) in _AROUND_A_NET:
+        around: Any = deepcopy(first)
+        around.net = stacked([each.get_submodule("net") for each in modules])
+        return None if around.net is None else around
+    return None
+
+
+def _stacked_weights(weights: Sequence[torch.Tensor]) -> nn.Parameter:
+    return nn.Parameter(torch.stack([each.detach() for each in weights]))
