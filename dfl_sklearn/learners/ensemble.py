@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -48,9 +49,41 @@ class Ensemble(nn.Module):
             return self.stack(x)
         return torch.stack([member(rows) for member, rows in zip(self.members, x, strict=True)])
 
+    def by_member(self, values: np.ndarray) -> list[torch.Tensor]:
+        """Return values (K,) of the members in a shape that each parameter can be multiplied by."""
+        found = []
+        for name, parameter in self.named_parameters():
+            if self.stack is None:
+                found.append(parameter.new_tensor(values[_member_of(name)]))
+            else:
+                found.append(parameter.new_tensor(values).reshape(-1, *[1] * (parameter.ndim - 1)))
+        return found
+
+    def copy_members(
+        self, state: dict[str, torch.Tensor], into: dict[str, torch.Tensor], which: np.ndarray
+    ) -> None:
+        """Copy the weights of some members, a mask (K,), from one state of the module to another.
+
+        Buffers of members in one are constants.
+        """
+        if not which.any():
+            return
+        weights = {name for name, _ in self.named_parameters()}
+        for name, value in state.items():
+            if self.stack is None:
+                if which[_member_of(name)]:
+                    into[name].copy_(value)
+            elif name in weights:
+                mask = torch.as_tensor(which).to(value.device)
+                into[name][mask] = value.detach()[mask]
+
     def first(self, x: torch.Tensor) -> torch.Tensor:
         """Return the output (B, n_out) of the first member."""
         return self(x)[0] if self.stack is not None else self.members[0](x)
+
+
+def _member_of(name: str) -> int:
+    return int(name.split(".")[1])
 
 
 def n_members(module: nn.Module) -> int:

@@ -22,12 +22,12 @@ from .construct import (
     member_seeds,
 )
 from .given_net import check_module_of, check_settings
+from .patience import Stopping
 from .scaling import Scale
 from .trainer import (
     BatchCriterion,
     EnsembleNet,
     PredictorNet,
-    Stopping,
     Training,
     forward,
     train,
@@ -180,10 +180,10 @@ class NetLearner:
         self,
         loss: Loss,
         batches: Any,
-        monitor: Callable[[], dict[str, float]],
+        monitor: Callable[[], dict[str, Any]],
         stopping: Stopping,
         report: Callable[[dict[str, float]], None],
-        start_value: float,
+        start_value: Any,
     ) -> Training:
         """Train on a loss in the units of the problem; see :func:`.trainer.train`."""
         self.loss = loss

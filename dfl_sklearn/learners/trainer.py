@@ -6,9 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from skorch import NeuralNet
 from torch import nn
+
+from .patience import Stopping, patience_of
 
 BatchLoss = Callable[[torch.Tensor, Any], torch.Tensor]
 Outcome = Literal["converged", "max_iter", "stopped", "interrupted"]
@@ -69,6 +72,26 @@ class EnsembleNet(PredictorNet):
     no member feels the others.
     """
 
+    _rates: list[Any] | None = None
+
+    def learn_at(self, rates: np.ndarray) -> None:
+        """Let each member learn at a share (K,) of the learning rate; 0 is not at all.
+
+        Steps of Adam are proportional to it: each is taken whole, and then shortened.
+        """
+        if self._rates is None:
+            self.optimizer_.register_step_pre_hook(self._remember)
+            self.optimizer_.register_step_post_hook(self._shorten)
+        self._rates = self.module_.by_member(rates)
+
+    def _remember(self, *_: Any) -> None:
+        self._before = [each.detach().clone() for each in self.module_.parameters()]
+
+    def _shorten(self, *_: Any) -> None:
+        weights = [each.detach() for each in self.module_.parameters()]
+        for weight, before, rate in zip(weights, self._before, self._rates or [], strict=True):
+            weight.sub_(before).mul_(rate).add_(before)
+
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Forward, loss, backward; the loss returned is the mean over members."""
         X, rows = batch
@@ -125,22 +148,6 @@ class BatchCriterion(nn.Module):
 
 
 @dataclass
-class Stopping:
-    """When to stop, and when to lower the learning rate.
-
-    The number called `monitored` must fall by more than `tol` within `patience` epochs. If it does
-    not, the best weights so far are put back and the learning rate is divided by 5 (after
-    `n_reductions` such reductions, or without any, training stops).
-    """
-
-    monitored: str
-    max_epochs: int
-    tol: float
-    patience: int
-    n_reductions: int
-
-
-@dataclass
 class Training:
     """What happened: one record per epoch, the best of them, and how it ended.
 
@@ -155,11 +162,11 @@ class Training:
 def train(
     net: NeuralNet,
     batches: Iterable[tuple[torch.Tensor, dict[str, torch.Tensor]]],
-    monitor: Callable[[], dict[str, float]],
+    monitor: Callable[[], dict[str, Any]],
     stopping: Stopping,
     report: Callable[[dict[str, float]], None],
     *,
-    start_value: float = math.inf,
+    start_value: Any = math.inf,
 ) -> Training:
     """Train an initialised net in place and leave it with its best weights.
 
@@ -171,13 +178,14 @@ def train(
         Gives the mini-batches of an epoch anew each time it is iterated over.
     monitor : callable
         Called after each epoch; returns numbers by name, the one that stopping watches among
-        them.
+        them. Of an ensemble that may be one of each member (K,).
     stopping : Stopping
     report : callable
         Called with the record of each epoch.
-    start_value : float, default=inf
+    start_value : float or ndarray of shape (K,), default=inf
         The watched number before the first epoch, where the weights it belongs to are to be
-        kept if no epoch does better.
+        kept if no epoch does better. Where it is one of each member, every member stops, and keeps
+        its best weights, by itself.
 
     Raises
     ------
@@ -192,8 +200,7 @@ def train(
     Training
         Complete also if training was interrupted, or stopped by a skorch callback.
     """
-    training = Training()
-    best, best_state, waited, reductions = start_value, _state(net.module_), 0, 0
+    training, patience = Training(), patience_of(net, stopping, start_value)
     net.notify("on_train_begin", X=batches, y=None)
     try:
         for epoch in range(1, stopping.max_epochs + 1):
@@ -204,21 +211,19 @@ def train(
             loss = _mean_loss(net)
             numbers = monitor() if math.isfinite(loss) else {stopping.monitored: loss}
             watched = numbers[stopping.monitored]
-            if not math.isfinite(watched):
-                net.module_.load_state_dict(best_state)
-                raise NonFiniteLossError(epoch, watched)
+            mean = float(np.mean(watched))
+            if not math.isfinite(mean):
+                patience.put_back()
+                raise NonFiniteLossError(epoch, mean)
             record = {
                 "epoch": epoch,
                 "train_loss": loss,
                 **numbers,
+                stopping.monitored: mean,
                 "learning_rate": net.optimizer_.param_groups[0]["lr"],
             }
-            # The best weights are those of the lowest value, by however little; patience
-            # asks for progress that matters.
-            progress = watched < best - stopping.tol
-            if watched < best:
-                best, best_state, training.best_epoch = watched, _state(net.module_), epoch
-            waited = 0 if progress else waited + 1
+            if patience.take(watched):
+                training.best_epoch = epoch
             record["duration"] = time.perf_counter() - start
             training.history.append(record)
             for column in list(record)[1:]:  # skorch counts epochs by itself
@@ -226,23 +231,18 @@ def train(
             net.history.record(f"{stopping.monitored}_best", training.best_epoch == epoch)
             report(record)
             net.notify("on_epoch_end", dataset_train=batches, dataset_valid=None)
-            if waited >= stopping.patience:
-                if reductions >= stopping.n_reductions:
-                    training.outcome = "converged"
-                    break
-                net.module_.load_state_dict(best_state)
-                for group in net.optimizer_.param_groups:
-                    group["lr"] /= 5.0
-                waited, reductions = 0, reductions + 1
+            if patience.ends():
+                training.outcome = "converged"
+                break
     except KeyboardInterrupt as interrupt:
         if _came_from_a_callback(interrupt):
             training.outcome = "stopped"
-        elif math.isfinite(best):
+        elif patience.has_weights:
             training.outcome = "interrupted"
         else:
             raise
     net.notify("on_train_end", X=batches, y=None)
-    net.module_.load_state_dict(best_state)
+    patience.put_back()
     return training
 
 
@@ -280,7 +280,3 @@ def _mean_loss(net: NeuralNet) -> float:
 def _copy(values: list[torch.Tensor], into: list[torch.Tensor]) -> None:
     for value, each in zip(values, into, strict=True):
         each.copy_(value)
-
-
-def _state(module: nn.Module) -> dict[str, torch.Tensor]:
-    return {name: value.detach().clone() for name, value in module.state_dict().items()}

@@ -11,7 +11,8 @@ from torch import nn
 from .._utils.seeds import named_rng, named_seed
 from ..learners.adam import adam
 from ..learners.construct import check_built_afresh
-from ..learners.trainer import AveragedNet, BatchCriterion, Stopping, Training, train
+from ..learners.patience import Stopping
+from ..learners.trainer import AveragedNet, BatchCriterion, Training, train
 from ..rows import Rows
 from ._denoising import CoordinateRows, NoisyBatches, velocity_loss, watched_rows
 from ._given_context import TableCoordinates

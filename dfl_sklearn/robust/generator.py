@@ -29,7 +29,8 @@ from ..learners.construct import (
     n_threads,
     resolve_device,
 )
-from ..learners.trainer import Stopping, Training
+from ..learners.patience import Stopping
+from ..learners.trainer import Training
 from ..rows import Rows
 from ._contexts import ContextColumns, checked_context
 from ._denoising import (

@@ -4,6 +4,7 @@ import math
 from contextlib import nullcontext
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from joblib import Memory
 from skorch import NeuralNet
@@ -137,7 +138,7 @@ class StagedFit:
     ) -> tuple[dict[str, torch.Tensor], list[Training]]:
         """Train on the real rows."""
         learner = self._learner(seed)
-        start_value = math.inf
+        start_value: Any = math.inf
         if start is not None:
             start_value = take_up(learner, start, self.rows, self.train, self.watched, self.remarks)
         elif getattr(self.predictor, "starts_trained", False):
@@ -147,8 +148,16 @@ class StagedFit:
         )
         if one_pass:
             stopping.max_epochs, start_value = 1, math.inf
+        # Members have learnt their rows by heart at epochs of their own.
+        by_member = self.options.n_estimators > 1 and self.valid is not None
+        if by_member and math.isfinite(start_value):
+            start_value = self.watched.regret_by_member(learner)
+        elif by_member:
+            start_value = np.full(self.options.n_estimators, math.inf)
         orders = self._orders("batches")
-        source = NominalRows(learner, self.rows, self.watched, orders, one_pass=one_pass)
+        source = NominalRows(
+            *(learner, self.rows, self.watched, orders), one_pass=one_pass, by_member=by_member
+        )
         training = run_stage(
             learner, self.objective, source, stopping, self.options, self.rows, start_value
         )

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..learners.construct import n_threads
-from ..learners.trainer import Stopping
+from ..learners.patience import Stopping
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,12 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 
-from ..learners.batches import LONGEST_EPOCH, Batch, batches_of
+from ..learners.batches import LONGEST_EPOCH, Batch, batches_of, repeated
 from ..learners.net import NetLearner
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
@@ -22,11 +23,27 @@ class Watched:
 
     def __init__(self, rows: Rows, objective: Objective, name: str) -> None:
         self.rows, self.objective, self.name = rows, objective, name
+        self._repeated: Rows | None = None
 
     def regret(self, learner: NetLearner) -> float:
         """Return the exact weighted mean regret."""
         losses = self.objective.regret(learner.predict_members(self.rows), self.rows)
-        return float(np.average(losses, weights=self.rows.weight.cpu().numpy()))
+        return float(np.average(losses, weights=self._weight))
+
+    def regret_by_member(self, learner: NetLearner) -> np.ndarray:
+        """Return the same (K,) of what each member of an ensemble decides by itself."""
+        y_hat = learner.predict_members(self.rows)
+        losses = self.objective.regret(y_hat.reshape(-1, y_hat.shape[2]), self._for(len(y_hat)))
+        return np.average(losses.reshape(len(y_hat), -1), axis=1, weights=self._weight)
+
+    @property
+    def _weight(self) -> np.ndarray:
+        return self.rows.weight.cpu().numpy()
+
+    def _for(self, n_members: int) -> Rows:
+        if self._repeated is None:
+            self._repeated = repeated(self.rows, n_members)
+        return self._repeated
 
 
 class RowSource(ABC):
@@ -49,12 +66,16 @@ class RowSource(ABC):
         """Iterate over the mini-batches of an epoch."""
 
     @abstractmethod
-    def after_epoch(self) -> dict[str, float]:
+    def after_epoch(self) -> dict[str, Any]:
         """Return what is recorded after an epoch."""
 
 
 class NominalRows(RowSource):
-    """The rows as they are; where `one_pass` is True, each epoch is all of them."""
+    """The rows as they are.
+
+    Where `one_pass` is True, each epoch is all of them. Where `by_member` is True, the regret is
+    recorded of each member of an ensemble.
+    """
 
     def __init__(
         self,
@@ -64,8 +85,9 @@ class NominalRows(RowSource):
         generators: Sequence[torch.Generator],
         *,
         one_pass: bool,
+        by_member: bool = False,
     ) -> None:
-        self.learner, self.watched = learner, watched
+        self.learner, self.watched, self.by_member = learner, watched, by_member
         self.monitored = watched.name
         longest = None if one_pass else LONGEST_EPOCH
         self.batches = batches_of(rows, learner.batch_size(len(rows)), generators, longest)
@@ -76,9 +98,10 @@ class NominalRows(RowSource):
     def __iter__(self) -> Iterator[Batch]:
         return iter(self.batches)
 
-    def after_epoch(self) -> dict[str, float]:
-        """Return the regret on the rows watched."""
-        return {self.monitored: self.watched.regret(self.learner)}
+    def after_epoch(self) -> dict[str, Any]:
+        """Return the regret on the rows watched, that of each member where they stop alone."""
+        regret = self.watched.regret_by_member if self.by_member else self.watched.regret
+        return {self.monitored: regret(self.learner)}
 
 
 class WorstCaseRows(RowSource):
@@ -148,7 +171,7 @@ class WorstCaseRows(RowSource):
             mixture, self.batch_size or auto_batch_size(len(mixture)), self.generators
         )
 
-    def after_epoch(self) -> dict[str, float]:
+    def after_epoch(self) -> dict[str, Any]:
         """Return what is recorded, after a new search where one is due."""
         self._epoch += 1
         if self._epoch % self.ambiguity_set.refresh_every == 0:

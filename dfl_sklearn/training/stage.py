@@ -1,10 +1,13 @@
 """One stage of training: a learner on the rows of a source, until a number has settled."""
 
+from typing import Any
+
 import torch
 
 from ..learners.batches import as_batch, repeated
 from ..learners.net import NetLearner
-from ..learners.trainer import NonFiniteLossError, Stopping, Training, forward
+from ..learners.patience import Stopping
+from ..learners.trainer import NonFiniteLossError, Training, forward
 from ..rows import Rows
 from .objective import Objective
 from .options import TrainingOptions
@@ -18,7 +21,7 @@ def run_stage(
     stopping: Stopping,
     options: TrainingOptions,
     rows: Rows,
-    start_value: float,
+    start_value: Any,
 ) -> Training:
     """Train a learner in place and leave it with its best weights.
 
@@ -32,9 +35,9 @@ def run_stage(
     options : TrainingOptions
     rows : Rows
         The training rows, to look for what is wrong where the loss is not finite.
-    start_value : float
-        The number watched before the first epoch; the weights it belongs to are kept if no epoch
-        does better. Infinite where they are not to be.
+    start_value : float or ndarray of shape (K,)
+        The number watched before the first epoch, or that of each member of an ensemble; the
+        weights it belongs to are kept if no epoch does better. Infinite where they are not to be.
 
     Raises
     ------

@@ -1,0 +1,133 @@
+"""When training goes on more slowly, when it ends, and which weights it has to keep."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from torch import nn
+
+_CUT = 5.0  # what the learning rate is divided by
+
+
+@dataclass
+class Stopping:
+    """When to stop, and when to lower the learning rate.
+
+    The number called `monitored` must fall by more than `tol` within `patience` epochs. If it does
+    not, the best weights so far are put back and the learning rate is divided by 5 (after
+    `n_reductions` such reductions, or without any, training stops).
+    """
+
+    monitored: str
+    max_epochs: int
+    tol: float
+    patience: int
+    n_reductions: int
+
+
+class Patience:
+    """The best weights so far, and the epochs since they were much improved.
+
+    Parameters
+    ----------
+    net : NeuralNet
+        Initialised.
+    stopping : Stopping
+    start_value : float
+        The watched number before the first epoch.
+    """
+
+    def __init__(self, net: NeuralNet, stopping: Stopping, start_value: float) -> None:
+        self.net, self.stopping = net, stopping
+        self.best, self.state = start_value, _state(net.module_)
+        self.waited, self.reductions = 0, 0
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there are weights to keep."""
+        return math.isfinite(self.best)
+
+    def take(self, watched: Any) -> bool:
+        """Note the number of an epoch, and return whether its weights are the best so far."""
+        # The best weights are those of the lowest value, by however little; patience
+        # asks for progress that matters.
+        self.waited = 0 if watched < self.best - self.stopping.tol else self.waited + 1
+        if not watched < self.best:
+            return False
+        self.best, self.state = watched, _state(self.net.module_)
+        return True
+
+    def ends(self) -> bool:
+        """Go on from the best weights, more slowly, where it is time to; return whether to stop."""
+        if self.waited < self.stopping.patience:
+            return False
+        if self.reductions >= self.stopping.n_reductions:
+            return True
+        self.put_back()
+        for group in self.net.optimizer_.param_groups:
+            group["lr"] /= _CUT
+        self.waited, self.reductions = 0, self.reductions + 1
+        return False
+
+    def put_back(self) -> None:
+        """Leave the net with its best weights."""
+        self.net.module_.load_state_dict(self.state)
+
+
+class MembersPatience(Patience):
+    """The same for each member of an ensemble by itself.
+
+    One that has stopped keeps its weights while others go on.
+
+    Parameters
+    ----------
+    net : EnsembleNet
+        Initialised.
+    stopping : Stopping
+    start_value : ndarray of shape (K,)
+    """
+
+    def __init__(self, net: Any, stopping: Stopping, start_value: np.ndarray) -> None:
+        super().__init__(net, stopping, math.inf)
+        self.values = start_value.copy()
+        self.waits = np.zeros(len(self.values), dtype=int)
+        self.cuts = np.zeros(len(self.values), dtype=int)
+        self.goes_on = np.ones(len(self.values), dtype=bool)
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether there are weights to keep, of all members."""
+        return bool(np.isfinite(self.values).all())
+
+    def take(self, watched: Any) -> bool:
+        """Note the numbers (K,) of an epoch, and return whether a member is at its best."""
+        self.waits = np.where(watched < self.values - self.stopping.tol, 0, self.waits + 1)
+        better = self.goes_on & (watched < self.values)
+        self.values[better] = watched[better]
+        self.net.module_.copy_members(self.net.module_.state_dict(), self.state, better)
+        return bool(better.any())
+
+    def ends(self) -> bool:
+        """Let members go on more slowly, or stop, where it is time; return whether all have."""
+        due = self.goes_on & (self.waits >= self.stopping.patience)
+        if not due.any():
+            return False
+        self.net.module_.copy_members(self.state, self.net.module_.state_dict(), due)
+        self.goes_on &= ~(due & (self.cuts >= self.stopping.n_reductions))
+        self.cuts[due] += 1
+        self.waits[due] = 0
+        self.net.learn_at(np.where(self.goes_on, _CUT ** -self.cuts.astype(float), 0.0))
+        return not self.goes_on.any()
+
+
+def patience_of(net: NeuralNet, stopping: Stopping, start_value: Any) -> Patience:
+    """Return the patience with a net, or with each member where there is a value for each."""
+    kind = MembersPatience if np.ndim(start_value) else Patience
+    return kind(net, stopping, start_value)
+
+
+def _state(module: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: value.detach().clone() for name, value in module.state_dict().items()}
