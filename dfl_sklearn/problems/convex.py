@@ -160,9 +160,7 @@ class ConvexProgram(DecisionProblem):
         """What an ensemble averages: decisions, except whole numbers and where costs are linear."""
         program = self._program()
         is_linear = program.problem.objective.expr.is_affine() and program.recourse is None
-        if program.problem.is_mixed_integer() or is_linear:
-            return "predictions"
-        return "decisions"
+        return "decisions" if self.convex_decisions and not is_linear else "predictions"
 
     # -- context -----------------------------------------------------------------------
 

@@ -150,7 +150,7 @@ class RecourseLinearProgram(DecisionProblem):
     @property
     def decision_average(self) -> str:  # type: ignore[override]
         """What an ensemble averages: plans, unless some of their parts are whole numbers."""
-        return "predictions" if np.any(self.integrality) else "decisions"
+        return "decisions" if self.convex_decisions else "predictions"
 
     # -- the program -------------------------------------------------------------------
 

@@ -208,6 +208,8 @@ def variants():
     found = {
         "squared-held-out": DFLRegressor(early_stopping=True, **QUICK),
         "newsvendor-auto": DFLRegressor(net_position(), **QUICK),
+        # Nets side by side, each with its own stop.
+        "ensemble": DFLRegressor(net_position(), n_estimators=3, early_stopping=True, **QUICK),
         "linear-net": DFLRegressor(**{**QUICK, "hidden_layer_sizes": ()}),
         # The checks' ten columns are no window, and a small LSTM takes more steps to fit them.
         "lstm": DFLRegressor(

@@ -64,7 +64,7 @@ def flagship(search):
 
 def net(ambiguity_set=None, **params):
     return lambda device: DFLRegressor(
-        PROBLEM, ambiguity_set=ambiguity_set, device=device, **QUICK, **params
+        PROBLEM, ambiguity_set=ambiguity_set, device=device, **QUICK | params
     )
 
 
@@ -79,6 +79,10 @@ MODELS = {
     "score function": net(loss=ScoreFunctionLoss()),
     "global generator": net(GaussianNoise(0.1), predictor=torch.nn.Linear),
     "weighted rows": net(KLBall(0.1)),
+    # Members learn at rates of their own, and stop.
+    "ensemble": net(n_estimators=3, n_iter_no_change=1, max_iter=9, learning_rate_init=0.5),
+    "ensemble of modules": net(GaussianNoise(0.1), predictor=torch.nn.Linear, n_estimators=2),
+    "ensemble, moved rows": net(WassersteinBall(0.1), n_estimators=2),
     "moved rows": net(WassersteinBall(0.1)),
     # More rows than an epoch draws.
     "pool": flagship(TiltedSearch(1200)),

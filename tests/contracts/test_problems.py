@@ -11,6 +11,8 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 
+from dfl_sklearn._utils.members import member_mean
+
 
 def rows_of(case, n=12, seed=0):
     rng = np.random.default_rng(seed)
@@ -249,3 +251,19 @@ def test_context_is_used_or_refused(case):
     else:
         with pytest.raises(ValueError, match="context has 3 rows, but y has 12"):
             problem.solve(y, context=np.zeros(3))
+
+
+@pytest.mark.cases(lambda case: case.make().decision_average == "decisions")
+@settings(max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_a_mean_of_decisions_costs_at_most_the_mean_of_their_costs(case, seed):
+    """Whose problem lets an ensemble average decisions: the set and the cost are convex."""
+    problem, y, z = rows_of(case, case.rows(24), seed)
+    assert problem.convex_decisions
+    rng = np.random.default_rng(seed)
+    others = case.sample_decision(rng, len(y)), problem.solve(case.predictions(rng, len(y)))
+    for other in (*others, problem.solve(y)):
+        together = member_mean(np.stack([z, other, z]))  # two thirds and one third
+        assert problem.is_feasible(together, y).all()
+        paid = (2 * problem.cost(z, y) + problem.cost(other, y)) / 3
+        assert (problem.cost(together, y) <= paid + slack(case, paid)).all()

@@ -266,3 +266,16 @@ def test_missing_packages_are_named(monkeypatch):
     monkeypatch.setitem(sys.modules, "cvxpy", None)
     with pytest.raises(ImportError, match=r"ConvexProgram needs the package 'cvxpy'"):
         ConvexProgram(lambda: None).solve([[1.0]])
+
+
+@pytest.mark.parametrize(
+    ("builder", "average"),
+    [
+        (portfolio, "decisions"),
+        (two_stages, "decisions"),  # kinked by its other variables
+        (box, "predictions"),
+        (whole_numbers, "predictions"),
+    ],
+)
+def test_decisions_are_averaged_where_the_cost_is_not_linear(builder, average):
+    assert ConvexProgram(builder).decision_average == average

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dfl_sklearn.problems import ProvisioningProblem
+from dfl_sklearn.problems import FromContext, ProvisioningProblem
 
 
 def draw_constants(rng):
@@ -170,3 +170,20 @@ def test_a_capacity_out_of_range_is_named(capacity):
     with pytest.raises(ValueError, match=r"decisions is not a capacity between .* at row 1"):
         problem.cost([300.0, capacity], [1.0, 1.0])
     assert not problem.is_feasible([capacity])[0]
+
+
+def test_decisions_are_averaged_where_the_cost_is_convex():
+    """Against second differences; where all demand is met, there may be a kink downwards."""
+    rng, found = np.random.default_rng(0), []
+    for _ in range(200):
+        constants = draw_constants(rng)
+        u = np.linspace(0, 1, 401)
+        second = np.diff(cost_by_the_book(u, np.array(0.5), constants), 2)
+        convex = bool((second >= -1e-12).all())
+        expected = "decisions" if convex else "predictions"
+        assert ProvisioningProblem(**constants).decision_average == expected
+        found.append(convex)
+    assert 20 < sum(found) < 180
+    assert ProvisioningProblem().decision_average == "predictions"
+    assert ProvisioningProblem(e_idle=1.4).decision_average == "decisions"
+    assert ProvisioningProblem(e_idle=FromContext(0)).decision_average == "predictions"

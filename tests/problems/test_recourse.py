@@ -294,3 +294,10 @@ def test_batches_of_another_width_are_refused():
     for bad in (None, context[:1]):
         with pytest.raises(ValueError, match="The layer takes a context of shape"):
             layer(y, bad)
+
+
+def test_plans_are_averaged_unless_they_are_whole():
+    arguments = {"q": [5.0], "T": [[1.0]], "W": [[1.0]], "h": [Predicted(0)]}
+    assert RecourseLinearProgram([2.0], **arguments).decision_average == "decisions"
+    whole = RecourseLinearProgram([2.0], **arguments, integrality=1)
+    assert whole.decision_average == "predictions"
