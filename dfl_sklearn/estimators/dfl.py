@@ -52,12 +52,11 @@ class DFLRegressor(NetRegressor):
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers where `predictor` is None.
     n_estimators : int, default=1
-        Nets that are trained, side by side in one loop; five perceptrons take about twice the time
-        of one. They differ by their first weights and by the order of their batches, and learn
-        each for itself; training watches the regret of what they decide together. `predict` is
-        their mean. `decide` averages predictions or decisions, as the problem says
-        (:attr:`DecisionProblem.decision_average <dfl_sklearn.problems.DecisionProblem>`). Other
-        nets than perceptrons and those around one take the time of as many; a skorch net as
+        Nets that are trained side by side; five perceptrons take about twice the time of one. They
+        differ by their first weights and the order of their batches, and each learns by itself.
+        Each also stops by itself where rows are held out. `predict` is their mean; `decide`
+        averages predictions or decisions, as the problem's `decision_average` says. Modules that
+        are not made of this package's perceptrons take as many times as long; a skorch net as
         `predictor` is refused.
     alpha : float, default=1e-4
         Strength of the L2 penalty on the weights (not the biases), divided by the total sample
@@ -124,7 +123,9 @@ class DFLRegressor(NetRegressor):
     history_ : pandas.DataFrame
         One row per epoch: ``train_loss`` (mean decision loss of the batches), the exact
         mean regret on the watched rows, ``valid_regret`` or, without held-out rows,
-        ``train_regret``, in the problem's unit; ``learning_rate``; ``duration`` in seconds.
+        ``train_regret``, in the problem's unit; ``learning_rate``; ``duration`` in seconds. With
+        several nets that stop by themselves, ``valid_regret`` is the mean over them and
+        ``learning_rate`` the first one.
     ambiguity_set_ : AmbiguitySet
         The ambiguity set in its last state, where there is one. Held-out rows are dropped at the
         end of `fit`, and training rows are neither pickled nor copied, except in the pool of a
@@ -135,7 +136,8 @@ class DFLRegressor(NetRegressor):
     n_iter_ : int
         Number of epochs run.
     best_epoch_ : int
-        The epoch whose weights were kept: that of the lowest watched regret.
+        The epoch whose weights were kept: that of the lowest watched regret. With several nets that
+        stop by themselves, the last one in which any reached its lowest.
     x_scale_, y_scale_ : tuple (mean, scale) of ndarray
         Means and standard deviations used for the net, one entry per column.
     n_features_in_ : int
