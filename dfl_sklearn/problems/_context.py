@@ -13,13 +13,16 @@ from scipy.sparse import issparse
 from .._utils.equal_rows import equal_rows
 from .._utils.row_numbers import renumbered
 from .._utils.rows import as_numpy_rows, as_rows, check_finite
+from ._arithmetic import Marker
 
 Column = str | int
 
 
 @dataclass(frozen=True)
-class FromContext:
+class FromContext(Marker):
     """Stands in the place of a number of a problem that differs by row and is known beforehand.
+
+    It is the column as it is: what is to be multiplied or added goes into a column of its own.
 
     Parameters
     ----------
@@ -37,6 +40,8 @@ class FromContext:
     """
 
     column: Column
+
+    instead = "Put the term into a column of its own of the context, and read that."
 
     def __post_init__(self) -> None:
         is_position = isinstance(self.column, (int, np.integer)) and not isinstance(

@@ -2,33 +2,45 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
 
+from ._arithmetic import Marker
 from ._context import FromContext
 
 
 @dataclass(frozen=True)
-class Predicted:
+class Predicted(Marker):
     """Stands in the place of a number of a problem that is predicted.
+
+    It can be multiplied and divided by numbers, and numbers can be added and subtracted.
 
     Parameters
     ----------
     column : int
         Position of the column of y that it is.
     factor : float, default=1
-        What it is multiplied by. ``-Predicted(0)`` and ``2 * Predicted(0)`` set it.
+        What it is multiplied by, as in ``2 * Predicted(0)``.
+    offset : float, default=0
+        What is added then, as in ``5 - Predicted(0)``.
 
     Examples
     --------
     >>> from dfl_sklearn.problems import Predicted
-    >>> -2 * Predicted(0)
-    Predicted(column=0, factor=-2.0)
+    >>> 5 - 2 * Predicted(0)
+    Predicted(column=0, factor=-2.0, offset=5.0)
     """
 
     column: int
     factor: float = 1.0
+    offset: float = 0.0
+
+    instead = (
+        "A place holds one predicted number, times a number, plus a number: put any other term "
+        "into a column of its own of y."
+    )
 
     def __post_init__(self) -> None:
         is_position = isinstance(self.column, (int, np.integer)) and not isinstance(
@@ -38,18 +50,52 @@ class Predicted:
             raise ValueError(
                 f"Predicted takes the position of a column of y, 0 or more; got {self.column!r}."
             )
-        if not np.isfinite(self.factor):
-            raise ValueError(f"The factor of a predicted number must be finite, got {self.factor}.")
+        for name in ("factor", "offset"):
+            value = getattr(self, name)
+            if not isinstance(value, Real) or not np.isfinite(float(value)):
+                raise ValueError(f"The {name} of Predicted must be a finite number, got {value!r}.")
+            object.__setattr__(self, name, float(value))
         object.__setattr__(self, "column", int(self.column))
-        object.__setattr__(self, "factor", float(self.factor))
 
-    def __mul__(self, number: float) -> "Predicted":
-        return Predicted(self.column, self.factor * number)
+    def _affine(self, other: Any, factor: Any, offset: Any) -> Any:
+        """Return it times a factor, plus an offset, where the other operand is a number."""
+        if isinstance(other, np.ndarray):
+            return NotImplemented  # NumPy goes through its entries
+        if not isinstance(other, Real):
+            self._refuse()
+        return Predicted(self.column, self.factor * factor, self.offset * factor + offset)
+
+    def __mul__(self, other: Any) -> Any:
+        return self._affine(other, other, 0.0)
 
     __rmul__ = __mul__
 
-    def __neg__(self) -> "Predicted":
+    def __truediv__(self, other: Any) -> Any:
+        if not isinstance(other, Real):
+            return self._affine(other, 1.0, 0.0)
+        by = float(other)
+        if by == 0:
+            raise ZeroDivisionError(f"{self!r} is divided by 0.")
+        return Predicted(self.column, self.factor / by, self.offset / by)
+
+    def __add__(self, other: Any) -> Any:
+        return self._affine(other, 1.0, other)
+
+    __radd__ = __add__
+
+    def __sub__(self, other: Any) -> Any:
+        if isinstance(other, np.ndarray):
+            return NotImplemented
+        return self._affine(other, 1.0, -other if isinstance(other, Real) else 0.0)
+
+    def __rsub__(self, other: Any) -> Any:
+        return self._affine(other, -1.0, other)
+
+    def __neg__(self) -> Any:
         return self * -1.0
+
+    def __pos__(self) -> Any:
+        return self
 
 
 def predicted_columns(*values: Any) -> set[int]:
@@ -80,7 +126,7 @@ def affine(
     found = np.zeros((n_parameters + n_context + 1, value.size))
     for j, each in enumerate(_entries(value)):
         if isinstance(each, Predicted):
-            found[each.column, j] = each.factor
+            found[each.column, j], found[-1, j] = each.factor, each.offset
         elif isinstance(each, FromContext):
             found[n_parameters + position(each), j] = 1.0
         else:

@@ -1,0 +1,20 @@
+"""What stands in the place of a number, and is no number that one can calculate with."""
+
+from typing import Any, ClassVar, NoReturn
+
+
+class Marker:
+    """Refuses to be calculated with, and says what to write instead."""
+
+    instead: ClassVar[str]
+    """A sentence on what to write in the place of a term."""
+
+    def _refuse(self, *_: Any) -> NoReturn:
+        raise TypeError(f"There is no calculating with {self!r} like this. {self.instead}")
+
+    __add__ = __radd__ = __sub__ = __rsub__ = _refuse
+    __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
+    __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _refuse
+    __matmul__ = __rmatmul__ = _refuse
+    __neg__ = __pos__ = __abs__ = _refuse
+    __lt__ = __le__ = __gt__ = __ge__ = _refuse
