@@ -5,13 +5,15 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+from ._predicted import Predicted
+
 
 def as_matrix(A: Any, name: str) -> Any:
     """Return a 2-d matrix of finite numbers, sparse if it was given so."""
     try:
         matrix = sparse.csr_array(A) if sparse.issparse(A) else np.asarray(A, dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be a matrix of numbers: {error}") from error
+        raise ValueError(f"{name} must be a matrix of numbers: {_why(error, A)}") from error
     if matrix.ndim != 2:
         raise ValueError(f"{name} must have two dimensions, got shape {matrix.shape}.")
     values: Any = matrix.data if sparse.issparse(matrix) else matrix
@@ -29,7 +31,11 @@ def as_constraints(A: Any, b: Any, n: int, kind: str) -> tuple[Any, Any]:
         raise ValueError(f"{given}_{kind} was given without {missing}_{kind}.")
     if A is None:
         return None, None
-    matrix, right = as_matrix(A, f"A_{kind}"), np.asarray(b, dtype=np.float64)
+    matrix = as_matrix(A, f"A_{kind}")
+    try:
+        right = np.asarray(b, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"b_{kind} must hold numbers: {_why(error, b)}") from error
     if matrix.shape[1] != n:
         raise ValueError(
             f"A_{kind} has {matrix.shape[1]} columns, but the problem has {n} decisions."
@@ -77,7 +83,7 @@ def as_bounds(bounds: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
             for i, absent in ((0, -np.inf), (1, np.inf))
         )
     except (TypeError, ValueError) as error:
-        raise ValueError(f"bounds must hold numbers and None: {error}") from error
+        raise ValueError(f"bounds must hold numbers and None: {_why(error, pairs)}") from error
     bad = np.isnan(low) | np.isnan(high) | (low > high) | (low == np.inf) | (high == -np.inf)
     if bad.any():
         i = int(np.flatnonzero(bad)[0])
@@ -100,3 +106,10 @@ def as_integrality(integrality: Any, n: int) -> np.ndarray:
             "are not supported."
         )
     return np.broadcast_to(kinds.astype(bool), n)
+
+
+def _why(error: Exception, value: Any) -> str:
+    """Say why a value is no array of numbers."""
+    if any(isinstance(each, Predicted) for each in np.ravel(np.asarray(value, dtype=object))):
+        return "Predicted has a place in RecourseLinearProgram alone; here y are the costs."
+    return str(error)

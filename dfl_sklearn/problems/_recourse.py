@@ -13,7 +13,8 @@ from ..solvers.linear import NoDecisionError
 from ..solvers.parametric_program import Affine, ParametricProgram
 from ..solvers.polytope import Polytope
 from ..solvers.standard_form import StandardForm
-from ._constraints import as_bounds, as_integrality, as_matrix
+from ._arithmetic import Marker
+from ._constraints import as_bounds, as_integrality, as_matrix, as_pairs
 from ._context import FromContext, columns_of, is_marked, position
 from ._predicted import Predicted, affine, predicted_columns
 
@@ -28,12 +29,32 @@ class JointPolytope(Polytope):
     n_first: int = 0
     """How many rows of A_ub are the first stage's."""
 
+    n_plan: int = 0
+    """How many variables are the plan's."""
+
+    scenarios: np.ndarray | None = None
+    """The numbers (S,) of the scenarios, each of which has rows and variables; None without."""
+
     def name_of_row(self, i: int) -> str:
         """Return what the user calls a row of `matrix`."""
         n_ub = self.A_ub.shape[0]
         if self.n_first <= i < n_ub:
-            return f"row {i - self.n_first} of W"
+            return "row {} of W{}".format(*self._counted(i - self.n_first, n_ub - self.n_first))
         return super().name_of_row(i)
+
+    def name_of_decision(self, j: int) -> str:
+        """Return what the user calls a variable."""
+        if j < self.n_plan:
+            return super().name_of_decision(j)
+        n_later = self.integral.shape[-1] - self.n_plan
+        return "recourse variable {}{}".format(*self._counted(j - self.n_plan, n_later))
+
+    def _counted(self, i: int, n: int) -> tuple[int, str]:
+        """Return a number of n as one of its scenario, and which scenario that is."""
+        if self.scenarios is None:
+            return i, ""
+        s, i = divmod(i, n // len(self.scenarios))
+        return i, f" in scenario {self.scenarios[s]}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +107,7 @@ class Recourse:
             np.zeros(0) if given[name] is None else _vector(given[name], name)
             for name in ("b_ub", "b_eq")
         )
+        _refuse_halves(given)
         every = {"c": c, "q": q, "T": T, "W": W, "h": h, "b_ub": b_ub, "b_eq": b_eq}
         read = predicted_columns(*every.values())
         if not read:
@@ -110,6 +132,7 @@ class Recourse:
             kind: _constraints(given[f"A_{kind}"], functions[f"b_{kind}"], n, kind)
             for kind in ("ub", "eq")
         }
+        _refuse_in_bounds(given["bounds"])
         low, high = as_bounds(given["bounds"], n)
         return cls(
             n_parameters,
@@ -282,17 +305,20 @@ class Recourse:
             upper=high,
             integral=np.append(self.integral, np.zeros(k, dtype=bool)),
             n_first=self.A_ub.shape[0],
+            n_plan=len(self.lower),
         )
 
     def costs(self, parameters: np.ndarray) -> np.ndarray:
         """Return the joint costs (B, n + k)."""
         return np.concatenate([self.at("c", parameters), self.at("q", parameters)], axis=1)
 
-    def extensive(self, parameters: np.ndarray, share: np.ndarray) -> tuple[Polytope, np.ndarray]:
+    def extensive(
+        self, parameters: np.ndarray, share: np.ndarray, numbers: np.ndarray
+    ) -> tuple[Polytope, np.ndarray]:
         """Return the program of one plan for scenarios (S, q), and its costs (n + S k,).
 
         Each scenario has a recourse of its own, and costs its share (S,). Constraints on plans hold
-        in all of them.
+        in all of them. Errors call them by their numbers (S,).
         """
         S, n, k = len(parameters), len(self.lower), self.q.shape[1]
         T, W = (self.at(name, parameters) for name in ("T", "W"))
@@ -316,6 +342,8 @@ class Recourse:
             upper=np.append(self.upper, np.full(S * k, np.inf)),
             integral=np.append(self.integral, np.zeros(S * k, dtype=bool)),
             n_first=self.A_ub.shape[0],
+            n_plan=n,
+            scenarios=numbers,
         )
         mean = share @ self.at("c", parameters)
         later = (share[:, None] * self.at("q", parameters)).ravel()
@@ -386,26 +414,29 @@ def _constant(values: np.ndarray, n_rows: int) -> np.ndarray:
 
 def _entries(value: Any, name: str) -> np.ndarray:
     """Return an array of numbers and markers, or say which entry is neither."""
+    if value is None:
+        raise ValueError(f"{name} is missing: RecourseLinearProgram needs c, q, T, W and h.")
     value = value.toarray() if sparse.issparse(value) else value
     entries = np.array(value.to_numpy() if hasattr(value, "to_numpy") else value, dtype=object)
     for place, each in np.ndenumerate(entries):
         if isinstance(each, (Predicted, FromContext)):
             continue
+        where = f"{name}{list(place) or ''}"
         try:
             entries[place] = float(each)
         except (TypeError, ValueError):
             raise ValueError(
-                f"{name}{list(place)} must be a number, Predicted or FromContext, got {each!r}."
+                f"{where} must be a number, Predicted or FromContext, got {each!r}."
             ) from None
         if not np.isfinite(entries[place]):
-            raise ValueError(f"{name}{list(place)} must be finite, got {each}.")
+            raise ValueError(f"{where} must be finite, got {each}.")
     return entries
 
 
 def _vector(value: Any, name: str) -> np.ndarray:
     entries = _entries(value, name)
     if entries.ndim != 1 or not len(entries):
-        raise ValueError(f"{name} must be a vector, got shape {entries.shape}.")
+        raise ValueError(f"{name} must be a vector, such as [1, 2], got shape {entries.shape}.")
     return entries
 
 
@@ -423,8 +454,6 @@ def _matrix(value: Any, name: str, shape: tuple[int, int]) -> np.ndarray:
 def _constraints(A: Any, b: np.ndarray, n: int, kind: str) -> sparse.csr_array:
     """Return a matrix (m, n) that goes with right-hand sides (q + 1, m), checked."""
     if A is None:
-        if b.shape[1]:
-            raise ValueError(f"b_{kind} was given without A_{kind}.")
         return sparse.csr_array((0, n))
     if is_marked(A) or any(isinstance(each, Predicted) for each in np.ravel(_dense(A))):
         raise ValueError(
@@ -438,6 +467,27 @@ def _constraints(A: Any, b: np.ndarray, n: int, kind: str) -> sparse.csr_array:
             f"c: shape {(b.shape[1], n)}, got {matrix.shape}."
         )
     return matrix
+
+
+def _refuse_halves(given: dict[str, Any]) -> None:
+    """Raise a ValueError where a matrix was given without right-hand sides, or they without it."""
+    for kind in ("ub", "eq"):
+        there, absent = f"A_{kind}", f"b_{kind}"
+        if given[there] is None:
+            there, absent = absent, there
+        if given[there] is not None and given[absent] is None:
+            raise ValueError(f"{there} was given without {absent}.")
+
+
+def _refuse_in_bounds(bounds: Any) -> None:
+    """Raise a ValueError where a bound is predicted or read from the context."""
+    pairs = [bounds] if isinstance(bounds, Marker) else as_pairs(bounds)
+    found = next((each for each in np.ravel(_dense(pairs)) if isinstance(each, Marker)), None)
+    if found is not None:
+        raise ValueError(
+            f"bounds must be numbers, got {found!r}. Write such a bound as a row of A_ub, with 1 "
+            "for the decision (-1 for a lower bound) and 0 for the others, and put it into b_ub."
+        )
 
 
 def _dense(A: Any) -> Any:

@@ -166,6 +166,10 @@ class RecourseLinearProgram(DecisionProblem):
     def _n_parameters(self) -> int:
         return self._program().n_parameters
 
+    def _what_parameters_are(self) -> str:
+        last = self._n_parameters() - 1
+        return "Predicted(0)" + (f" to Predicted({last}), in this order" if last else "")
+
     def _n_decisions(self, n_parameters: int) -> int:
         return len(self._program().lower)
 
@@ -229,7 +233,7 @@ class RecourseLinearProgram(DecisionProblem):
             some = np.flatnonzero(share > 0)
             known = None if context is None else np.repeat(context[i : i + 1], len(some), axis=0)
             parameters = program.parameters(scenarios[some], known).numpy()
-            polytope, costs = program.extensive(parameters, share[some])
+            polytope, costs = program.extensive(parameters, share[some], some)
             try:
                 with renumbered(np.array([i])):
                     plans[i] = self._in_highs(polytope, costs[None])[0, : len(program.lower)]
@@ -391,6 +395,14 @@ class RecourseLinearProgram(DecisionProblem):
         if isinstance(y, np.ndarray):
             return excess.numpy(), size.numpy()
         return excess.to(y), size.to(y)
+
+    def _why_all_is_certain(self) -> str | None:
+        if self._program().is_predicted("b_ub", "b_eq"):
+            return None
+        return (
+            "has none on its plans: no entry of b_ub or b_eq is Predicted, and the recourse makes "
+            "up for the rest"
+        )
 
     # -- training ----------------------------------------------------------------------
 

@@ -246,7 +246,7 @@ class LinearSolver:
         """Name constraints that cannot hold together: variables, then rows."""
         n = len(self.polytope.lower)
         named = [self.polytope.name_of_row(i - n) for i in culprits if i >= n]
-        named += [f"the bounds of decision {j}" for j in culprits if j < n]
+        named += [f"the bounds of {self.polytope.name_of_decision(j)}" for j in culprits if j < n]
         shown = ", ".join(named[:8]) + (f" and {len(named) - 8} more" if len(named) > 8 else "")
         which = f": these contradict one another: {shown}" if named else ""
         return f"No decision satisfies all constraints of {self.name}{which}."
@@ -254,11 +254,11 @@ class LinearSolver:
     def _no_minimum(self, cost: np.ndarray, row: int) -> str:
         part = self.polytope
         free = np.where(cost > 0, np.isinf(part.lower), np.isinf(part.upper)) & (cost != 0)
-        which = ", ".join(str(j) for j in np.flatnonzero(free)[:8])
+        which = [part.name_of_decision(j) for j in np.flatnonzero(free)[:8].tolist()]
         return (
             f"The cost of {self.name} has no minimum for row {row} of y: it falls without end "
-            f"as decisions grow. Bound them; among decisions {which} one has no bound on the "
-            "side where it pays."
+            f"as decisions grow. Bound them: {'one of ' * (len(which) > 1)}{', '.join(which)} has "
+            "no bound on the side where it pays."
         )
 
     def _unproven(self, best: Certificate | None, what: str, row: int) -> str:
@@ -268,7 +268,7 @@ class LinearSolver:
             where = (
                 self.polytope.name_of_row(worst)
                 if worst < n_rows
-                else f"the bounds of decision {worst - n_rows}"
+                else f"the bounds of {self.polytope.name_of_decision(worst - n_rows)}"
             )
             what = (
                 f"the best decision found misses {where} by {best.missed[0, worst]:.2g} of its "

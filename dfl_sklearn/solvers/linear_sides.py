@@ -117,4 +117,4 @@ def solve_mixed_sides(
 
 
 def _at_row(error: NoDecisionError, row: int) -> NoDecisionError:
-    return NoDecisionError(f"At row {row} of the context: {error}")
+    return NoDecisionError(f"At row {row}: {error}")

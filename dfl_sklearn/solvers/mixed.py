@@ -110,7 +110,7 @@ class MixedSolver:
             j = int((self.polytope.lower > self.polytope.upper).argmax())
             raise NoDecisionError(
                 f"No decision satisfies all constraints of {name}: no whole number lies within "
-                f"the bounds of decision {j}."
+                f"the bounds of {polytope.name_of_decision(j)}."
             )
         self.relaxed = LinearSolver(self.polytope, name)  # or an error that names rows
         self.has_limits = time_limit is not None or mip_gap > 0

@@ -119,6 +119,10 @@ class Polytope:
         n_ub = self.A_ub.shape[0]
         return f"row {i} of A_ub" if i < n_ub else f"row {i - n_ub} of A_eq"
 
+    def name_of_decision(self, j: int) -> str:
+        """Return what the user calls a variable."""
+        return f"decision {j}"
+
     def violation(self, z: np.ndarray) -> np.ndarray:
         """Return by how much each row of z (B, n) misses constraints (B, m + p + n).
 

@@ -304,7 +304,7 @@ def limited(**more):
 @pytest.mark.parametrize("integrality", [None, 1])
 def test_an_infeasible_row_is_named(integrality):
     context = table(most=[1.0, 2.0, 1.0], least=[0.0, 0.0, -3.0])
-    match = r"At row 2 of the context: No decision satisfies .*: row 0 of A_ub, row 1 of A_ub"
+    match = r"At row 2: No decision satisfies .*: row 0 of A_ub, row 1 of A_ub"
     with pytest.raises(ValueError, match=match):
         limited(integrality=integrality).solve(np.ones((3, 2)), context=context)
     problem = LinearProgram([[column("a"), 1]], [-1.0], sense="max")

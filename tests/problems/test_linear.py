@@ -268,7 +268,7 @@ def test_scenarios_are_solved_for_their_mean():
         (
             LinearProgram([[1, 1]], [1], bounds=[(0, None), (None, None)], sense="max"),
             [[1.0, 1.0], [1.0, -1.0]],
-            "no minimum for row 1 of y.*among decisions 0, 1 one has no bound",
+            "no minimum for row 1 of y.*one of decision 0, decision 1 has no bound",
         ),
         (LinearProgram([[1, 1]], [1, 2]), [[1.0, 1.0]], r"b_ub must have .* \(1,\), got \(2,\)"),
         (LinearProgram([[1, 1]]), [[1.0, 1.0]], "A_ub was given without b_ub"),

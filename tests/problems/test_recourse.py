@@ -195,6 +195,13 @@ def simple(**changes):
         ({"A_ub": [[Predicted(0), 1.0]], "b_ub": [1.0]}, "A_ub must be numbers: .* rows of T"),
         ({"A_ub": [[1.0]], "b_ub": [1.0]}, r"A_ub must have a row .* got \(1, 1\)"),
         ({"b_eq": [1.0]}, "b_eq was given without A_eq"),
+        ({"b_ub": [1.0]}, "b_ub was given without A_ub"),
+        ({"A_ub": [[1.0, 1.0]]}, "A_ub was given without b_ub"),
+        ({"A_eq": [[1.0, 1.0]]}, "A_eq was given without b_eq"),
+        ({"T": None}, "T is missing: RecourseLinearProgram needs c, q, T, W and h"),
+        ({"W": None}, "W is missing"),
+        ({"h": None}, "h is missing"),
+        ({"q": 5.0}, r"q must be a vector, such as \[1, 2\]"),
         ({"integrality": [1, 0, 1]}, "integrality must be a number or have one entry per decision"),
         ({"bounds": (3, 1)}, "hold no number"),
     ],
@@ -210,12 +217,18 @@ def test_rows_without_a_plan_or_a_cost_are_named():
         simple(q=[-5.0]).solve(y)
     with pytest.raises(ValueError, match=r"recourse of row 0 has no least cost: with q = \[-5.0\]"):
         simple(q=[-5.0]).cost(np.ones((3, 2)), y)
+    match = r"Bound them: recourse variable 1 has no bound"
+    round_trip = {"q": [5.0, -1.0], "W": [[1.0, 0.0]]}
+    with pytest.raises(ValueError, match=match):
+        simple(**round_trip).solve(y)
+    with pytest.raises(ValueError, match=r"one of recourse variable 1 in scenario 0, .*scenario 2"):
+        simple(**round_trip).solve(y[None])
     helpless = simple(W=[[-1.0]])
     assert not helpless.has_complete_recourse
     with pytest.raises(ValueError, match="Nothing makes up for the plan of row 2"):
         helpless.cost([[3.0, 0.0], [0.0, 0.0], [1.0, 1.0]], y)
     bounded = simple(W=[[-1.0]], bounds=(0, 2))
-    with pytest.raises(ValueError, match="row 1"):
+    with pytest.raises(ValueError, match=r"^At row 1: No decision .*row 0 of W, the bounds of"):
         bounded.solve([[3.0], [5.0]])
     scenarios = np.array([[[1.0], [2.0]], [[1.0], [6.0]]])
     with pytest.raises(ValueError, match="scenario 1 of row 1"):
