@@ -79,11 +79,11 @@ class FeasibilityLoss(DecisionLoss):
         alpha = number(self.infeasibility_weight, "infeasibility_weight", at_least=0, at_most=1)
         margin = number(self.margin, "margin", at_least=0)
         beta = number(self.sharpness, "sharpness", above=0)
-        if type(problem).uncertain_constraints is DecisionProblem.uncertain_constraints:
+        why = problem._why_all_is_certain()
+        if why is not None:
             raise ValueError(
                 f"FeasibilityLoss is for constraints that depend on what is predicted, and "
-                f"{type(problem).__name__} has none (uncertain_constraints). Use RegretLoss or "
-                "ScoreFunctionLoss."
+                f"{type(problem).__name__} {why}. Use RegretLoss or ScoreFunctionLoss."
             )
 
         def softplus(excess: torch.Tensor) -> torch.Tensor:

@@ -146,6 +146,10 @@ class DecisionProblem(BaseEstimator, ABC):
         """Return the number of parameters per row if the problem fixes it, else None."""
         return None
 
+    def _what_parameters_are(self) -> str:
+        """Return, for errors, what y holds, "" where there is no more to say."""
+        return ""
+
     def _n_decisions(self, n_parameters: int) -> int | None:
         """Return the number of decisions per row if it is known without solving, else None."""
         return None
@@ -362,6 +366,12 @@ class DecisionProblem(BaseEstimator, ABC):
             f"{type(self).__name__} has no constraints that depend on what is predicted."
         )
 
+    def _why_all_is_certain(self) -> str | None:
+        """Return why no constraint depends on what is predicted, None where one does."""
+        if type(self).uncertain_constraints is DecisionProblem.uncertain_constraints:
+            return "has none"
+        return None
+
     def check_parameters(self, y: Any) -> None:
         """Raise a ValueError, naming the row, if observed `y` cannot be what it claims to be."""
         self._check_constants()
@@ -407,9 +417,11 @@ class DecisionProblem(BaseEstimator, ABC):
     def _check_width(self, width: int) -> None:
         expected = self._n_parameters()
         if expected is not None and width != expected:
+            what = self._what_parameters_are()
             raise ValueError(
-                f"{type(self).__name__} has {expected} parameters per row, but y has {width} "
-                f"column{'s' if width != 1 else ''}."
+                f"{type(self).__name__} has {expected} parameter{'s' if expected != 1 else ''} per "
+                f"row, but y has {width} column{'s' if width != 1 else ''}."
+                + (f" y holds {what}." if what else "")
             )
 
     def _check_decisions(self, decisions: np.ndarray) -> None:

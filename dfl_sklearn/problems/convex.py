@@ -152,6 +152,10 @@ class ConvexProgram(DecisionProblem):
     def _n_parameters(self) -> int:
         return self._program().n_parameters
 
+    def _what_parameters_are(self) -> str:
+        each = self._program().parameters
+        return "the entries of " + ", ".join(f"{one.name()!r} ({one.size})" for one in each)
+
     def _n_decisions(self, n_parameters: int) -> int:
         return self._program().n_decisions
 
@@ -455,7 +459,7 @@ class ConvexProgram(DecisionProblem):
             Positive where a constraint is missed; and the absolute right-hand sides.
         """
         uncertain = self._program().uncertain
-        if uncertain is None or not uncertain.left.k:
+        if uncertain is None or self._why_all_is_certain() is not None:
             return super().uncertain_constraints(decisions, y, context)
         if isinstance(y, np.ndarray):
             rows = _beside(_tensor(y), self._context_rows(context))
@@ -464,6 +468,12 @@ class ConvexProgram(DecisionProblem):
         z, rows = (each.to("cpu", _tensor(()).dtype) for each in (decisions, y))
         parts = uncertain.excess(z, _beside(rows, self._context_rows(context)))
         return parts[0].to(y), parts[1].to(y)
+
+    def _why_all_is_certain(self) -> str | None:
+        uncertain = self._program().uncertain
+        if uncertain is None:
+            return "knows them of linear and quadratic programs alone, without whole numbers"
+        return None if uncertain.left.k else "has none on decisions alone"
 
     def _decisions_set(
         self, decisions: Any, y: Any, context: Any, tol: float

@@ -134,6 +134,9 @@ class SetMultiCoverProblem(DecisionProblem):
     def _n_parameters(self) -> int:
         return self._matrix().shape[0]
 
+    def _what_parameters_are(self) -> str:
+        return "the demand for each item, a row of incidence"
+
     def _n_decisions(self, n_parameters: int) -> int:
         return self._matrix().shape[1]
 

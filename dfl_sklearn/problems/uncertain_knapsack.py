@@ -163,6 +163,14 @@ class UncertainKnapsackProblem(DecisionProblem):
             return 1
         return None if n is None else n + (self.capacity is None)
 
+    def _what_parameters_are(self) -> str:
+        if self.weights is not None:
+            return "the capacity alone, as weights are given"
+        what = f"the weights of the {self._n_items()} items"
+        if self.capacity is None:
+            return f"{what} and, behind them, the capacity, as none is given"
+        return f"{what} alone, as a capacity is given"
+
     def _n_decisions(self, n_parameters: int) -> int:
         n = self._n_items()
         return n_parameters - (self.capacity is None) if n is None else n
@@ -170,7 +178,10 @@ class UncertainKnapsackProblem(DecisionProblem):
     def _check_width(self, width: int) -> None:
         super()._check_width(width)
         if width - (self.capacity is None) < 1 and self.weights is None:
-            raise ValueError(f"y has {width} columns, which leaves none for the weights of items.")
+            raise ValueError(
+                f"y has {width} column{'s' if width != 1 else ''}, which leaves none for the "
+                "weights of items: these come first, and then the capacity."
+            )
 
     def _numbers(self, y: Any, context: Any) -> tuple[Any, Any, Any, Any]:
         """Return values and weights (1 or B, n or 1), capacity and penalty (1 or B,)."""

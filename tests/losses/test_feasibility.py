@@ -1,5 +1,6 @@
 """What predicted constraints get wrong: the formula by hand, slopes, what is refused."""
 
+import cvxpy as cp
 import numpy as np
 import pytest
 import torch
@@ -7,8 +8,11 @@ from numpy.testing import assert_allclose
 
 from dfl_sklearn.losses import FeasibilityLoss
 from dfl_sklearn.problems import (
+    ConvexProgram,
     FromContext,
     NewsvendorProblem,
+    Predicted,
+    RecourseLinearProgram,
     SetMultiCoverProblem,
     UncertainKnapsackProblem,
 )
@@ -133,3 +137,46 @@ def test_parameters_are_checked(params, message):
 def test_a_problem_without_such_constraints_is_refused():
     with pytest.raises(ValueError, match="NewsvendorProblem has none"):
         FeasibilityLoss().bind(NewsvendorProblem(9, 1))
+
+
+def free():
+    made, price = cp.Variable(2), cp.Parameter(2)
+    return cp.Problem(cp.Minimize(price @ made), [made >= 0, cp.sum(made) == 1]), price, made
+
+
+def with_recourse():
+    made, late, need = cp.Variable(), cp.Variable(nonneg=True), cp.Parameter()
+    return cp.Problem(cp.Minimize(made + 3 * late), [made >= 0, made + late >= need]), need, made
+
+
+def in_a_cone():
+    made, need = cp.Variable(2), cp.Parameter()
+    return cp.Problem(cp.Minimize(cp.norm(made)), [cp.sum(made) >= need]), need, made
+
+
+@pytest.mark.parametrize(
+    ("problem", "why"),
+    [
+        (RecourseLinearProgram([1], [5], [[1]], [[1]], [Predicted(0)]), "none on its plans: no"),
+        (ConvexProgram(free), "none on decisions alone"),
+        (ConvexProgram(with_recourse), "none on decisions alone"),
+        (ConvexProgram(in_a_cone), "knows them of linear and quadratic programs alone"),
+    ],
+)
+def test_programs_without_such_constraints_are_refused_before_training(problem, why):
+    with pytest.raises(ValueError, match=f"{type(problem).__name__} (has )?{why}"):
+        FeasibilityLoss().bind(problem)
+
+
+def test_programs_with_such_constraints_are_taken():
+    bounded = RecourseLinearProgram([1], [5], [[1]], [[1]], [1.0], A_ub=[[1]], b_ub=[Predicted(0)])
+    for problem in (bounded, ConvexProgram(supply, penalty=3.0), ConvexProgram(supply)):
+        y = np.array([[2.0], [3.0]])
+        value, _ = loss_and_slope(FeasibilityLoss(), problem, y + 0.5, y)
+        assert np.isfinite(value).all()
+
+
+def supply():
+    bought, demand = cp.Variable(2, nonneg=True), cp.Parameter()
+    limits = [cp.sum(bought) >= demand, bought <= 10]
+    return cp.Problem(cp.Minimize(bought @ [1, 2]), limits), demand, bought

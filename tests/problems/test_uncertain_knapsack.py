@@ -232,6 +232,19 @@ def test_observed_parameters_are_checked():
         problem.decision_layer()
 
 
+@pytest.mark.parametrize(
+    ("known", "message"),
+    [
+        ({"capacity": 7}, "weights of the 3 items alone, as a capacity is given"),
+        ({}, "weights of the 3 items and, behind them, the capacity"),
+        ({"weights": [1, 2, 3]}, "1 parameter per row, .* y holds the capacity alone"),
+    ],
+)
+def test_what_the_columns_of_y_are(known, message):
+    with pytest.raises(ValueError, match=message):
+        UncertainKnapsackProblem([4, 5, 6], penalty=3, **known).solve([[1.0, 2.0]])
+
+
 def test_numbers_of_columns_with_names():
     y = pd.DataFrame({"a": [3.0, 4.0], "b": [4.0, 5.0], "c": [5.0, 5.0]})
     problem = UncertainKnapsackProblem([4, 5, 6], 7, penalty=10)
