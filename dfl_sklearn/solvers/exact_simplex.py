@@ -9,6 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 _MAX_PIVOTS = 5_000
+_FLAT = Fraction(1, 10**12)  # slope of a cost along a ray that counts as none, a share of its terms
 
 
 class Range(NamedTuple):
@@ -123,16 +124,39 @@ class ExactSimplex:
                 return False
 
     def minimise(self, costs: Sequence[float]) -> bool:
-        """Go from a feasible basis to a best one; False where the cost falls without end."""
+        """Go from a feasible basis to a best one; False where the cost falls without end.
+
+        Costs are often sums of rounded numbers. Where it falls along a ray by no more than that, a
+        share of 1e-12 of its terms, the ray is taken for flat.
+        """
         whole, _ = _whole(costs)
         idle = [0] * len(self.basic)
+        flat: set[int] = set()
         while True:
             slopes = self._slopes(whole)
-            entering = self._entering(slopes)
+            held = [
+                column
+                for column, variable in enumerate(self.nonbasic)
+                if variable in flat and self._is_flat(column, slopes[column], whole)
+            ]
+            entering = self._entering(_without(slopes, held))
             if entering is None:
                 return True
-            if not self._move(*entering, idle):
+            if self._move(*entering, idle):
+                continue
+            column = entering[0]
+            if not self._is_flat(column, slopes[column], whole):
                 return False
+            flat.add(self.nonbasic[column])
+
+    def _is_flat(self, column: int, slope: int, whole: list[int]) -> bool:
+        """Return whether the slope of a cost in a nonbasic variable is nothing beside its terms."""
+        n, j = len(whole), self.nonbasic[column]
+        terms = abs(whole[j] * self.denominator) if j < n else 0
+        terms += sum(
+            abs(whole[b] * self.table[i, column]) for i, b in enumerate(self.basic) if b < n
+        )
+        return bool(abs(slope) <= _FLAT * terms)
 
     def dual_values(self, costs: Sequence[float]) -> list[float]:
         """Return, for each row of A, the slope of the least cost in its activity."""
@@ -247,6 +271,14 @@ class ExactSimplex:
                 Fraction(0),
             )
             self.value[b] = total / self.denominator
+
+
+def _without(slopes: np.ndarray, columns: list[int]) -> np.ndarray:
+    """Return slopes with 0 in some columns."""
+    if columns:
+        slopes = slopes.copy()
+        slopes[columns] = 0
+    return slopes
 
 
 def _whole(row: Sequence[float]) -> tuple[list[int], Fraction]:

@@ -314,3 +314,30 @@ def test_plans_are_averaged_unless_they_are_whole():
     assert RecourseLinearProgram([2.0], **arguments).decision_average == "decisions"
     whole = RecourseLinearProgram([2.0], **arguments, integrality=1)
     assert whole.decision_average == "predictions"
+
+
+@pytest.mark.parametrize("n_scenarios", [1, 3, 7])
+@pytest.mark.parametrize(("c", "q", "T"), [(0.3, 0.1, 3.0), (0.7, 0.1, 7.0), (0.1 + 0.2, 0.3, 1.0)])
+def test_a_free_plan_that_its_recourse_balances(n_scenarios, c, q, T):
+    """Plan and recourse cost the same but for the last digit: any plan below all needs is best."""
+    problem = RecourseLinearProgram(
+        [c], [q, 0.2], [[T], [-T]], [[1, -1], [-1, 1]], [Predicted(0), -Predicted(0)],
+        bounds=(None, None),
+    )  # fmt: skip
+    rng = np.random.default_rng(0)
+    for weight in (None, rng.dirichlet(np.ones(n_scenarios), 4)):
+        y = rng.uniform(1, 5, (4, n_scenarios, 1))
+        plans = problem.solve(y, scenario_weight=weight)
+        share = np.full((4, n_scenarios), 1 / n_scenarios) if weight is None else weight
+        paid = [problem.cost(plans[[i]], y[i]) @ share[i] for i in range(4)]
+        assert_allclose(paid, q * (share * y[:, :, 0]).sum(axis=1), rtol=1e-9)
+
+
+@pytest.mark.parametrize("share", [1e-9, -1e-2])
+def test_a_free_plan_that_is_dearer_or_cheaper_has_no_end(share):
+    problem = RecourseLinearProgram(
+        [0.3 * (1 + share)], [0.1, -0.0999], [[3.0], [-3.0]], [[1, -1], [-1, 1]],
+        [Predicted(0), -Predicted(0)], bounds=(None, None),
+    )  # fmt: skip
+    with pytest.raises(ValueError, match="has no minimum for row 0"):
+        problem.solve([[[1.0], [2.0], [4.0]]])
