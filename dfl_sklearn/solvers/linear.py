@@ -45,6 +45,9 @@ class LinearSolver:
     shares_bases : bool, default=False
         Whether to look, for each basis that is found, for which other rows it is the only best one.
         It pays where few costs differ from row to row.
+    like : LinearSolver, default=None
+        One for a polytope with the same matrix, which is not used any more: what it knows of that,
+        its model in HiGHS included, is taken over. Decisions are the same to the bit.
 
     Raises
     ------
@@ -52,15 +55,26 @@ class LinearSolver:
         If no z satisfies the constraints; the message names some that contradict one another.
     """
 
-    def __init__(self, polytope: Polytope, name: str, *, shares_bases: bool = False) -> None:
+    def __init__(
+        self,
+        polytope: Polytope,
+        name: str,
+        *,
+        shares_bases: bool = False,
+        like: "LinearSolver | None" = None,
+    ) -> None:
         self.shares_bases = shares_bases
         self.polytope = polytope.replace(integral=np.zeros_like(polytope.integral))
         self.name = name
-        self.units = Units.of(self.polytope)
-        self.scaled = self.units.apply(self.polytope)
+        self.units: Units = (
+            Units.of(self.polytope) if like is None else like.units.sized(self.polytope)
+        )
+        self.scaled: Polytope = self.units.apply(
+            self.polytope, None if like is None else like.scaled
+        )
         n = len(self.polytope.lower)
         self.is_small = _n_cells(self.polytope) <= _MOST_CELLS
-        self.highs = self._in_highs()
+        self.highs: Highs | None = self._in_highs(None if like is None else like.highs)
         # With costs of 0 a vertex is found, or that there is none.
         status = "" if self.highs is None else self.highs.run(np.zeros(n))
         self.vertex = self.highs.basis() if self.highs and status == "kOptimal" else None
@@ -69,7 +83,9 @@ class LinearSolver:
         elif status == "kInfeasible":
             raise NoDecisionError(self._contradiction(self._elastic()))
 
-    def _in_highs(self) -> Highs | None:
+    def _in_highs(self, known: Highs | None) -> Highs | None:
+        if known is not None and known.set_sides(self.scaled):
+            return known
         try:
             return Highs(self.scaled, self.name)
         except ValueError:

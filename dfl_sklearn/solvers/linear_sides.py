@@ -95,24 +95,28 @@ def solve_mixed_sides(
     mip_gap: float,
     first_row: int = 0,
 ) -> tuple[np.ndarray, dict[int, float]]:
-    """Return minimisers (B, n) and gaps as :class:`MixedSolver`, one solver for each distinct set.
+    """Return minimisers (B, n) and gaps as :class:`MixedSolver`, one set after the other.
 
     Raises
     ------
     ValueError, RuntimeError
         As that class does, naming the row.
     """
-    z, gaps = np.empty(costs.shape), {}
+    z, gaps, before = np.empty(costs.shape), {}, None
     for rows in sorted(polytope.groups(), key=lambda each: int(each[0])):
         solver = None
         for row in rows.tolist():
             try:
                 if solver is None:
-                    solver = MixedSolver(polytope.for_rows(row), name, time_limit, mip_gap)
+                    part = polytope.for_rows(row)
+                    solver = MixedSolver(part, name, time_limit, mip_gap, like=before)
                 z[row] = solver.solve(costs[row : row + 1], first_row + row)[0]
             except NoDecisionError as error:
                 raise _at_row(error, first_row + row) from None
-        gaps.update(solver.gaps if solver is not None else {})
+        if solver is not None:
+            gaps.update(solver.gaps)
+            # Clocks of HiGHS go on.
+            before = solver if time_limit is None else None
     return z, gaps
 
 

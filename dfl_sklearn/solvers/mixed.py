@@ -93,6 +93,8 @@ class MixedSolver:
         Seconds for a row.
     mip_gap : float, default=0
         By how much a decision may be dearer than the best one, as a share of its cost.
+    like : MixedSolver, default=None
+        One for a polytope with the same matrix, as in :class:`LinearSolver`.
 
     Attributes
     ----------
@@ -101,7 +103,13 @@ class MixedSolver:
     """
 
     def __init__(
-        self, polytope: Polytope, name: str, time_limit: float | None = None, mip_gap: float = 0.0
+        self,
+        polytope: Polytope,
+        name: str,
+        time_limit: float | None = None,
+        mip_gap: float = 0.0,
+        *,
+        like: "MixedSolver | None" = None,
     ) -> None:
         self.polytope, self.name = _integral_bounds(polytope), name
         self.time_limit, self.mip_gap = time_limit, mip_gap
@@ -112,14 +120,25 @@ class MixedSolver:
                 f"No decision satisfies all constraints of {name}: no whole number lies within "
                 f"the bounds of {polytope.name_of_decision(j)}."
             )
-        self.relaxed = LinearSolver(self.polytope, name)  # or an error that names rows
+        # This or an error that names rows.
+        self.relaxed: LinearSolver = LinearSolver(
+            self.polytope, name, like=None if like is None else like.relaxed
+        )
         self.has_limits = time_limit is not None or mip_gap > 0
-        self.units = Units.of(self.polytope)
-        self.scaled = self.units.apply(self.polytope)
-        options = {"mip_rel_gap": float(mip_gap), "mip_abs_gap": 1e-9}
+        self._held_before: LinearSolver | None = None if like is None else like._held_before
+        self.units: Units = Units.of(self.polytope) if like is None else like.units
+        self.scaled: Polytope = self.units.apply(
+            self.polytope, None if like is None else like.scaled
+        )
+        self.highs: Highs = self._in_highs(None if like is None else like.highs)
+
+    def _in_highs(self, known: Highs | None) -> Highs:
+        if known is not None and known.set_sides(self.scaled):
+            return known
+        options = {"mip_rel_gap": float(self.mip_gap), "mip_abs_gap": 1e-9}
         tolerances = ("mip_feasibility", "primal_feasibility", "dual_feasibility")
         options |= {f"{each}_tolerance": _TOLERANCE for each in tolerances}
-        self.highs = Highs(self.scaled, name, **options)
+        return Highs(self.scaled, self.name, **options)
 
     def solve(self, costs: np.ndarray, first_row: int = 0) -> np.ndarray:
         """Return minimisers (B, n) for costs (B, n); errors count rows from `first_row`.
@@ -307,18 +326,22 @@ class MixedSolver:
         if integral.all():
             holds = (part.violation_share(z[None]) <= _FEASIBLE).all()
             return (z, float(cost @ z)) if holds else None
-        rest = ~integral
-        left = Polytope(
-            A_ub=sparse.csr_array(part.A_ub[:, rest]),
-            b_ub=part.b_ub - part.A_ub @ z,
-            A_eq=sparse.csr_array(part.A_eq[:, rest]),
-            b_eq=part.b_eq - part.A_eq @ z,
-            lower=part.lower[rest],
-            upper=part.upper[rest],
-            integral=integral[rest],
-        )
+        rest, before = ~integral, self._held_before
+        sides = {
+            "b_ub": part.b_ub - part.A_ub @ z,
+            "b_eq": part.b_eq - part.A_eq @ z,
+            "lower": part.lower[rest],
+            "upper": part.upper[rest],
+        }
+        if before is not None:
+            left = before.polytope.replace(**sides)
+        else:
+            A_ub, A_eq = (sparse.csr_array(each[:, rest]) for each in (part.A_ub, part.A_eq))
+            left = Polytope(A_ub=A_ub, A_eq=A_eq, **sides, integral=integral[rest])
         try:
-            z[rest] = LinearSolver(left, self.name).solve(cost[None, rest])[0]
+            solver = LinearSolver(left, self.name, like=before)
+            self._held_before = solver
+            z[rest] = solver.solve(cost[None, rest])[0]
         except NoDecisionError:
             return None
         return z, float(cost @ z)

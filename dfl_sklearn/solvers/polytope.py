@@ -7,6 +7,8 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 
+_OF_MATRIX = ("matrix", "_columns", "_absolute_columns")
+
 
 @dataclass(frozen=True, eq=False)
 class Polytope:
@@ -64,7 +66,14 @@ class Polytope:
 
     def replace(self, **changes: Any) -> "Polytope":
         """Return the set with other constraints in the place of some."""
-        return replace(self, **changes)
+        other = replace(self, **changes)
+        if not changes.keys() & {"A_ub", "A_eq"}:
+            other.__dict__.update({name: self.__dict__[name] for name in self._of_matrix()})
+        return other
+
+    def _of_matrix(self) -> list[str]:
+        """Return what has been found of the matrix, which is costly to find."""
+        return [each for each in _OF_MATRIX if each in self.__dict__]
 
     @property
     def n_sets(self) -> int | None:
@@ -76,11 +85,9 @@ class Polytope:
         if self.n_sets is None:
             return self
         names = ("b_ub", "b_eq", "lower", "upper")
-        part = self.replace(**{name: getattr(self, name)[rows] for name in names})
-        # Costly to find, and the same for all rows.
-        for name in ("matrix", "_columns", "_absolute_columns"):
-            part.__dict__[name] = getattr(self, name)
-        return part
+        for name in _OF_MATRIX:
+            getattr(self, name)  # found once, for all rows
+        return self.replace(**{name: getattr(self, name)[rows] for name in names})
 
     def groups(self) -> list[np.ndarray]:
         """Return the numbers of rows that have the same set, one array for each set."""

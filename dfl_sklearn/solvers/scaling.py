@@ -39,22 +39,34 @@ class Units(NamedTuple):
     def of(cls, polytope: Polytope) -> "Units":
         """Return the units of a polytope."""
         rows, columns = balanced(polytope.matrix, fixed_columns=polytope.integral)
+        return cls(rows, columns, 1.0).sized(polytope)
+
+    def sized(self, polytope: Polytope) -> "Units":
+        """Return the units of a polytope with the matrix that these are for."""
+        rows, columns = self.rows, self.columns
         ends = [rows * polytope.row_upper, polytope.lower / columns, polytope.upper / columns]
         numbers = np.concatenate(ends, axis=-1)
         if polytope.n_sets is not None:
             sizes = [1.0 if polytope.integral.any() else _median_size(each) for each in numbers]
-            return cls(rows, columns, np.array(sizes)[:, None])
-        return cls(rows, columns, 1.0 if polytope.integral.any() else _median_size(numbers))
+            return Units(rows, columns, np.array(sizes)[:, None])
+        return Units(rows, columns, 1.0 if polytope.integral.any() else _median_size(numbers))
 
-    def apply(self, polytope: Polytope) -> Polytope:
-        """Return the polytope of the scaled decisions."""
+    def apply(self, polytope: Polytope, like: Polytope | None = None) -> Polytope:
+        """Return the polytope of the scaled decisions; `like` is one with the same matrix."""
         n_ub, unit = polytope.A_ub.shape[0], self.of_decisions
+        of_ub, of_eq = self.rows[:n_ub], self.rows[n_ub:]
+        if like is not None:
+            return like.replace(
+                b_ub=polytope.b_ub * of_ub / self.size,
+                b_eq=polytope.b_eq * of_eq / self.size,
+                lower=polytope.lower / unit,
+                upper=polytope.upper / unit,
+            )
         across = sparse.diags_array(self.columns)
 
         def scaled(A: sparse.csr_array, factors: np.ndarray) -> sparse.csr_array:
             return sparse.csr_array(sparse.diags_array(factors) @ A @ across)
 
-        of_ub, of_eq = self.rows[:n_ub], self.rows[n_ub:]
         return Polytope(
             A_ub=scaled(polytope.A_ub, of_ub),
             b_ub=polytope.b_ub * of_ub / self.size,
