@@ -18,6 +18,9 @@ def renumber(error: Exception, index: np.ndarray) -> None:
         The numbers of the rows of the part.
     """
     error.args = tuple(_renumbered(each, index) for each in error.args)
+    number = getattr(error, "row_number", None)  # of errors that know it
+    if number is not None and number < len(index):
+        error.row_number = int(index[number])  # type: ignore[attr-defined]
 
 
 @contextmanager

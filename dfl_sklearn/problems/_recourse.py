@@ -288,6 +288,11 @@ class Recourse:
         T, h = self.rows_of("T", parameters), self.rows_of("h", parameters)
         return h - (T * z[:, None]).sum(dim=2)
 
+    def left_over_size(self, z: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
+        """Return the sums (B, m) of the absolute terms of what is left over."""
+        T, h = self.rows_of("T", parameters), self.rows_of("h", parameters)
+        return h.abs() + (T * z[:, None]).abs().sum(dim=2)
+
     def polytope(self, parameters: np.ndarray) -> JointPolytope:
         """Return the joint sets of rows of parameters (B, q), whose matrices must be equal."""
         k = self.q.shape[1]

@@ -14,6 +14,7 @@ from ..solvers.linear import LinearSolver, NoDecisionError, NoMinimumError
 from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.polytope import Polytope
 from ._limits import check_limits, has_limits
+from ._no_cost import NoCostError
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -70,8 +71,8 @@ class RecourseLinearProgram(DecisionProblem):
     ``solve`` plans for a prediction as if it were certain, recourse included; with scenarios it
     minimises their mean cost, as one program (the extensive form). ``cost`` is what was planned at
     the prices that came true, and the least cost of the recourse. A plan that misses a constraint
-    on plans by more than 1e-6 of its terms, or that no recourse makes up for, has no cost, which is
-    an error that names the row.
+    on plans by more than 1e-6 of its terms, or a need that no recourse makes up for, has no cost,
+    which is an error that names the row.
 
     Where T and W are numbers, rows are solved, costed and differentiated together; up to 32
     combinations of whole numbers are all tried. Predicted entries of T cost more, as plans are then
@@ -182,6 +183,10 @@ class RecourseLinearProgram(DecisionProblem):
         program = self._program()
         return program.is_fixed("W") and program.is_complete
 
+    @property
+    def _has_every_cost(self) -> bool:
+        return self.has_complete_recourse and not self._program().is_predicted("b_ub", "b_eq")
+
     # -- solving -----------------------------------------------------------------------
 
     def solve_rows(self, y: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
@@ -267,22 +272,23 @@ class RecourseLinearProgram(DecisionProblem):
         z = program.rows(decisions).expand(len(parameters), decisions.shape[1])
         self._check_plans(program, z.detach().numpy(), parameters.detach().numpy())
         cost = (program.cost_of_plan(parameters) * z).sum(dim=1)
-        cost = cost + self._second_stage(program, program.left_over(z, parameters), parameters)
+        cost = cost + self._second_stage(program, z, parameters)
         return cost.numpy() if isinstance(y, np.ndarray) else cost.to(y)
 
     def _second_stage(
-        self, program: "Recourse", left: "torch.Tensor", parameters: "torch.Tensor"
+        self, program: "Recourse", z: "torch.Tensor", parameters: "torch.Tensor"
     ) -> "torch.Tensor":
-        """Return the least costs (B,) of making up for what is left (B, m), differentiably."""
+        """Return the least costs (B,) of making up for plans (B, n), differentiably."""
         import torch
 
+        left = program.left_over(z, parameters)
         cost, rest = left.new_zeros(len(left)), np.arange(len(left))
         if program.is_fixed("W"):
             found = program.second.solve(torch.cat([parameters, left], dim=1))
             cost, rest = found.value, np.flatnonzero(~found.is_solved.numpy())
         if not len(rest):
             return cost
-        w, dual = self._recourse(program, left[rest].detach(), parameters[rest].detach(), rest)
+        w, dual = self._recourse(program, z[rest].detach(), parameters[rest].detach(), rest)
         # By the envelope theorem these have the slopes of the least cost.
         q, W = program.rows_of("q", parameters[rest]), program.rows_of("W", parameters[rest])
         missing = left[rest] - (W * w[:, None]).sum(dim=2)
@@ -292,23 +298,30 @@ class RecourseLinearProgram(DecisionProblem):
     def _recourse(
         self,
         program: "Recourse",
-        left: "torch.Tensor",
+        z: "torch.Tensor",
         parameters: "torch.Tensor",
         numbers: np.ndarray,
     ) -> "tuple[torch.Tensor, torch.Tensor]":
         """Return the best recourse (B, k) and its dual values (B, m) of rows with these numbers."""
         import torch
 
+        left = program.left_over(z, parameters)
+        nearly = left - _NEAR * program.left_over_size(z, parameters)
         q, W = (program.at(name, parameters.numpy()) for name in ("q", "W"))
         found, duals = np.empty(q.shape), np.empty(left.shape)
         for i, number in enumerate(numbers):
-            polytope = Polytope.of(q.shape[1], ub=(-W[i], -left[i].numpy()))
             try:
-                w, dual = LinearSolver(polytope, type(self).__name__).solve_with_duals(q[i : i + 1])
+                try:
+                    w, dual = self._least_recourse(W[i], left[i].numpy(), q[i : i + 1])
+                except NoDecisionError:
+                    w, dual = self._least_recourse(W[i], nearly[i].numpy(), q[i : i + 1])
             except NoDecisionError:
-                raise ValueError(
-                    f"Nothing makes up for the plan of row {number}: no w >= 0 has W w >= h - T z, "
-                    f"which is {left[i].tolist()}. Add recourse that makes up for anything."
+                what = f"no w >= 0 has W w >= h - T z, which is {left[i].tolist()}"
+                raise NoCostError.at(
+                    int(number),
+                    f"has no recourse ({what})",
+                    "Add recourse that makes up for anything, at a price.",
+                    f"Nothing makes up for the plan of row {number}: {what}.",
                 ) from None
             except NoMinimumError:
                 raise ValueError(
@@ -317,6 +330,13 @@ class RecourseLinearProgram(DecisionProblem):
                 ) from None
             found[i], duals[i] = w[0], -dual[0]
         return torch.as_tensor(found), torch.as_tensor(duals)
+
+    def _least_recourse(
+        self, W: np.ndarray, left: np.ndarray, q: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best recourse (1, k) and dual values (1, m) for what is left (m,)."""
+        polytope = Polytope.of(q.shape[1], ub=(-W, -left))
+        return LinearSolver(polytope, type(self).__name__).solve_with_duals(q)
 
     def _check_plans(self, program: "Recourse", z: np.ndarray, parameters: np.ndarray) -> None:
         polytope = program.first_stage(parameters)
@@ -328,10 +348,13 @@ class RecourseLinearProgram(DecisionProblem):
         missed = polytope.for_rows(slice(i, i + 1)).violation(z[i : i + 1])[0]
         worst, n_rows = int(np.argmax(missed)), len(missed) - z.shape[1]
         where = f"bounds[{worst - n_rows}]" if worst >= n_rows else polytope.name_of_row(worst)
-        raise ValueError(
-            f"The plan of row {i} misses {where} by {missed[worst]:.6g}, and has no cost. Where "
-            "what comes true can break a constraint, write it with T, W and h, and a price for "
-            "what makes up for it."
+        what = f"misses {where} by {missed[worst]:.6g}"
+        raise NoCostError.at(
+            i,
+            what,
+            "Where what comes true can break a constraint, write it with T, W and h, and a price "
+            "for what makes up for it.",
+            f"The plan of row {i} {what}, and has no cost.",
         )
 
     def _check_decisions(self, decisions: np.ndarray) -> None:

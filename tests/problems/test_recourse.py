@@ -341,3 +341,11 @@ def test_a_free_plan_that_is_dearer_or_cheaper_has_no_end(share):
     )  # fmt: skip
     with pytest.raises(ValueError, match="has no minimum for row 0"):
         problem.solve([[[1.0], [2.0], [4.0]]])
+
+
+def test_what_rounding_leaves_needs_no_recourse():
+    problem = RecourseLinearProgram([1.0], [5.0], [[1.0]], [[-1.0]], [Predicted(0)])
+    y = np.random.default_rng(0).uniform(1, 20, 60)
+    assert_allclose(problem.cost(problem.solve(y), y), y, rtol=1e-9)
+    with pytest.raises(ValueError, match="Nothing makes up for the plan of row 59"):
+        problem.cost(y * np.where(np.arange(60) == 59, 1 - 1e-5, 1.0), y)
