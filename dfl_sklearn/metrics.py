@@ -17,6 +17,7 @@ from ._utils.context_columns import Selection
 from ._utils.rounding import is_rounding
 from ._utils.rows import as_numpy_rows, check_finite, check_total
 from ._utils.sklearn_private import _BaseScorer, _check_sample_weight
+from .problems._no_cost import NoCostError
 from .problems.base import DecisionProblem
 from .problems.constant import constant_costs
 
@@ -290,7 +291,16 @@ class _DecisionScorer(_BaseScorer):
         decisions = as_numpy_rows(found.decisions, "decisions")
         if len(decisions) != len(y):
             raise ValueError(f"X has {len(decisions)} rows and y has {len(y)}.")
-        score = self._score_func(y, decisions, problem, weight, found.context, **options)
+        try:
+            score = self._score_func(y, decisions, problem, weight, found.context, **options)
+        except NoCostError as error:
+            error.add_note(
+                f"There is no {self._score_func.__name__.strip('_').removesuffix('_of')} of these "
+                f"{len(y)} rows, of which row {error.row_number} has y = "
+                f"{y[error.row_number].tolist()}. Searches and cross-validation then take their "
+                "error_score for the split. make_infeasible_share_scorer counts such rows."
+            )
+            raise
         return self._sign * score
 
 
@@ -317,6 +327,11 @@ def make_regret_scorer(
     callable
         ``scorer(estimator, X, y)``, negated so that greater is better. ``sample_weight`` is
         used when requested: ``scorer.set_score_request(sample_weight=True)``.
+
+    Raises
+    ------
+    ValueError
+        By the scorer, where a decision has no cost, as in :func:`make_decision_cost_scorer`.
 
     Examples
     --------
@@ -351,6 +366,13 @@ def make_decision_cost_scorer(problem: DecisionProblem, *, context: Selection = 
     callable
         ``scorer(estimator, X, y)``: minus the mean cost of the decisions that the estimator takes,
         so that greater is better. ``sample_weight`` is used when requested.
+
+    Raises
+    ------
+    ValueError
+        By the scorer, where a decision has no cost because it misses a constraint that nothing
+        prices. The message names the row and the constraint. Searches and cross-validation take
+        their ``error_score`` for that split instead (NaN, with a warning, unless it is "raise").
     """
     _check_problem(problem)
     return _DecisionScorer(_cost_of, problem, context)
@@ -510,7 +532,14 @@ def d2_of_decisions(
         return float("nan")
     best = problem.optimal_cost(y_true, context=context)
     paid = problem.cost(decisions, y_true, context=context)
-    fixed = constant_costs(problem, y_true, weight, best, context)
+    try:
+        fixed = constant_costs(problem, y_true, weight, best, context)
+    except NoCostError as error:
+        raise ValueError(
+            f"d2_regret_score is undefined here: it compares with a constant decision, and that of "
+            f"{type(problem).__name__} for these rows has no cost, since it {error.what} in row "
+            f"{error.row_number}. Compare decision_cost or regret."
+        ) from error
     model, constant = (_weighted_sum(each - best, weight) for each in (paid, fixed))
     n = float(weight.sum())
     if is_rounding(constant / n, fixed, best, weight=weight):

@@ -135,7 +135,10 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         ------
         ValueError
             If the data are not finite, cannot be parameters of the problem (the message
-            names the row), or if the predictor's width does not fit the problem.
+            names the row), or if the predictor's width does not fit the problem. If decisions made
+            from predictions can have no cost, because nothing prices a constraint that they miss:
+            before training where the best decision of one row has none in another, whatever the
+            loss, since training watches the regret.
         FloatingPointError
             If the loss becomes NaN or infinite; the message names the row.
         """

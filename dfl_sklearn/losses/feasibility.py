@@ -44,6 +44,8 @@ class FeasibilityLoss(DecisionLoss):
     2 and 5 in the units of its constraints. It drops rows in which nothing is violated from the
     second term; here they count with a second term of 0.
 
+    Training watches the regret, so that the problem has to price what is missed (`penalty=`).
+
     Every step solves for the decision of each row once. Where exceeding a constraint has its price
     (a penalty, a recourse), the best decision may itself exceed it; it is aimed at as it is.
 

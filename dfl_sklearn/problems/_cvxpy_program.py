@@ -72,6 +72,13 @@ class BuiltProgram:
         return sum(int(each.size) for each in self.decisions)
 
     @cached_property
+    def is_uncertain(self) -> bool:
+        """Whether a constraint on decisions depends on what is predicted."""
+        return len(list(self.limits_on_decisions(with_parameters=True))) > len(
+            list(self.limits_on_decisions(with_parameters=False))
+        )
+
+    @cached_property
     def parametric(self) -> "ParametricDecision | None":
         """The program for many rows at once, where it is a linear or quadratic one.
 

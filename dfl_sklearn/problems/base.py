@@ -154,6 +154,11 @@ class DecisionProblem(BaseEstimator, ABC):
         """Return the number of decisions per row if it is known without solving, else None."""
         return None
 
+    @property
+    def _has_every_cost(self) -> bool:
+        """Whether decisions that are best for some parameters have a cost under all others."""
+        return True
+
     def _check_context_values(self, context: np.ndarray) -> None:
         """Raise a ValueError that names a row (n, c) whose context makes no sense."""
 

@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from sklearn.utils import _safe_indexing
 
+from ..solvers.linear import NoDecisionError
+from ._no_cost import NoCostError
 from .base import DecisionProblem
 
 _MOST_SCENARIOS = 200  # where each row decides for itself
@@ -34,8 +36,6 @@ def constant_costs(
     if (y == y[0]).all():
         # One decision is best for all; the weighted mean of equal numbers may miss them by a bit.
         return best
-    if context is None:
-        return problem.cost(problem.solve(y[None], scenario_weight=weight), y)
     return problem.cost(constant_decisions(problem, y, weight, context), y, context=context)
 
 
@@ -45,7 +45,25 @@ def constant_decisions(
     """Return the decisions (n, k) of rows that know their context and not their features.
 
     Each is the best one over the m rows of y (m, d), with weights (m,), under its context (n, c).
+    Without a context it is one decision (1, k).
+
+    Raises
+    ------
+    NoCostError
+        If no decision satisfies the constraints of all rows.
     """
+    try:
+        if context is None:
+            return problem.solve(y[None], scenario_weight=weight)
+        return _by_context(problem, y, weight, context)
+    except NoDecisionError as error:
+        what = "cannot satisfy the constraints of all rows"
+        raise NoCostError.at(0, what, "", f"One decision {what}.") from error
+
+
+def _by_context(
+    problem: DecisionProblem, y: np.ndarray, weight: np.ndarray, context: Any
+) -> np.ndarray:
     n = len(context)
     if problem.linear_objective() is not None:
         mean = np.average(y, axis=0, weights=weight)

@@ -17,6 +17,7 @@ from ..solvers.linear import NoDecisionError, NoMinimumError
 from ._context import Column
 from ._cvxpy_parts import CvxpyProgram, is_dpp_given_context, parts_at, parts_of
 from ._cvxpy_program import BuiltProgram
+from ._no_cost import NoCostError
 from ._soft_constraints import soft_parts
 from .base import DecisionProblem
 
@@ -149,6 +150,13 @@ class ConvexProgram(DecisionProblem):
         """Return the same with a row (c,) of the context as constants."""
         return parts_at(self._parts(), row)
 
+    @property
+    def _has_every_cost(self) -> bool:
+        program = self._program()
+        if len(program.hard.problem.variables()) > len(program.decisions):
+            return False  # nobody knows whether these make up for anything
+        return self.penalty is not None or not program.is_uncertain
+
     def _n_parameters(self) -> int:
         return self._program().n_parameters
 
@@ -256,13 +264,13 @@ class ConvexProgram(DecisionProblem):
             # A warm start would make a decision depend on the rows before.
             problem.solve(solver=self.solver, warm_start=False, **program.options)
         except NoDecisionError as error:
-            raise ValueError(infeasible) from error
+            raise NoDecisionError(infeasible) from error
         except NoMinimumError as error:
             raise ValueError(endless) from error
         except (cp.SolverError, RuntimeError, ValueError, ArithmeticError) as error:
             raise RuntimeError(f"The program could not be solved for {where}: {error}") from error
         if problem.status in ("infeasible", "infeasible_inaccurate"):
-            raise ValueError(infeasible)
+            raise NoDecisionError(infeasible)
         if problem.status in ("unbounded", "unbounded_inaccurate"):
             raise ValueError(endless)
         if problem.status != "optimal":
@@ -361,10 +369,11 @@ class ConvexProgram(DecisionProblem):
         atol = _NEAR_0 if near == _NEAR else near * max(1.0, np.abs(decision).max())
         missed = program.missed(near, atol, with_parameters=self.penalty is None)
         if missed is not None:
-            raise ValueError(
-                f"The decision of row {row} misses {missed}, and has no cost. Where what comes "
-                "true can break a constraint, give variables that make up for it, or penalty=, a "
-                "price for each unit by which it is missed."
+            raise NoCostError.at(
+                row,
+                f"misses {missed}",
+                "Where what comes true can break a constraint, give variables that make up for it, "
+                "or penalty=, a price for each unit by which it is missed.",
             )
         if program.recourse is None:
             cost = program.sign * float(program.problem.objective.value)
@@ -372,7 +381,14 @@ class ConvexProgram(DecisionProblem):
         else:
             problem = program.recourse[0]
             program.hold(decision)
-            self._run(program, problem, f"the decision of row {row} held")
+            try:
+                self._run(program, problem, f"the decision of row {row} held")
+            except NoDecisionError:
+                raise NoCostError.at(
+                    row,
+                    "leaves no values of the other variables that satisfy the constraints",
+                    "Give variables that make up for any decision, at a price.",
+                ) from None
             cost = program.sign * float(problem.value)
             slopes = program.held_slope() if with_slopes else np.zeros(0)
         return np.concatenate([[cost], slopes])

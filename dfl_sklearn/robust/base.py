@@ -38,6 +38,8 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     """
 
     radius: float
+    needs_slopes: ClassVar[bool] = False
+    """Whether :meth:`worst_case` asks for slopes of the regret."""
     _of_training: ClassVar[tuple[str, ...]] = ()
     _not_stored: ClassVar[tuple[str, ...]] = ()
     _held_out: Rows | None = None

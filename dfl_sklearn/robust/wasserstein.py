@@ -47,6 +47,10 @@ class WassersteinBall(AmbiguitySet):
 
     Notes
     -----
+    The slopes are those of the problem's decision layer, with its own smoothing or, where it has
+    none, that of a :class:`~dfl_sklearn.losses.RegretLoss`. Without a layer, as with predicted
+    weights or whole plans, take a set that weighs rows, such as :class:`KLBall`.
+
     Decisions that jump have no slope: the ball is of use with decision layers that are smooth, or
     with decisions that are continuous in the prediction. A row at a kink goes to the side on
     which its regret rises faster only if a slope shows it.
@@ -77,6 +81,7 @@ class WassersteinBall(AmbiguitySet):
     0.2
     """
 
+    needs_slopes = True
     _of_training = ("_problem", "_unit")
 
     def __init__(

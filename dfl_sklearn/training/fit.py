@@ -110,6 +110,10 @@ class StagedFit:
         one_pass : bool, default=False
             Whether to train for one epoch, and to take its weights whatever they are.
         """
+        if ambiguity_set is not None and ambiguity_set.needs_slopes:
+            self.objective.check_slopes(type(ambiguity_set).__name__)
+        if start is None and not getattr(self.predictor, "starts_trained", False):
+            self.objective.check_costs(self.objective.solved(self.train))
         seed = named_seed(self.seed, "net")
         fork = uses_global_generator(self.predictor)
         with (

@@ -16,11 +16,13 @@ from ..learners.scaling import Scale
 from ..losses import RegretLoss, default_loss
 from ..losses.base import DecisionLoss, RowLoss
 from ..problems._average import averaged_decisions
+from ..problems._no_cost import NoCostError
 from ..problems.base import DecisionProblem, NonFiniteCostError
 from ..problems.constant import constant_decisions
 from ..rows import Optimum, Rows
 
 _MOST_OF_UNIT = 256  # rows with a context whose regret gives the loss its unit
+_MOST_CHECKED = 64  # rows whose best decisions are costed under others
 _N_OPTIMA = 8  # arrays of parameters whose best decisions are remembered
 
 
@@ -97,22 +99,55 @@ class Objective:
         """Return the context of rows as the problem's public methods take it."""
         return context_table(self.problem, rows.context)
 
+    def check_costs(self, rows: Rows) -> None:
+        """Raise an error where decisions that are best for one row have no cost in another.
+
+        Predictions lead to such decisions as well, and training would end with the first of them.
+        """
+        if self.problem._has_every_cost:
+            return
+        some = rows.take(np.unique(np.linspace(0, len(rows) - 1, _MOST_CHECKED).astype(int)))
+        others, context = np.roll(some.y, 1, axis=0), self.context_of(some)
+        try:
+            decisions = self.problem.solve(others, context=context)
+        except (ValueError, RuntimeError):
+            return  # in another context than their own they may have none
+        try:
+            self.problem.cost(decisions, some.y, context=context)
+        except NoCostError as error:
+            raise self._without_cost(error, others, some.y) from error
+
+    def _without_cost(self, error: NoCostError, predicted: Any, y: Any) -> NoCostError:
+        """Return an error about a decision for a row of predictions under the same row of y."""
+        i = error.row_number
+        return NoCostError.at(
+            i,
+            error.what,
+            f"{error.remedy} Or fit a regressor by TwoStageRegressor, which needs no cost, with a "
+            "margin on its predictions.",
+            f"Training asks what decisions made from predictions cost, and those of "
+            f"{type(self.problem).__name__} can have no cost: the one for y = "
+            f"{predicted[i].tolist()} {error.what} where y = {y[i].tolist()} comes true.",
+        )
+
     def measure(self, rows: Rows, seed: int) -> None:
         """Set the unit: the mean regret of the best constant decision on solved rows.
 
-        Where there is none, or rounding errors alone, it is the mean size of the best costs. Losses
-        that ask for the scale of y get that of these rows.
+        Where there is none, or rounding errors alone, or where that decision has no cost, it is the
+        mean size of the best costs. Losses that ask for the scale of y get that of these rows.
         """
         self._scale = Scale.of(rows.y, rows.weight).scale
         if not Scale.of(rows.y, rows.weight, of_constant=0.0).scale.any():
             return  # parameters that differ by rounding errors at most
+        few: Any = slice(None)
         if rows.context is not None and len(rows) > _MOST_OF_UNIT:
             # Each row decides for itself, which takes its time.
             few = named_rng(seed, "rows of the unit").choice(len(rows), _MOST_OF_UNIT, False)
-            paid, rows = self._constant_cost(rows, seed, few), rows.take(few)
-        else:
-            paid = self._constant_cost(rows, seed, slice(None))
-        best, weight = np.asarray(rows.optimum.cost), rows.weight
+        best, weight = np.asarray(rows.optimum.cost)[few], rows.weight[few]
+        try:
+            paid = self._constant_cost(rows, seed, few)
+        except NoCostError:
+            paid = best
         regret = float(np.average(paid - best, weights=weight))
         if regret > 0 and not is_rounding(regret, paid, best, weight=weight):
             self.unit = regret
@@ -126,10 +161,7 @@ class Objective:
             few = named_rng(seed, "scenarios of the unit").choice(few, most, replace=False)
         y, weight, paying = rows.y[few], rows.weight[few], rows.take(of)
         context = self.context_of(paying)
-        if context is None:
-            constant = self.problem.solve(y[None], scenario_weight=weight)
-        else:
-            constant = constant_decisions(self.problem, y, weight, context)
+        constant = constant_decisions(self.problem, y, weight, context)
         return self.problem.cost(constant, paying.y, context=context)
 
     def regret(self, y_hat: np.ndarray, rows: Rows) -> np.ndarray:
@@ -152,6 +184,8 @@ class Objective:
                 found[known] = self.problem.cost(decisions, y, context=context) - best
             except NonFiniteCostError as error:
                 found[known] = error.costs - best  # training says so
+            except NoCostError as error:
+                raise self._without_cost(error, _one_of(y_hat[..., known, :]), y) from error
         return found
 
     def _decisions(self, y_hat: np.ndarray, context: Any) -> np.ndarray:
@@ -165,7 +199,10 @@ class Objective:
         """Return the loss (B,) of each row of a batch."""
         optimum = Optimum(batch["best_decision"], batch["best_cost"])
         context = (batch["context"],) if "context" in batch else ()
-        losses = self.row_loss(y_hat, batch["y"], optimum, *context)
+        try:
+            losses = self.row_loss(y_hat, batch["y"], optimum, *context)
+        except NoCostError as error:
+            raise self._without_cost(error, y_hat, batch["y"]) from error
         if losses.shape != optimum.cost.shape:
             raise ValueError(
                 f"{type(self.loss).__name__} must return one number per "
@@ -205,8 +242,30 @@ class Objective:
 
     @cached_property
     def _relaxation(self) -> tuple[nn.Module, RowLoss]:
-        """The decision layer and the regret through it, set up once where slopes are wanted."""
-        return self.problem.decision_layer(), RegretLoss().bind(self.problem)
+        """The decision layer and the regret through it, set up once where slopes are wanted.
+
+        Where the problem has no smoothing of its own it is that of the loss, if it has one.
+        """
+        try:
+            return self.problem.decision_layer(), RegretLoss().bind(self.problem)
+        except ValueError:
+            smoothing = self.loss.smoothing if isinstance(self.loss, RegretLoss) else None
+            if smoothing is None:
+                raise
+            layer = self.problem.decision_layer(smoothing)
+            return layer, RegretLoss(smoothing).bind(self.problem)
+
+    def check_slopes(self, owner: str) -> None:
+        """Raise an error unless regrets have slopes, which something asks for."""
+        try:
+            _ = self._relaxation
+        except (ValueError, NotImplementedError) as error:
+            name = type(self.problem).__name__
+            raise ValueError(
+                f"{owner} moves rows along the slopes of their regret, which are those of a "
+                f"decision layer, and {name} has none here, whatever the loss. Take a set that "
+                f"weighs rows (KLBall, CVaR). What {name} says of its layer: {error}"
+            ) from error
 
 
 def context_table(problem: DecisionProblem, context: Any) -> Any:
@@ -218,3 +277,8 @@ def context_table(problem: DecisionProblem, context: Any) -> Any:
     if columns and isinstance(columns[0], str):
         return pd.DataFrame(values[:, : len(columns)], columns=columns)
     return values
+
+
+def _one_of(y_hat: np.ndarray) -> np.ndarray:
+    """Return predictions (n, d), of the members of an ensemble (K, n, d) their mean."""
+    return y_hat if y_hat.ndim == 2 else y_hat.mean(axis=0)

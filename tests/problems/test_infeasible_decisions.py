@@ -53,8 +53,6 @@ def test_a_missed_constraint_is_an_error_that_names_it():
     model = TwoStageRegressor(LinearRegression(), problem).fit(X, y)
     with pytest.raises(ValueError, match="row 1 misses"):
         model.score(X, y)
-    with pytest.raises(ValueError, match="misses"):
-        DFLRegressor(problem, hidden_layer_sizes=(), max_iter=2, random_state=0).fit(X, y)
 
 
 def test_violation_and_is_feasible_under_what_came_true():
