@@ -429,7 +429,7 @@ def _entries(value: Any, name: str) -> np.ndarray:
         where = f"{name}{list(place) or ''}"
         try:
             entries[place] = float(each)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise ValueError(
                 f"{where} must be a number, Predicted or FromContext, got {each!r}."
             ) from None

@@ -59,7 +59,7 @@ class InteriorPoint:
         max_iter: int,
         is_definite: bool,
     ) -> None:
-        self.is_definite = is_definite
+        self.is_definite, self.is_linear = is_definite, not quadratic.any()
         n, self.max_iter, self.unit = (
             len(quadratic),
             max_iter,
@@ -91,7 +91,11 @@ class InteriorPoint:
         """
         b, h, lower, upper = sides
         (n_rows, n), p, m = c.shape, b.shape[1], h.shape[1]
-        program = _Scaled.of(c / self.unit, b, h, lower, upper, self.is_definite)
+        program = _Scaled.of(
+            *(c / self.unit, b, h, lower, upper),
+            is_definite=self.is_definite,
+            is_linear=self.is_linear,
+        )
         at_lower, at_upper, in_rows = (np.zeros((n_rows, k), dtype=bool) for k in (n, n, m))
         multipliers, reach = np.zeros((n_rows, p + m)), np.zeros((n_rows, 1))
         ordinary: dict[bytes, Any] = {}
@@ -185,7 +189,9 @@ class _Scaled(NamedTuple):
         h: np.ndarray,
         lower: np.ndarray,
         upper: np.ndarray,
+        *,
         is_definite: bool,
+        is_linear: bool,
     ) -> "_Scaled":
         limits: dict[str, np.ndarray] = {"b": b, "h_u": h, "x_l": lower, "x_u": upper}
         limits = {name: values for name, values in limits.items() if values.shape[1]}
@@ -194,7 +200,8 @@ class _Scaled(NamedTuple):
         size = _largest(costs)
         limit = np.max([np.broadcast_to(_largest(x), size.shape) for x in limits.values()], axis=0)
         reach = np.minimum(limit, np.maximum(size, _largest(b))) if is_definite else limit
-        of_c, of_z = _unit(np.maximum(size, reach)), _unit(reach)
+        # Without a quadratic term the size of decisions says nothing about that of costs.
+        of_c, of_z = _unit(size if is_linear else np.maximum(size, reach)), _unit(reach)
         if (of_c != 1.0).any() or (of_z != 1.0).any():
             costs = costs / of_c
             limits = {name: values / of_z for name, values in limits.items()}
@@ -208,7 +215,7 @@ class _Scaled(NamedTuple):
             limits,
             of_c,
             of_z,
-            np.broadcast_to(of_z / of_c, (len(costs), 1))[:, 0],
+            np.ones(len(costs)) if is_linear else (of_z / of_c)[:, 0],
             [name for name, values in limits.items() if len(values) > 1],
             None if is_there is None or is_there.all() else is_there,
         )

@@ -6,6 +6,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
+from dfl_sklearn.losses import RegretLoss
 from dfl_sklearn.problems import FromContext, NewsvendorProblem, Predicted, RecourseLinearProgram
 
 from .recourse import N_PREDICTED, at, by_cuts, draw, joint, second_stage
@@ -349,3 +350,22 @@ def test_what_rounding_leaves_needs_no_recourse():
     assert_allclose(problem.cost(problem.solve(y), y), y, rtol=1e-9)
     with pytest.raises(ValueError, match="Nothing makes up for the plan of row 59"):
         problem.cost(y * np.where(np.arange(60) == 59, 1 - 1e-5, 1.0), y)
+
+
+@pytest.mark.parametrize("size", [1e-9, 1e-3, 1e3, 1e9, 1e12])
+def test_plans_follow_needs_of_any_size(size):
+    """The regret of a newsvendor: 2 for each unit too many, 3 for each that is short."""
+    problem = RecourseLinearProgram([2.0], [5.0], [[1.0]], [[1.0]], [Predicted(0)])
+    rng = np.random.default_rng(0)
+    y, predicted = 10 + rng.normal(size=(2, 50, 1))
+    leaf = torch.tensor(size * predicted, requires_grad=True)
+    regret = RegretLoss()(problem, leaf, torch.tensor(size * y))
+    slope = torch.autograd.grad(regret.sum(), leaf)[0]
+    assert_array_equal(slope, np.where(predicted > y, 2.0, -3.0))
+    over = predicted - y
+    assert_allclose(regret.detach() / size, np.maximum(2 * over, -3 * over)[:, 0], atol=1e-12)
+
+
+def test_a_number_that_is_too_large_is_named():
+    with pytest.raises(ValueError, match=r"h\[1\] must be a number"):
+        simple(h=[Predicted(0), 10**400]).solve([3.0])
