@@ -69,6 +69,8 @@ def as_float(values: Any, name: str) -> np.ndarray:
         masked = np.ma.getmaskarray(values)
         if masked.any():
             raise_at(masked, values.data, name, "is masked", "Remove or impute such entries first.")
+    if issparse(values):
+        raise ValueError(f"{name} must be a dense array, got a sparse one: use .toarray().")
     try:
         # In one order, so that a data frame gives the same bits as the array that it holds.
         array = np.asarray(values, order="C")

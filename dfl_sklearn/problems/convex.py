@@ -525,7 +525,7 @@ class ConvexProgram(DecisionProblem):
         if program.problem.is_mixed_integer():
             raise ValueError(
                 "The program has whole-number variables, so its decision has no slope. Train with "
-                "TwoStageRegressor, or relax the variables."
+                "ScoreFunctionLoss, or relax the variables."
             )
         is_by_context = not program.problem.is_dcp(dpp=True)
         if is_by_context and not (program.context and is_dpp_given_context(self._parts())):

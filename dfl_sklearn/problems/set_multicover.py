@@ -32,14 +32,14 @@ class SetMultiCoverProblem(DecisionProblem):
 
     Parameters
     ----------
-    incidence : array-like of shape (n_items, n_sets)
+    incidence : array-like or sparse matrix of shape (n_items, n_sets)
         How much of an item a set holds, 0 or more; with 0 and 1 it is which items it covers.
     set_cost : float or array-like of shape (n_sets,)
         Cost of a set, positive.
     penalty : float or array-like of shape (n_items,)
         Cost of a missing unit, positive.
     upper : float or array-like of shape (n_sets,), default=None
-        How many of a set there are. None is any number.
+        How many of a set there are. None, or an infinite entry, is any number.
     n_jobs : int, default=None
         Threads among which the rows are divided.
 
@@ -91,7 +91,9 @@ class SetMultiCoverProblem(DecisionProblem):
     # -- numbers -----------------------------------------------------------------------
 
     def _matrix(self) -> np.ndarray:
-        return as_float(self.incidence, "incidence").astype(np.float64, copy=False)
+        given: Any = self.incidence
+        dense = given.toarray() if sparse.issparse(given) else given
+        return as_float(dense, "incidence").astype(np.float64, copy=False)
 
     def _numbers(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """Return incidence (m, n), costs of sets (n,), penalties (m,) and upper bounds (n,)."""
@@ -122,8 +124,10 @@ class SetMultiCoverProblem(DecisionProblem):
             ("upper", A.shape[1], "set"),
         ):
             value = getattr(self, name)
-            if name == "upper" and value is None:
-                continue
+            if name == "upper":
+                if value is None:
+                    continue
+                value = _without_ends(value)
             entries = positive(value, name, strictly=name != "upper")
             if entries.ndim and len(entries) != size:
                 raise ValueError(
@@ -293,3 +297,13 @@ class SetMultiCoverProblem(DecisionProblem):
         A, cost, penalty, upper = self._numbers()
         gamma = _SMOOTHING * float(cost.mean()) if smoothing is None else smoothing
         return CoverLayer(A, cost, penalty, np.floor(upper), gamma)
+
+
+def _without_ends(upper: Any) -> Any:
+    """Return bounds with 0 in the place of those that are infinite, to check the others."""
+    try:
+        numbers = np.asarray(upper, dtype=np.float64)
+    except (TypeError, ValueError):
+        return upper
+    endless = numbers == np.inf
+    return np.where(endless, 0.0, numbers) if endless.any() else upper

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
 
 from dfl_sklearn.datasets import make_set_multicover, set_multicover_numbers
 from dfl_sklearn.problems import SetMultiCoverProblem
@@ -99,6 +100,19 @@ def test_the_numbers_that_go_with_the_data():
     assert problem.is_feasible(problem.solve(y), y).all()  # to miss one costs more than any set
 
 
+def test_sparse_incidence_and_bounds_on_some_sets():
+    y = np.array([[3.0, 2.0], [0.0, 4.0]])
+    dense = SetMultiCoverProblem([[1, 0, 1], [0, 1, 1]], [3, 3, 4], 9, upper=[9, 9, 1])
+    given = sparse.csr_array([[1, 0, 1], [0, 1, 1]]), [3, 3, 4], 9
+    some = SetMultiCoverProblem(*given, upper=[np.inf, np.inf, 1])
+    assert_array_equal(some.solve(y), [[2.0, 1.0, 1.0], [0.0, 4.0, 0.0]])
+    assert_array_equal(some.solve(y), dense.solve(y))
+    demand = torch.tensor(y)
+    assert_allclose(some.decision_layer()(demand), dense.decision_layer()(demand), atol=1e-9)
+    with pytest.raises(ValueError, match="y must be a dense array, got a sparse one"):
+        some.solve(sparse.csr_array(y))
+
+
 @pytest.mark.parametrize(
     ("params", "message"),
     [
@@ -108,6 +122,8 @@ def test_the_numbers_that_go_with_the_data():
         ({"set_cost": 0.0}, "set_cost must be positive"),
         ({"penalty": [1.0, 2.0]}, "penalty must be a number or have one entry per item"),
         ({"upper": -1.0}, "upper must be non-negative"),
+        ({"upper": [np.inf, np.nan]}, r"upper\[1\] must be non-negative"),
+        ({"upper": True}, "upper must be a number"),
     ],
 )
 def test_arguments_that_make_no_sense(params, message):
