@@ -13,7 +13,7 @@ from .._utils.context_columns import ContextColumns, Selection
 from .._utils.params import NestedParamsMixin
 from .._utils.rows import as_numpy_rows
 from .._utils.sklearn_private import InvalidParameterError
-from ..metrics import check_observed, d2_of_decisions
+from ..metrics._decisions import check_observed, d2_of_decisions
 from ..problems._average import averaged_decisions
 from ..problems.base import DecisionProblem
 from ..problems.closed_form import SquaredErrorProblem

@@ -1,0 +1,25 @@
+"""What decisions made from predictions cost: metrics, and scorers for model selection."""
+
+from ._metrics import (
+    d2_regret_score,
+    decision_cost,
+    infeasible_share,
+    normalized_regret,
+    regret,
+)
+from ._scorers import (
+    make_decision_cost_scorer,
+    make_infeasible_share_scorer,
+    make_regret_scorer,
+)
+
+__all__ = [
+    "d2_regret_score",
+    "decision_cost",
+    "infeasible_share",
+    "make_decision_cost_scorer",
+    "make_infeasible_share_scorer",
+    "make_regret_scorer",
+    "normalized_regret",
+    "regret",
+]

@@ -1,0 +1,277 @@
+"""Metrics of the decisions made from predictions.
+
+Every metric takes observed parameters, predicted parameters and the problem in which the
+predictions are used; the problem's exact ``solve`` turns predictions into decisions.
+"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from .._utils.checks import number
+from .._utils.rows import as_numpy_rows, check_finite
+from ..problems.base import DecisionProblem
+from ._decisions import (
+    check_observed,
+    check_problem,
+    cost_of,
+    d2_of_decisions,
+    infeasible_share_of,
+    normalized_regret_of,
+    regret_of,
+)
+
+
+def decision_cost(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    problem: DecisionProblem,
+    sample_weight: ArrayLike | None = None,
+    context: ArrayLike | None = None,
+) -> float:
+    """Mean realised cost of the decisions made from predictions.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,) or (n, d)
+        Observed parameters.
+    y_pred : array-like of shape (n,) or (n, d)
+        Predicted parameters.
+    problem : DecisionProblem
+        The problem in which the predictions are used.
+    sample_weight : array-like of shape (n,), default=None
+        Sample weights.
+    context : array-like of shape (n,) or (n, c), default=None
+        Known data of each row, for problems that take it.
+
+    Returns
+    -------
+    float
+        In the unit of the problem's cost; smaller is better.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.metrics import decision_cost
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> decision_cost([12, 7], [10, 10], problem=NewsvendorProblem(9, 1))
+    10.5
+    """
+    y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
+    decisions = problem.solve(y_pred, context=context)
+    return cost_of(y_true, decisions, problem, weight, context)
+
+
+def regret(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    problem: DecisionProblem,
+    sample_weight: ArrayLike | None = None,
+    context: ArrayLike | None = None,
+) -> float:
+    """Mean cost of the decisions made from predictions, less that of the best decisions.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,) or (n, d)
+        Observed parameters.
+    y_pred : array-like of shape (n,) or (n, d)
+        Predicted parameters.
+    problem : DecisionProblem
+        The problem in which the predictions are used.
+    sample_weight : array-like of shape (n,), default=None
+        Sample weights.
+    context : array-like of shape (n,) or (n, c), default=None
+        Known data of each row, for problems that take it.
+
+    Returns
+    -------
+    float
+        In the unit of the problem's cost; 0 is perfect. Where the problem's ``solve`` is not exact
+        (``problem.exact`` is False) it can be negative.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.metrics import regret
+    >>> from dfl_sklearn.problems import SquaredErrorProblem
+    >>> regret([1.0, 2.0], [1.0, 4.0], problem=SquaredErrorProblem())
+    2.0
+    """
+    y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
+    decisions = problem.solve(y_pred, context=context)
+    return regret_of(y_true, decisions, problem, weight, context)
+
+
+def normalized_regret(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    problem: DecisionProblem,
+    sample_weight: ArrayLike | None = None,
+    context: ArrayLike | None = None,
+) -> float:
+    """Total regret as a share of the total absolute cost of the best decisions.
+
+    Both sums run over all rows before they are divided ("pooled"), so that rows whose best
+    cost is near 0 do no harm.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,) or (n, d)
+        Observed parameters.
+    y_pred : array-like of shape (n,) or (n, d)
+        Predicted parameters.
+    problem : DecisionProblem
+        The problem in which the predictions are used.
+    sample_weight : array-like of shape (n,), default=None
+        Sample weights.
+    context : array-like of shape (n,) or (n, c), default=None
+        Known data of each row, for problems that take it.
+
+    Returns
+    -------
+    float
+        Without a unit; 0 is perfect.
+
+    Raises
+    ------
+    ValueError
+        If the best decisions cost nothing, as in the newsvendor and squared-error problems:
+        the ratio is then undefined, and :func:`d2_regret_score` is the score to use.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.metrics import normalized_regret
+    >>> from dfl_sklearn.problems import ProvisioningProblem
+    >>> round(normalized_regret([9e4, 3e4], [6e4, 4e4], problem=ProvisioningProblem()), 4)
+    0.0424
+    """
+    y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
+    decisions = problem.solve(y_pred, context=context)
+    return normalized_regret_of(y_true, decisions, problem, weight, context)
+
+
+def d2_regret_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    problem: DecisionProblem,
+    sample_weight: ArrayLike | None = None,
+    context: ArrayLike | None = None,
+) -> float:
+    """Share of the regret of the best constant decision that the predictions avoid.
+
+    ``1 - regret(y_true, y_pred) / regret(best constant decision)``: 1 is perfect, 0 is no
+    better than ignoring the features, and it can be negative. The constant decision is the
+    one with the least total cost on the scored rows (one ``solve`` with all of `y_true` as
+    scenarios). With :class:`~dfl_sklearn.problems.SquaredErrorProblem` it is R2, for
+    several outputs the one called "variance_weighted".
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,) or (n, d)
+        Observed parameters.
+    y_pred : array-like of shape (n,) or (n, d)
+        Predicted parameters.
+    problem : DecisionProblem
+        The problem in which the predictions are used.
+    sample_weight : array-like of shape (n,), default=None
+        Sample weights.
+    context : array-like of shape (n,) or (n, c), default=None
+        Known data of each row, for problems that take it. What ignores the features still knows
+        the context: in the place of the constant decision stands, for each row, the best decision
+        over the scored y as scenarios under that row's own context; of more than 200 different y
+        over 200 that stand for all, taken at equal steps of the weight in the order of the first
+        column. Where the cost is linear in y it is the decision for the mean of y.
+
+    Returns
+    -------
+    float
+        NaN, with a warning, for fewer than two rows. Where the constant decision has no
+        regret (beyond rounding errors), 1 if the predictions have none either, else 0, as in
+        :func:`sklearn.metrics.r2_score`.
+
+    Warns
+    -----
+    UndefinedMetricWarning
+        Where the regret of the constant decision is negative, which only that of problems whose
+        ``solve`` is not exact can be: NaN is returned. Where that of the predictions is: their
+        score is above 1.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.metrics import d2_regret_score
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> d2_regret_score([2, 4, 6, 9], [2, 4, 7, 9], problem=NewsvendorProblem(9, 1))
+    0.933...
+    """
+    y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
+    decisions = problem.solve(y_pred, context=context)
+    return d2_of_decisions(y_true, decisions, problem, weight, context)
+
+
+def infeasible_share(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    problem: DecisionProblem,
+    sample_weight: ArrayLike | None = None,
+    context: ArrayLike | None = None,
+    tol: float = 1e-6,
+) -> float:
+    """Share of the rows whose decision, made from predictions, turns out not to be allowed.
+
+    It is 0 unless constraints depend on what is predicted.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,) or (n, d)
+        Observed parameters.
+    y_pred : array-like of shape (n,) or (n, d)
+        Predicted parameters.
+    problem : DecisionProblem
+        The problem in which the predictions are used.
+    sample_weight : array-like of shape (n,), default=None
+        Sample weights; the share is that of the weight.
+    context : array-like of shape (n,) or (n, c), default=None
+        Known data of each row, for problems that take it.
+    tol : float, default=1e-6
+        By how much a constraint may be missed, as the problem's ``is_feasible`` has it.
+
+    Returns
+    -------
+    float
+        Between 0 and 1; smaller is better.
+
+    Examples
+    --------
+    >>> import cvxpy as cp
+    >>> from dfl_sklearn.metrics import infeasible_share
+    >>> from dfl_sklearn.problems import ConvexProgram
+    >>> def build():
+    ...     power, load = cp.Variable(1), cp.Parameter(1)
+    ...     return cp.Problem(cp.Minimize(power[0]), [power >= load]), load, power
+    >>> infeasible_share([3, 5, 4, 4], [4, 4, 5, 4.5], problem=ConvexProgram(build))
+    0.25
+    """
+    number(tol, "tol", at_least=0)
+    y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
+    decisions = problem.solve(y_pred, context=context)
+    return infeasible_share_of(y_true, decisions, problem, weight, context, tol=tol)
+
+
+def _check_rows(
+    y_true: Any, y_pred: Any, problem: DecisionProblem, sample_weight: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    check_problem(problem)
+    y_true, y_pred = as_numpy_rows(y_true, "y_true"), as_numpy_rows(y_pred, "y_pred")
+    if y_true.shape != y_pred.shape:
+        raise ValueError(f"y_true has shape {y_true.shape} and y_pred {y_pred.shape}.")
+    y_true, weight = check_observed(y_true, problem, sample_weight)
+    check_finite(y_pred, "y_pred")
+    return y_true, y_pred, weight
+
+
+# -- of decisions --------------------------------------------------------------------------
