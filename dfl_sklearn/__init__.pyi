@@ -18,6 +18,7 @@ from .estimators import (
     DFFRegressor,
     DFLRegressor,
     DiffusionDRODFLRegressor,
+    PolicyRegressor,
     TwoStageRegressor,
 )
 
@@ -27,6 +28,7 @@ __all__ = [
     "DFFRegressor",
     "DFLRegressor",
     "DiffusionDRODFLRegressor",
+    "PolicyRegressor",
     "TwoStageRegressor",
     "__version__",
     "compose",

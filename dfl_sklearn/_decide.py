@@ -10,6 +10,7 @@ from sklearn.utils import _safe_indexing
 
 from ._utils.context_columns import ContextColumns, Selection
 from ._utils.innermost import innermost, predicts_scenarios, scenario_parts
+from ._utils.policies import refuse_policy
 from ._utils.rows import as_numpy_rows, check_finite, column_names
 from .problems._over_scenarios import decide_over_scenarios
 from .problems.base import DecisionProblem
@@ -35,7 +36,8 @@ def decide(
     Walks through Pipelines, searches and frozen estimators to an estimator of this package and
     asks it to decide, in its own context. Of any other regressor the predictions are solved for,
     of a scenario model the scenarios; also of an estimator that has another kind of problem than
-    the one given, or knows no context where that one reads it.
+    the one given, or knows no context where that one reads it. (A :class:`PolicyRegressor` predicts
+    nothing to solve for: that is an error.)
 
     Parameters
     ----------
@@ -90,12 +92,14 @@ def decided(
     inner, reaches = innermost(estimator)
     own = getattr(inner, "problem", None)
     decides = hasattr(inner, "decide")
+    if own is None and hasattr(inner, "_resolve_problem"):
+        own = inner._resolve_problem()
     # What a model decides for another kind of problem is no decision of the one asked about, nor
     # is what it decides without the context that this one reads.
     if problem is not None:
         knows = not problem.takes_context or _knows_context(inner)
         decides = decides and type(own) is type(problem) and knows
-    problem = problem or own or (inner._resolve_problem() if decides else None)
+    problem = problem or own
     if problem is None:
         raise ValueError(f"{type(inner).__name__} knows no decision problem: give one as problem=.")
     if decides:
@@ -114,6 +118,12 @@ def decided(
     if predicts_scenarios(inner):
         parts = scenario_parts(inner, reaches(X))
         return Decided(decide_over_scenarios(problem, parts, known), problem, known)
+    refuse_policy(
+        inner,
+        f"{type(problem).__name__}.solve",
+        "Ask it about its own kind of problem, in its own context; a metric takes decisions that "
+        "you have made of its own, averages for one, as decisions=.",
+    )
     prediction = estimator.predict(X)
     check_finite(as_numpy_rows(prediction, "predictions"), "predictions")
     decisions = problem.solve(prediction, context=known)

@@ -16,6 +16,7 @@ from sklearn.utils.validation import (
     validate_data,
 )
 
+from .policies import refuse_policy
 from .rows import refuse_unfit_target
 from .sklearn_private import _check_feature_names, _routing_enabled
 
@@ -29,6 +30,11 @@ class WrappingMixin(MetaEstimatorMixin):
         self, X: Any, y: Any, sample_weight: ArrayLike | None, fit_params: dict[str, Any]
     ) -> dict[str, Any]:
         """Fit a clone of the wrapped regressor; return the parameters of its `fit`."""
+        refuse_policy(
+            self.estimator,
+            type(self).__name__,
+            "Use it by itself, or as the last step of a Pipeline: it decides.",
+        )
         params = self._wrapped_params(sample_weight, fit_params)
         self.estimator_ = self._unfitted(y).fit(X, y, **params)
         if hasattr(self.estimator_, "feature_names_in_"):

@@ -1,6 +1,13 @@
 from .dff import DFFRegressor
 from .dfl import DFLRegressor
 from .diffusion_dro import DiffusionDRODFLRegressor
+from .policy import PolicyRegressor
 from .two_stage import TwoStageRegressor
 
-__all__ = ["DFFRegressor", "DFLRegressor", "DiffusionDRODFLRegressor", "TwoStageRegressor"]
+__all__ = [
+    "DFFRegressor",
+    "DFLRegressor",
+    "DiffusionDRODFLRegressor",
+    "PolicyRegressor",
+    "TwoStageRegressor",
+]

@@ -95,6 +95,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
     best_epoch_: int
     n_estimators: int
     n_iter_: int
+    _n_parameters: int
     predictor_: NeuralNet
     history_: pd.DataFrame
     x_scale_: Scale
@@ -173,6 +174,12 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         ndarray of shape (n_estimators, n) or (n_estimators, n, d)
             In the problem's units.
         """
+        y_hat, dtype = self._output(X)
+        y_hat = y_hat.astype(dtype)
+        return y_hat[..., 0] if self._target_ndim == 1 else y_hat
+
+    def _output(self, X: ArrayLike) -> tuple[np.ndarray, np.dtype]:
+        """Return the outputs (K, n, k) of the nets in the problem's units, and the type of the net."""
         check_is_fitted(self)
         refuse_unfit_table(X, "X")
         features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
@@ -186,14 +193,14 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             output = forward(self.predictor_, inputs).cpu().numpy()
         output = output.reshape(-1, *output.shape[-2:])
         with np.errstate(over="ignore", invalid="ignore"):
-            y_hat = (output * self.y_scale_.scale + self.y_scale_.mean).astype(output.dtype)
-        bad = np.flatnonzero(~np.isfinite(y_hat).all(axis=(0, 2)))
+            found = output * self.y_scale_.scale + self.y_scale_.mean
+            bad = np.flatnonzero(~np.isfinite(found.astype(output.dtype)).all(axis=(0, 2)))
         if len(bad):
             raise ValueError(
                 f"The net has no finite prediction for row {bad[0]} of X, "
                 f"{features[bad[0]].tolist()}: it is far from the rows of fit."
             )
-        return y_hat[..., 0] if self._target_ndim == 1 else y_hat
+        return found, output.dtype
 
     @available_if(_has_no_ambiguity_set)
     @_fit_context(prefer_skip_nested_validation=False)
@@ -252,11 +259,11 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
                 f"context_is_feature={self.context_is_feature} the new one would see "
                 f"{self._seen_columns()}. Set these as they were, or fit a clone."
             )
-        if goes_on and rows.y.shape[1] != len(self.y_scale_.mean):
+        if goes_on and rows.y.shape[1] != self._n_parameters:
             raise ValueError(
                 f"y has {rows.y.shape[1]} columns, but the model that "
                 f"{'partial_fit' if one_pass else 'warm_start'} goes on from was fitted on "
-                f"{len(self.y_scale_.mean)}."
+                f"{self._n_parameters}."
             )
         if goes_on and self._n_members != self.n_estimators:
             raise ValueError(
@@ -277,17 +284,18 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             last = LastFit(self.predictor_.module_, self.x_scale_, self.y_scale_, follows)
         device, dtype = resolve_device(self.device), torch.as_tensor(train.X[:0]).dtype
         columns = self._context_columns
-        units = NetUnits(self._scales(train, last), dtype, device, columns)
+        objective = self._objective(problem, rows.y.shape[1])
+        units = NetUnits(self._scales(train, last, objective, seed), dtype, device, columns)
         ambiguity_set = self._worst_case_set()
         with torch.enable_grad():
             staged = StagedFit(
                 self._resolve_predictor(),
-                Objective(problem, self.loss),
+                objective,
                 *(train, valid, units, TrainingOptions.of(self), seed),
             )
             result = staged.run(last, ambiguity_set, self._memory(), one_pass=one_pass)
         self.predictor_, (self.x_scale_, self.y_scale_) = result.net, units.scales
-        self._target_ndim = target_ndim
+        self._target_ndim, self._n_parameters = target_ndim, rows.y.shape[1]
         for name in ("ambiguity_set_", "worst_case_"):
             self.__dict__.pop(name, None)
         if ambiguity_set is not None and result.worst_case is not None:
@@ -413,16 +421,22 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         )
         return not is_linear and n_distinct >= _MIN_ROWS_TO_HOLD_OUT
 
-    def _scales(self, train: Rows, last: LastFit | None) -> tuple[Scale, Scale]:
-        """Return the scales of features and parameters, given those to go on from."""
+    def _objective(self, problem: DecisionProblem, n_parameters: int) -> Objective:
+        return Objective(problem, self.loss)
+
+    def _scales(
+        self, train: Rows, last: LastFit | None, objective: Objective, seed: int
+    ) -> tuple[Scale, Scale]:
+        """Return the scales of features and of the net's output, given those to go on from."""
+        if last is not None or not self.standardize:
+            train = train.replace(y=objective.targets(train))
         if self._context_columns is not None:
             train = train.replace(X=self._context_columns.seen(train.X, train.context))
         if not self.standardize:
             return Scale.identity(train.X.shape[1]), Scale.identity(train.y.shape[1])
         if last is not None:
             return last.scales_for(train)
-        # A constant target is its mean: a scale of 0 keeps the net from adding to it.
-        return Scale.of(train.X, train.weight), Scale.of(train.y, train.weight, of_constant=0.0)
+        return Scale.of(train.X, train.weight), objective.output_scale(train, seed)
 
     def _worst_case_set(self) -> AmbiguitySet | None:
         """Return a fresh ambiguity set to train for, None where it would change nothing."""

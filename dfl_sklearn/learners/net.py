@@ -92,7 +92,8 @@ class NetLearner:
     predictor : callable, NetFactory or NeuralNet
         A function ``(n_in, n_out) -> module``, or a skorch net, which is cloned.
     rows : Rows
-        As :meth:`NetUnits.rows` returns them; the net must map their features to their parameters.
+        As :meth:`NetUnits.rows` returns them; the net must map their features to as many numbers
+        as the second scale of `units` has.
     units : NetUnits
     seed : int
         Of the first weights.
@@ -129,7 +130,7 @@ class NetLearner:
         check_monitors([*callbacks, *(own or [])], monitored)
         # By class and argument: skorch refuses a finished module where there was a class.
         criterion = {"criterion": BatchCriterion, "criterion__function": self._batch_loss}
-        device, n_out = str(units.device), rows.y.shape[1]
+        device, n_out = str(units.device), len(units.scales[1].mean)
         if isinstance(predictor, NeuralNet):
             if n_members > 1:
                 raise ValueError(

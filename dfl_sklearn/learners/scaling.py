@@ -33,6 +33,24 @@ class Scale(NamedTuple):
         mean = np.where(constant, values[0], np.ldexp(mean, exponent))  # a mean may miss it by bits
         return cls(mean, np.where(constant, of_constant, np.ldexp(scale, exponent)))
 
+    @classmethod
+    def about(cls, centre: np.ndarray, values: np.ndarray, weight: np.ndarray) -> "Scale":
+        """Return a centre (k,), and the root mean square distance of values (n, k) from it.
+
+        A column that is the centre throughout has no distance of its own, and takes that of the
+        others. It is 0 only where this holds for all of them.
+        """
+        distance = values - centre
+        exponent = size_exponent(distance)
+        near_one = np.ldexp(distance, -exponent)
+        square = np.average(near_one**2, axis=0, weights=weight)
+        scale = np.ldexp(np.sqrt(square), exponent)
+        square = np.where(scale > 1e-14 * np.abs(centre), square, 0.0)
+        some = square > 0
+        if some.any():
+            square = np.where(some, square, square[some].mean())
+        return cls(centre, np.ldexp(np.sqrt(square), exponent))
+
     def renewed(self, values: np.ndarray, weight: np.ndarray) -> "Scale":
         """Return the scale of new values, for a net that goes on from this scale.
 

@@ -35,21 +35,25 @@ class RegretLoss(DecisionLoss):
 
     def bind(self, problem: DecisionProblem) -> RowLoss:
         """Return the regret as a function of (y_hat, y, optimum, context)."""
-        layer = problem.decision_layer(self.smoothing)
+        return regret_through(problem, problem.decision_layer(self.smoothing))
 
-        def regret(
-            y_hat: torch.Tensor,
-            y: torch.Tensor,
-            optimum: Optimum,
-            context: torch.Tensor | None = None,
-        ) -> torch.Tensor:
-            decisions = layer(y_hat) if context is None else layer(y_hat, context)
-            if decisions.shape != optimum.decisions.shape:
-                raise ValueError(
-                    f"The decision layer of {type(problem).__name__} returned shape "
-                    f"{tuple(decisions.shape)} where decisions have shape "
-                    f"{tuple(optimum.decisions.shape)}."
-                )
-            return problem.cost_rows(decisions, y, context) - optimum.cost
 
-        return regret
+def regret_through(problem: DecisionProblem, layer: torch.nn.Module) -> RowLoss:
+    """Return the regret of the decisions that a layer makes of the output of a net."""
+
+    def regret(
+        y_hat: torch.Tensor,
+        y: torch.Tensor,
+        optimum: Optimum,
+        context: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        decisions = layer(y_hat) if context is None else layer(y_hat, context)
+        if decisions.shape != optimum.decisions.shape:
+            raise ValueError(
+                f"The decision layer of {type(problem).__name__} returned shape "
+                f"{tuple(decisions.shape)} where decisions have shape "
+                f"{tuple(optimum.decisions.shape)}."
+            )
+        return problem.cost_rows(decisions, y, context) - optimum.cost
+
+    return regret

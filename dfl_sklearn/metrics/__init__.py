@@ -7,6 +7,7 @@ from ._metrics import (
     normalized_regret,
     regret,
 )
+from ._scenarios import crps, energy_score
 from ._scorers import (
     make_decision_cost_scorer,
     make_infeasible_share_scorer,
@@ -14,8 +15,10 @@ from ._scorers import (
 )
 
 __all__ = [
+    "crps",
     "d2_regret_score",
     "decision_cost",
+    "energy_score",
     "infeasible_share",
     "make_decision_cost_scorer",
     "make_infeasible_share_scorer",

@@ -28,7 +28,7 @@ def check_observed(
     """Return checked observed parameters (n, d) and weights (n,)."""
     y_true = as_numpy_rows(y_true, "y_true")
     if len(y_true) == 0:
-        raise ValueError("y_true and y_pred have no rows.")
+        raise ValueError("y_true has no rows.")
     check_finite(y_true, "y_true")
     problem.check_parameters(y_true)
     weight = _check_sample_weight(sample_weight, y_true, dtype=np.float64, ensure_non_negative=True)

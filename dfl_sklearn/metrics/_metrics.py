@@ -1,7 +1,8 @@
 """Metrics of the decisions made from predictions.
 
 Every metric takes observed parameters, predicted parameters and the problem in which the
-predictions are used; the problem's exact ``solve`` turns predictions into decisions.
+predictions are used; the problem's exact ``solve`` turns predictions into decisions. It takes
+decisions in their place, too.
 """
 
 from typing import Any
@@ -10,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._utils.checks import number
-from .._utils.rows import as_numpy_rows, check_finite
+from .._utils.rows import as_float, as_numpy_rows, as_rows, check_finite
 from ..problems.base import DecisionProblem
 from ._decisions import (
     check_observed,
@@ -25,10 +26,12 @@ from ._decisions import (
 
 def decision_cost(
     y_true: ArrayLike,
-    y_pred: ArrayLike,
+    y_pred: ArrayLike | None = None,
     *,
     problem: DecisionProblem,
+    decisions: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    scenario_weight: ArrayLike | None = None,
     context: ArrayLike | None = None,
 ) -> float:
     """Mean realised cost of the decisions made from predictions.
@@ -37,12 +40,17 @@ def decision_cost(
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
-    y_pred : array-like of shape (n,) or (n, d)
-        Predicted parameters.
+    y_pred : array-like of shape (n,), (n, d) or (n, S, d), default=None
+        Predicted parameters; of three dimensions, S scenarios for each row.
     problem : DecisionProblem
         The problem in which the predictions are used.
+    decisions : array-like of shape (n,) or (n, k), default=None
+        In the place of `y_pred`: the decisions themselves, such as those of a
+        :class:`~dfl_sklearn.PolicyRegressor`.
     sample_weight : array-like of shape (n,), default=None
         Sample weights.
+    scenario_weight : array-like of shape (S,) or (n, S), default=None
+        Non-negative weights of the scenarios.
     context : array-like of shape (n,) or (n, c), default=None
         Known data of each row, for problems that take it.
 
@@ -58,17 +66,19 @@ def decision_cost(
     >>> decision_cost([12, 7], [10, 10], problem=NewsvendorProblem(9, 1))
     10.5
     """
-    y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
-    decisions = problem.solve(y_pred, context=context)
-    return cost_of(y_true, decisions, problem, weight, context)
+    y_true, weight = _observed(y_true, problem, sample_weight)
+    decided = _decided(y_true, y_pred, decisions, problem, context, scenario_weight)
+    return cost_of(y_true, decided, problem, weight, context)
 
 
 def regret(
     y_true: ArrayLike,
-    y_pred: ArrayLike,
+    y_pred: ArrayLike | None = None,
     *,
     problem: DecisionProblem,
+    decisions: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    scenario_weight: ArrayLike | None = None,
     context: ArrayLike | None = None,
 ) -> float:
     """Mean cost of the decisions made from predictions, less that of the best decisions.
@@ -77,12 +87,17 @@ def regret(
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
-    y_pred : array-like of shape (n,) or (n, d)
-        Predicted parameters.
+    y_pred : array-like of shape (n,), (n, d) or (n, S, d), default=None
+        Predicted parameters; of three dimensions, S scenarios for each row.
     problem : DecisionProblem
         The problem in which the predictions are used.
+    decisions : array-like of shape (n,) or (n, k), default=None
+        In the place of `y_pred`: the decisions themselves, such as those of a
+        :class:`~dfl_sklearn.PolicyRegressor`.
     sample_weight : array-like of shape (n,), default=None
         Sample weights.
+    scenario_weight : array-like of shape (S,) or (n, S), default=None
+        Non-negative weights of the scenarios.
     context : array-like of shape (n,) or (n, c), default=None
         Known data of each row, for problems that take it.
 
@@ -99,17 +114,19 @@ def regret(
     >>> regret([1.0, 2.0], [1.0, 4.0], problem=SquaredErrorProblem())
     2.0
     """
-    y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
-    decisions = problem.solve(y_pred, context=context)
-    return regret_of(y_true, decisions, problem, weight, context)
+    y_true, weight = _observed(y_true, problem, sample_weight)
+    decided = _decided(y_true, y_pred, decisions, problem, context, scenario_weight)
+    return regret_of(y_true, decided, problem, weight, context)
 
 
 def normalized_regret(
     y_true: ArrayLike,
-    y_pred: ArrayLike,
+    y_pred: ArrayLike | None = None,
     *,
     problem: DecisionProblem,
+    decisions: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    scenario_weight: ArrayLike | None = None,
     context: ArrayLike | None = None,
 ) -> float:
     """Total regret as a share of the total absolute cost of the best decisions.
@@ -121,12 +138,17 @@ def normalized_regret(
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
-    y_pred : array-like of shape (n,) or (n, d)
-        Predicted parameters.
+    y_pred : array-like of shape (n,), (n, d) or (n, S, d), default=None
+        Predicted parameters; of three dimensions, S scenarios for each row.
     problem : DecisionProblem
         The problem in which the predictions are used.
+    decisions : array-like of shape (n,) or (n, k), default=None
+        In the place of `y_pred`: the decisions themselves, such as those of a
+        :class:`~dfl_sklearn.PolicyRegressor`.
     sample_weight : array-like of shape (n,), default=None
         Sample weights.
+    scenario_weight : array-like of shape (S,) or (n, S), default=None
+        Non-negative weights of the scenarios.
     context : array-like of shape (n,) or (n, c), default=None
         Known data of each row, for problems that take it.
 
@@ -148,17 +170,19 @@ def normalized_regret(
     >>> round(normalized_regret([9e4, 3e4], [6e4, 4e4], problem=ProvisioningProblem()), 4)
     0.0424
     """
-    y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
-    decisions = problem.solve(y_pred, context=context)
-    return normalized_regret_of(y_true, decisions, problem, weight, context)
+    y_true, weight = _observed(y_true, problem, sample_weight)
+    decided = _decided(y_true, y_pred, decisions, problem, context, scenario_weight)
+    return normalized_regret_of(y_true, decided, problem, weight, context)
 
 
 def d2_regret_score(
     y_true: ArrayLike,
-    y_pred: ArrayLike,
+    y_pred: ArrayLike | None = None,
     *,
     problem: DecisionProblem,
+    decisions: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    scenario_weight: ArrayLike | None = None,
     context: ArrayLike | None = None,
 ) -> float:
     """Share of the regret of the best constant decision that the predictions avoid.
@@ -173,12 +197,17 @@ def d2_regret_score(
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
-    y_pred : array-like of shape (n,) or (n, d)
-        Predicted parameters.
+    y_pred : array-like of shape (n,), (n, d) or (n, S, d), default=None
+        Predicted parameters; of three dimensions, S scenarios for each row.
     problem : DecisionProblem
         The problem in which the predictions are used.
+    decisions : array-like of shape (n,) or (n, k), default=None
+        In the place of `y_pred`: the decisions themselves, such as those of a
+        :class:`~dfl_sklearn.PolicyRegressor`.
     sample_weight : array-like of shape (n,), default=None
         Sample weights.
+    scenario_weight : array-like of shape (S,) or (n, S), default=None
+        Non-negative weights of the scenarios.
     context : array-like of shape (n,) or (n, c), default=None
         Known data of each row, for problems that take it. What ignores the features still knows
         the context: in the place of the constant decision stands, for each row, the best decision
@@ -207,17 +236,19 @@ def d2_regret_score(
     >>> d2_regret_score([2, 4, 6, 9], [2, 4, 7, 9], problem=NewsvendorProblem(9, 1))
     0.933...
     """
-    y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
-    decisions = problem.solve(y_pred, context=context)
-    return d2_of_decisions(y_true, decisions, problem, weight, context)
+    y_true, weight = _observed(y_true, problem, sample_weight)
+    decided = _decided(y_true, y_pred, decisions, problem, context, scenario_weight)
+    return d2_of_decisions(y_true, decided, problem, weight, context)
 
 
 def infeasible_share(
     y_true: ArrayLike,
-    y_pred: ArrayLike,
+    y_pred: ArrayLike | None = None,
     *,
     problem: DecisionProblem,
+    decisions: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
+    scenario_weight: ArrayLike | None = None,
     context: ArrayLike | None = None,
     tol: float = 1e-6,
 ) -> float:
@@ -229,12 +260,16 @@ def infeasible_share(
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
-    y_pred : array-like of shape (n,) or (n, d)
-        Predicted parameters.
+    y_pred : array-like of shape (n,), (n, d) or (n, S, d), default=None
+        Predicted parameters; of three dimensions, S scenarios for each row.
     problem : DecisionProblem
         The problem in which the predictions are used.
+    decisions : array-like of shape (n,) or (n, k), default=None
+        In the place of `y_pred`: the decisions themselves.
     sample_weight : array-like of shape (n,), default=None
         Sample weights; the share is that of the weight.
+    scenario_weight : array-like of shape (S,) or (n, S), default=None
+        Non-negative weights of the scenarios.
     context : array-like of shape (n,) or (n, c), default=None
         Known data of each row, for problems that take it.
     tol : float, default=1e-6
@@ -257,21 +292,43 @@ def infeasible_share(
     0.25
     """
     number(tol, "tol", at_least=0)
-    y_true, y_pred, weight = _check_rows(y_true, y_pred, problem, sample_weight)
-    decisions = problem.solve(y_pred, context=context)
-    return infeasible_share_of(y_true, decisions, problem, weight, context, tol=tol)
+    y_true, weight = _observed(y_true, problem, sample_weight)
+    decided = _decided(y_true, y_pred, decisions, problem, context, scenario_weight)
+    return infeasible_share_of(y_true, decided, problem, weight, context, tol=tol)
 
 
-def _check_rows(
-    y_true: Any, y_pred: Any, problem: DecisionProblem, sample_weight: Any
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _observed(y_true: Any, problem: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray]:
     check_problem(problem)
-    y_true, y_pred = as_numpy_rows(y_true, "y_true"), as_numpy_rows(y_pred, "y_pred")
-    if y_true.shape != y_pred.shape:
-        raise ValueError(f"y_true has shape {y_true.shape} and y_pred {y_pred.shape}.")
-    y_true, weight = check_observed(y_true, problem, sample_weight)
-    check_finite(y_pred, "y_pred")
-    return y_true, y_pred, weight
+    return check_observed(y_true, problem, sample_weight)
 
 
-# -- of decisions --------------------------------------------------------------------------
+def _decided(
+    y_true: np.ndarray,
+    y_pred: Any,
+    decisions: Any,
+    problem: DecisionProblem,
+    context: Any,
+    scenario_weight: Any,
+) -> np.ndarray:
+    """Return decisions (n, k): those given, or those that follow from predictions."""
+    if (y_pred is None) == (decisions is None):
+        raise ValueError(
+            "Give either y_pred, predicted parameters to decide from, or decisions=, got "
+            f"{'neither' if y_pred is None else 'both'}."
+        )
+    if y_pred is None:
+        if scenario_weight is not None:
+            raise ValueError("scenario_weight goes with scenarios as y_pred, not with decisions.")
+        rows = as_numpy_rows(decisions, "decisions")
+        if len(rows) != len(y_true):
+            raise ValueError(f"y_true has {len(y_true)} rows and decisions {len(rows)}.")
+        check_finite(rows, "decisions")
+        return rows
+    predicted = as_float(y_pred, "y_pred")
+    if predicted.ndim != 3:
+        predicted = as_rows(predicted, "y_pred")
+    if (*predicted.shape[:1], *predicted.shape[-1:]) != y_true.shape:
+        raise ValueError(f"y_true has shape {y_true.shape} and y_pred {predicted.shape}.")
+    check_finite(predicted, "y_pred")
+    found = problem.solve(predicted, context=context, scenario_weight=scenario_weight)
+    return as_numpy_rows(found, "decisions")

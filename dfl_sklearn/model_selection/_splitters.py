@@ -20,6 +20,7 @@ from sklearn.utils import check_array
 from .._decide import selected_context
 from .._utils.checks import number, whole_number
 from .._utils.context_columns import Selection
+from .._utils.policies import refuse_policy
 from .._utils.rows import as_numpy_rows
 from .._utils.sklearn_private import _num_samples
 from ..problems import DecisionProblem, SquaredErrorProblem
@@ -181,6 +182,7 @@ class CostTailSplit(BaseCrossValidator):
                     "Rows are ranked by a least-squares fit, which X does not allow; give another "
                     f"model as estimator=. {error}"
                 ) from error
+        refuse_policy(estimator, "CostTailSplit", "Rank rows by a model that predicts.")
         folds = KFold(_N_FOLDS, shuffle=True, random_state=0)
         target = y[:, 0] if y.shape[1] == 1 else y
         predicted = as_numpy_rows(cross_val_predict(estimator, X, target, cv=folds), "predictions")

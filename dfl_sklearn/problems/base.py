@@ -239,7 +239,7 @@ class DecisionProblem(BaseEstimator, ABC):
         values = as_float(y, "y").astype(np.float64, copy=False)
         if values.ndim == 3:
             self._check_parameter_array(values)
-            weight = _scenario_weight(scenario_weight, values.shape[0], values.shape[1])
+            weight = scenario_shares(scenario_weight, values.shape[0], values.shape[1])
             context = self._check_context(context, len(values))
             if values.shape[1] == 1:  # the plain decision, to the bit
                 decisions = self.solve_rows(values[:, 0], context)
@@ -409,6 +409,29 @@ class DecisionProblem(BaseEstimator, ABC):
             "Implement decision_layer(smoothing), or use TwoStageRegressor."
         )
 
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Return a torch module, (B, k) -> (B, k), to the nearest decision that is allowed.
+
+        What a :class:`~dfl_sklearn.PolicyRegressor` makes of the output of its net. It is the
+        identity on decisions that are allowed, and it is differentiable. Where the problem takes a
+        context it is (B, k), (B, c) -> (B, k).
+
+        Parameters
+        ----------
+        n_parameters : int
+            The number of columns of y.
+
+        Raises
+        ------
+        ValueError
+            If decisions are whole numbers, or if what is allowed depends on y.
+        """
+        raise NotImplementedError(
+            f"{type(self).__name__} has no decision_projection, so no policy can be trained for "
+            "it. Implement decision_projection(n_parameters), or use DFLRegressor or "
+            "TwoStageRegressor."
+        )
+
     def linear_objective(self) -> "Callable[..., Any] | None":
         """Return the map from parameters to the cost vector c, where the cost is ``c @ z``.
 
@@ -527,7 +550,7 @@ class DecisionProblem(BaseEstimator, ABC):
         return rows
 
 
-def _scenario_weight(weight: Any, n_rows: int, n_scenarios: int) -> np.ndarray:
+def scenario_shares(weight: Any, n_rows: int, n_scenarios: int) -> np.ndarray:
     """Return normalised scenario weights of shape (n_rows, n_scenarios)."""
     if n_scenarios == 0:
         raise ValueError("y has no scenarios: its shape is (n_rows, 0, n_parameters).")

@@ -68,6 +68,12 @@ class SquaredErrorProblem(DecisionProblem):
 
         return AffineBoxLayer(smoothing=smoothing_number(smoothing, positive=False) or 0.0)
 
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Return the identity; see :meth:`DecisionProblem.decision_projection`."""
+        from ..layers.nearest import NearestInBox
+
+        return NearestInBox()
+
 
 class NewsvendorProblem(DecisionProblem):
     r"""Order before demand is known; pay for every unit short and every unit left over.
@@ -252,6 +258,16 @@ class NewsvendorProblem(DecisionProblem):
             lower=lower, smoothing=smoothing_number(smoothing, positive=False) or 0.0
         )
         return KnownNumbersLayer(layer, nothing) if self.takes_context else layer
+
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Return orders, not below 0 unless they may be.
+
+        See :meth:`DecisionProblem.decision_projection`.
+        """
+        from ..layers.nearest import NearestInBox
+
+        self._check_constants()
+        return NearestInBox(0.0 if self.nonnegative else -np.inf)
 
 
 def weighted_quantile(y: np.ndarray, weight: np.ndarray, level: np.ndarray) -> np.ndarray:

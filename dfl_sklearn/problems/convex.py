@@ -17,6 +17,8 @@ from ..solvers.linear import NoDecisionError, NoMinimumError
 from ._context import Column
 from ._cvxpy_parts import CvxpyProgram, is_dpp_given_context, parts_at, parts_of
 from ._cvxpy_program import BuiltProgram
+from ._nearest import refuse_whole
+from ._nearest_program import NearestProgram
 from ._no_cost import NoCostError
 from ._soft_constraints import soft_parts
 from .base import DecisionProblem
@@ -545,6 +547,18 @@ class ConvexProgram(DecisionProblem):
             n_decisions=program.n_decisions,
             is_by_context=is_by_context,
         )
+
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Return the nearest decision under the constraints that no prediction changes.
+
+        A quadratic program where these are linear, and else by cvxpylayers. See
+        :meth:`DecisionProblem.decision_projection`. Whole numbers are refused, and constraints on
+        decisions alone that depend on what is predicted, unless a `penalty` prices them.
+        """
+        if self._program().problem.is_mixed_integer():
+            refuse_whole(self)
+        nearest = NearestProgram(self.builder, self.penalty is not None)
+        return ConvexProgram(nearest).decision_layer()
 
 
 def _tensor(values: Any) -> "torch.Tensor":

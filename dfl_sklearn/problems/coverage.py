@@ -10,6 +10,7 @@ from .._utils.checks import positive, smoothing_number, whole_number
 from .._utils.rows import as_numpy_rows, raise_at
 from ._context import FromContext, each_context, stand_in
 from ._marked import Numbers, as_those_of, check_marked, refuse_markers
+from ._nearest import refuse_whole
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -275,6 +276,10 @@ class CoverageProblem(DecisionProblem):
                 ends.append(end)
             costs = self.cost(np.stack(ends), np.repeat(y, 2, axis=0))
             z = ends[int(costs.argmin())]
+
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Raise a ValueError: decisions are whole, and no policy can be trained for such."""
+        refuse_whole(self)
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         r"""Return the maximiser of a concave extension, less :math:`\gamma \|z\|^2`.

@@ -235,3 +235,13 @@ class CVaRPortfolioProblem(DecisionProblem):
         residuals = None if self.residuals is None else np.asarray(self.residuals, np.float64)
         level, aversion = self._constants(None, None)
         return CVaRPortfolioLayer(level, aversion, residuals, smoothing)
+
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Return the nearest shares of the budget, and the reserve as it is.
+
+        See :meth:`DecisionProblem.decision_projection`.
+        """
+        from ..layers.nearest import NearestShares
+
+        self._check_constants()
+        return NearestShares(1, width=n_parameters + 1)

@@ -290,3 +290,10 @@ class FunctionProblem(DecisionProblem):
 
         self._check_constants()
         return SolveLayer(self.solve, smoothing)
+
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Return decisions within their bounds; see :meth:`DecisionProblem.decision_projection`."""
+        from ..layers.nearest import NearestInBox
+
+        self._check_constants()
+        return NearestInBox(*self._box())

@@ -10,6 +10,7 @@ from .._utils.checks import job_count, option, smoothing_number
 from ..solvers.linear import NoDecisionError
 from ..solvers.polytope import Polytope
 from ._context import each_context, layer_by_context
+from ._nearest import by_context, in_polytope, in_polytopes
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -239,6 +240,18 @@ class LinearCostProblem(DecisionProblem):
         smoothing_number(smoothing, positive=True, why=why)
         self._check_constants()
         return self._decision_layer(smoothing)
+
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Return the nearest decision, by a quadratic program.
+
+        See :meth:`DecisionProblem.decision_projection`. Whole decisions are refused.
+        """
+        self._check_constants()
+        if not self._has_own_constraints:
+            return in_polytope(self, self._polytope)
+        if self._shares_matrix:
+            return in_polytopes(self, self._polytope_rows)
+        return by_context(self, n_parameters)
 
     def _decision_layer(self, smoothing: float | None) -> "nn.Module":
         """Return the layer; a subclass that knows a quicker one for its constraints fills it in."""

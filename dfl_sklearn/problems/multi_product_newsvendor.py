@@ -331,9 +331,27 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         layer = RationingLayer(extra, self.nonnegative, known, width=width)
         return KnownNumbersLayer(layer, partial(_columns, self)) if known is None else layer
 
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        r"""Return the nearest orders that keep the capacity, in closed form.
+
+        See :meth:`DecisionProblem.decision_projection`.
+        """
+        from ..layers.known_numbers import KnownNumbersLayer
+        from ..layers.nearest import NearestOrders
+
+        self._check_constants()
+        known = None if self.takes_context else self._numbers(None)[2:]
+        layer = NearestOrders(self.nonnegative, known, width=self._n_parameters())
+        return KnownNumbersLayer(layer, partial(_limits, self)) if known is None else layer
+
 
 def _columns(problem: MultiProductNewsvendorProblem, context: Any) -> tuple[Any, ...]:
     """Return underage costs, usage and capacity as tensors (B, ...)."""
     context = context.double()
     underage, _, usage, capacity = problem._numbers(context, context)
     return tuple(each.expand(len(context), -1) for each in (underage, usage, capacity))
+
+
+def _limits(problem: MultiProductNewsvendorProblem, context: Any) -> tuple[Any, ...]:
+    """Return usage and capacity as tensors (B, ...)."""
+    return _columns(problem, context)[1:]

@@ -307,6 +307,16 @@ class PortfolioProblem(DecisionProblem):
             layer = DividedLayer(layer)
         return KnownNumbersLayer(layer, self._read) if self.takes_context else layer
 
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Return the nearest shares of the budget; see :meth:`DecisionProblem.decision_projection`.
+
+        Exact: shares of at least 0 with a sum of 1.
+        """
+        from ..layers.nearest import NearestShares
+
+        self._check_constants()
+        return NearestShares(width=self._n_parameters())
+
     def _read(self, context: "torch.Tensor") -> tuple["torch.Tensor", ...]:
         """Return risk aversions, holdings and rates, as far as the layer takes them."""
         aversion = self._aversion(context)

@@ -336,6 +336,26 @@ class ProvisioningProblem(DecisionProblem):
         numbers = slope, (1 - slope) * known.c_min, known.c_min, known.c_max
         return tuple(as_those_of(each, context) for each in numbers)
 
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Return capacities within their limits; see :meth:`DecisionProblem.decision_projection`.
+
+        The cost is not convex in the capacity, so that training may end in a local minimum.
+        """
+        from ..layers.box import RowBoxLayer
+        from ..layers.known_numbers import KnownNumbersLayer
+        from ..layers.nearest import NearestInBox
+
+        self._check_constants()
+        if self.takes_context:
+            return KnownNumbersLayer(RowBoxLayer(), self._as_they_are)
+        known = self._constants()
+        return NearestInBox(known.c_min, known.c_max)
+
+    def _as_they_are(self, context: "torch.Tensor") -> tuple["torch.Tensor", ...]:
+        """Return the slope 1, the offset 0, and the limits, for rows of a context."""
+        known = self._constants(context)
+        return tuple(as_those_of(each, context) for each in (1.0, 0.0, known.c_min, known.c_max))
+
     # -- scenarios ---------------------------------------------------------------------
 
     def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:

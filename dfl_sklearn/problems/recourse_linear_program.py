@@ -14,6 +14,7 @@ from ..solvers.linear import LinearSolver, NoDecisionError, NoMinimumError
 from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.polytope import Polytope
 from ._limits import check_limits, has_limits
+from ._nearest import in_polytope, in_polytopes, refuse_whole
 from ._no_cost import NoCostError
 from .base import DecisionProblem
 
@@ -469,6 +470,32 @@ class RecourseLinearProgram(DecisionProblem):
             self.solve_rows,
             is_smoothed=gamma > 0,
         )
+
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Return the nearest plan that keeps the constraints on plans, by a quadratic program.
+
+        See :meth:`DecisionProblem.decision_projection`. Whole numbers are refused, and constraints
+        on plans whose right-hand sides are predicted.
+        """
+        self._check_constants()
+        program = self._program()
+        if program.integral.any():
+            refuse_whole(self)
+        if program.is_predicted("b_ub", "b_eq"):
+            raise ValueError(
+                "Right-hand sides of constraints on plans are predicted, so that no plan surely "
+                "keeps them: write them with T, W and h, and a price for what makes up for it, or "
+                "train DFLRegressor."
+            )
+        if not program.is_fixed("b_ub", "b_eq"):
+            return in_polytopes(self, self._sets_of_plans)
+        nothing = np.zeros((1, len(program.c) - 1))
+        return in_polytope(self, lambda n: program.first_stage(nothing).for_rows(0))
+
+    def _sets_of_plans(self, n: int, context: np.ndarray) -> Polytope:
+        program = self._program()
+        nothing = np.zeros((len(context), program.n_parameters))
+        return program.first_stage(program.parameters(nothing, context).numpy())
 
 
 _NUMBERS = ("c", "q", "T", "W", "h", "A_ub", "b_ub", "A_eq", "b_eq", "bounds", "integrality")

@@ -12,6 +12,7 @@ from .._utils.rows import as_float, as_numpy_rows, raise_at
 from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.polytope import Polytope
 from ._marked import as_those_of, refuse_markers
+from ._nearest import refuse_whole
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -280,6 +281,10 @@ class SetMultiCoverProblem(DecisionProblem):
         return np.maximum(values, 0.0), float((rows < 0).any(axis=1).mean()) if len(rows) else 0.0
 
     # -- training ----------------------------------------------------------------------
+
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Raise a ValueError: decisions are whole, and no policy can be trained for such."""
+        refuse_whole(self)
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2`, relaxed.

@@ -8,6 +8,7 @@ from array_api_compat import array_namespace
 
 from .._utils.checks import number, smoothing_number
 from .._utils.rows import as_numpy_rows
+from ..solvers.polytope import Polytope
 from ..solvers.storage import (
     Store,
     UnprovenScheduleError,
@@ -15,8 +16,9 @@ from ..solvers.storage import (
     limits_missed,
     shares_missed,
 )
-from ._context import FromContext
+from ._context import FromContext, is_marked
 from ._marked import as_those_of, check_marked
+from ._nearest import by_context, in_polytope, in_polytopes
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -336,6 +338,34 @@ class StorageProblem(DecisionProblem):
         if not self.takes_context:
             return StorageLayer(extra, self._store(None))
         return KnownNumbersLayer(StorageLayer(extra), partial(_columns, self))
+
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Return the nearest schedule, by a quadratic program.
+
+        See :meth:`DecisionProblem.decision_projection`.
+        """
+        self._check_constants()
+        if not self.takes_context:
+            return in_polytope(self, lambda n: self._schedules(n, None).for_rows(0))
+        if is_marked(self.efficiency):
+            return by_context(self, n_parameters)
+        return in_polytopes(self, self._schedules)
+
+    def _schedules(self, n: int, context: np.ndarray | None) -> Polytope:
+        """Return the sets of n charges and discharges, one for each row of a context (B, c)."""
+        n_rows, n_periods = 1 if context is None else len(context), n // 2
+        store = self._store(context).of(slice(None), n_rows)
+        so_far = np.tri(n_periods)
+        stored = np.concatenate([store.efficiency[0] * so_far, -so_far], axis=1)
+        room, held = store.capacity - store.initial_state, store.initial_state
+        most = np.stack([store.max_charge, store.max_discharge], axis=1)
+        part = Polytope.of(n, ub=(np.concatenate([stored, -stored]), np.zeros(2 * n_periods)))
+        return part.replace(
+            b_ub=np.repeat(np.stack([room, held], axis=1), n_periods, axis=1),
+            b_eq=np.zeros((n_rows, 0)),
+            lower=np.zeros((n_rows, n)),
+            upper=np.repeat(most, n_periods, axis=1),
+        )
 
 
 def _columns(problem: StorageProblem, context: Any) -> tuple[Any, ...]:

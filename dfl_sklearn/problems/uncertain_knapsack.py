@@ -9,6 +9,7 @@ from .._utils.checks import number, positive
 from .._utils.rows import as_float, as_numpy_rows, raise_at
 from ._context import FromContext, is_marked, stand_in
 from ._marked import Numbers, as_those_of, check_marked, refuse_markers
+from ._nearest import refuse_whole
 from ._soft_knapsack import SoftKnapsacks, best_items
 from .base import DecisionProblem
 
@@ -340,6 +341,10 @@ class UncertainKnapsackProblem(DecisionProblem):
         return rows.reshape(values.shape), float(moved.mean()) if len(rows) else 0.0
 
     # -- training ----------------------------------------------------------------------
+
+    def decision_projection(self, n_parameters: int) -> "nn.Module":
+        """Raise a ValueError: decisions are whole, and no policy can be trained for such."""
+        refuse_whole(self)
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Raise a NotImplementedError: see the notes of the class for what to train with."""

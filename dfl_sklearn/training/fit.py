@@ -144,7 +144,8 @@ class StagedFit:
         learner = self._learner(seed)
         start_value: Any = math.inf
         if start is not None:
-            start_value = take_up(learner, start, self.rows, self.train, self.watched, self.remarks)
+            known = self.train.replace(y=self.objective.targets(self.train))
+            start_value = take_up(learner, start, self.rows, known, self.watched, self.remarks)
         elif getattr(self.predictor, "starts_trained", False):
             start_value = self.watched.regret(learner)
         stopping = self.options.stopping(

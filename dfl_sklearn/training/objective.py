@@ -1,5 +1,6 @@
 """What training pushes down: a decision loss in its own unit, and the regret that it stands for."""
 
+from copy import copy
 from functools import cached_property
 from typing import Any
 
@@ -51,6 +52,7 @@ class Objective:
         self._scale: np.ndarray | None = None
         # Sets may perturb the features alone: the rows have the same best decisions then.
         self._optima = Recent(_N_OPTIMA, by_value=True)
+        self._constants = Recent(1)
 
     @cached_property
     def row_loss(self) -> RowLoss:
@@ -68,8 +70,9 @@ class Objective:
         if "random_state" in loss.get_params(deep=False):
             seed = named_seed(root_seed(loss.random_state), stage) % 2**32
             loss.set_params(random_state=seed)
-        other = Objective(self.problem, loss)
-        other.unit, other._optima, other._scale = self.unit, self._optima, self._scale
+        other = copy(self)
+        other.loss = loss
+        other.__dict__.pop("row_loss", None)
         return other
 
     # -- of rows -----------------------------------------------------------------------
@@ -139,30 +142,52 @@ class Objective:
         self._scale = Scale.of(rows.y, rows.weight).scale
         if not Scale.of(rows.y, rows.weight, of_constant=0.0).scale.any():
             return  # parameters that differ by rounding errors at most
-        few: Any = slice(None)
-        if rows.context is not None and len(rows) > _MOST_OF_UNIT:
-            # Each row decides for itself, which takes its time.
-            few = named_rng(seed, "rows of the unit").choice(len(rows), _MOST_OF_UNIT, False)
-        best, weight = np.asarray(rows.optimum.cost)[few], rows.weight[few]
+        paid = None
         try:
-            paid = self._constant_cost(rows, seed, few)
+            of, constant = self._constant(rows, seed)
+            some = rows.take(of)
+            paid = self.problem.cost(constant, some.y, context=self.context_of(some))
         except NoCostError:
-            paid = best
+            some = rows
+        best, weight = np.asarray(some.optimum.cost), some.weight
+        paid = best if paid is None else paid
         regret = float(np.average(paid - best, weights=weight))
         if regret > 0 and not is_rounding(regret, paid, best, weight=weight):
             self.unit = regret
         else:
             self.unit = float(np.average(np.abs(best), weights=weight)) or 1.0
 
-    def _constant_cost(self, rows: Rows, seed: int, of: Any) -> np.ndarray:
-        """Return what the best constant decision costs on some of the rows."""
+    def targets(self, rows: Rows) -> np.ndarray:
+        """Return what the output (n, k) of the net is an estimate of, in the units of the problem.
+
+        Warm starts compare its predictions with it.
+        """
+        return rows.y
+
+    def output_scale(self, rows: Rows, seed: int) -> Scale:
+        """Return the scale of the output of a net that is fitted afresh."""
+        # A constant target is its mean: a scale of 0 keeps the net from adding to it.
+        return Scale.of(rows.y, rows.weight, of_constant=0.0)
+
+    def _constant(self, rows: Rows, seed: int) -> tuple[Any, np.ndarray]:
+        """Return an index of rows, and the decisions that are best for them without features.
+
+        A single decision where there is no context.
+        """
+        return self._constants.get((rows.y, rows.weight), lambda: self._find_constant(rows, seed))
+
+    def _find_constant(self, rows: Rows, seed: int) -> tuple[Any, np.ndarray]:
         few, most = np.arange(len(rows)), self.problem.most_scenarios
         if most is not None and most < len(few):
             few = named_rng(seed, "scenarios of the unit").choice(few, most, replace=False)
-        y, weight, paying = rows.y[few], rows.weight[few], rows.take(of)
-        context = self.context_of(paying)
-        constant = constant_decisions(self.problem, y, weight, context)
-        return self.problem.cost(constant, paying.y, context=context)
+        y, weight = rows.y[few], rows.weight[few]
+        if rows.context is None:
+            return slice(None), constant_decisions(self.problem, y, weight, None)
+        of = np.arange(len(rows))
+        if len(of) > _MOST_OF_UNIT:  # each row decides for itself, which takes its time
+            of = named_rng(seed, "rows of the unit").choice(len(rows), _MOST_OF_UNIT, False)
+        context = self.context_of(rows.take(of))
+        return of, constant_decisions(self.problem, y, weight, context)
 
     def regret(self, y_hat: np.ndarray, rows: Rows) -> np.ndarray:
         """Return the exact regret (n,) of decisions made from predictions (n, d).
@@ -178,17 +203,19 @@ class Objective:
             # Nearly always all of them, which need not be copied.
             some = rows if known.all() else rows.take(torch.as_tensor(known).to(rows.y.device))
             y, best = some.y.cpu().numpy(), some.optimum.cost.cpu().numpy()
-            context = self.context_of(some)
             try:
-                decisions = self._decisions(y_hat[..., known, :], context)
-                found[known] = self.problem.cost(decisions, y, context=context) - best
+                decisions = self._decisions(y_hat[..., known, :], some)
+                cost = self.problem.cost(decisions, y, context=self.context_of(some))
+                found[known] = cost - best
             except NonFiniteCostError as error:
                 found[known] = error.costs - best  # training says so
             except NoCostError as error:
                 raise self._without_cost(error, _one_of(y_hat[..., known, :]), y) from error
         return found
 
-    def _decisions(self, y_hat: np.ndarray, context: Any) -> np.ndarray:
+    def _decisions(self, y_hat: np.ndarray, rows: Rows) -> np.ndarray:
+        """Return the decisions (n, k) that follow from the output of a net, (n, d) or (K, n, d)."""
+        context = self.context_of(rows)
         if y_hat.ndim == 2:
             return self.problem.solve(y_hat, context=context)
         return averaged_decisions(self.problem, y_hat, context)

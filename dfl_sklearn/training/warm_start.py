@@ -47,11 +47,11 @@ def take_up(
     """Give a learner the weights to go on from, and return their regret on the watched rows.
 
     Its scales are those of the new rows, which are `rows` as the learner takes them and `train` in
-    their own units; what there is to tell the user is added to `remarks`. Where the first and last
-    layer can be re-expressed in them, predictions in the problem's units stay as they are. They may
-    be far away from everything that the new rows hold (another unit, a first batch without sales):
-    then the weights are kept instead, and the predictions move with the level of the rows. So do
-    those of any other module.
+    their own units, with what is to be predicted as their y; what there is to tell the user is
+    added to `remarks`. Where the first and last layer can be re-expressed in them, predictions in
+    the problem's units stay as they are. They may be far away from everything that the new rows
+    hold (another unit, a first batch without sales): then the weights are kept instead, and the
+    predictions move with the level of the rows. So do those of any other module.
 
     Rows whose parameters did not vary have taught nothing: weight decay alone has acted on the
     weights. Training then starts from those that the learner was built with.

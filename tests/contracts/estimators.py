@@ -10,6 +10,7 @@ from dfl_sklearn import (
     DFFRegressor,
     DFLRegressor,
     DiffusionDRODFLRegressor,
+    PolicyRegressor,
     TwoStageRegressor,
 )
 from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer, ProvisioningOptimizer
@@ -66,6 +67,16 @@ class Shifted(DecisionProblem):
 
     def decision_layer(self, smoothing=None):
         return ShiftLayer()
+
+    def decision_projection(self, n_parameters):
+        return AsItIs()
+
+
+class AsItIs(torch.nn.Module):
+    """Every decision is allowed, in any context."""
+
+    def forward(self, z, context):
+        return z
 
 
 class ShiftLayer(torch.nn.Module):
@@ -172,6 +183,8 @@ def code_paths():
         "diffusion-dro": robust(net_position(), TiltedSearch(60)),
         # Not a regressor.
         "generator": generator(),
+        # A net whose output is the decision; as an ordinary regressor.
+        "policy": PolicyRegressor(**QUICK),
         # Meta-estimators leave validation to what they wrap; the last adds a net of their own.
         "two-stage": TwoStageRegressor(LinearRegression(), EVEN),
         "prediction-transformer": PredictionTransformer(LinearRegression()),
@@ -264,6 +277,12 @@ def variants():
         SHIFTED, WassersteinBall(0.05), context=[0], early_stopping=False
     )
     found["diffusion-dro-with-context"] = robust(SHIFTED, TiltedSearch(150)).set_params(context=[0])
+    found["policy-newsvendor"] = PolicyRegressor(net_position(), early_stopping=True, **QUICK)
+    found["policy-linear"] = PolicyRegressor(SIGNS, early_stopping=False, **FEW_STEPS)
+    found["policy-weighted-rows"] = PolicyRegressor(
+        net_position(), ambiguity_set=ChiSquareBall(0.1), early_stopping=False, **QUICK
+    )
+    found["policy-with-context"] = PolicyRegressor(SHIFTED, context=[0], **QUICK)
     found["chi-square-squared"] = in_set(
         SquaredErrorProblem(), ChiSquareBall(0.1), early_stopping=True
     )

@@ -1,0 +1,155 @@
+"""Proper scores of scenarios: how well they describe what comes true, whatever is decided."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.spatial.distance import cdist
+
+from .._utils.rows import as_float, as_numpy_rows, check_finite, check_total
+from .._utils.sklearn_private import _check_sample_weight
+from ..problems.base import scenario_shares
+
+_CHUNK = 1 << 22  # distances that are held at a time
+
+
+def crps(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    scenario_weight: ArrayLike | None = None,
+) -> float:
+    r"""Mean continuous ranked probability score of weighted scenarios, in the mean over columns.
+
+    With the distribution function F of the scenarios of a row and column,
+
+    .. math:: \int (F(t) - 1\{y \le t\})^2 \, dt = E|Y - y| - \tfrac12 E|Y - Y'| ,
+
+    with Y, Y' drawn independently from them. It is proper: in expectation no scenarios do better
+    than the distribution that y is drawn from. Of a single scenario it is the absolute error.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,) or (n, d)
+        Observed parameters.
+    y_pred : array-like of shape (n, S, d), or (n, S) where `y_true` is (n,)
+        S scenarios for each row.
+    sample_weight : array-like of shape (n,), default=None
+        Sample weights.
+    scenario_weight : array-like of shape (S,) or (n, S), default=None
+        Non-negative weights of the scenarios; they are normalised to sum to 1.
+
+    Returns
+    -------
+    float
+        In the unit of `y`; smaller is better.
+
+    See Also
+    --------
+    energy_score : The same for all columns together, which sees how they go together.
+
+    Notes
+    -----
+    The scenarios are taken for the distribution itself, not for a sample of it: "fair" and
+    "probability weighted moment" forms, which correct for the number of scenarios, give a lower
+    score.
+
+    References
+    ----------
+    Gneiting, Raftery, "Strictly proper scoring rules, prediction, and estimation", Journal of the
+    American Statistical Association 102, 2007, section 4.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.metrics import crps
+    >>> crps([2.0], [[1.0, 3.0]])
+    0.5
+    >>> crps([2.0], [[1.0, 3.0]], scenario_weight=[3, 1])
+    0.625
+    """
+    y, scenarios, weight, share = _checked(y_true, y_pred, sample_weight, scenario_weight)
+    distance = np.einsum("ns,nsd->nd", share, np.abs(scenarios - y[:, None]))
+    order = np.argsort(scenarios, axis=1, kind="stable")
+    ranked = np.take_along_axis(scenarios, order, axis=1)
+    mass = np.cumsum(np.take_along_axis(share[:, :, None], order, axis=1), axis=1)[:, :-1]
+    # E|Y - Y'| / 2 is the integral of F (1 - F), which is constant between scenarios.
+    spread = (mass * (1.0 - mass) * np.diff(ranked, axis=1)).sum(axis=1)
+    return float(np.average((distance - spread).mean(axis=1), weights=weight))
+
+
+def energy_score(
+    y_true: ArrayLike,
+    y_pred: ArrayLike,
+    *,
+    sample_weight: ArrayLike | None = None,
+    scenario_weight: ArrayLike | None = None,
+) -> float:
+    r"""Mean energy score of weighted scenarios.
+
+    .. math:: E\|Y - y\| - \tfrac12 E\|Y - Y'\|
+
+    with Y, Y' drawn independently from the scenarios of a row, and Euclidean norms. It is proper,
+    and the :func:`crps` where there is one column. Columns of large numbers rule the norm: divide
+    columns by their size first.
+
+    Parameters
+    ----------
+    y_true : array-like of shape (n,) or (n, d)
+        Observed parameters.
+    y_pred : array-like of shape (n, S, d), or (n, S) where `y_true` is (n,)
+        S scenarios for each row.
+    sample_weight : array-like of shape (n,), default=None
+        Sample weights.
+    scenario_weight : array-like of shape (S,) or (n, S), default=None
+        Non-negative weights of the scenarios; they are normalised to sum to 1.
+
+    Returns
+    -------
+    float
+        In the unit of `y`; smaller is better.
+
+    References
+    ----------
+    Gneiting, Raftery, "Strictly proper scoring rules, prediction, and estimation", Journal of the
+    American Statistical Association 102, 2007, section 4.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.metrics import energy_score
+    >>> energy_score([[0.0, 0.0]], [[[3.0, 4.0], [0.0, 0.0]]])
+    1.25
+    """
+    y, scenarios, weight, share = _checked(y_true, y_pred, sample_weight, scenario_weight)
+    scores = np.empty(len(y))
+    for i, (one, rows, chance) in enumerate(zip(y, scenarios, share, strict=True)):
+        step = max(1, _CHUNK // len(rows))
+        among = sum(
+            chance[part] @ cdist(rows[part], rows) @ chance
+            for part in (slice(start, start + step) for start in range(0, len(rows), step))
+        )
+        scores[i] = chance @ cdist(rows, one[None])[:, 0] - among / 2
+    return float(np.average(scores, weights=weight))
+
+
+def _checked(
+    y_true: Any, y_pred: Any, sample_weight: Any, scenario_weight: Any
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return y (n, d), scenarios (n, S, d), weights (n,) of rows and (n, S) of scenarios."""
+    y = as_numpy_rows(y_true, "y_true").astype(np.float64, copy=False)
+    if not len(y):
+        raise ValueError("y_true has no rows.")
+    check_finite(y, "y_true")
+    scenarios = as_float(y_pred, "y_pred").astype(np.float64, copy=False)
+    if scenarios.ndim == 2 and y.shape[1] == 1:
+        scenarios = scenarios[:, :, None]
+    n, d = y.shape
+    if scenarios.ndim != 3 or (len(scenarios), scenarios.shape[2]) != (n, d):
+        raise ValueError(
+            f"y_pred must hold scenarios for each row, shape ({n}, n_scenarios, {d}), got "
+            f"{scenarios.shape}."
+        )
+    check_finite(scenarios, "y_pred")
+    weight = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
+    check_total(weight, "sample_weight")
+    return y, scenarios, weight, scenario_shares(scenario_weight, n, scenarios.shape[1])

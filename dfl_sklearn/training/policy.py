@@ -1,0 +1,123 @@
+"""What the training of a policy pushes down: the cost of the decisions that a net puts out."""
+
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from .._utils.members import member_mean
+from .._utils.row_numbers import renumbered
+from ..learners.scaling import Scale
+from ..losses.base import RowLoss
+from ..losses.regret import RegretLoss, regret_through
+from ..problems.base import DecisionProblem
+from ..rows import Rows
+from .objective import Objective
+
+_WAY_BACK = 0.1  # of the slope at the nearest allowed decision
+_CHUNK = 1 << 12  # decisions made allowed at a time
+
+
+class PolicyObjective(Objective):
+    """A problem, and nets whose output is the decision, made allowed by its projection.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+    n_parameters : int
+        The number of columns of y.
+    """
+
+    def __init__(self, problem: DecisionProblem, n_parameters: int) -> None:
+        super().__init__(problem, RegretLoss())
+        self.projection = problem.decision_projection(n_parameters)
+
+    @cached_property
+    def row_loss(self) -> RowLoss:
+        """The regret of the decisions."""
+        return regret_through(self.problem, WithWayBack(self.projection))
+
+    def targets(self, rows: Rows) -> np.ndarray:
+        """Return the best decisions (n, k)."""
+        return self.solved(rows).optimum.decisions
+
+    def output_scale(self, rows: Rows, seed: int) -> Scale:
+        """Return the best constant decision, and how far from it the best decisions are."""
+        of, constant = self._constant(rows, seed)
+        weight = rows.weight[of] if len(constant) > 1 else np.ones(1)
+        return Scale.about(
+            np.average(constant, axis=0, weights=weight), self.targets(rows), rows.weight
+        )
+
+    def _decisions(self, y_hat: np.ndarray, rows: Rows) -> np.ndarray:
+        context = None if rows.context is None else rows.context.cpu().numpy()
+        if y_hat.ndim == 2:
+            return nearest_decisions(self.projection, y_hat, context)
+        members = [nearest_decisions(self.projection, each, context) for each in y_hat]
+        return member_mean(np.stack(members))
+
+    def relaxed_regret(self, y_hat: torch.Tensor, rows: Rows) -> torch.Tensor:
+        """Return the regret (n,) of outputs (n, k), or of the mean of those of an ensemble."""
+        return super().relaxed_regret(y_hat if y_hat.ndim == 2 else y_hat.mean(dim=0), rows)
+
+    @cached_property
+    def _relaxation(self) -> tuple[nn.Module, RowLoss]:
+        return self.problem.decision_layer(), self.row_loss
+
+
+class WithWayBack(nn.Module):
+    """A projection whose slopes also lead back from outputs that are not allowed.
+
+    The nearest decision stays the same while the output moves straight away from it: where all
+    outputs are far outside, no slope is left, and training stands still. So the slope of the cost
+    at the nearest decision is added, in those entries alone in which it leads back to it. Where the
+    output is an allowed decision, or the best one is at the limit, slopes are those of the
+    projection.
+    """
+
+    def __init__(self, projection: nn.Module) -> None:
+        super().__init__()
+        self.projection = projection
+
+    def forward(self, z: torch.Tensor, *context: torch.Tensor) -> torch.Tensor:
+        """Map any decisions (B, k), and their context, to the nearest allowed ones."""
+        return _WayBack.apply(self.projection(z, *context), z)
+
+
+class _WayBack(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, nearest: torch.Tensor, z: torch.Tensor) -> torch.Tensor:
+        ctx.save_for_backward(z - nearest)
+        return nearest.clone()
+
+    @staticmethod
+    def backward(ctx: Any, slope: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        (outside,) = ctx.saved_tensors
+        return slope, _WAY_BACK * torch.where(slope * outside > 0, slope, 0.0)
+
+
+def nearest_decisions(
+    projection: nn.Module, decisions: np.ndarray, context: np.ndarray | None
+) -> np.ndarray:
+    """Return the nearest allowed decisions (n, k), in bounded memory.
+
+    Parameters
+    ----------
+    projection : nn.Module
+        See :meth:`~dfl_sklearn.problems.DecisionProblem.decision_projection`.
+    decisions : ndarray of shape (n, k)
+    context : ndarray of shape (n, c) or None
+    """
+    found = np.empty(decisions.shape)
+    for start in range(0, len(decisions), _CHUNK):
+        rows = np.arange(start, min(start + _CHUNK, len(decisions)))
+        parts = [each[rows] for each in (decisions, context) if each is not None]
+        with renumbered(rows), torch.no_grad():
+            found[rows] = projection(*(_tensor(each) for each in parts)).numpy()
+    return found
+
+
+def _tensor(values: Any) -> torch.Tensor:
+    return torch.as_tensor(np.asarray(values, dtype=np.float64))
