@@ -27,7 +27,9 @@ from dfl_sklearn.problems import (
     ConvexProgram,
     CvxpyProgram,
     FunctionProblem,
+    MultiProductNewsvendorProblem,
     NewsvendorProblem,
+    PortfolioProblem,
     ProvisioningProblem,
     SquaredErrorProblem,
 )
@@ -338,3 +340,59 @@ def test_sample_weight_is_routed(name, data):
         for train, test in cv.split(X)
     ]  # fmt: skip
     assert_allclose(found, expected)
+
+
+# -- of decisions and of scenarios -----------------------------------------------------------
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_decisions_in_the_place_of_predictions(metric):
+    y, y_pred, weight = draw(d=3)
+    shelf = MultiProductNewsvendorProblem([9, 4, 6], 1, capacity=12.0)
+    if metric is normalized_regret:
+        y, y_pred = np.maximum(y, 5.0), np.maximum(y_pred, 0.0)
+    arguments = {"problem": shelf, "sample_weight": weight}
+    expected = metric(y, y_pred, **arguments)
+    orders = shelf.solve(y_pred)
+    assert metric(y, decisions=orders, **arguments) == expected
+    # Decisions are not decided from once more.
+    portfolio = PortfolioProblem(np.eye(3), risk_aversion=9.0)
+    shares = portfolio.solve(y_pred)
+    assert metric(y, decisions=shares, problem=portfolio) == metric(y, y_pred, problem=portfolio)
+    if metric is not infeasible_share:
+        assert metric(y, shares, problem=portfolio) != metric(y, y_pred, problem=portfolio)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_scenarios_are_decided_over(metric):
+    y, _, weight = draw(d=1)
+    rng = np.random.default_rng(1)
+    scenarios, share = rng.uniform(0, 10, (len(y), 7, 1)), rng.uniform(size=7)
+    problem = ProvisioningProblem(0.0, 9.0)
+    orders = problem.solve(scenarios, scenario_weight=share)
+    arguments = {"problem": problem, "sample_weight": weight}
+    found = metric(y[:, 0], scenarios, scenario_weight=share, **arguments)
+    assert found == metric(y, decisions=orders, **arguments)
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_either_predictions_or_decisions(metric):
+    y, y_pred, _ = draw()
+    with pytest.raises(ValueError, match=r"either y_pred.* or decisions=, got neither"):
+        metric(y, problem=NEWSVENDOR)
+    with pytest.raises(ValueError, match="got both"):
+        metric(y, y_pred, decisions=y_pred, problem=NEWSVENDOR)
+    with pytest.raises(ValueError, match="scenario_weight goes with scenarios"):
+        metric(y, decisions=y, scenario_weight=[1.0], problem=NEWSVENDOR)
+    with pytest.raises(ValueError, match="y_true has 60 rows and decisions 1"):
+        metric(y, decisions=y[:1], problem=NEWSVENDOR)
+    with pytest.raises(ValueError, match="decisions is not finite at row 2"):
+        metric(y, decisions=np.where(np.arange(60) == 2, np.nan, y[:, 0]), problem=NEWSVENDOR)
+    with pytest.raises(ValueError, match=r"y_true has shape \(60, 1\) and y_pred \(60, 4, 2\)"):
+        metric(y, np.ones((60, 4, 2)), problem=NEWSVENDOR)
+
+
+def test_a_decision_that_is_not_allowed_has_no_cost():
+    with pytest.raises(ValueError, match="is a negative order at row 1"):
+        decision_cost([1.0, 2.0], decisions=[1.0, -2.0], problem=NEWSVENDOR)
+    assert infeasible_share([1.0, 2.0], decisions=[1.0, -2.0], problem=NEWSVENDOR) == 0.5

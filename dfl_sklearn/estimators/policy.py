@@ -14,6 +14,7 @@ from .._utils.members import member_mean
 from .._utils.threads import pinned_threads
 from ..learners.construct import n_threads
 from ..learners.factories import NetFactory
+from ..learners.policy_net import PolicyNet
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ..training.policy import PolicyObjective, nearest_decisions
@@ -265,6 +266,11 @@ class PolicyRegressor(NetRegressor):
             decisions = np.stack([nearest_decisions(projection, each, rows) for each in outputs])
         one_number = self._target_ndim == 1 and decisions.shape[2] == 1
         return decisions[..., 0] if one_number else decisions
+
+    def _resolve_predictor(self) -> Any:
+        if self.predictor is None:
+            return PolicyNet(self.hidden_layer_sizes, self.activation)
+        return self.predictor
 
     def _objective(self, problem: DecisionProblem, n_parameters: int) -> PolicyObjective:
         return PolicyObjective(problem, n_parameters)

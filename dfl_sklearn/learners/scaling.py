@@ -42,14 +42,14 @@ class Scale(NamedTuple):
         """
         distance = values - centre
         exponent = size_exponent(distance)
-        near_one = np.ldexp(distance, -exponent)
-        square = np.average(near_one**2, axis=0, weights=weight)
+        square = np.average(np.ldexp(distance, -exponent) ** 2, axis=0, weights=weight)
         scale = np.ldexp(np.sqrt(square), exponent)
-        square = np.where(scale > 1e-14 * np.abs(centre), square, 0.0)
-        some = square > 0
+        scale = np.where(scale > 1e-14 * np.abs(centre), scale, 0.0)
+        some = scale > 0
         if some.any():
-            square = np.where(some, square, square[some].mean())
-        return cls(centre, np.ldexp(np.sqrt(square), exponent))
+            most = scale.max()
+            scale = np.where(some, scale, most * np.sqrt(((scale[some] / most) ** 2).mean()))
+        return cls(centre, scale)
 
     def renewed(self, values: np.ndarray, weight: np.ndarray) -> "Scale":
         """Return the scale of new values, for a net that goes on from this scale.

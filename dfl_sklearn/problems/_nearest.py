@@ -24,11 +24,14 @@ def refuse_whole(problem: "DecisionProblem") -> NoReturn:
     )
 
 
-def in_polytope(problem: "DecisionProblem", polytope: Callable[[int], Polytope]) -> "nn.Module":
+def in_polytope(
+    problem: "DecisionProblem", polytope: Callable[[int], Polytope], n_decisions: int
+) -> "nn.Module":
     """Return the projection (B, n) -> (B, n) into a set that is the same for all rows."""
     from ..layers.known_numbers import KnownNumbersLayer, nothing
     from ..layers.regularized_linear import RegularizedLinearLayer
 
+    _continuous(problem, polytope, n_decisions)  # or an error, before anything is solved
     # The minimiser of |z|^2 / 2 - target' z.
     layer = RegularizedLinearLayer(partial(_continuous, problem, polytope), 0.5, scale=-1.0)
     return KnownNumbersLayer(layer, nothing) if problem.takes_context else layer

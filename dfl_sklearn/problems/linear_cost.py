@@ -248,7 +248,7 @@ class LinearCostProblem(DecisionProblem):
         """
         self._check_constants()
         if not self._has_own_constraints:
-            return in_polytope(self, self._polytope)
+            return in_polytope(self, self._polytope, n_parameters)
         if self._shares_matrix:
             return in_polytopes(self, self._polytope_rows)
         return by_context(self, n_parameters)

@@ -490,7 +490,9 @@ class RecourseLinearProgram(DecisionProblem):
         if not program.is_fixed("b_ub", "b_eq"):
             return in_polytopes(self, self._sets_of_plans)
         nothing = np.zeros((1, len(program.c) - 1))
-        return in_polytope(self, lambda n: program.first_stage(nothing).for_rows(0))
+        return in_polytope(
+            self, lambda n: program.first_stage(nothing).for_rows(0), len(program.lower)
+        )
 
     def _sets_of_plans(self, n: int, context: np.ndarray) -> Polytope:
         program = self._program()

@@ -346,7 +346,9 @@ class StorageProblem(DecisionProblem):
         """
         self._check_constants()
         if not self.takes_context:
-            return in_polytope(self, lambda n: self._schedules(n, None).for_rows(0))
+            return in_polytope(
+                self, lambda n: self._schedules(n, None).for_rows(0), 2 * n_parameters
+            )
         if is_marked(self.efficiency):
             return by_context(self, n_parameters)
         return in_polytopes(self, self._schedules)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
-from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
+from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor, PolicyRegressor
 from dfl_sklearn.layers import QuadraticProgramLayer
 from dfl_sklearn.layers.cover import CoverLayer
 from dfl_sklearn.layers.cvar_portfolio import CVaRPortfolioLayer
@@ -20,6 +20,7 @@ from dfl_sklearn.losses import ScoreFunctionLoss
 from dfl_sklearn.problems import (
     CoverageProblem,
     FromContext,
+    LinearProgram,
     NewsvendorProblem,
     PortfolioProblem,
     ProvisioningProblem,
@@ -78,6 +79,7 @@ MODELS = {
     "plain": net(),
     "score function": net(loss=ScoreFunctionLoss()),
     "global generator": net(GaussianNoise(0.1), predictor=torch.nn.Linear),
+    "policy": lambda device: PolicyRegressor(LinearProgram(bounds=(-1, 1)), device=device, **QUICK),
     "weighted rows": net(KLBall(0.1)),
     # Members learn at rates of their own, and stop.
     "ensemble": net(n_estimators=3, n_iter_no_change=1, max_iter=9, learning_rate_init=0.5),

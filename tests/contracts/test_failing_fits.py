@@ -20,6 +20,7 @@ from dfl_sklearn import (
     DFFRegressor,
     DFLRegressor,
     DiffusionDRODFLRegressor,
+    PolicyRegressor,
     TwoStageRegressor,
 )
 from dfl_sklearn.compose import DecisionTransformer, PredictionTransformer
@@ -47,6 +48,7 @@ POLICY_GRADIENT = PolicyGradientSearch(
 CASES = {
     "net": DFLRegressor(net_position(), early_stopping=True, **QUICK),
     "warm net": DFLRegressor(net_position(), warm_start=True, **QUICK),
+    "policy": PolicyRegressor(net_position(), early_stopping=True, **QUICK),
     "KL ball": DFLRegressor(net_position(), ambiguity_set=KLBall(0.1), **QUICK),
     "Wasserstein ball": DFLRegressor(net_position(), ambiguity_set=WassersteinBall(), **QUICK),
     "tilted": DiffusionDRODFLRegressor(
