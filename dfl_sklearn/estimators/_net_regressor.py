@@ -179,7 +179,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         return y_hat[..., 0] if self._target_ndim == 1 else y_hat
 
     def _output(self, X: ArrayLike) -> tuple[np.ndarray, np.dtype]:
-        """Return the outputs (K, n, k) of the nets in the problem's units, and the type of the net."""
+        """Return the outputs (K, n, k) of the nets in the problem's units, and their type."""
         check_is_fitted(self)
         refuse_unfit_table(X, "X")
         features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
