@@ -8,7 +8,7 @@ from scipy.spatial.distance import cdist
 
 from .._utils.rows import as_float, as_numpy_rows, check_finite, check_total
 from .._utils.sklearn_private import _check_sample_weight
-from ..problems.base import scenario_shares
+from ..problems.base import normalised_weight
 
 _CHUNK = 1 << 22  # distances that are held at a time
 
@@ -152,4 +152,4 @@ def _checked(
     check_finite(scenarios, "y_pred")
     weight = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
     check_total(weight, "sample_weight")
-    return y, scenarios, weight, scenario_shares(scenario_weight, n, scenarios.shape[1])
+    return y, scenarios, weight, normalised_weight(scenario_weight, n, scenarios.shape[1])

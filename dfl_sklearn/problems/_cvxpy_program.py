@@ -17,6 +17,7 @@ from ..solvers.cvxpy_terms import (
     holds,
     is_as_declared,
 )
+from ..solvers.extensive_form import ExtensiveForm
 from ._context import Column
 from ._cvxpy_parts import CvxpyProgram, is_among, parts_of, replaced, split
 from ._soft_constraints import soft_parts
@@ -89,6 +90,12 @@ class BuiltProgram:
 
         form = self._standard_form(self.problem)
         return form and ParametricDecision(form)
+
+    @cached_property
+    def extensive(self) -> ExtensiveForm | None:
+        """The program of one decision for several scenarios, where it has a standard form."""
+        form = self._standard_form(self.problem)
+        return form and ExtensiveForm(*form, "ConvexProgram")
 
     @cached_property
     def uncertain(self) -> "OnDecisions | None":

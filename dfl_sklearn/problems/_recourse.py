@@ -327,7 +327,11 @@ class Recourse:
         """
         S, n, k = len(parameters), len(self.lower), self.q.shape[1]
         T, W = (self.at(name, parameters) for name in ("T", "W"))
-        rows = sparse.hstack([np.concatenate(-T), sparse.block_diag(list(-W))])
+        if self.is_fixed("W"):
+            later = sparse.kron(sparse.eye_array(S), -W[0], format="csr")
+        else:
+            later = sparse.block_diag(list(-W), format="csr")
+        rows = sparse.hstack([sparse.csr_array(np.concatenate(-T)), later])
         equations = self.at("b_eq", parameters)
         off = equations.max(axis=0, initial=-np.inf) > equations.min(axis=0, initial=np.inf)
         if off.any():
@@ -351,8 +355,8 @@ class Recourse:
             scenarios=numbers,
         )
         mean = share @ self.at("c", parameters)
-        later = (share[:, None] * self.at("q", parameters)).ravel()
-        return polytope, np.append(mean, later)
+        of_recourse = (share[:, None] * self.at("q", parameters)).ravel()
+        return polytope, np.append(mean, of_recourse)
 
     def first_stage(self, parameters: np.ndarray, *, with_predicted: bool = True) -> Polytope:
         """Return the set of plans of each row of parameters (B, q).

@@ -155,13 +155,13 @@ def _listed(rows: SoftKnapsacks) -> np.ndarray:
     step = max(1, _CHUNK >> n)
     for start in range(0, len(found), step):
         part = rows.take(np.arange(start, min(start + step, len(found))))
-        worth, weight = _sums(part.values), _sums(part.weights)
+        worth, weight = set_sums(part.values), set_sums(part.weights)
         excess = np.maximum(weight - part.capacity[:, None], 0.0)
         found[start : start + step] = (worth - part.penalty[:, None] * excess).argmax(axis=1)
     return (found[:, None] >> np.arange(n) & 1).astype(np.float64)
 
 
-def _sums(terms: np.ndarray) -> np.ndarray:
+def set_sums(terms: np.ndarray) -> np.ndarray:
     """Return the sums of terms (B, n) over all sets, (B, 2^n): set s holds the bits of s."""
     sums = np.zeros((len(terms), 1 << terms.shape[1]))
     for j in range(terms.shape[1]):
@@ -177,8 +177,14 @@ def _by_halves(row: SoftKnapsacks) -> np.ndarray:
     """
     n, half = row.values.shape[1], row.values.shape[1] // 2
     capacity, penalty = row.capacity[0], row.penalty[0]
-    value, weight = _sums(row.values[:, :half])[0], _sums(row.weights[:, :half])[0]
-    value_2, weight_2 = _sums(row.values[:, half:])[0], _sums(row.weights[:, half:])[0]
+    value, weight = (
+        set_sums(row.values[:, :half])[0],
+        set_sums(row.weights[:, :half])[0],
+    )
+    value_2, weight_2 = (
+        set_sums(row.values[:, half:])[0],
+        set_sums(row.weights[:, half:])[0],
+    )
     order = np.argsort(weight_2, kind="stable")
     value_2, weight_2 = value_2[order], weight_2[order]
     room = capacity - weight

@@ -1,5 +1,6 @@
 """The contract of a decision problem: what is decided, and what it costs."""
 
+import warnings
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,10 @@ from ._context import arranged, columns_of, filled
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import pandas as pd
     from torch import nn
+
+    from ._shadow_prices import ShadowPrices
 
 
 class NonFiniteCostError(ValueError, FloatingPointError):
@@ -56,7 +60,7 @@ class DecisionProblem(BaseEstimator, ABC):
         Whether ``solve`` finds a true minimiser. Where it is False, regret may be negative.
     exact_scenarios : bool
         Whether ``solve`` with several scenarios minimises their mean cost exactly. Where it
-        is False, the mean of the scenarios is solved for instead.
+        is False, the mean of the scenarios is solved for instead, with a warning.
     convex_decisions : bool
         Whether a mean of feasible decisions is feasible, as it is not of whole decisions.
     nonnegative : bool
@@ -124,7 +128,7 @@ class DecisionProblem(BaseEstimator, ABC):
     ) -> np.ndarray:
         """Return the decision of each row with the least mean cost; it checks nothing.
 
-        The base class solves for the mean of the scenarios.
+        The base class solves for the mean of the scenarios, and warns where that is not exact.
 
         Parameters
         ----------
@@ -138,9 +142,22 @@ class DecisionProblem(BaseEstimator, ABC):
         -------
         ndarray of shape (n, k)
         """
-        return self.solve_rows(np.einsum("ns,nsd->nd", weight, y), context)
+        n_uncertain = int(((weight > 0).sum(axis=1) > 1).sum())
+        if n_uncertain and not self.exact_scenarios:
+            warnings.warn(
+                f"{type(self).__name__} solved {n_uncertain} of {len(y)} rows for the mean of "
+                "their scenarios, which is approximate: their mean cost may be lower elsewhere.",
+                UserWarning,
+                stacklevel=3,
+            )
+        return self.solve_rows(scenario_mean(y, weight), context)
 
     # -- hooks -------------------------------------------------------------------------
+
+    def _solves_for_mean(self) -> bool:
+        """Return whether :meth:`solve_scenarios` warns: it is for the mean, inexactly."""
+        overrides = type(self).solve_scenarios is not DecisionProblem.solve_scenarios
+        return not (self.exact_scenarios or overrides)
 
     def _n_parameters(self) -> int | None:
         """Return the number of parameters per row if the problem fixes it, else None."""
@@ -217,8 +234,9 @@ class DecisionProblem(BaseEstimator, ABC):
         ----------
         y : array-like of shape (n,), (n, d) or (n, S, d)
             Parameters, observed or predicted, one row per decision. Three dimensions are S
-            scenarios per row; the decision then minimises their mean cost. One dimension
-            means one parameter per row.
+            scenarios per row; the decision then minimises their mean cost, but where
+            `exact_scenarios` is False, which a warning says. One dimension means one parameter per
+            row.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, for problems that take it.
         scenario_weight : array-like of shape (S,) or (n, S), default=None
@@ -239,7 +257,7 @@ class DecisionProblem(BaseEstimator, ABC):
         values = as_float(y, "y").astype(np.float64, copy=False)
         if values.ndim == 3:
             self._check_parameter_array(values)
-            weight = scenario_shares(scenario_weight, values.shape[0], values.shape[1])
+            weight = normalised_weight(scenario_weight, values.shape[0], values.shape[1])
             context = self._check_context(context, len(values))
             if values.shape[1] == 1:  # the plain decision, to the bit
                 decisions = self.solve_rows(values[:, 0], context)
@@ -349,6 +367,43 @@ class DecisionProblem(BaseEstimator, ABC):
             has no constraints, and m is 0.
         """
         return np.zeros((len(self._decision_rows(decisions, y, context, 0.0)), 0))
+
+    def explain(self, decisions: Any, y: Any, *, context: Any = None) -> "pd.DataFrame":
+        """Return which constraints bind, and their shadow prices.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+        y : array-like of shape (n,) or (n, d)
+            The parameters, observed or predicted.
+        context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, for problems that take it.
+
+        Returns
+        -------
+        DataFrame
+            One line for each constraint of each row, with the columns `row`, `constraint` (its
+            name), `slack` and `shadow_price`. The slack is what the given decision leaves of the
+            right-hand side, 0 where the constraint binds and negative where it is missed. The
+            shadow price belongs to the best decision for `y`: it is the change of the least cost
+            with a unit more of the right-hand side, in units of the cost. Where several prices do,
+            which is so at corners of the least cost, it is one of them.
+
+        Raises
+        ------
+        NotImplementedError
+            If the problem knows no shadow prices.
+        """
+        z = self._decision_rows(decisions, y, context, 0.0)
+        check_finite(z, "decisions")
+        rows = as_numpy_rows(y, "y").astype(np.float64, copy=False)
+        return self._shadow_prices(z, rows, self.context_rows(context, len(z))).table()
+
+    def _shadow_prices(
+        self, decisions: np.ndarray, y: np.ndarray, context: np.ndarray | None
+    ) -> "ShadowPrices":
+        """Return the names of constraints, their slacks and their prices."""
+        raise NotImplementedError(f"{type(self).__name__} knows no shadow prices of constraints.")
 
     def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
         """Return what the constraints that depend on y are exceeded by; it checks nothing.
@@ -550,7 +605,12 @@ class DecisionProblem(BaseEstimator, ABC):
         return rows
 
 
-def scenario_shares(weight: Any, n_rows: int, n_scenarios: int) -> np.ndarray:
+def scenario_mean(y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the mean (n, d) of scenarios (n, S, d) with weights (n, S)."""
+    return np.einsum("ns,nsd->nd", weight, y)
+
+
+def normalised_weight(weight: Any, n_rows: int, n_scenarios: int) -> np.ndarray:
     """Return normalised scenario weights of shape (n_rows, n_scenarios)."""
     if n_scenarios == 0:
         raise ValueError("y has no scenarios: its shape is (n_rows, 0, n_parameters).")

@@ -7,7 +7,7 @@ from sklearn.utils import _safe_indexing
 
 from ..solvers.linear import NoDecisionError
 from ._no_cost import NoCostError
-from .base import DecisionProblem
+from .base import DecisionProblem, normalised_weight, scenario_mean
 
 _MOST_SCENARIOS = 200  # where each row decides for itself
 _CHUNK = 1 << 22  # numbers in the largest temporary array
@@ -21,7 +21,8 @@ def constant_costs(
     Without a context that is one decision for all, the best one over all rows as scenarios. With
     one it is, for each row, the best decision over the rows as scenarios under its own context; of
     more than 200 different ones over 200 that stand for all. Where the cost is linear in y, their
-    mean does.
+    mean does. Where scenarios are not solved for exactly (``exact_scenarios = False``), the
+    decision for their mean stands for the best one.
 
     Parameters
     ----------
@@ -39,6 +40,23 @@ def constant_costs(
     return problem.cost(constant_decisions(problem, y, weight, context), y, context=context)
 
 
+def best_constant(
+    problem: DecisionProblem, y: np.ndarray, weight: np.ndarray, context: Any = None
+) -> np.ndarray:
+    """Return the decisions (r, k) that are best over all rows of y (m, d), with weights (m,).
+
+    One, or one for each row of a context (r, c). Where a problem only solves for the mean of
+    scenarios, it is the decision for that, without a warning: no one asked for scenarios.
+    """
+    n = 1 if context is None else len(context)
+    if problem._solves_for_mean():
+        share = normalised_weight(weight, 1, len(y))
+        mean = np.broadcast_to(scenario_mean(y[None], share), (n, y.shape[1]))
+        return problem.solve(mean, context=context)
+    rows = np.broadcast_to(y, (n, *y.shape))
+    return problem.solve(rows, context=context, scenario_weight=weight)
+
+
 def constant_decisions(
     problem: DecisionProblem, y: np.ndarray, weight: np.ndarray, context: Any
 ) -> np.ndarray:
@@ -54,7 +72,7 @@ def constant_decisions(
     """
     try:
         if context is None:
-            return problem.solve(y[None], scenario_weight=weight)
+            return best_constant(problem, y, weight)
         return _by_context(problem, y, weight, context)
     except NoDecisionError as error:
         what = "cannot satisfy the constraints of all rows"
@@ -74,8 +92,7 @@ def _by_context(
     for start in range(0, n, step):
         part = np.arange(start, min(start + step, n))
         some = _safe_indexing(context, part)
-        rows = np.broadcast_to(scenarios, (len(part), *scenarios.shape))
-        parts.append(problem.solve(rows, context=some, scenario_weight=share))
+        parts.append(best_constant(problem, scenarios, share, some))
     return np.concatenate(parts)
 
 

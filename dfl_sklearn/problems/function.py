@@ -12,6 +12,7 @@ from .._utils.checks import flag, number, whole_number
 from .._utils.memory import check_size
 from .._utils.rows import as_float, check_finite
 from ..solvers.direct_search import minimise_in_box
+from ..solvers.quasi_newton_search import minimise_with_slopes
 from ._marked import refuse_markers
 from .base import DecisionProblem
 
@@ -19,17 +20,17 @@ if TYPE_CHECKING:
     from torch import nn
 
 _MOST_STARTS = 2.0**32  # bytes for the starting points of a row: more make no difference
-_CHUNK = 1 << 20  # evaluations of the cost in one call
+_CHUNK = 1 << 16  # evaluations of the cost in one call: more leave the cache
+_FEW = 3  # decisions that a pattern search does for
+_MANY = 30  # scenarios beyond which it takes too many evaluations
 
 
 class FunctionProblem(DecisionProblem):
     """Minimise your own cost function over a box, and train models through it.
 
     The cost is plain NumPy (or plain Python): no derivatives, no torch. Decisions are found
-    by a global scan followed by a pattern search, and derivatives by central differences,
-    so kinks are welcome. It suits one to three decisions per row; with more, a cost with
-    kinks may stall short of its minimum. A problem with a closed form is solved faster and
-    exactly by its own class.
+    by a global scan followed by a search, so kinks are welcome; slopes of the cost are central
+    differences. A problem with a closed form is solved faster and exactly by its own class.
 
     Parameters
     ----------
@@ -56,6 +57,18 @@ class FunctionProblem(DecisionProblem):
         False: decisions are best up to `tol` and up to valleys that the scan missed.
     takes_context : bool
         Whether `cost_function` can be called with three arguments.
+
+    Notes
+    -----
+    One to three decisions are looked for by a pattern search. With more of them, or 30 scenarios
+    and more, it is quasi-Newton steps from three starts, with a pattern search at the end. Both
+    evaluate the cost for all rows and many candidates in one call, of up to 65,536 evaluations.
+
+    How near the best they come is known for convex costs: with two to eight decisions under the
+    largest of up to sixteen linear terms, within 1e-4 of the least cost that a linear program
+    finds, most rows within 1e-5. Nothing is known where there are many valleys or steps: the more
+    decisions, the more starting points (`n_starts`) are needed, and a better one may be missed
+    without a word.
 
     Examples
     --------
@@ -169,25 +182,33 @@ class FunctionProblem(DecisionProblem):
             advice="Lower n_starts, or solve for fewer rows at a time.",
         )
 
-        def mean_cost(unit: np.ndarray) -> np.ndarray:
+        def mean_cost(rows: np.ndarray, unit: np.ndarray) -> np.ndarray:
             out = np.empty(unit.shape[:2])
-            step = max(1, _CHUNK // (n * n_scenarios))
+            step = max(1, _CHUNK // max(1, len(rows) * n_scenarios))
+            own = [each[rows] for each in known]
             for start in range(0, unit.shape[1], step):
                 part = unit[:, start : start + step]
-                shape = (n, part.shape[1], n_scenarios)
-                z = np.broadcast_to(
-                    (lower + (upper - lower) * part)[:, :, None], (*shape, lower.size)
+                shape = (len(rows), part.shape[1], n_scenarios)
+                z = lower + (upper - lower) * part
+                flat = self._evaluate(
+                    *(
+                        np.broadcast_to(each, (*shape, each.shape[-1])).reshape(-1, each.shape[-1])
+                        for each in (z[:, :, None], *own)
+                    )
                 )
-                rows = [z, np.broadcast_to(y[:, None], (*shape, y.shape[2]))]
-                if context is not None:
-                    rows.append(np.broadcast_to(context[:, None, None], (*shape, context.shape[1])))
-                flat = self._evaluate(*(each.reshape(-1, each.shape[-1]) for each in rows))
-                out[:, start : start + step] = np.einsum("ncs,ns->nc", flat.reshape(shape), weight)
+                out[:, start : start + step] = np.einsum(
+                    "ncs,ns->nc", flat.reshape(shape), weight[rows]
+                )
             return out
 
-        unit = minimise_in_box(
-            mean_cost, n, lower.size, n_starts=self.n_starts * lower.size, tol=self.tol
-        )
+        known = [y[:, None]]
+        if context is not None:
+            known.append(context[:, None, None])
+        k = lower.size
+        # Steps with slopes take fewer evaluations, and more time to choose them.
+        with_slopes = k > 1 and (k > _FEW or n_scenarios >= _MANY or not self.vectorized)
+        search = minimise_with_slopes if with_slopes else minimise_in_box
+        unit = search(mean_cost, n, k, n_starts=self.n_starts * k, tol=self.tol)
         return np.clip(lower + (upper - lower) * unit, lower, upper)
 
     def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:

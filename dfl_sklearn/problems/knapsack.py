@@ -149,6 +149,11 @@ class KnapsackProblem(LinearCostProblem):
     def _polytope(self, n: int) -> Polytope:
         return Polytope.of(n, ub=self._constraints(), upper=1.0, integral=True)
 
+    def _names_of_constraints(self, polytope: Polytope) -> list[str]:
+        """Capacities, and bounds of the items; prices are those of the relaxed knapsack."""
+        m, names = polytope.matrix.shape[0], super()._names_of_constraints(polytope)
+        return [f"capacity[{i}]" if m > 1 else "capacity" for i in range(m)] + names[m:]
+
     @property
     def _shares_matrix(self) -> bool:
         return True

@@ -11,6 +11,7 @@ from ..solvers.linear import NoDecisionError
 from ..solvers.polytope import Polytope
 from ._context import each_context, layer_by_context
 from ._nearest import by_context, in_polytope, in_polytopes
+from ._shadow_prices import ShadowPrices, names_of, prices_of
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -93,6 +94,33 @@ class LinearCostProblem(DecisionProblem):
         """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
         xp = array_namespace(decisions, y)
         return self._sign * xp.sum(self._plus_known(y, context) * decisions, axis=1)
+
+    def _shadow_prices(
+        self, decisions: np.ndarray, y: np.ndarray, context: np.ndarray | None
+    ) -> ShadowPrices:
+        """Return slacks and prices; where decisions are whole numbers, prices are of real ones."""
+        names: list[str] = []
+
+        def found(
+            problem: LinearCostProblem, z: np.ndarray, y: np.ndarray, context: Any = None
+        ) -> np.ndarray:
+            n = y.shape[1]
+            if problem._has_own_constraints:
+                part = problem._polytope_rows(n, context)
+            else:
+                part = problem._polytope(n)
+            names[:] = problem._names_of_constraints(part)
+            costs = problem._cost_vectors(y, context)
+            return prices_of(part, costs, z, type(problem).__name__)
+
+        if self._has_own_constraints and not self._shares_matrix:
+            values = each_context(self, np.asarray(context), found, decisions, y)
+        else:
+            values = found(self, decisions, y, context)
+        return ShadowPrices(names, *np.split(values, 2, axis=1))
+
+    def _names_of_constraints(self, polytope: Polytope) -> list[str]:
+        return names_of(polytope)
 
     def linear_objective(self) -> "Callable[..., Any]":
         """Return the map from parameters (n, d) to the cost vectors (n, d) of ``c @ z``.

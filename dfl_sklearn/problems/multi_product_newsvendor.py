@@ -12,6 +12,7 @@ from .._utils.rows import as_numpy_rows, raise_at
 from ..solvers.shared_capacity import best_orders
 from ._context import FromContext, stand_in
 from ._marked import as_those_of, check_marked, refuse_markers
+from ._shadow_prices import ShadowPrices
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -284,6 +285,27 @@ class MultiProductNewsvendorProblem(DecisionProblem):
             excess, _ = self._excess(z, self.context_rows(context, len(z)))
         below = 0.0 - z if self.nonnegative else np.zeros_like(z)
         return np.maximum(np.concatenate([excess[:, None], below], axis=1), 0.0)
+
+    def _shadow_prices(
+        self, decisions: np.ndarray, y: np.ndarray, context: np.ndarray | None
+    ) -> ShadowPrices:
+        """Return the slack of the capacity, and its price: what the last product saves with it."""
+        underage, _, usage, capacity = self._numbers(context)
+        demand = np.maximum(y, 0.0) if self.nonnegative else y
+        with np.errstate(divide="ignore"):
+            ratio = np.broadcast_to(underage / usage, y.shape)
+        order = np.argsort(-ratio, axis=1, kind="stable")
+        ratio = np.take_along_axis(ratio, order, axis=1)
+        used = np.take_along_axis(usage * demand, order, axis=1)
+        is_last = np.cumsum(used, axis=1) > capacity
+        counts = np.isfinite(ratio)
+        if not self.nonnegative:  # orders of the last product have no end below
+            is_last = np.cumsum(counts, axis=1) == counts.sum(axis=1, keepdims=True)
+        at = (is_last & counts).argmax(axis=1)
+        is_tight = used.sum(axis=1) > capacity[:, 0]
+        price = np.where(is_tight, -ratio[np.arange(len(y)), at], 0.0)
+        slack = -self._excess(decisions, context)[0]
+        return ShadowPrices(["capacity"], slack[:, None], price[:, None])
 
     def check_parameters(self, y: Any) -> None:
         """Raise a ValueError that names the row of a negative demand."""

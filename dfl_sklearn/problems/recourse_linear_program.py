@@ -16,6 +16,7 @@ from ..solvers.polytope import Polytope
 from ._limits import check_limits, has_limits
 from ._nearest import in_polytope, in_polytopes, refuse_whole
 from ._no_cost import NoCostError
+from ._shadow_prices import ShadowPrices, names_of, prices_of
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -234,15 +235,29 @@ class RecourseLinearProgram(DecisionProblem):
     ) -> np.ndarray:
         """Return the plan (n, k) of the least mean cost over scenarios y (n, S, d); unchecked."""
         program = self._program()
-        plans = np.empty((len(y), len(program.lower)))
-        for i, (scenarios, share) in enumerate(zip(y, weight, strict=True)):
+        n = len(program.lower)
+        plans = np.empty((len(y), n))
+        is_certain = (weight > 0).sum(axis=1) == 1
+        certain = np.flatnonzero(is_certain)
+        if len(certain):
+            alone = y[certain, weight[certain].argmax(axis=1)]
+            with renumbered(certain):
+                plans[certain] = self.solve_rows(
+                    alone, None if context is None else context[certain]
+                )
+        for i in map(int, np.flatnonzero(~is_certain)):
+            scenarios, share = y[i], weight[i]
             some = np.flatnonzero(share > 0)
             known = None if context is None else np.repeat(context[i : i + 1], len(some), axis=0)
             parameters = program.parameters(scenarios[some], known).numpy()
             polytope, costs = program.extensive(parameters, share[some], some)
             try:
                 with renumbered(np.array([i])):
-                    plans[i] = self._in_highs(polytope, costs[None])[0, : len(program.lower)]
+                    if polytope.integral.any():
+                        plans[i] = self._in_highs(polytope, costs[None])[0, :n]
+                        continue
+                    solver = LinearSolver(polytope, type(self).__name__, is_for_one=True)
+                    plans[i] = solver.solve(costs[None])[0, :n]
             except NoDecisionError as error:
                 raise NoDecisionError(self._explained(program, parameters, some, i)) from error
         return plans
@@ -409,6 +424,36 @@ class RecourseLinearProgram(DecisionProblem):
         rows = np.zeros((len(z), program.n_parameters)) if y is None else as_numpy_rows(y, "y")
         parameters = program.parameters(rows, known).numpy()
         return z, program.first_stage(parameters, with_predicted=y is not None)
+
+    def _shadow_prices(
+        self, decisions: np.ndarray, y: np.ndarray, context: np.ndarray | None
+    ) -> ShadowPrices:
+        """Return slacks of the plans with their best recourse, and prices of plan and recourse.
+
+        Where parts of the plan are whole numbers, prices are those of real ones.
+        """
+        program, name = self._program(), type(self).__name__
+        parameters = program.parameters(y, context)
+        left = program.left_over(program.rows(decisions), parameters)
+        w = self._recourse(program, left, parameters, np.arange(len(y)))[0].numpy()
+        z, costs = np.concatenate([decisions, w], axis=1), program.costs(parameters.numpy())
+        n, parts = decisions.shape[1], []
+        for i in range(len(y)):
+            with renumbered(np.array([i])):
+                joint = program.polytope(parameters.numpy()[i : i + 1])
+                parts.append(prices_of(joint, costs[i : i + 1], z[i : i + 1], name))
+        joint = program.polytope(np.zeros((1, parameters.shape[1])))
+        names, (m, width) = names_of(joint), joint.matrix.shape
+        of_plan = np.arange(width) < n
+        there = np.concatenate([np.ones(m, dtype=bool), of_plan, of_plan])
+        slack, price = np.split(np.concatenate([np.empty((0, 2 * len(names))), *parts]), 2, axis=1)
+        # W w >= h - T z stands in the program with its signs turned.
+        price[:, joint.n_first : joint.A_ub.shape[0]] *= -1.0
+        return ShadowPrices(
+            [each for each, is_there in zip(names, there, strict=True) if is_there],
+            slack[:, there],
+            price[:, there],
+        )
 
     def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
         """Return by how much plans (n, k) exceed right-hand sides that are predicted; unchecked."""

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from .._utils.checks import positive, smoothing_number
+from .._utils.row_numbers import renumbered
 from .._utils.rows import as_float, as_numpy_rows, raise_at
 from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.polytope import Polytope
@@ -50,6 +51,9 @@ class SetMultiCoverProblem(DecisionProblem):
     ``pip install "dfl-sklearn[highs]"``. Negative predicted demand is taken for 0. The decision
     that is best for one demand covers it unless a set costs more than what would be missing.
 
+    Scenarios are solved for exactly, as one such program, with a variable for each distinct demand
+    of an item.
+
     Rows take milliseconds, which is a lot for a loss that solves many of them in each step, such as
     :class:`~dfl_sklearn.losses.ScoreFunctionLoss`;
     :class:`~dfl_sklearn.losses.RegretLoss` goes through the relaxed decision and solves none.
@@ -73,6 +77,8 @@ class SetMultiCoverProblem(DecisionProblem):
     """
 
     nonnegative = True
+    exact_scenarios = True
+    most_scenarios = 200
 
     def __init__(
         self,
@@ -171,6 +177,51 @@ class SetMultiCoverProblem(DecisionProblem):
         with np.errstate(over="ignore"):  # a bound that is none in the units of the rest
             z = solve_linear_rows(part, costs, n_jobs=self.n_jobs, name=type(self).__name__)
         return np.rint(z[:, :n])[which.ravel()]
+
+    def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:
+        """Return the decisions (n, k) of the least mean cost over y (n, S, d), unchecked."""
+        z = np.empty((len(y), self._n_decisions(y.shape[2])))
+        for i, (scenarios, share) in enumerate(zip(y, weight, strict=True)):
+            some = share > 0
+            if some.sum() == 1:
+                z[i] = self.solve_rows(scenarios[some])[0]
+                continue
+            with renumbered(np.array([i])):
+                z[i] = self._cover(np.maximum(scenarios[some], 0.0), share[some])
+        return z
+
+    def _cover(self, demand: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Return the sets (n,) of the least mean cost over demands (S, m).
+
+        The mean cost of what is missing of an item is convex and piecewise linear in what is held.
+        What is missing between two neighbouring demands is a variable, which costs its price times
+        the probability that it is asked for.
+        """
+        A, cost, penalty, upper = self._numbers()
+        m, n = A.shape
+        need = np.where(A > 0, np.ceil(demand.max(axis=0)[:, None] / np.where(A > 0, A, 1.0)), 0.0)
+        item, length, price = [], [], []
+        for i in range(m):
+            levels, place = np.unique(np.append(0.0, demand[:, i]), return_inverse=True)
+            share = np.bincount(place.ravel()[1:], weights=weight, minlength=len(levels))
+            asked_for = np.cumsum(share[::-1])[::-1][1:]  # at least so much
+            item.append(np.full(len(levels) - 1, i))
+            length.append(np.diff(levels))
+            price.append(penalty[i] * asked_for)
+        of, ends = np.concatenate(item), np.concatenate(length)
+        k = len(of)
+        missing = sparse.csr_array((np.ones(k), (of, np.arange(k))), shape=(m, k))
+        part = Polytope.of(
+            n + k,
+            ub=(sparse.hstack([-sparse.csr_array(A), -missing]), -demand.max(axis=0)),
+            upper=np.append(np.minimum(need.max(axis=0), np.floor(upper)), ends),
+            integral=np.arange(n + k) < n,
+        )
+        costs = np.concatenate([cost, *price])[None]
+        with np.errstate(over="ignore"):
+            return np.rint(solve_linear_rows(part, costs, n_jobs=None, name=type(self).__name__))[
+                0, :n
+            ]
 
     def _missing(self, xp: Any, decisions: Any, y: Any) -> Any:
         """Return demand less what sets hold, (n, m), below 0 where there is more of it."""

@@ -8,6 +8,7 @@ from array_api_compat import array_namespace
 from .._utils.checks import number, positive
 from .._utils.rows import as_float, as_numpy_rows, raise_at
 from ._context import FromContext, is_marked, stand_in
+from ._knapsack_scenarios import MOST_ITEMS, best_items_of_scenarios
 from ._marked import Numbers, as_those_of, check_marked, refuse_markers
 from ._nearest import refuse_whole
 from ._soft_knapsack import SoftKnapsacks, best_items
@@ -60,6 +61,9 @@ class UncertainKnapsackProblem(DecisionProblem):
     programming over the weight where there is a `unit` or given weights are whole numbers, and else
     as a mixed-integer program (``pip install "dfl-sklearn[highs]"``).
 
+    Scenarios are solved for exactly with up to 16 items, of which all sets are listed; with more of
+    them the mean of the scenarios is solved for, which a warning says.
+
     Weights multiply decisions, so that the relaxed decision is no quadratic program with predicted
     costs or right-hand sides, and there is no decision layer. Train with
     :class:`~dfl_sklearn.losses.ScoreFunctionLoss` or :class:`~dfl_sklearn.losses.FeasibilityLoss`.
@@ -95,6 +99,15 @@ class UncertainKnapsackProblem(DecisionProblem):
     """
 
     nonnegative = True
+
+    @property
+    def exact_scenarios(self) -> bool:  # type: ignore[override]
+        """Whether scenarios are solved for exactly: up to 16 items, of which all sets are listed.
+
+        False where only the columns of y say how many items there are.
+        """
+        n = self._n_items()
+        return n is not None and n <= MOST_ITEMS
 
     def __init__(
         self,
@@ -203,17 +216,44 @@ class UncertainKnapsackProblem(DecisionProblem):
 
     def solve_rows(self, y: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
         """Return the best decisions (n, k) for y (n, d), unchecked."""
+        rows = self._knapsacks(y, context)
+        return best_items(rows, self._units(len(y)), type(self).__name__)
+
+    def _knapsacks(self, y: np.ndarray, context: np.ndarray | None) -> SoftKnapsacks:
+        """Return the knapsacks of predicted rows (n, d)."""
         values, weights, capacity, penalty = self._numbers(np.maximum(y, 0.0), context)
         B, n = len(y), self._n_decisions(y.shape[1])
         if self.unit is not None:
             weights = np.rint(weights / self.unit) * self.unit
-        rows = SoftKnapsacks(
+        return SoftKnapsacks(
             np.ascontiguousarray(np.broadcast_to(values, (B, n))),
             np.ascontiguousarray(np.broadcast_to(weights, (B, n))),
             np.ascontiguousarray(np.broadcast_to(capacity, B)),
             np.ascontiguousarray(np.broadcast_to(penalty, B)),
         )
-        return best_items(rows, self._units(B), type(self).__name__)
+
+    def solve_scenarios(
+        self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the decisions (n, k) of the least mean cost over y (n, S, d), unchecked.
+
+        With more than 16 items the mean of the scenarios is solved for, with a warning.
+        """
+        n = self._n_decisions(y.shape[2])
+        if n > MOST_ITEMS:
+            return super().solve_scenarios(y, weight, context)
+        z = np.empty((len(y), n))
+        for i, share in enumerate(weight):
+            some = np.flatnonzero(share > 0)
+            known = None if context is None else np.repeat(context[i : i + 1], len(some), axis=0)
+            if len(some) == 1:
+                z[i] = self.solve_rows(y[i, some], known)[0]
+            else:
+                z[i] = best_items_of_scenarios(self._knapsacks(y[i, some], known), share[some])
+        return z
+
+    def _solves_for_mean(self) -> bool:
+        return not self.exact_scenarios
 
     def _units(self, n_rows: int) -> np.ndarray | None:
         """Return what weights of each row (B,) are multiples of, if that is known."""

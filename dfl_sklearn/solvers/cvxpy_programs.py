@@ -71,6 +71,13 @@ def _continuous(data: dict[str, Any], discrepancy: Discrepancy) -> ConicSolution
         n_ub = len(program.b) - n_eq
         multipliers = -np.concatenate([dual[0, n_ub:], dual[0, :n_ub]])
         return ConicSolution("Solved", z[0], multipliers, float(program.c @ z[0]))
+    return solve_in_clarabel(program, discrepancy)
+
+
+def solve_in_clarabel(
+    program: ConicProgram, discrepancy: Discrepancy | None = None
+) -> ConicSolution:
+    """Return a solution that stands the check, or raise one of the errors above."""
     solution, said = solve_cone(program, discrepancy)
     if solution is None:
         if is_infeasible(said):

@@ -1,8 +1,10 @@
 """Linear programs that differ in their costs alone, solved row by row and checked."""
 
 from functools import cached_property
+from typing import Any
 
 import numpy as np
+from scipy import sparse
 from scipy.optimize import linprog
 
 from .certificate import Certificate
@@ -45,6 +47,8 @@ class LinearSolver:
     shares_bases : bool, default=False
         Whether to look, for each basis that is found, for which other rows it is the only best one.
         It pays where few costs differ from row to row.
+    is_for_one : bool, default=False
+        Whether there is a single row of costs: no vertex is looked for first.
     like : LinearSolver, default=None
         One for a polytope with the same matrix, which is not used any more: what it knows of that,
         its model in HiGHS included, is taken over. Decisions are the same to the bit.
@@ -52,7 +56,8 @@ class LinearSolver:
     Raises
     ------
     ValueError
-        If no z satisfies the constraints; the message names some that contradict one another.
+        If no z satisfies the constraints; the message names some that contradict one another. Where
+        it is for one row, it is its solution that raises it.
     """
 
     def __init__(
@@ -61,6 +66,7 @@ class LinearSolver:
         name: str,
         *,
         shares_bases: bool = False,
+        is_for_one: bool = False,
         like: "LinearSolver | None" = None,
     ) -> None:
         self.shares_bases = shares_bases
@@ -74,20 +80,26 @@ class LinearSolver:
         )
         n = len(self.polytope.lower)
         self.is_small = _n_cells(self.polytope) <= _MOST_CELLS
-        self.highs: Highs | None = self._in_highs(None if like is None else like.highs)
+        # Of one row presolving takes longer than what it saves.
+        options = {"presolve": "off"} if is_for_one else {}
+        self.highs: Highs | None = self._in_highs(None if like is None else like.highs, **options)
+        self.vertex: Any = None
+        if is_for_one and self.highs is not None:
+            return
         # With costs of 0 a vertex is found, or that there is none.
         status = "" if self.highs is None else self.highs.run(np.zeros(n))
-        self.vertex = self.highs.basis() if self.highs and status == "kOptimal" else None
+        if self.highs and status == "kOptimal":
+            self.vertex = self.highs.basis()
         if self.vertex is None and self.is_small:
             _ = self._exact  # or an error that names rows
         elif status == "kInfeasible":
             raise NoDecisionError(self._contradiction(self._elastic()))
 
-    def _in_highs(self, known: Highs | None) -> Highs | None:
+    def _in_highs(self, known: Highs | None, **options: Any) -> Highs | None:
         if known is not None and known.set_sides(self.scaled):
             return known
         try:
-            return Highs(self.scaled, self.name)
+            return Highs(self.scaled, self.name, **options)
         except ValueError:
             if not self.is_small:
                 raise
@@ -123,7 +135,10 @@ class LinearSolver:
         for i, cost in enumerate(costs):
             if found[i]:
                 continue
-            found[i] = self._run(cost, size[i]) == "kOptimal"
+            status = self._run(cost, size[i])
+            found[i] = status == "kOptimal"
+            if status == "kInfeasible" and not self.is_small:
+                raise NoDecisionError(self._contradiction(self._elastic()))
             if not found[i]:
                 continue
             z[i], dual[i] = self._solution(size[i])
@@ -222,7 +237,7 @@ class LinearSolver:
         best = None
         for sizes in (scaled[used & (scaled > 0)], scaled[scaled > 0]):
             for unit in (np.median(sizes), sizes.max(), sizes.min()) if len(sizes) else (1.0,):
-                for vertex in (self.vertex, None):
+                for vertex in (None,) if self.vertex is None else (self.vertex, None):
                     status = self.highs.run(cost * self.units.columns / unit, vertex)
                     if status != "kOptimal":
                         continue
@@ -243,12 +258,13 @@ class LinearSolver:
         """
         part = self.scaled
         m_ub, m_eq, n = len(part.b_ub), len(part.b_eq), len(part.lower)
-        eye_ub, eye_eq = np.eye(m_ub), np.eye(m_eq)
+        eye_ub, eye_eq = sparse.eye_array(m_ub), sparse.eye_array(m_eq)
+        none_ub, none_eq = sparse.csr_array((m_ub, 2 * m_eq)), sparse.csr_array((m_eq, m_ub))
         found = linprog(
             np.concatenate([np.zeros(n), np.ones(m_ub + 2 * m_eq)]),
-            A_ub=np.hstack([part.A_ub.toarray(), -eye_ub, np.zeros((m_ub, 2 * m_eq))]),
+            A_ub=sparse.hstack([part.A_ub, -eye_ub, none_ub], format="csr"),
             b_ub=part.b_ub,
-            A_eq=np.hstack([part.A_eq.toarray(), np.zeros((m_eq, m_ub)), eye_eq, -eye_eq]),
+            A_eq=sparse.hstack([part.A_eq, none_eq, eye_eq, -eye_eq], format="csr"),
             b_eq=part.b_eq,
             bounds=[*zip(part.lower, part.upper, strict=True), *[(0, None)] * (m_ub + 2 * m_eq)],
         )

@@ -1,12 +1,15 @@
 """The null model that knows the context, where 200 scenarios stand for more rows."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from dfl_sklearn.metrics import d2_regret_score
-from dfl_sklearn.problems import FromContext, MultiProductNewsvendorProblem
+from dfl_sklearn.problems import DecisionProblem, FromContext, MultiProductNewsvendorProblem
+from dfl_sklearn.problems.constant import best_constant
 
 CAPPED = MultiProductNewsvendorProblem([4, 9], 1, capacity=FromContext("room"))
 
@@ -62,3 +65,32 @@ def test_neither_order_nor_copies_matter():
     turned = np.random.default_rng(1).permutation(400)
     assert_allclose(score(turned, weight[turned]), expected, rtol=1e-12)
     assert_allclose(score(everything, 1e6 * weight), expected, rtol=1e-12)
+
+
+class Quadrupled(DecisionProblem):
+    """The mean of a fourth power is least elsewhere than at the mean."""
+
+    def solve_rows(self, y, context=None):
+        return y
+
+    def cost_rows(self, decisions, y, context=None):
+        return ((decisions - y) ** 4).sum(axis=1)
+
+
+def test_the_mean_of_scenarios_is_solved_for_with_one_warning():
+    y = np.array([[[0.0], [1.0], [5.0]], [[2.0], [2.0], [8.0]]])
+    with pytest.warns(UserWarning, match="Quadrupled solved 2 of 2 rows for the mean") as seen:
+        z = Quadrupled().solve(y)
+    assert len(seen) == 1
+    assert seen[0].filename == __file__
+    assert_allclose(z, y.mean(axis=1))
+
+
+def test_a_single_scenario_and_the_best_constant_need_no_warning():
+    y, weight = np.array([[0.0], [1.0], [5.0]]), np.array([1.0, 2.0, 1.0])
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        alone = Quadrupled().solve(y[None], scenario_weight=[0.0, 1.0, 0.0])
+        constant = best_constant(Quadrupled(), y, weight)
+    assert_array_equal(alone, [[1.0]])
+    assert_allclose(constant, [[7 / 4]])

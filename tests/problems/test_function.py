@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.optimize import linprog
 
 from dfl_sklearn.problems import FunctionProblem, NewsvendorProblem
 
@@ -74,6 +75,57 @@ def test_a_second_valley_is_found(y):
 
     problem = FunctionProblem(two_valleys, (0, 10))
     assert_allclose(problem.solve(y[y > 0.1]), 8.0, atol=1e-4)
+
+
+def largest_term(z, y):
+    """A convex cost with sharp kinks: the largest of eight linear terms, and a price."""
+    return np.abs((z - y) @ SIDES.T).max(axis=1) + 0.01 * z.sum(axis=1)
+
+
+SIDES = np.random.default_rng(5).standard_normal((8, 4))
+
+
+def least_mean(y, weight):
+    """The least mean cost over scenarios y (S, 4) of `largest_term`, as a linear program."""
+    S, above = len(y), np.concatenate([SIDES, -SIDES])
+    rows = [np.hstack([above, -np.eye(S)[[s]].repeat(len(above), axis=0)]) for s in range(S)]
+    return linprog(
+        np.append(np.full(4, 0.01), weight),
+        A_ub=np.concatenate(rows),
+        b_ub=np.concatenate([above @ each for each in y]),
+        bounds=[(0, 20)] * 4 + [(None, None)] * S,
+    ).fun
+
+
+@pytest.mark.parametrize("n_scenarios", [1, 30])
+def test_kinks_in_four_decisions(n_scenarios):
+    rng = np.random.default_rng(0)
+    y, weight = rng.uniform(0, 20, (3, n_scenarios, 4)), rng.dirichlet(np.ones(n_scenarios), 3)
+    problem = FunctionProblem(largest_term, [(0, 20)] * 4)
+    z = problem.solve(y, scenario_weight=weight)
+    every = zip(z, y, weight, strict=True)
+    paid = [w @ largest_term(np.tile(each, (len(w), 1)), rows) for each, rows, w in every]
+    best = [least_mean(*each) for each in zip(y, weight, strict=True)]
+    assert_allclose(paid, best, rtol=1e-4, atol=1e-4)
+    assert (paid >= np.array(best) - 1e-9).all()
+
+
+def test_many_scenarios_of_two_decisions_at_a_bound():
+    """The mean cost is a quadratic of the mean scenario, whose best first decision is below 0."""
+    rng = np.random.default_rng(0)
+    y = rng.normal([-1.0, 3.0], 2.0, (2, 50, 2))
+    weight = rng.dirichlet(np.ones(50), 2)
+    z = FunctionProblem(coupled_cost, [(0, 5), (-20, 20)]).solve(y, scenario_weight=weight)
+    mean = np.einsum("ns,nsd->nd", weight, y)
+    first = np.maximum((4 * mean[:, 0] - 2 * mean[:, 1]) / 3, 0)
+    assert_allclose(z, np.column_stack([first, mean[:, 1] - first / 2]), atol=1e-5)
+
+
+@pytest.mark.parametrize("n_scenarios", [1, 40])
+def test_a_row_is_decided_as_if_it_were_alone(n_scenarios):
+    y = np.random.default_rng(0).uniform(0, 20, (5, n_scenarios, 4))
+    problem = FunctionProblem(largest_term, [(0, 20)] * 4)
+    assert_array_equal(problem.solve(y)[3:4], problem.solve(y[3:4]))
 
 
 def test_context(y):

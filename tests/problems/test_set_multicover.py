@@ -139,3 +139,25 @@ def test_observed_demand_and_decisions_are_checked():
     assert problem.project_parameters([[1.0], [-1.0]])[1] == 0.5
     with pytest.raises(ValueError, match="negative number of sets, or more than there are"):
         problem.cost([[4.0, 0.0]], [[1.0]])
+
+
+@pytest.mark.parametrize("upper", [None, 2])
+def test_the_sets_of_scenarios_are_the_best_of_all(upper):
+    rng = np.random.default_rng(7)
+    problem = SetMultiCoverProblem(
+        [[1, 0, 1, 2], [0, 1, 1, 0], [1, 1, 0, 0]],
+        [3.0, 2.5, 4.0, 5.0],
+        [6.0, 9.0, 4.0],
+        upper=upper,
+    )
+    y, weight = rng.integers(0, 5, (6, 8, 3)).astype(float), rng.dirichlet(np.ones(8), 6)
+    y[0] += rng.random((8, 3))  # no whole numbers
+    most = 2 if upper else 5
+    every = np.stack(np.meshgrid(*[np.arange(most + 1.0)] * 4), axis=-1).reshape(-1, 4)
+    z = problem.solve(y, scenario_weight=weight)
+    for row, scenarios, share in zip(z, y, weight, strict=True):
+        costs = [problem.cost(every, np.tile(each, (len(every), 1))) for each in scenarios]
+        paid = share @ problem.cost(row[None], scenarios)
+        assert_allclose(paid, (share @ np.array(costs)).min(), rtol=1e-9)
+    alone = np.eye(8)[[3] * 6]
+    assert_array_equal(problem.solve(y, scenario_weight=alone), problem.solve(y[:, 3]))

@@ -249,3 +249,32 @@ def test_numbers_of_columns_with_names():
     y = pd.DataFrame({"a": [3.0, 4.0], "b": [4.0, 5.0], "c": [5.0, 5.0]})
     problem = UncertainKnapsackProblem([4, 5, 6], 7, penalty=10)
     assert_array_equal(problem.solve(y), problem.solve(y.to_numpy()))
+
+
+@pytest.mark.parametrize("known", ["capacity", "weights", "nothing"])
+def test_the_items_of_scenarios_are_the_best_of_all_sets(known):
+    rng = np.random.default_rng(3)
+    values, weights = rng.uniform(1, 4, 6), rng.uniform(1, 3, 6)
+    own = {"capacity": {"capacity": 6.0}, "weights": {"weights": weights}, "nothing": {}}[known]
+    problem = UncertainKnapsackProblem(values, penalty=1.7, **own)
+    d = {"capacity": 6, "weights": 1, "nothing": 7}[known]
+    y, weight = rng.uniform(0.5, 4, (5, 9, d)), rng.dirichlet(np.ones(9), 5)
+    every = (np.arange(64)[:, None] >> np.arange(6) & 1).astype(float)
+    assert problem.exact_scenarios
+    z = problem.solve(y, scenario_weight=weight)
+    for row, scenarios, share in zip(z, y, weight, strict=True):
+        costs = [problem.cost(every, np.tile(each, (64, 1))) for each in scenarios]
+        paid = share @ problem.cost(row[None], scenarios)
+        assert_allclose(paid, (share @ np.array(costs)).min(), rtol=1e-9)
+    alone = np.eye(9)[[3] * 5]
+    assert_array_equal(problem.solve(y, scenario_weight=alone), problem.solve(y[:, 3]))
+
+
+def test_many_items_are_chosen_for_the_mean_of_scenarios_with_a_warning():
+    rng = np.random.default_rng(3)
+    problem = UncertainKnapsackProblem(np.ones(17), 20.0, penalty=2.0)
+    assert not problem.exact_scenarios
+    y = rng.uniform(1, 3, (2, 4, 17))
+    with pytest.warns(UserWarning, match="solved 2 of 2 rows for the mean"):
+        z = problem.solve(y)
+    assert_array_equal(z, problem.solve(y.mean(axis=1)))
