@@ -434,8 +434,8 @@ class RecourseLinearProgram(DecisionProblem):
         """
         program, name = self._program(), type(self).__name__
         parameters = program.parameters(y, context)
-        left = program.left_over(program.rows(decisions), parameters)
-        w = self._recourse(program, left, parameters, np.arange(len(y)))[0].numpy()
+        plans = program.rows(decisions)
+        w = self._recourse(program, plans, parameters, np.arange(len(y)))[0].numpy()
         z, costs = np.concatenate([decisions, w], axis=1), program.costs(parameters.numpy())
         n, parts = decisions.shape[1], []
         for i in range(len(y)):
