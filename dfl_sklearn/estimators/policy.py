@@ -114,6 +114,8 @@ class PolicyRegressor(NetRegressor):
     y_scale_ : tuple (mean, scale) of ndarray
         The same for its output: the best constant decision of the training rows, and how far from
         it their best decisions are. After a warm start it is their mean and standard deviation.
+    predicts_decisions : bool
+        True, which tells others that `predict` gives no parameters.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

@@ -150,7 +150,7 @@ def check_output_width(net: NeuralNet, X: torch.Tensor, n_out: int) -> None:
     if shape != (min(2, len(X)), n_out):
         raise ValueError(
             f"The predictor returned shape {shape} for {min(2, len(X))} rows of {X.shape[1]} "
-            f"features, but the problem needs {n_out} parameter{'s' if n_out != 1 else ''} per "
+            f"features, but the problem needs {n_out} number{'s' if n_out != 1 else ''} per "
             f"row: shape ({min(2, len(X))}, {n_out}). Change the width of its last layer."
         )
 

@@ -314,6 +314,13 @@ def test_problems_without_policies_are_refused_before_anything_is_solved(monkeyp
             PolicyRegressor(problem).fit(X, y)
 
 
+def test_a_net_of_another_width_is_refused():
+    X, y = shelf_demand()
+    model = PolicyRegressor(SHELF, predictor=lambda n_in, n_out: torch.nn.Linear(n_in, 2))
+    with pytest.raises(ValueError, match="the problem needs 3 numbers per row"):
+        model.fit(X, y)
+
+
 def test_there_is_no_loss_to_choose():
     with pytest.raises(TypeError, match="loss"):
         PolicyRegressor(loss=None)

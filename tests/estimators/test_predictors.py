@@ -169,7 +169,7 @@ def flat(n_in, n_out):
     [(too_wide, r"\(2, 2\)"), (flat, r"\(2,\)"), (NeuralNet(too_wide(3, 1), nn.MSELoss), "2, 2")],
 )
 def test_output_of_another_width_is_named(predictor, shape, data):
-    with pytest.raises(ValueError, match=f"{shape}.*the problem needs 1 parameter per"):
+    with pytest.raises(ValueError, match=f"{shape}.*the problem needs 1 number per"):
         regressor(predictor).fit(*data)
 
 
