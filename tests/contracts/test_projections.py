@@ -5,6 +5,8 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
+from dfl_sklearn import PolicyRegressor
+
 WHOLE = {
     *("whole_numbers", "shortest_path", "two_way_road", "matching", "assignment", "knapsack"),
     *("top_k", "coverage", "knapsack_of_unknown_weights", "knapsack_of_unknown_capacity"),
@@ -71,6 +73,25 @@ def test_rows_do_not_know_of_one_another(case):
     together = projection(torch.as_tensor(others)).numpy()
     alone = [projection(torch.as_tensor(row[None])).numpy()[0] for row in others]
     assert_array_equal(together, alone)
+
+
+@projected
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+def test_a_policy_is_trained(case):
+    rng = np.random.default_rng(0)
+    problem, y = case.make(), case.sample_y(rng, 12)
+    X = np.concatenate([y[:, :1], rng.standard_normal((12, 1))], axis=1)
+    model = PolicyRegressor(
+        problem, hidden_layer_sizes=(), learning_rate_init=0.05, max_iter=2, random_state=0
+    ).fit(X, y)
+    weights = model.predictor_.module_.state_dict()
+    assert all(torch.isfinite(each).all() for each in weights.values())
+    decisions = model.decide(X)
+    assert problem.is_feasible(decisions, y).all()
+    constant = problem.cost(problem.solve(y[None]), y).mean()
+    assert problem.cost(decisions, y).mean() < constant + 0.5 * abs(
+        constant - problem.optimal_cost(y).mean()
+    )
 
 
 @pytest.mark.cases(lambda case: case.name in WHOLE)
