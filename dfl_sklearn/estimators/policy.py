@@ -28,7 +28,7 @@ class PolicyRegressor(NetRegressor):
     allowed by the problem (:meth:`~dfl_sklearn.problems.DecisionProblem.decision_projection`, the
     nearest allowed decision), and training pushes down what it costs, recourse and penalties
     included. Features and decisions are standardised inside: an output of 0 is the best constant
-    decision of the training rows, from which training starts.
+    decision of the training rows, near which the package's own perceptron starts.
 
     `predict` and `decide` both return decisions. They are no predictions of the parameters: metrics
     take them as ``decisions=``, and what solves for predictions, such as
@@ -129,6 +129,10 @@ class PolicyRegressor(NetRegressor):
     -----
     Sample weights are exact, and the order of the rows does not matter, as in
     :class:`~dfl_sklearn.DFLRegressor`.
+
+    Where an output is not allowed, a tenth of the slope of the cost at the nearest allowed decision
+    is added to that of the projection, in those entries in which it leads back: outputs that are
+    all far outside would else have no slope, and never return.
 
     References
     ----------
