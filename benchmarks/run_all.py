@@ -17,6 +17,7 @@ MINUTES = {
     "speed": 1,
     "azure": 6,
     "robust_cost": 8,
+    "ensembles": 7,
     "newsvendor_population": 6,
     "newsvendor_shift": 24,
     "shift_suite": 90,

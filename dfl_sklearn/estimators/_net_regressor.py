@@ -93,7 +93,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
     ambiguity_set: AmbiguitySet | None
     ambiguity_set_: AmbiguitySet
     best_epoch_: int
-    n_estimators: int
+    n_estimators: int = 1  # of subclasses without such a parameter
     n_iter_: int
     _n_parameters: int
     predictor_: NeuralNet

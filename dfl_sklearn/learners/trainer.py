@@ -91,6 +91,7 @@ class EnsembleNet(PredictorNet):
         weights = [each.detach() for each in self.module_.parameters()]
         for weight, before, rate in zip(weights, self._before, self._rates or [], strict=True):
             weight.sub_(before).mul_(rate).add_(before)
+        del self._before
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
         """Forward, loss, backward; the loss returned is the mean over members."""
