@@ -62,7 +62,7 @@ class FunctionProblem(DecisionProblem):
     -----
     One to three decisions are looked for by a pattern search. With more of them, or 30 scenarios
     and more, it is quasi-Newton steps from three starts, with a pattern search at the end. Both
-    evaluate the cost for all rows and many candidates in one call, of up to 65,536 evaluations.
+    evaluate the cost for all rows together, in calls of about 65,536 evaluations at most.
 
     How near the best they come is known for convex costs: with two to eight decisions under the
     largest of up to sixteen linear terms, within 1e-4 of the least cost that a linear program
