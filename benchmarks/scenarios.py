@@ -29,14 +29,14 @@ from sklearn.base import BaseEstimator, clone
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LinearRegression
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import KFold
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from dfl_sklearn import DFLRegressor, PolicyRegressor, TwoStageRegressor
+from dfl_sklearn import DFLRegressor, PolicyRegressor, TwoStageRegressor, decide
 from dfl_sklearn.datasets import (
     fetch_yaz,
     flexible_capacity_numbers,
@@ -45,6 +45,7 @@ from dfl_sklearn.datasets import (
     make_flexible_capacity,
     make_loss_portfolio,
 )
+from dfl_sklearn.losses import ScoreFunctionLoss
 from dfl_sklearn.problems import MultiProductNewsvendorProblem, RecourseLinearProgram
 from dfl_sklearn.robust import CVaR, KLBall
 from dfl_sklearn.scenarios import LocalScenarios, ResidualScenarios
@@ -128,22 +129,6 @@ class Chosen(BaseEstimator):
         return self.model_.decide(X)
 
 
-class Averaged(BaseEstimator):
-    """The mean of the decisions of several policies."""
-
-    def __init__(self, policies):
-        self.policies = policies
-
-    def fit(self, X, y):
-        """Fit all."""
-        self.policies_ = [clone(each).fit(X, y) for each in self.policies]
-        return self
-
-    def decide(self, X):
-        """Return the decisions."""
-        return np.mean([each.decide(X) for each in self.policies_], axis=0)
-
-
 def rows_of(X, index):
     return X.iloc[index] if hasattr(X, "iloc") else X[index]
 
@@ -168,9 +153,7 @@ def makers(to_numbers=None):
     steps = [] if to_numbers is None else [to_numbers]
     line = make_pipeline(*steps, LinearRegression())
     forest = make_pipeline(*steps, forest_of())
-    scale = (
-        "ridge" if to_numbers is None else make_pipeline(*steps, StandardScaler(), line_of_logs())
-    )
+    scale = "ridge" if to_numbers is None else make_pipeline(*steps, StandardScaler(), Ridge())
     return {
         "residuals": ResidualScenarios(line),
         "residuals, scaled": ResidualScenarios(line, scale=scale),
@@ -186,12 +169,6 @@ def forest_of():
     return RandomForestRegressor(200, min_samples_leaf=5, random_state=0)
 
 
-def line_of_logs():
-    from sklearn.linear_model import Ridge
-
-    return Ridge()
-
-
 def methods(problem, seed, to_numbers=None):
     """Return {name: estimator with fit and decide}."""
     found = makers(to_numbers)
@@ -201,15 +178,16 @@ def methods(problem, seed, to_numbers=None):
     def net(each):
         return each if not steps else make_pipeline(*steps, each)
 
-    policies = [PolicyRegressor(problem, random_state=10 * seed + k) for k in range(5)]
+    policy = PolicyRegressor(problem, random_state=seed)
     ways = {
         "least squares": TwoStageRegressor(line, problem),
         "least squares, margin": Margin(line, problem),
         "forest": TwoStageRegressor(forest, problem),
         "forest, margin": Margin(forest, problem),
-        "decision-focused net": net(DFLRegressor(problem, random_state=seed)),
-        "policy": net(policies[0]),
-        REFERENCE: Averaged([net(each) for each in policies]),
+        "decision-focused net": net(focused(problem, seed)),
+        "decision-focused, five averaged": net(focused(problem, seed).set_params(n_estimators=5)),
+        "policy": net(policy),
+        REFERENCE: net(clone(policy).set_params(n_estimators=5)),
     }
     for name, maker in found.items():
         ways[name] = TwoStageRegressor(maker, problem)
@@ -221,9 +199,21 @@ def methods(problem, seed, to_numbers=None):
     return ways
 
 
-def decisions_of(model, X):
-    from dfl_sklearn import decide
+def focused(problem, seed):
+    """Return a net trained for the decision, on the score function where there is no layer."""
+    loss = None if has_layer(problem) else ScoreFunctionLoss()
+    return DFLRegressor(problem, loss=loss, random_state=seed)
 
+
+def has_layer(problem):
+    try:
+        problem.decision_layer()
+    except (ValueError, NotImplementedError):
+        return False
+    return True
+
+
+def decisions_of(model, X):
     return model.decide(X) if hasattr(model, "decide") else decide(model, X)
 
 
