@@ -8,11 +8,21 @@ os.environ.setdefault("SCIPY_ARRAY_API", "1")
 # for the others by spinning take ten times as long.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import pytest
+
 from .contracts.registry import PROBLEMS
 
 
 def pytest_configure(config):
     config.addinivalue_line("markers", "cases(predicate): keep the registry's entries for which")
+
+
+@pytest.fixture
+def short_epochs(monkeypatch):
+    """Short epochs of few rows, for fits of which any outcome will do: not what is learnt counts."""
+    monkeypatch.setattr("dfl_sklearn.robust._denoising.EPOCH", 512)
+    monkeypatch.setattr("dfl_sklearn.robust.policy_gradient._N_COMPARED", 512)
+    monkeypatch.setattr("dfl_sklearn.training.sources._SHORTEST_EPOCH", 256)
 
 
 def pytest_generate_tests(metafunc):

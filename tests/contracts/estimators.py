@@ -168,13 +168,8 @@ def code_paths():
     return {
         # The default problem; a hold-out only where there are many rows.
         "net": DFLRegressor(SquaredErrorProblem(), **QUICK),
-        # Rows held out whatever their number, and a problem whose decision is no prediction.
-        "held-out-rows": DFLRegressor(net_position(), early_stopping=True, **QUICK),
-        # A loss on best decisions (SPO+), which are solved for before training.
-        "linear-problem": DFLRegressor(SIGNS, **FEW_STEPS),
-        # A module that draws from torch's global generator, and a net without hidden layers.
-        "torch-class": DFLRegressor(net_position(), predictor=torch.nn.Linear, **QUICK),
-        # The second stage of training: rows that are weighted, rows that are moved.
+        # The second stage of training: rows that are weighted, rows that are moved. The first
+        # holds rows out whatever their number, for a problem whose decision is no prediction.
         "weighted-rows": in_set(net_position(), ChiSquareBall(0.1), early_stopping=True),
         "moved-rows": in_set(
             SquaredErrorProblem(), WassersteinBall(0.05), early_stopping=False, max_iter=10
@@ -219,6 +214,12 @@ def variants():
         n_steps=6, n_tail=3, n_trajectories=30, n_warm_up=1, n_rounds=1, n_epochs=1
     )
     found = {
+        # A loss on best decisions (SPO+), which are solved for before training.
+        "linear-problem": DFLRegressor(SIGNS, **FEW_STEPS),
+        # A module that draws from torch's global generator, and a net without hidden layers.
+        "torch-class": DFLRegressor(net_position(), predictor=torch.nn.Linear, **QUICK),
+        # Rows held out whatever their number.
+        "held-out-rows": DFLRegressor(net_position(), early_stopping=True, **QUICK),
         "squared-held-out": DFLRegressor(early_stopping=True, **QUICK),
         "newsvendor-auto": DFLRegressor(net_position(), **QUICK),
         # Nets side by side, each with its own stop.

@@ -15,10 +15,13 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 
 from .estimators import DEPEND_ON_TRAINING, code_paths, variants
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning",  # the instances stop early on purpose
-    "ignore::sklearn.exceptions.SkipTestWarning",
-)
+pytestmark = [
+    pytest.mark.usefixtures("short_epochs"),
+    pytest.mark.filterwarnings(
+        "ignore::sklearn.exceptions.ConvergenceWarning",  # the instances stop early on purpose
+        "ignore::sklearn.exceptions.SkipTestWarning",
+    ),
+]
 INSTANCES = code_paths() | variants()
 
 
