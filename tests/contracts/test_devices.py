@@ -36,10 +36,13 @@ from dfl_sklearn.robust import (
 
 from .other_device import OTHER, OtherDevice, back, to_other
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::sklearn.exceptions.ConvergenceWarning",
-    "ignore:for .* copying from a non-meta parameter",  # of the device in software: it is copied
-)
+pytestmark = [
+    pytest.mark.usefixtures("short_epochs"),
+    pytest.mark.filterwarnings(
+        "ignore::sklearn.exceptions.ConvergenceWarning",
+        "ignore:for .* copying from a non-meta parameter",  # of the device in software: copied
+    ),
+]
 PROBLEM = NewsvendorProblem(9, 1, nonnegative=False)
 QUICK = {"hidden_layer_sizes": (4,), "max_iter": 2, "batch_size": 256, "random_state": 0}
 X = np.random.default_rng(0).standard_normal((60, 2))

@@ -38,7 +38,10 @@ from dfl_sklearn.training.options import TrainingOptions
 from .estimators import net_position
 from .test_estimators import outcome
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("short_epochs"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 PACKAGE = str(Path(dfl_sklearn.__file__).parent)
 QUICK = {"max_iter": 2, "hidden_layer_sizes": (3,), "random_state": 0}
 GENERATOR = DiffusionGenerator(n_steps=4, **QUICK)

@@ -56,7 +56,7 @@ def test_no_rows_give_no_decisions(case):
 
 
 def test_everything_is_decided_and_paid_in_float64(case):
-    problem, y, z = rows_of(case, 50)
+    problem, y, z = rows_of(case, case.rows(50))
     narrow_y, narrow_z = y.astype(np.float32), z.astype(np.float32)
     wide_y, wide_z = narrow_y.astype(np.float64), narrow_z.astype(np.float64)
     for found, expected in (
@@ -92,14 +92,14 @@ def test_optimal_cost_is_the_cost_of_solve(case):
 @given(seed=st.integers(0, 2**32 - 1))
 def test_no_feasible_decision_beats_solve(case, seed):
     problem, y, z = rows_of(case, case.rows(30), seed)
-    z = np.concatenate([z, problem.solve(y)])
-    y = np.concatenate([y, y])
+    found = problem.optimum(y)
+    z, y = np.concatenate([z, found.decisions]), np.concatenate([y, y])
+    best, decisions = np.tile(found.cost, 2), np.tile(found.decisions, (2, 1))
     assert problem.is_feasible(z, y).all()
-    best = problem.optimal_cost(y)
     assert (problem.cost(z, y) >= best - slack(case, best)).all()
     # Nearby decisions too: a draw from the whole set rarely comes close to the best one.
     rng = np.random.default_rng(seed)
-    near = problem.solve(y) + 1e-3 * np.ptp(z, axis=0) * rng.standard_normal(z.shape)
+    near = decisions + 1e-3 * np.ptp(z, axis=0) * rng.standard_normal(z.shape)
     allowed = problem.is_feasible(near, y, tol=0.0)
     paid = problem.cost(near[allowed], y[allowed])
     assert (paid >= (best - slack(case, best))[allowed]).all()

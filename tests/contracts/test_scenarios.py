@@ -52,15 +52,17 @@ def test_no_feasible_decision_beats_the_scenario_solve(case):
     decisions = problem.solve(y, scenario_weight=weight)
     assert problem.is_feasible(decisions).all()
     best = mean_cost(problem, decisions, y, weight)
-    rng = np.random.default_rng(0)
-    for _ in range(60):
-        other = case.sample_decision(rng, len(y))
-        near = decisions + 0.01 * (other - decisions)  # allowed in convex feasible sets
-        for z in (other, near):
-            allowed = problem.is_feasible(z)
-            assert allowed.all() or z is near
-            paid = mean_cost(problem, z, y, weight)
-            assert (paid >= best - case.tol * (1 + np.abs(best)))[allowed].all()
+    n_draws = case.rows(60)
+    y, weight, best, decisions = (
+        np.tile(each, (n_draws,) + (1,) * (each.ndim - 1)) for each in (y, weight, best, decisions)
+    )
+    other = case.sample_decision(np.random.default_rng(0), len(y))
+    near = decisions + 0.01 * (other - decisions)  # allowed in convex feasible sets
+    for z in (other, near):
+        allowed = problem.is_feasible(z)
+        assert allowed.all() or z is near
+        paid = mean_cost(problem, z[allowed], y[allowed], weight[allowed])
+        assert (paid >= best[allowed] - case.tol * (1 + np.abs(best[allowed]))).all()
 
 
 @pytest.mark.cases(lambda case: case.is_one_number and case.make().exact_scenarios)

@@ -54,7 +54,7 @@ def columns(values):
 
 @pytest.mark.parametrize("task", TASKS)
 @pytest.mark.parametrize("backbone", BACKBONES)
-@pytest.mark.parametrize("epsilon", [0.1, 0.6, 1.0])
+@pytest.mark.parametrize("epsilon", [0.3, 1.0])
 def test_the_three_guarantees_hold_row_by_row(task, backbone, epsilon):
     problem, make = TASKS[task]
     X, y = make(150, 0)

@@ -55,7 +55,10 @@ from dfl_sklearn.rows import Rows
 
 from .test_dff import GENERATOR, QUICK, TASKS
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("short_epochs"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 
 def test_over_and_inside_a_pipeline_and_a_search():

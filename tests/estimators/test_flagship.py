@@ -22,7 +22,10 @@ from dfl_sklearn.robust import (
     TiltedSearch,
 )
 
-pytestmark = pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
+pytestmark = [
+    pytest.mark.usefixtures("short_epochs"),
+    pytest.mark.filterwarnings("ignore:Training stopped at max_iter"),
+]
 
 PROBLEM = NewsvendorProblem(9, 1)
 GENERATOR = DiffusionGenerator(hidden_layer_sizes=(16,), n_steps=20, max_iter=5)

@@ -58,6 +58,7 @@ def test_a_search_on_a_dask_cluster_gives_identical_results(data, tmp_path):
         np.testing.assert_array_equal(scores(model, *data, n_jobs=2), alone)
 
 
+@pytest.mark.usefixtures("short_epochs")
 @pytest.mark.parametrize("search", SEARCHES)
 @pytest.mark.parametrize("early_stopping", [True, False])
 def test_weight_2_is_the_row_twice_and_weight_0_no_row(search, early_stopping, data):

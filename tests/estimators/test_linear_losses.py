@@ -46,7 +46,10 @@ SETS = [
 ]
 PROBLEM = TopKProblem(2)
 by_loss = pytest.mark.parametrize("loss", LOSSES, ids=lambda each: type(each).__name__)
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("short_epochs"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -1,4 +1,4 @@
-"""The same seed gives the same bits in a fresh process and in workers; importing stays light."""
+"""The same bits and keys in a fresh process and in workers; importing and fitting stay light."""
 
 import subprocess
 import sys
@@ -14,6 +14,7 @@ from dfl_sklearn import DFLRegressor
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.problems import NewsvendorProblem
 
+from .. import test_cache
 from . import test_flagship_processes, test_sets
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -54,7 +55,12 @@ import sys, warnings
 import dfl_sklearn
 print([name for name in {HEAVY} if name in sys.modules])
 warnings.simplefilter("ignore")
-from tests.estimators.test_other_processes import bits
+from dfl_sklearn.problems import NewsvendorProblem
+net = dfl_sklearn.DFLRegressor(NewsvendorProblem(9, 1), max_iter=200, hidden_layer_sizes=())
+net.fit([[float(i)] for i in range(20)], range(20))
+print("torch._dynamo" in sys.modules)
+from tests.estimators.test_other_processes import bits, test_cache
+print(*test_cache.keys())
 for name, found in bits().items():
     print(name, found, sep=": ")
 """
@@ -74,8 +80,17 @@ def test_importing_the_package_stays_light(fresh_process):
     assert fresh_process[0] == "[]"
 
 
+def test_a_fit_does_not_import_the_compiler_of_torch(fresh_process):
+    assert fresh_process[1] == "False"
+
+
+def test_a_fresh_process_gives_the_same_keys(fresh_process):
+    """Those of the cache, for what is defined in a notebook too."""
+    assert fresh_process[2].split() == test_cache.keys()
+
+
 def test_a_fresh_process_gives_the_same_bits(fresh_process):
-    assert dict(line.split(": ") for line in fresh_process[1:]) == bits()
+    assert dict(line.split(": ") for line in fresh_process[3:]) == bits()
 
 
 @pytest.mark.parametrize("name", [*NETS, "flagship"])

@@ -18,7 +18,10 @@ from dfl_sklearn.robust import (
 )
 from dfl_sklearn.rows import Rows
 
-pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+pytestmark = [
+    pytest.mark.usefixtures("short_epochs"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
 GENERATOR = DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=10, max_iter=4)
 SETS = {
     "KL": KLBall(0.2),

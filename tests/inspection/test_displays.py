@@ -51,6 +51,12 @@ def robust(**params):
     )
 
 
+@pytest.fixture(scope="module")
+def shifted(data):
+    """A model of which the worst case differs visibly from the nominal rows."""
+    return robust(radius=0.3, nominal_weight=0.0).fit(*data)
+
+
 def test_decisions_and_cumulated_regret(data):
     X, y = data
     model = TwoStageRegressor(LinearRegression(), PROBLEM).fit(X, y)
@@ -77,14 +83,12 @@ def test_decision_display_names_what_it_cannot_draw(data):
         DecisionDisplay.from_predictions(np.ones((3, 2)), np.ones((3, 2)), problem=PROBLEM)
 
 
-def test_worst_case_rows_and_their_regret(data):
-    X, y = data
-    model = robust(radius=0.3, nominal_weight=0.0).fit(X, y)
-    display = WorstCaseDisplay.from_estimator(model, n_samples=400, random_state=0)
+def test_worst_case_rows_and_their_regret(shifted):
+    display = WorstCaseDisplay.from_estimator(shifted, n_samples=400, random_state=0)
     assert display.nominal.shape == display.worst.shape == (400, 2)
     assert display.worst_regret.mean() > display.nominal_regret.mean()
-    assert display.worst_regret.mean() == pytest.approx(model.worst_case_.worst_regret, rel=0.3)
-    chosen = WorstCaseDisplay.from_estimator(model, feature=2, n_samples=50, random_state=0)
+    assert display.worst_regret.mean() == pytest.approx(shifted.worst_case_.worst_regret, rel=0.3)
+    chosen = WorstCaseDisplay.from_estimator(shifted, feature=2, n_samples=50, random_state=0)
     assert chosen.axes_[0].get_xlabel() == "feature 2"
 
 
@@ -173,7 +177,6 @@ def test_a_worst_case_of_named_columns_is_drawn_in_silence(data):
         ({"n_samples": 0}, "n_samples must be a whole number of at least 2"),
     ],
 )
-def test_worst_case_display_names_what_it_cannot_draw(data, params, message):
-    model = robust(radius=0.3, nominal_weight=0.0).fit(*data)
+def test_worst_case_display_names_what_it_cannot_draw(shifted, params, message):
     with pytest.raises(ValueError, match=message):
-        WorstCaseDisplay.from_estimator(model, **params)
+        WorstCaseDisplay.from_estimator(shifted, **params)

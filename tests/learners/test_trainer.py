@@ -1,7 +1,5 @@
 """Batches, threads and seeds: the parts below the estimators."""
 
-import subprocess
-import sys
 import threading
 import warnings
 
@@ -138,17 +136,6 @@ def test_weights_with_gaps_in_memory_are_not_moved_in_one_step():
     assert can_be_fused([torch.zeros(2, 3)], torch.device("cpu"))
     assert not can_be_fused([torch.zeros(2, 3).T], torch.device("cpu"))
     assert not can_be_fused([torch.zeros(2)], torch.device("meta"))
-
-
-def test_a_fit_does_not_import_the_compiler_of_torch():
-    code = (
-        "import sys; from dfl_sklearn import DFLRegressor; "
-        "from dfl_sklearn.problems import NewsvendorProblem; "
-        "X = [[float(i)] for i in range(20)]; "
-        "DFLRegressor(NewsvendorProblem(9, 1), max_iter=200, hidden_layer_sizes=())"
-        ".fit(X, range(20)); assert 'torch._dynamo' not in sys.modules"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_named_seeds():
