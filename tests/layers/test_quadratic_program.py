@@ -33,8 +33,10 @@ def random_program(seed, n, n_equal, n_rows, full, is_bounded=True):
     }
 
 
-def by_cvxpy(program, c):
-    z = cp.Variable(len(c))
+def by_cvxpy(program, costs):
+    """Return the minimiser for each row of costs."""
+    c = cp.Parameter(costs.shape[1])
+    z = cp.Variable(costs.shape[1])
     Q = program["quadratic"]
     square = cp.quad_form(z, cp.psd_wrap(Q)) if Q.ndim == 2 else Q @ cp.square(z)
     low, high = np.isfinite(program["lower"]), np.isfinite(program["upper"])
@@ -44,8 +46,11 @@ def by_cvxpy(program, c):
     if len(program["A_ub"]):
         constraints.append(program["A_ub"] @ z <= program["b_ub"])
     problem = cp.Problem(cp.Minimize(square / 2 + c @ z), constraints)
-    problem.solve(solver="CLARABEL", tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
-    return z.value
+    found = []
+    for c.value in costs:
+        problem.solve(solver="CLARABEL", tol_gap_abs=1e-11, tol_gap_rel=1e-11, tol_feas=1e-11)
+        found.append(z.value)
+    return np.array(found)
 
 
 PROGRAMS = {
@@ -65,7 +70,7 @@ def test_agrees_with_cvxpy(shape, is_bounded):
     program = random_program(0, *shape, is_bounded)
     c = 3 * np.random.default_rng(1).standard_normal((6, shape[0]))
     z = QuadraticProgramLayer(**program)(torch.as_tensor(c)).numpy()
-    assert_allclose(z, [by_cvxpy(program, each) for each in c], atol=1e-6)
+    assert_allclose(z, by_cvxpy(program, c), atol=1e-6)
     assert_allclose(z @ program["A_eq"].T, np.tile(program["b_eq"], (6, 1)), atol=1e-9)
     assert (z @ program["A_ub"].T <= program["b_ub"] + 1e-9).all()
     assert (z >= program["lower"]).all()
@@ -145,7 +150,7 @@ def test_fixed_variables_and_redundant_equations():
     c = np.random.default_rng(8).standard_normal((4, 8))
     tensor = torch.as_tensor(c).requires_grad_()
     z = QuadraticProgramLayer(**twice)(tensor)
-    assert_allclose(z.detach(), [by_cvxpy(program, each) for each in c], atol=1e-6)
+    assert_allclose(z.detach(), by_cvxpy(program, c), atol=1e-6)
     (gradient,) = torch.autograd.grad(z.sum(), tensor)
     assert (gradient[:, 2] == 0).all()
 
@@ -159,7 +164,7 @@ def test_scale_dtype_and_the_size_of_the_parameters():
     assert_allclose(layer(c.float()), layer(c), atol=1e-5)
     for size in (1e-6, 1e6):  # down to a plain projection, up to a vertex
         huge = (c * size).numpy()
-        assert_allclose(layer(c * size), [by_cvxpy(program, each) for each in huge], atol=2e-5)
+        assert_allclose(layer(c * size), by_cvxpy(program, huge), atol=2e-5)
     assert layer(c[:0]).shape == (0, 6)
     assert_allclose(pickle.loads(pickle.dumps(layer))(c), layer(c))
 
@@ -362,7 +367,7 @@ def test_slopes_in_right_hand_sides_and_bounds_against_differences(full):
         assert_allclose(one[0], each.sum(dim=0), atol=1e-9)
 
 
-@pytest.mark.parametrize("seed", range(200))
+@pytest.mark.parametrize("seed", range(100))
 def test_programs_of_all_kinds_meet_the_optimality_conditions(seed):
     """Degenerate vertices, redundant rows, fixed variables, units from 1e-6 to 1e6."""
     arguments, c = draw(np.random.default_rng(seed))
