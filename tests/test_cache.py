@@ -1,7 +1,6 @@
 """What is computed once: the key, the lock, and the same bits from a warm cache as a cold one."""
 
 import functools
-import subprocess
 import sys
 import threading
 import time

@@ -171,9 +171,7 @@ def code_paths():
         # The second stage of training: rows that are weighted, rows that are moved. The first
         # holds rows out whatever their number, for a problem whose decision is no prediction.
         "weighted-rows": in_set(net_position(), ChiSquareBall(0.1), early_stopping=True),
-        "moved-rows": in_set(
-            SquaredErrorProblem(), WassersteinBall(0.05), early_stopping=False, max_iter=10
-        ),
+        "moved-rows": in_set(SquaredErrorProblem(), WassersteinBall(0.05), early_stopping=False),
         # A class of its own, with a generator inside.
         "diffusion-dro": robust(net_position(), TiltedSearch(60)),
         # Not a regressor.

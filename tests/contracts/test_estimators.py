@@ -26,11 +26,18 @@ INSTANCES = code_paths() | variants()
 
 
 def scikit_learn_checks():
-    """Yield all checks of each code path, and of its variants those that training can break."""
+    """Yield all checks of each code path, and of its variants those that training can break.
+
+    That training on a read-only memory map ends well is checked once, in single precision: the same
+    in double precision differs from `check_readonly_memmap_input` in the score alone.
+    """
+    paths = code_paths()
     for name, instance in INSTANCES.items():
-        is_path = name in code_paths()
+        is_path = name in paths
         for estimator, check in estimator_checks_generator(instance):
             named = [check.func.__name__, *(f"{k}={v}" for k, v in check.keywords.items())]
+            if named == ["check_regressors_train", "readonly_memmap=True"]:
+                continue
             if is_path or (named[0] in DEPEND_ON_TRAINING and not check.keywords):
                 yield pytest.param(estimator, check, id="-".join([name, *named]))
 
@@ -83,18 +90,14 @@ def through_a_file(estimator, folder):
     return joblib.load(folder / "model.joblib")
 
 
-def test_stored_unfitted(estimator, data, tmp_path):
+def test_stored_unfitted_and_fitted(estimator, data, tmp_path):
     # One after the other: what any of them loses is lost at the end.
-    again = through_a_file(copy.deepcopy(through_joblib(through_pickle(estimator))), tmp_path)
-    assert repr(again) == repr(estimator)
-    X, y = data
-    assert_array_equal(outcome(again.fit(X, y), X), outcome(estimator.fit(X, y), X))
-
-
-def test_stored_fitted(estimator, data, tmp_path):
+    unfitted = through_a_file(copy.deepcopy(through_joblib(through_pickle(estimator))), tmp_path)
+    assert repr(unfitted) == repr(estimator)
     X, y = data
     estimator.fit(X, y)
     expected, names = outcome(estimator, X), vars(estimator).keys()
+    assert_array_equal(outcome(unfitted.fit(X, y), X), expected)
     stores = (through_pickle, through_joblib, copy.deepcopy, lambda e: through_a_file(e, tmp_path))
     for store in stores:
         again = store(estimator)

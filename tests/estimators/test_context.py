@@ -48,7 +48,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
 ]
 
-QUICK = {"hidden_layer_sizes": (8,), "max_iter": 12, "random_state": 0}
+QUICK = {"hidden_layer_sizes": (8,), "max_iter": 6, "random_state": 0}
 CAPPED = MultiProductNewsvendorProblem(9.0, 1.0, capacity=FromContext("capacity"))
 
 
@@ -152,9 +152,8 @@ def test_a_row_of_weight_two_is_the_row_twice(model, data):
 )
 def test_columns_are_selected_as_in_a_column_transformer(context, data):
     X, y = data
-    few = {**QUICK, "max_iter": 3}
-    expected = DFLRegressor(CAPPED, context="capacity", **few).fit(X, y).decide(X)
-    found = DFLRegressor(CAPPED, context=context, **few).fit(X, y).decide(X)
+    expected = DFLRegressor(CAPPED, context="capacity", **QUICK).fit(X, y).decide(X)
+    found = DFLRegressor(CAPPED, context=context, **QUICK).fit(X, y).decide(X)
     assert_array_equal(found, expected)
 
 
@@ -487,7 +486,7 @@ def test_displays_and_splitters_decide_with_the_context(data):
 def test_a_capacity_that_binds_on_half_of_the_days_is_worth_knowing():
     """Trained with its capacity a model does better than one that is cut off afterwards."""
     gains = []
-    settings = {"hidden_layer_sizes": (), "max_iter": 40, "random_state": 0}
+    settings = {"hidden_layer_sizes": (), "max_iter": 25, "random_state": 0}
     for seed in range(5):
         rng = np.random.default_rng(seed)
         X = pd.DataFrame(rng.normal(size=(400, 3)), columns=list("abc"))

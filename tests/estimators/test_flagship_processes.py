@@ -50,7 +50,7 @@ def test_a_search_on_a_dask_cluster_gives_identical_results(data, tmp_path):
     model = flagship("tilted", memory=str(tmp_path / "shared cache"))
     with (
         distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, dashboard_address=None, processes=True
+            n_workers=1, threads_per_worker=1, dashboard_address=None, processes=True
         ) as cluster,
         distributed.Client(cluster),
         parallel_config(backend="dask"),

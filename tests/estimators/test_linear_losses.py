@@ -74,10 +74,12 @@ LEARNABLE = [
         (MatchingProblem(2, 2), 4),
         (KnapsackProblem([2, 3, 4, 5], 7), 4),
     )
-    # None is SPO+, as one problem shows. IdentityLoss projects the level of the values away, which matters where items can be left out.
-    if not (
-        (loss is None and not isinstance(problem, TopKProblem))
-        or (isinstance(loss, IdentityLoss) and isinstance(problem, KnapsackProblem | MatchingProblem))
+    # None is SPO+, as one problem shows. IdentityLoss projects the level of the values away, which
+    # matters where items can be left out.
+    if isinstance(problem, TopKProblem)
+    or not (
+        loss is None
+        or (isinstance(loss, IdentityLoss) and not isinstance(problem, ShortestPathProblem))
     )
 ]
 

@@ -34,7 +34,7 @@ SETS = {
 
 
 def model(name, **params):
-    quick = {"hidden_layer_sizes": (4,), "max_iter": 8, "random_state": 0, "early_stopping": False}
+    quick = {"hidden_layer_sizes": (4,), "max_iter": 5, "random_state": 0, "early_stopping": False}
     return DFLRegressor(
         NewsvendorProblem(9, 1), ambiguity_set=clone(SETS[name]), **{**quick, **params}
     )

@@ -75,7 +75,7 @@ def instances(rng):
         yield TopKProblem(k, sense=sense), z[z.sum(axis=1) == k]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=20, deadline=None)
 @given(seed=seeds)
 def test_brute_force_agrees(seed):
     rng = np.random.default_rng(seed)
@@ -95,7 +95,7 @@ def test_brute_force_agrees(seed):
         assert_array_equal(problem.is_feasible(others), listed)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(seed=seeds)
 def test_the_linear_program_of_each_problem_agrees(seed):
     rng = np.random.default_rng(seed)
@@ -398,7 +398,7 @@ def test_training_says_that_predictions_have_other_signs():
     assert "give the decisions finite bounds" in "".join(caught.value.__notes__)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(seed=seeds)
 def test_whole_numbers_with_fractional_bounds_against_brute_force(seed):
     rng = np.random.default_rng(seed)
