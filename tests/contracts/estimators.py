@@ -119,7 +119,7 @@ def weights_of(y):
 
 # Small enough for a hundred fits, with mini-batches on the checks' data of 20 to 200 rows.
 QUICK = {
-    "max_iter": 10,
+    "max_iter": 7,
     "hidden_layer_sizes": (8,),
     "batch_size": 32,
     "learning_rate_init": 0.05,
@@ -152,12 +152,12 @@ def in_set(problem, ambiguity_set, **params):
 # A linear problem of any width, decided by the sign of each parameter. It is solved row by row.
 SIGNS = LinearProgram(bounds=(-1, 1))
 SHIFTED = Shifted(FromContext(0))
-FEW_STEPS = {**QUICK, "max_iter": 8}
+FEW_STEPS = {**QUICK, "max_iter": 6}
 # Least squares orders the mean. With costs of 9 to 1 it scores 0.13 on data on which the
 # checks ask for 0.5, as it should: there the two-stage model has to predict the quantile.
 EVEN = NewsvendorProblem(1, 1, nonnegative=False)
 # The checks' targets are around 0, where a factor moves little.
-FINE_TUNING = {**QUICK, "max_iter": 20, "cv": 3}
+FINE_TUNING = {**QUICK, "max_iter": 12, "cv": 3}
 
 
 def code_paths():
@@ -191,7 +191,7 @@ def code_paths():
             QuantileRegressor(alpha=0), n_scenarios=3, random_state=0
         ),
         "two-stage-scenarios": TwoStageRegressor(
-            LocalScenarios(DecisionTreeRegressor(max_depth=3, random_state=0)),
+            LocalScenarios(DecisionTreeRegressor(max_depth=6, random_state=0)),
             net_position(),
             risk=CVaR(0.9),
         ),
@@ -227,7 +227,7 @@ def variants():
         "lstm": DFLRegressor(
             predictor=LSTMPredictor(16),
             early_stopping=False,
-            **{**QUICK, "max_iter": 20, "batch_size": 8, "learning_rate_init": 0.02},
+            **{**QUICK, "max_iter": 12, "batch_size": 16},
         ),
         "regret-loss": DFLRegressor(SIGNS, loss=RegretLoss(smoothing=30.0), **FEW_STEPS),
         "fenchel-young": DFLRegressor(SIGNS, loss=PerturbedFenchelYoungLoss(), **FEW_STEPS),
