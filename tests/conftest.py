@@ -19,10 +19,9 @@ def pytest_configure(config):
 
 @pytest.fixture
 def short_epochs(monkeypatch):
-    """Short epochs of few rows, for fits of which any outcome will do."""
+    """Short epochs of generators, for fits of which any outcome will do."""
     monkeypatch.setattr("dfl_sklearn.robust._denoising.EPOCH", 512)
     monkeypatch.setattr("dfl_sklearn.robust.policy_gradient._N_COMPARED", 512)
-    monkeypatch.setattr("dfl_sklearn.training.sources._SHORTEST_EPOCH", 256)
 
 
 def pytest_generate_tests(metafunc):
