@@ -398,7 +398,7 @@ def test_training_says_that_predictions_have_other_signs():
     assert "give the decisions finite bounds" in "".join(caught.value.__notes__)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(seed=seeds)
 def test_whole_numbers_with_fractional_bounds_against_brute_force(seed):
     rng = np.random.default_rng(seed)
