@@ -276,7 +276,9 @@ def variants():
         SHIFTED, WassersteinBall(0.05), context=[0], early_stopping=False
     )
     found["diffusion-dro-with-context"] = robust(SHIFTED, TiltedSearch(150)).set_params(context=[0])
-    found["policy-newsvendor"] = PolicyRegressor(net_position(), early_stopping=True, **QUICK)
+    found["policy-newsvendor"] = PolicyRegressor(
+        net_position(), early_stopping=True, **{**QUICK, "max_iter": 20}
+    )
     found["policy-linear"] = PolicyRegressor(SIGNS, early_stopping=False, **FEW_STEPS)
     found["policy-weighted-rows"] = PolicyRegressor(
         net_position(), ambiguity_set=ChiSquareBall(0.1), early_stopping=False, **QUICK

@@ -88,7 +88,7 @@ def test_feasibility_asks_for_the_right_shape(case):
     if problem._n_parameters() is not None:
         with pytest.raises(ValueError, match="column"):
             problem.is_feasible(wider)
-        with pytest.raises(ValueError, match="parameters per row"):
+        with pytest.raises(ValueError, match=r"parameters? per row"):
             problem.is_feasible(z, np.concatenate([y, y[:, :1]], axis=1))
     with pytest.raises(ValueError, match="decisions have 3 rows and y has 5"):
         problem.is_feasible(z[:3], y)

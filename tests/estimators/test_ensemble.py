@@ -296,7 +296,7 @@ def test_numbers_that_are_none(n_estimators):
 
 
 def test_a_net_of_the_wrong_width_is_named():
-    with pytest.raises(ValueError, match=r"returned shape \(2, 5\) .* needs 1 parameter per row"):
+    with pytest.raises(ValueError, match=r"returned shape \(2, 5\) .* needs 1 number per row"):
         DFLRegressor(
             NEWSVENDOR, predictor=lambda n_in, n_out: torch.nn.Linear(n_in, 5), n_estimators=2
         ).fit(*rows())
