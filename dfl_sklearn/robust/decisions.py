@@ -1,5 +1,6 @@
 """Decisions for the worst weights of scenarios within an ambiguity set."""
 
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,9 +22,9 @@ class WorstCaseDecisions:
     worst_cost : ndarray of shape (n,)
         The largest mean cost within the set, in the unit of the problem's cost.
     gap : ndarray of shape (n,)
-        By how much of it no decision is known to be better than this one: `worst_cost` less a lower
-        bound, as a share of the mean absolute cost. Of a problem whose ``exact`` is False, or that
-        has ``exact_scenarios`` False, the bound is no proof.
+        By how much another decision may be better at most: `worst_cost` less a lower bound, as a
+        share of the mean absolute cost. NaN for problems that do not solve for scenarios exactly.
+        Where ``problem.exact`` is False the bound is as good as its solutions.
     """
 
     decisions: np.ndarray
@@ -89,13 +90,15 @@ def decide_for_worst(
             break
         asked = np.stack([games[i].next_weight() for i in open_rows])
         known = None if context is None else context[open_rows]
-        found = problem.solve_scenarios(values[open_rows], asked, known)
+        with warnings.catch_warnings():  # the first solve has said that it is approximate
+            warnings.simplefilter("ignore", UserWarning)
+            found = problem.solve_scenarios(values[open_rows], asked, known)
         for i, decision, p in zip(open_rows, found, asked, strict=True):
             games[i].add(decision, p)
     return WorstCaseDecisions(
         np.stack([game.decision for game in games]),
         np.array([game.upper for game in games]),
-        np.array([game.gap for game in games]),
+        np.array([game.gap if problem.exact_scenarios else np.nan for game in games]),
     )
 
 

@@ -86,7 +86,10 @@ class Scenarios:
         reached = np.cumsum(self.weight, axis=1)
         drawn = rng.random((len(self), n_draws)) * reached[:, -1:]
         found = [np.searchsorted(a, b, side="right") for a, b in zip(reached, drawn, strict=True)]
-        return np.take_along_axis(self.values, np.array(found)[:, :, None], axis=1)
+        # A draw may be rounded up to the total, beyond what has a weight.
+        last = self.weight.shape[1] - 1 - (self.weight[:, ::-1] > 0).argmax(axis=1)
+        chosen = np.minimum(found, last[:, None])
+        return np.take_along_axis(self.values, chosen[:, :, None], axis=1)
 
 
 class ScenarioModel(RegressorMixin, BaseEstimator, ABC):

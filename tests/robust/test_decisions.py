@@ -7,6 +7,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dfl_sklearn.problems import (
+    DecisionProblem,
     FromContext,
     KnapsackProblem,
     LinearProgram,
@@ -169,3 +170,22 @@ def test_sets_that_move_or_generate_rows_refuse(ambiguity_set):
         decide_for_worst(
             NewsvendorProblem(1, 1), np.ones((1, 2, 1)), np.ones((1, 2)), ambiguity_set
         )
+
+
+class OnlyForMeans(NewsvendorProblem):
+    """A newsvendor that solves for the mean of scenarios."""
+
+    exact_scenarios = False
+
+    def solve_scenarios(self, y, weight, context=None):
+        return DecisionProblem.solve_scenarios(self, y, weight, context)
+
+
+def test_a_problem_that_solves_for_means_says_so_once_and_knows_no_gap():
+    y, weight = scenarios(2, 5, 1)
+    with pytest.warns(UserWarning, match="for the mean of their scenarios") as said:
+        found = decide_for_worst(OnlyForMeans(9, 1), y, weight, CVaR(0.3))
+    assert len(said) == 1
+    assert np.isnan(found.gap).all()
+    cost = OnlyForMeans(9, 1).cost(np.repeat(found.decisions[:1], 5, axis=0), y[0])
+    assert CVaR(0.3).worst_mean(cost, weight[0]) == pytest.approx(found.worst_cost[0])
