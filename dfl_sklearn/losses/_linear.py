@@ -29,7 +29,10 @@ def solved(
     """Return the best decisions (B, k) for parameters (B, d), as constants; NaN stays NaN."""
     values, rows = _numbers(y), None if context is None else _numbers(context)
     if np.isfinite(values).all():
-        return y.new_tensor(_solved(problem, values, rows))
+        decisions = _solved(problem, values, rows)
+        if not decisions.flags.writeable:  # which torch does not share
+            decisions = decisions.copy()
+        return torch.as_tensor(decisions, dtype=y.dtype, device=y.device)
     known = np.isfinite(values).all(axis=1)
     if rows is not None:
         if not known.any():
