@@ -44,7 +44,8 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         of a time series resemble each other, and shuffled folds would make its errors look too
         small. Rows in no fold, as the first ones of
         :class:`sklearn.model_selection.TimeSeriesSplit`, give no scenario. A frozen regressor is
-        not fitted, and has none.
+        not fitted, and has none. A row of weight 2 is the row twice where both copies are in its
+        fold, which a number of folds does not know: give the splits.
     scale : {"ridge"}, regressor or None, default=None
         What predicts, for each output, how large errors are at x: a regressor of
         :math:`\log(|e| + 0.1\, \overline{|e|})`. "ridge" is ridge regression on standardised
