@@ -116,6 +116,11 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
                 f"{type(last).__name__}, which has none of {', '.join(_METHODS)}. "
                 "ResidualScenarios takes any regressor."
             )
+        if not hasattr(last, "apply") and _is_frozen(self.estimator):
+            raise ValueError(
+                f"A fitted {type(last).__name__} knows its neighbours among the rows that it was "
+                "fitted on, and no others: give it without FrozenEstimator."
+            )
         weight = None
         if sample_weight is not None:
             weight = _check_sample_weight(
@@ -173,9 +178,14 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
     def _reached(self, X: Any) -> Any:
         """Return X as it reaches the last step."""
         model = self.estimator_
-        model = model.estimator if isinstance(model, FrozenEstimator) else model
-        steps = isinstance(model, Pipeline) and len(model.steps) > 1
-        return model[:-1].transform(X) if steps else X
+        while isinstance(model, Pipeline | FrozenEstimator):
+            if isinstance(model, FrozenEstimator):
+                model = model.estimator
+                continue
+            if len(model.steps) > 1:
+                X = model[:-1].transform(X)
+            model = model.steps[-1][1]
+        return X
 
     def _leaves_of(self, X: Any) -> np.ndarray:
         found = np.asarray(_last(self.estimator_).apply(self._reached(X)))
@@ -187,3 +197,10 @@ def _last(estimator: Any) -> Any:
     if isinstance(estimator, FrozenEstimator):
         estimator = estimator.estimator
     return _last(estimator.steps[-1][1]) if isinstance(estimator, Pipeline) else estimator
+
+
+def _is_frozen(estimator: Any) -> bool:
+    """Return whether the last step is not fitted again."""
+    while isinstance(estimator, Pipeline):
+        estimator = estimator.steps[-1][1]
+    return isinstance(estimator, FrozenEstimator)

@@ -8,7 +8,7 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.neighbors import KNeighborsRegressor, RadiusNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from sklearn.tree import DecisionTreeRegressor
 
 from dfl_sklearn.scenarios import LocalScenarios
@@ -60,6 +60,10 @@ def test_leaf_weights_are_those_of_a_loop_over_trees(rows, forest, weighted):
         RadiusNeighborsRegressor(5.0, weights="distance"),
         RadiusNeighborsRegressor(5.0, weights=lambda d: [np.exp(-each) for each in d]),
         make_pipeline(StandardScaler(), KNeighborsRegressor(5)),
+        make_pipeline(
+            StandardScaler(), make_pipeline(FunctionTransformer(np.square), KNeighborsRegressor(5))
+        ),
+        make_pipeline(make_pipeline(FunctionTransformer(np.square), KNeighborsRegressor(5))),
     ],
 )
 def test_the_mean_over_neighbours_is_their_own_prediction(rows, neighbors):
@@ -105,6 +109,13 @@ def test_errors_say_what_is_wrong(rows):
         LocalScenarios(LinearRegression()).fit(X, y)
     with pytest.raises(ValueError, match="does not take it"):
         LocalScenarios(KNeighborsRegressor()).fit(X, y, sample_weight=np.ones(80))
+    fitted = KNeighborsRegressor().fit(X[:40], y[:40])
+    for frozen in (
+        FrozenEstimator(fitted),
+        make_pipeline(FunctionTransformer(np.square), FrozenEstimator(fitted)),
+    ):
+        with pytest.raises(ValueError, match="knows its neighbours among the rows that it was"):
+            LocalScenarios(frozen).fit(X[40:], y[40:])
     model = LocalScenarios(RadiusNeighborsRegressor(1e-3)).fit(X, y)
     with pytest.raises(ValueError, match="Row 1 of X has no training row within its radius"):
         model.predict(np.vstack([X[0], X[0] + 1]))
