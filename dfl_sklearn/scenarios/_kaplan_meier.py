@@ -44,9 +44,14 @@ def imputed(
         beyond = _mean_beyond(error, mass)
         change = np.where(is_censored & known, mean + np.maximum(beyond, error), found) - found
         found = found + change
-        if np.abs(change).mean() <= _SETTLED * error[known].std():
+        if np.average(np.abs(change), weights=weight) <= _SETTLED * _spread(error, known * weight):
             break
     return found
+
+
+def _spread(error: np.ndarray, weight: np.ndarray) -> float:
+    mean = np.average(error, weights=weight)
+    return float(np.sqrt(np.average((error - mean) ** 2, weights=weight)))
 
 
 def _mean_beyond(error: np.ndarray, mass: np.ndarray) -> np.ndarray:

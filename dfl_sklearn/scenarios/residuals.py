@@ -153,7 +153,7 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         ------
         ValueError
             If there are fewer rows than folds, or if no row is in a fold with a positive weight. If
-            `censored` does not fit y.
+            `censored` does not fit y, or all rows are.
         """
         y = self._validate_target(y)
         X, y = indexable(X, y)
@@ -178,6 +178,11 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         kept = np.flatnonzero(np.isfinite(errors).all(axis=1) & (shares > 0))
         if not len(kept):
             raise ValueError("cv leaves no row of positive weight in a fold: no error is known.")
+        if is_censored[kept].all():
+            raise ValueError(
+                f"All {len(kept)} rows with a known error are censored: nothing is known of what "
+                "lies beyond, as no value was seen whole."
+            )
         errors, shares, is_censored = errors[kept], shares[kept], is_censored[kept]
         if self.scale is not None:
             fold = np.zeros(len(y)) if splits is None else fold_of(splits, len(y))

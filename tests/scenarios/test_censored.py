@@ -104,3 +104,20 @@ def test_errors_say_what_is_wrong():
         model.fit(X, y, censored=[1, 0, 0, 1])
     with pytest.raises(ValueError, match="censored is for one output"):
         model.fit(X, np.column_stack([y, y]), censored=[True] * 4)
+    with pytest.raises(ValueError, match="All 4 rows with a known error are censored"):
+        model.fit(X, y, censored=[True] * 4)
+
+
+def test_rows_without_weight_change_nothing():
+    X, sales, stock = make_newsvendor(60, censored=0.6, random_state=0)
+    splits = [(np.arange(30, 60), np.arange(30)), (np.arange(30), np.arange(30, 60))]
+    weight = np.r_[np.ones(60), np.zeros(400)]
+    few, many = (
+        ResidualScenarios(LinearRegression(), cv=splits).fit(
+            *(np.r_[X, np.tile(X[:1], (n, 1))], np.r_[sales, np.full(n, 1e3)]),
+            sample_weight=weight[: 60 + n],
+            censored=np.r_[sales == stock, np.ones(n, bool)],
+        )
+        for n in (0, 400)
+    )
+    assert_allclose(few.predict(X), many.predict(X), rtol=1e-9)
