@@ -47,6 +47,8 @@ class ErrorScale:
         unseen = np.ones(errors.shape)
         if not self._learnable.any():
             return unseen
+        if len(fold) < 2:
+            raise ValueError("scale= needs the errors of at least 2 rows, and one is known.")
         if len(np.unique(fold)) < 2:
             parts = KFold(min(_FOLDS, len(fold))).split(fold)
             fold = np.concatenate([np.full(len(held), k) for k, (_, held) in enumerate(parts)])

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.metadata_routing import UNUSED
 
@@ -208,9 +209,14 @@ def _way_of(estimator: Any) -> str:
         return "predict"
     if _level_parameter(inner) is not None and inner is estimator:
         return "quantile"
+    advice = "ResidualScenarios takes any regressor."
+    if isinstance(inner, Pipeline):
+        advice = "Put its steps around DistributionScenarios: make_pipeline(..., this class)."
+    elif "loss" in inner.get_params(deep=False):
+        advice = f'Is it loss="quantile" that you want? {advice}'
     raise ValueError(
         f"{type(inner).__name__} predicts neither draws nor quantiles, in none of the ways that "
-        "DistributionScenarios knows. ResidualScenarios takes any regressor."
+        f"DistributionScenarios knows. {advice}"
     )
 
 

@@ -9,6 +9,8 @@ from sklearn.base import BaseEstimator, RegressorMixin
 from sklearn.ensemble import GradientBoostingRegressor, HistGradientBoostingRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, QuantileRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from dfl_sklearn import TwoStageRegressor
 from dfl_sklearn.problems import NewsvendorProblem
@@ -123,6 +125,10 @@ def test_errors_say_what_is_wrong(rows):
         TwoStageRegressor(DistributionScenarios(QuantileRegressor()), NewsvendorProblem(1, 1)).fit(
             X, np.column_stack([y, y])
         )
+    with pytest.raises(ValueError, match="Put its steps around DistributionScenarios"):
+        DistributionScenarios(make_pipeline(StandardScaler(), QuantileRegressor())).fit(X, y)
+    with pytest.raises(ValueError, match='Is it loss="quantile"'):
+        DistributionScenarios(HistGradientBoostingRegressor()).fit(X, y)
     fitted = FrozenEstimator(QuantileRegressor().fit(X, y))
     with pytest.raises(ValueError, match="predicts neither draws nor quantiles"):
         DistributionScenarios(fitted).fit(X, y)  # of one level only

@@ -164,3 +164,6 @@ def test_errors_say_what_is_wrong():
     model = ResidualScenarios(LinearRegression(), cv=2).fit(X, y)
     with pytest.raises(ValueError, match="n_samples must be a whole number"):
         model.sample(X, 0)
+    fitted = FrozenEstimator(Ridge().fit(X, y))
+    with pytest.raises(ValueError, match="needs the errors of at least 2 rows"):
+        ResidualScenarios(fitted, scale="ridge").fit(X[:1], y[:1])
