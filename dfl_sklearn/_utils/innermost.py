@@ -47,10 +47,12 @@ def innermost_unfitted(estimator: Any) -> Any:
     while True:
         if isinstance(estimator, Pipeline):
             estimator = estimator.steps[-1][1]
+        elif hasattr(estimator, "best_estimator_"):
+            estimator = estimator.best_estimator_
         elif isinstance(estimator, FrozenEstimator) or hasattr(estimator, "refit"):
             estimator = estimator.estimator
         elif isinstance(estimator, TransformedTargetRegressor):
-            estimator = estimator.regressor
+            estimator = getattr(estimator, "regressor_", estimator.regressor)
         else:
             return estimator
 

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
+from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
@@ -21,7 +22,7 @@ from .._utils.innermost import (
 from .._utils.sklearn_private import HasMethods, _fit_context
 from .._utils.wrapping import WrappingMixin
 from ..problems._over_scenarios import decide_over_scenarios
-from ..problems.base import DecisionProblem
+from ..problems.base import DecisionProblem, normalised_weight
 from ..robust.base import AmbiguitySet
 from ..robust.decisions import WorstCaseDecisions, decide_for_worst
 from ._mixin import DecisionRegressorMixin
@@ -168,6 +169,8 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     def _warn_of_hidden_scenarios(self, inner: Any) -> None:
         """Say so where a scenario model is inside of something that predicts its mean alone."""
         parts = inner.get_params().values() if hasattr(inner, "get_params") else []
+        if isinstance(inner, MultiOutputRegressor):  # a search may have chosen what it wraps
+            parts = [innermost(inner.estimators_[0])[0]]
         for each in parts:
             if predicts_scenarios(each):
                 warnings.warn(
@@ -197,7 +200,11 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         check_is_fitted(self)
         return self.estimator_.predict(self._seen(X))
 
-    @available_if(lambda self: predicts_scenarios(innermost_unfitted(self.estimator)))
+    @available_if(
+        lambda self: predicts_scenarios(
+            innermost_unfitted(self.__dict__.get("estimator_", self.estimator))
+        )
+    )
     def predict_scenarios(self, X: Any) -> Any:
         """Predict scenarios, where the regressor is a scenario model.
 
@@ -290,7 +297,8 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
 
         def solve(values: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
             there = problem.context_rows(context, len(values))
-            parts.append(decide_for_worst(problem, values, weight, risk, context=there))
+            shares = normalised_weight(weight, *values.shape[:2])
+            parts.append(decide_for_worst(problem, values, shares, risk, context=there))
             return parts[-1].decisions
 
         scenarios = scenario_parts(inner, reaches(self._seen(X)))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import _safe_indexing
 
+from .._utils.sklearn_private import _num_samples
 from .base import DecisionProblem
 
 _MANY = 0.1  # of the numbers, of which it is said that they were outside of the domain
@@ -50,6 +51,9 @@ def decide_over_scenarios(
         else:
             found = solve(values, scenarios.weight, known)
         decisions.append(found)
+    n_rows = sum(len(each) for each in decisions)
+    if context is not None and _num_samples(context) != n_rows:
+        raise ValueError(f"context has {_num_samples(context)} rows, but X has {n_rows}.")
     if moved > _MANY * total:
         warnings.warn(
             f"{moved / total:.0%} of the numbers in the scenarios were outside the domain of "

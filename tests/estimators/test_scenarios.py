@@ -233,3 +233,57 @@ def test_errors_say_what_is_wrong(rows):
     model = TwoStageRegressor(Fixed([[1.0], [2.0]]), problem()).fit(X, y)
     with pytest.raises(ValueError, match="has 2 parameters per row, but y has 1 column"):
         model.decide(X)
+
+
+class Unnormalised(ScenarioModel):
+    def fit(self, X, y):
+        self.n_outputs_, self.n_scenarios_, self.is_vector_ = 1, 4, True
+        return self
+
+    def _conditions(self, X):
+        return (np.asarray(X),)
+
+    def _scenarios(self, X):
+        values = np.broadcast_to([[1.0], [2.0], [4.0], [9.0]], (len(X), 4, 1))
+        return Scenarios(values, np.full((len(X), 4), 3.0))
+
+
+def test_weights_of_scenarios_need_not_sum_to_one():
+    X, y = np.zeros((5, 1)), np.arange(5.0)
+    values = np.array([1.0, 2.0, 4.0, 9.0])
+    model = TwoStageRegressor(Unnormalised(), NewsvendorProblem(1, 1), risk=CVaR(0.5)).fit(X, y)
+    found = model.worst_case_decisions(X[:1])
+    grid = np.linspace(0, 10, 1001)
+    least = min(CVaR(0.5).worst_mean(np.abs(values - order)) for order in grid)
+    assert_allclose(found.worst_cost, least)
+    assert found.gap[0] < 1e-6
+
+
+def test_a_search_may_put_scenarios_in_the_place_of_a_point(rows):
+    X, y = rows
+    search = GridSearchCV(
+        make_pipeline(StandardScaler(), LinearRegression()),
+        {"linearregression": [ResidualScenarios(LinearRegression())]},
+        cv=2,
+    )
+    cost = NewsvendorProblem(9, 1)
+    model = TwoStageRegressor(search, cost)
+    assert not hasattr(model, "predict_scenarios")
+    scenarios = model.fit(X, y[:, 0]).predict_scenarios(X[:3])
+    best = cost.solve(scenarios.values, scenario_weight=scenarios.weight)
+    assert_allclose(model.decide(X[:3]), best[:, 0])
+    with pytest.warns(UserWarning, match="MultiOutputRegressor hides the scenarios of Residual"):
+        TwoStageRegressor(search, problem()).fit(X, y)  # of each output by itself
+
+
+@pytest.mark.parametrize("risk", [None, CVaR(0.5)])
+def test_a_context_of_other_rows_is_refused(rows, risk, monkeypatch):
+    X, y = rows
+    cost = MultiProductNewsvendorProblem([9.0, 4.0], 1, capacity=FromContext(0))
+    capacity = np.linspace(50, 70, 120)[:, None]
+    model = TwoStageRegressor(residuals(), cost, context=[0], risk=risk)
+    model.fit(np.column_stack([capacity, X]), y)
+    monkeypatch.setattr(scenario_models, "_NUMBERS_AT_ONCE", 500)
+    asked = np.column_stack([capacity, X])[:5]
+    with pytest.raises(ValueError, match="context has 7 rows, but X has 5"):
+        model.decide(asked, context=capacity[:7])
