@@ -93,8 +93,8 @@ class ScenarioDisplay:
         X : array-like of shape (n, p)
             Rows in the order in which to draw them.
         y : array-like of shape (n,) or (n, d), default=None
-            What came true. A pandas index is used for the horizontal axis, names of columns as
-            titles.
+            What came true. A pandas index is used for the horizontal axis, unless it is out of
+            order or has several levels; names of columns as titles.
         problem : DecisionProblem, default=None
             What is decided; None is the problem of the estimator. Without one no decisions are
             drawn.
@@ -141,7 +141,7 @@ class ScenarioDisplay:
             quantiles=scenarios.quantiles(levels),
             decisions=decisions,
             y_true=observed,
-            index=None if index is None or callable(index) else np.asarray(index),
+            index=_places(index),
             names=names,
         )
         return display.plot(ax=ax, **line_kw)
@@ -194,3 +194,12 @@ class ScenarioDisplay:
         if self.index is None:
             self.axes_[-1].set_xlabel("row")
         return self
+
+
+def _places(index: Any) -> np.ndarray | None:
+    """Return where to draw rows by their pandas index, None where lines would go back and forth."""
+    if index is None or callable(index) or getattr(index, "nlevels", 1) > 1:
+        return None
+    labels = np.asarray(index)
+    is_ordered = index.is_unique if labels.dtype == object else index.is_monotonic_increasing
+    return labels if is_ordered else None

@@ -79,3 +79,16 @@ def test_errors_say_what_is_wrong(rows):
     display = ScenarioDisplay.from_estimator(model, X)
     with pytest.raises(ValueError, match="ax must hold 2 axes"):
         display.plot(ax=display.axes_[:1])
+
+
+def test_rows_out_of_order_are_drawn_one_after_the_other(rows):
+    X, y = rows
+    model = ResidualScenarios(LinearRegression()).fit(X, y)
+    for order, places in ((np.arange(40), y.index), (np.arange(40)[::-1], None)):
+        display = ScenarioDisplay.from_estimator(model, X[order], y.iloc[order])
+        expected = np.arange(40) if places is None else np.asarray(places)
+        assert_array_equal(display.axes_[0].lines[0].get_xdata(), expected)
+    levels = pd.MultiIndex.from_product([["a", "b"], range(20)])
+    assert ScenarioDisplay.from_estimator(model, X, y.set_axis(levels)).index is None
+    names = pd.Index([f"shop {i}" for i in range(40)])
+    assert_array_equal(ScenarioDisplay.from_estimator(model, X, y.set_axis(names)).index, names)
