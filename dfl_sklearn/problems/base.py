@@ -387,7 +387,8 @@ class DecisionProblem(BaseEstimator, ABC):
             right-hand side, 0 where the constraint binds and negative where it is missed. The
             shadow price belongs to the best decision for `y`: it is the change of the least cost
             with a unit more of the right-hand side, in units of the cost. Where several prices do,
-            which is so at corners of the least cost, it is one of them.
+            which is so at corners of the least cost, it is one of them. Where decisions are whole
+            numbers, it is that of the problem in which they may be fractions.
 
         Raises
         ------
