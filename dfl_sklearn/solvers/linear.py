@@ -232,6 +232,8 @@ class LinearSolver:
     ) -> tuple[np.ndarray, np.ndarray]:
         """Ask again, with other units of the costs, from the vertex and from nothing."""
         assert self.highs is not None
+        if self.vertex is None:  # the first try may have left out the presolve
+            self.highs = Highs(self.scaled, self.name)
         scaled = np.abs(cost * self.units.columns)
         used = self._solution(size)[0] != 0 if self._run(cost, size) == "kOptimal" else scaled > 0
         best = None

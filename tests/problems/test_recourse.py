@@ -6,6 +6,7 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
+from dfl_sklearn.datasets import flexible_capacity_numbers, make_flexible_capacity
 from dfl_sklearn.losses import RegretLoss
 from dfl_sklearn.problems import FromContext, NewsvendorProblem, Predicted, RecourseLinearProgram
 
@@ -369,3 +370,14 @@ def test_plans_follow_needs_of_any_size(size):
 def test_a_number_that_is_too_large_is_named():
     with pytest.raises(ValueError, match=r"h\[1\] must be a number"):
         simple(h=[Predicted(0), 10**400]).solve([3.0])
+
+
+def test_a_plan_over_scenarios_that_highs_leaves_open_without_its_presolve():
+    problem = RecourseLinearProgram(**flexible_capacity_numbers())
+    draw = {"n_scenarios": 400, "shift": "level_down", "random_state": 10_000}
+    scenarios = make_flexible_capacity(200, **draw)[2][49:50]
+    plan = problem.solve(scenarios)
+    best = problem.cost(np.repeat(plan, 400, axis=0), scenarios[0]).mean()
+    for step in 0.01 * np.vstack([np.eye(5), -np.eye(5)]):
+        other = np.repeat(plan + step, 400, axis=0)
+        assert problem.cost(other, scenarios[0]).mean() >= best - 1e-9
