@@ -9,7 +9,7 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
 from ._utils.context_columns import ContextColumns, Selection
-from ._utils.innermost import innermost, predicts_scenarios, scenario_parts
+from ._utils.innermost import innermost, predicts_scenarios, scenario_parts, shaped_for
 from ._utils.policies import refuse_policy
 from ._utils.rows import as_numpy_rows, check_finite, column_names
 from .problems._over_scenarios import decide_over_scenarios
@@ -64,7 +64,8 @@ def decide(
     Warns
     -----
     UserWarning
-        If a step of a Pipeline has changed the context before it reaches the estimator.
+        If a step of a Pipeline has changed the context before it reaches the estimator. If an
+        estimator with `risk` is asked about another kind of problem, where that does not count.
 
     Examples
     --------
@@ -116,8 +117,17 @@ def decided(
             f"{type(problem).__name__} given."
         )
     if predicts_scenarios(inner):
+        risk = getattr(inner, "risk", None)
+        if risk is not None and not risk.is_nominal:
+            warnings.warn(
+                f"The model decides for {type(risk).__name__} in a problem of its own. Decisions "
+                f"of the {type(problem).__name__} given minimise the mean cost over its scenarios.",
+                UserWarning,
+                stacklevel=3,
+            )
         parts = scenario_parts(inner, reaches(X))
-        return Decided(decide_over_scenarios(problem, parts, known), problem, known)
+        found = shaped_for(inner, decide_over_scenarios(problem, parts, known))
+        return Decided(found, problem, known)
     refuse_policy(
         inner,
         f"{type(problem).__name__}.solve",

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
@@ -71,6 +72,20 @@ def scenario_parts(model: Any, X: Any) -> Iterator[tuple[slice, Any]]:
         yield slice(0, len(scenarios.values)), scenarios
 
 
+def of_one_number(model: Any) -> bool:
+    """Return whether a model that predicts scenarios was fitted on y of one dimension."""
+    while not hasattr(model, "is_vector_"):
+        if not hasattr(model, "estimator_"):
+            return False
+        model = innermost(model.estimator_)[0]
+    return bool(model.is_vector_)
+
+
+def shaped_for(model: Any, decisions: np.ndarray) -> np.ndarray:
+    """Return decisions (n, k) as (n,) where y was (n,) and a decision is one number."""
+    return decisions[:, 0] if decisions.shape[1] == 1 and of_one_number(model) else decisions
+
+
 def _transforms_scenarios(estimator: Any) -> bool:
     """Return whether it is a scenario model of transformed targets."""
     return isinstance(estimator, TransformedTargetRegressor) and predicts_scenarios(
@@ -84,7 +99,8 @@ class BackTransformed:
     def __init__(self, estimator: TransformedTargetRegressor) -> None:
         self._estimator = estimator
         self._inner, self._reaches = innermost(estimator.regressor_)
-        self.is_vector_ = getattr(self._inner, "is_vector_", False)
+        self.is_vector_ = of_one_number(self._inner)
+        self.risk = getattr(self._inner, "risk", None)
 
     def iter_scenarios(self, X: Any) -> Iterator[tuple[slice, Any]]:
         """Yield the scenarios of some rows after the other."""

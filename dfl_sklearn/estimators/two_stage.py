@@ -18,6 +18,7 @@ from .._utils.innermost import (
     innermost_unfitted,
     predicts_scenarios,
     scenario_parts,
+    shaped_for,
 )
 from .._utils.sklearn_private import HasMethods, _fit_context
 from .._utils.wrapping import WrappingMixin
@@ -180,6 +181,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
                     UserWarning,
                     stacklevel=5,
                 )
+                return
 
     def _unfitted(self, y: Any) -> Any:
         if predicts_scenarios(innermost_unfitted(self.estimator)):
@@ -251,7 +253,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         if self.risk is None or self.risk.is_nominal:
             known = self.context_of(X) if context is None else context
             parts = scenario_parts(inner, reaches(self._seen(X)))
-            return self._shaped(decide_over_scenarios(self._resolve_problem(), parts, known))
+            return shaped_for(inner, decide_over_scenarios(self._resolve_problem(), parts, known))
         found = self.worst_case_decisions(X, context=context)
         if (found.gap > _WIDE).any():
             i = int(found.gap.argmax())
@@ -262,7 +264,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
                 UserWarning,
                 stacklevel=2,
             )
-        return self._shaped(found.decisions)
+        return shaped_for(inner, found.decisions)
 
     def worst_case_decisions(
         self, X: Any, *, context: ArrayLike | None = None
@@ -305,11 +307,6 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         decisions = decide_over_scenarios(problem, scenarios, known, solve)
         worst = np.concatenate([each.worst_cost for each in parts])
         return WorstCaseDecisions(decisions, worst, np.concatenate([each.gap for each in parts]))
-
-    def _shaped(self, decisions: np.ndarray) -> np.ndarray:
-        """Return decisions (n, k) as (n,) where y was (n,) and a decision is one number."""
-        is_vector = getattr(innermost(self.estimator_)[0], "is_vector_", False)
-        return decisions[:, 0] if is_vector and decisions.shape[1] == 1 else decisions
 
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the routing of metadata: of `fit` to the wrapped regressor, of `score` here."""

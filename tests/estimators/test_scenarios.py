@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import RandomForestRegressor
+from sklearn.ensemble import RandomForestRegressor, VotingRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -107,6 +107,10 @@ def test_scenarios_that_something_hides_are_said(rows):
     X, y = rows
     with pytest.warns(UserWarning, match="MultiOutputRegressor hides the scenarios of Residual"):
         TwoStageRegressor(MultiOutputRegressor(residuals()), problem()).fit(X, y)
+    several = VotingRegressor([("one", residuals()), ("two", residuals())])
+    with pytest.warns(UserWarning, match="VotingRegressor hides the scenarios") as said:
+        TwoStageRegressor(several, NewsvendorProblem(9, 1)).fit(X, y[:, 0])
+    assert len(said) == 1
 
 
 def test_scenario_makers_are_chosen_by_the_cost_of_decisions(rows):
@@ -287,3 +291,28 @@ def test_a_context_of_other_rows_is_refused(rows, risk, monkeypatch):
     asked = np.column_stack([capacity, X])[:5]
     with pytest.raises(ValueError, match="context has 7 rows, but X has 5"):
         model.decide(asked, context=capacity[:7])
+
+
+def test_decisions_of_one_number_have_the_shape_of_y(rows):
+    X, y = rows
+    cost, logs = NewsvendorProblem(9, 1), {"func": np.log, "inverse_func": np.exp}
+    models = [
+        residuals(),
+        LocalScenarios(KNeighborsRegressor()),
+        make_pipeline(StandardScaler(), residuals()),
+        TransformedTargetRegressor(residuals(), **logs),
+        TransformedTargetRegressor(TwoStageRegressor(residuals(), cost), **logs),
+        TwoStageRegressor(residuals()),  # of another problem
+    ]
+    for model in models:
+        assert decide(model.fit(X, y[:, 0]), X, cost).shape == (120,)
+    assert decide(residuals().fit(X, y[:, :1]), X, cost).shape == (120, 1)
+
+
+def test_a_risk_that_does_not_count_is_said(rows):
+    X, y = rows
+    cost = NewsvendorProblem(9, 1)
+    model = TwoStageRegressor(residuals(), risk=CVaR(0.5)).fit(X, y[:, 0])
+    with pytest.warns(UserWarning, match="decides for CVaR in a problem of its own"):
+        found = decide(model, X, cost)
+    assert_array_equal(found, TwoStageRegressor(residuals(), cost).fit(X, y[:, 0]).decide(X))
