@@ -160,12 +160,15 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         inner = innermost(self.estimator_)[0]
         if not predicts_scenarios(inner):
             self._warn_of_hidden_scenarios(inner)
+        self._refuse_risk_of_a_point(inner)
+        return self
+
+    def _refuse_risk_of_a_point(self, inner: Any) -> None:
         if self.risk is not None and not predicts_scenarios(inner):
             raise ValueError(
                 f"risk= weights scenarios, and {type(inner).__name__} predicts a point. Make "
                 f"scenarios of its errors, by ResidualScenarios({type(inner).__name__}(...))."
             )
-        return self
 
     def _warn_of_hidden_scenarios(self, inner: Any) -> None:
         """Say so where a scenario model is inside of something that predicts its mean alone."""
@@ -248,6 +251,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         inner, reaches = innermost(self.estimator_)
+        self._refuse_risk_of_a_point(inner)
         if not predicts_scenarios(inner):
             return super().decide(X, context=context)
         if self.risk is None or self.risk.is_nominal:
@@ -294,6 +298,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             raise ValueError("There is no worst case without risk=, such as CVaR(alpha=0.2).")
         problem, risk = self._resolve_problem(), self.risk
         inner, reaches = innermost(self.estimator_)
+        self._refuse_risk_of_a_point(inner)
         known = self.context_of(X) if context is None else context
         parts: list[WorstCaseDecisions] = []
 

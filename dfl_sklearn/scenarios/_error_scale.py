@@ -95,8 +95,15 @@ class StandardizedRidge(RegressorMixin, BaseEstimator):
 
     def fit(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Any:
         """Fit both steps."""
-        self.scaler_ = StandardScaler(with_mean=not issparse(X)).fit(X, sample_weight=sample_weight)
-        self.ridge_ = Ridge().fit(self.scaler_.transform(X), y, sample_weight=sample_weight)
+        self.scaler_ = StandardScaler(with_mean=not issparse(X))
+        try:
+            scaled = self.scaler_.fit(X, sample_weight=sample_weight).transform(X)
+            self.ridge_ = Ridge().fit(scaled, y, sample_weight=sample_weight)
+        except ValueError as error:
+            raise ValueError(
+                'scale="ridge" is a ridge regression, which takes finite numbers alone. Give a '
+                "regressor that takes these features, such as a Pipeline, as scale=."
+            ) from error
         return self
 
     def predict(self, X: Any) -> np.ndarray:

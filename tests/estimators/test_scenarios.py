@@ -316,3 +316,11 @@ def test_a_risk_that_does_not_count_is_said(rows):
     with pytest.warns(UserWarning, match="decides for CVaR in a problem of its own"):
         found = decide(model, X, cost)
     assert_array_equal(found, TwoStageRegressor(residuals(), cost).fit(X, y[:, 0]).decide(X))
+
+
+def test_a_risk_given_after_fit_needs_scenarios_too(rows):
+    X, y = rows
+    model = TwoStageRegressor(LinearRegression(), problem()).fit(X, y).set_params(risk=CVaR(0.5))
+    for ask in (model.decide, model.worst_case_decisions):
+        with pytest.raises(ValueError, match="risk= weights scenarios, and LinearRegression"):
+            ask(X)

@@ -164,6 +164,9 @@ def test_errors_say_what_is_wrong():
     model = ResidualScenarios(LinearRegression(), cv=2).fit(X, y)
     with pytest.raises(ValueError, match="n_samples must be a whole number"):
         model.sample(X, 0)
+    gap = np.where(np.arange(4)[:, None] == 1, np.nan, X)
+    with pytest.raises(ValueError, match='scale="ridge" is a ridge regression, which takes finite'):
+        ResidualScenarios(DummyRegressor(), cv=2, scale="ridge").fit(gap, y)
     fitted = FrozenEstimator(Ridge().fit(X, y))
     with pytest.raises(ValueError, match="needs the errors of at least 2 rows"):
         ResidualScenarios(fitted, scale="ridge").fit(X[:1], y[:1])
