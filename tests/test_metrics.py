@@ -247,6 +247,7 @@ def test_bad_input(metric):
     for y, y_pred, message in [
         ([1.0, 2.0], [1.0], "y_true has shape .* and y_pred"),
         ([[1.0, 2.0]], [1.0, 2.0], "y_true has shape .* and y_pred"),
+        ([1.0, 2.0], [[1.0, 3.0], [2.0, 4.0]], "Scenarios have three dimensions"),
         ([1.0, -2.0], [1.0, 2.0], "is a negative demand at row 1"),
         (["a"], [1.0], "y_true must hold numbers"),
         ([1.0, 2.0], ["a", "b"], "y_pred must hold numbers"),

@@ -136,6 +136,8 @@ class ScenarioDisplay:
             )
         if names is None and hasattr(y, "columns"):
             names = [str(each) for each in y.columns]  # type: ignore[union-attr]
+        elif names is None and isinstance(getattr(y, "name", None), str):
+            names = [y.name]  # type: ignore[union-attr]
         index = getattr(y, "index", getattr(X, "index", None))
         display = cls(
             quantiles=scenarios.quantiles(levels),
@@ -169,6 +171,8 @@ class ScenarioDisplay:
         self.axes_ = np.asarray(ax, dtype=object).ravel()
         if len(self.axes_) != d:
             raise ValueError(f"ax must hold {d} axes, one for each output, got {len(self.axes_)}.")
+        if self.names is not None and len(self.names) != d:
+            raise ValueError(f"names must be {d}, one for each output, got {len(self.names)}.")
         self.figure_ = self.axes_[0].figure
         x = np.arange(n) if self.index is None else self.index
         drawn = self.decisions is not None and self.decisions.shape[1] == d

@@ -328,7 +328,10 @@ def _decided(
     if predicted.ndim != 3:
         predicted = as_rows(predicted, "y_pred")
     if (*predicted.shape[:1], *predicted.shape[-1:]) != y_true.shape:
-        raise ValueError(f"y_true has shape {y_true.shape} and y_pred {predicted.shape}.")
+        hint = ""
+        if predicted.ndim == 2 and y_true.shape[1] == 1:
+            hint = " Scenarios have three dimensions: give y_pred[:, :, None] if these are some."
+        raise ValueError(f"y_true has shape {y_true.shape} and y_pred {predicted.shape}.{hint}")
     check_finite(predicted, "y_pred")
     found = problem.solve(predicted, context=context, scenario_weight=scenario_weight)
     return as_numpy_rows(found, "decisions")

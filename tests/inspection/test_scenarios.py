@@ -92,3 +92,12 @@ def test_rows_out_of_order_are_drawn_one_after_the_other(rows):
     assert ScenarioDisplay.from_estimator(model, X, y.set_axis(levels)).index is None
     names = pd.Index([f"shop {i}" for i in range(40)])
     assert_array_equal(ScenarioDisplay.from_estimator(model, X, y.set_axis(names)).index, names)
+
+
+def test_names_are_those_of_a_series_and_one_for_each_output(rows):
+    X, y = rows
+    model = ResidualScenarios(LinearRegression()).fit(X, y["bread"])
+    display = ScenarioDisplay.from_estimator(model, X, y["bread"])
+    assert display.axes_[0].get_ylabel() == "bread"
+    with pytest.raises(ValueError, match="names must be 1, one for each output, got 2"):
+        ScenarioDisplay.from_estimator(model, X, names=["bread", "rolls"])
