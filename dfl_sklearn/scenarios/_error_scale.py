@@ -1,5 +1,7 @@
 """How large the errors of a regressor are at x."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -96,21 +98,28 @@ class StandardizedRidge(RegressorMixin, BaseEstimator):
     def fit(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Any:
         """Fit both steps."""
         self.scaler_ = StandardScaler(with_mean=not issparse(X))
-        try:
+        with _saying_what_it_takes():
             scaled = self.scaler_.fit(X, sample_weight=sample_weight).transform(X)
             self.ridge_ = Ridge().fit(scaled, y, sample_weight=sample_weight)
-        except ValueError as error:
-            raise ValueError(
-                'scale="ridge" is a ridge regression, which takes finite numbers alone. Give a '
-                "regressor that takes these features, such as a Pipeline, as scale=."
-            ) from error
         return self
 
     def predict(self, X: Any) -> np.ndarray:
         """Predict all outputs."""
-        return self.ridge_.predict(self.scaler_.transform(X))
+        with _saying_what_it_takes():
+            return self.ridge_.predict(self.scaler_.transform(X))
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+@contextmanager
+def _saying_what_it_takes() -> Iterator[None]:
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(
+            'scale="ridge" is a ridge regression, which takes finite numbers alone. Give a '
+            "regressor that takes these features, such as a Pipeline, as scale=."
+        ) from error
