@@ -7,7 +7,7 @@ def member_mean(members: np.ndarray) -> np.ndarray:
     """Return the mean over the first axis.
 
     It is taken as distances from the first member, so that it is that member where all agree, and
-    within bounds that all keep, to the bit. It does not depend on what rows are beside.
+    within bounds that all keep, to the bit. The other rows of a batch make no difference.
     """
     first = members[0]
     if len(members) == 1:

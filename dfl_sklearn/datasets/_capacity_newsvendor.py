@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from dfl_sklearn.datasets._checks import Knob, resolve_shift
-from dfl_sklearn.datasets._scenario_law import check_sizes, equicorrelated, signal_and_spread
+from dfl_sklearn.datasets._scenario_law import (
+    equicorrelated,
+    features_and_draws,
+    signal_and_spread,
+)
 
 N_PRODUCTS = 6
 BASE, NOISE, JUMP = 50.0, 10.0, 30.0
@@ -111,12 +114,9 @@ def make_capacity_newsvendor(
     >>> bool((mean_cost(of_mean) > 1.05 * mean_cost(best)).all())
     True
     """
-    n_samples, n_features, n_scenarios = check_sizes(n_samples, n_features, n_scenarios, N_PRODUCTS)
     knobs = resolve_shift(shift, KNOBS, PRESETS)
-    rng = check_random_state(random_state)
-    X = rng.standard_normal((n_samples, n_features))
-    y = _demand(X, 1, knobs, rng)[:, 0]
-    return (X, y, _demand(X, n_scenarios, knobs, rng)) if n_scenarios else (X, y)
+    sizes = n_samples, n_features, n_scenarios
+    return features_and_draws(_demand, N_PRODUCTS, knobs, *sizes, random_state)
 
 
 def _demand(

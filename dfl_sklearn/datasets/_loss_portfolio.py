@@ -6,10 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-from sklearn.utils import check_random_state
 
 from dfl_sklearn.datasets._checks import Knob, resolve_shift
-from dfl_sklearn.datasets._scenario_law import check_sizes, equicorrelated, signal_and_spread
+from dfl_sklearn.datasets._scenario_law import (
+    equicorrelated,
+    features_and_draws,
+    signal_and_spread,
+)
 
 N_ASSETS = 5
 BASE, SIGNAL, NOISE, FALL = 1.5, 0.1, 2.0, 10.0
@@ -114,12 +117,9 @@ def make_loss_portfolio(
            [0. , 0.8, 0. , 0.2, 0. ],
            [0. , 0. , 0.4, 0.6, 0. ]])
     """
-    n_samples, n_features, n_scenarios = check_sizes(n_samples, n_features, n_scenarios, N_ASSETS)
     knobs = resolve_shift(shift, KNOBS, PRESETS)
-    rng = check_random_state(random_state)
-    X = rng.standard_normal((n_samples, n_features))
-    y = _returns(X, 1, knobs, rng)[:, 0]
-    return (X, y, _returns(X, n_scenarios, knobs, rng)) if n_scenarios else (X, y)
+    sizes = n_samples, n_features, n_scenarios
+    return features_and_draws(_returns, N_ASSETS, knobs, *sizes, random_state)
 
 
 def loss_portfolio_numbers() -> dict[str, Any]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
+from sklearn.utils import check_random_state
 
 from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._checks import check_count
@@ -13,7 +15,28 @@ SLOPE, BEND, SLOPE_OF_SPREAD = 8.0, 5.0, 0.5
 SHARED = 0.5  # of the variance of the noise, by all entries of a row
 
 
-def check_sizes(
+Draw = Callable[[np.ndarray, int, Mapping[str, float], np.random.RandomState], np.ndarray]
+"""Draws y, (n, n_draws, width), for features (n, p), with the numbers of a shift."""
+
+
+def features_and_draws(
+    draw: Draw,
+    width: int,
+    knobs: Mapping[str, float],
+    n_samples: Any,
+    n_features: Any,
+    n_scenarios: Any,
+    random_state: Any,
+) -> tuple[np.ndarray, ...]:
+    """Return X, one draw of y for each row and, if any are asked for, more draws."""
+    n_samples, n_features, n_scenarios = _check_sizes(n_samples, n_features, n_scenarios, width)
+    rng = check_random_state(random_state)
+    X = rng.standard_normal((n_samples, n_features))
+    y = draw(X, 1, knobs, rng)[:, 0]
+    return (X, y, draw(X, n_scenarios, knobs, rng)) if n_scenarios else (X, y)
+
+
+def _check_sizes(
     n_samples: Any, n_features: Any, n_scenarios: Any, width: int
 ) -> tuple[int, int, int]:
     """Return checked numbers of rows, features and scenarios, 0 for None."""

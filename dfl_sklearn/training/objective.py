@@ -142,15 +142,13 @@ class Objective:
         self._scale = Scale.of(rows.y, rows.weight).scale
         if not Scale.of(rows.y, rows.weight, of_constant=0.0).scale.any():
             return  # parameters that differ by rounding errors at most
-        paid = None
         try:
             of, constant = self._constant(rows, seed)
             some = rows.take(of)
             paid = self.problem.cost(constant, some.y, context=self.context_of(some))
         except NoCostError:
-            some = rows
+            some, paid = rows, rows.optimum.cost
         best, weight = np.asarray(some.optimum.cost), some.weight
-        paid = best if paid is None else paid
         regret = float(np.average(paid - best, weights=weight))
         if regret > 0 and not is_rounding(regret, paid, best, weight=weight):
             self.unit = regret
