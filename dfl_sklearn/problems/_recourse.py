@@ -9,6 +9,7 @@ import torch
 from scipy import sparse
 from scipy.optimize import linprog
 
+from ..solvers.bases_by_row import DensePrograms
 from ..solvers.linear import NoDecisionError
 from ..solvers.parametric_program import Affine, ParametricProgram
 from ..solvers.polytope import Polytope
@@ -311,6 +312,31 @@ class Recourse:
             integral=np.append(self.integral, np.zeros(k, dtype=bool)),
             n_first=self.A_ub.shape[0],
             n_plan=len(self.lower),
+        )
+
+    @property
+    def n_cells(self) -> int:
+        """The number of entries of the joint matrix."""
+        m = self.A_ub.shape[0] + self.T.shape[1] + self.A_eq.shape[0]
+        return m * (len(self.lower) + self.q.shape[1])
+
+    def dense(self, parameters: np.ndarray) -> DensePrograms:
+        """Return the joint programs of parameters (B, q), whose matrices may differ."""
+        B, k = len(parameters), self.q.shape[1]
+        T, W = (self.at(name, parameters) for name in ("T", "W"))
+        ends = [self.at("b_ub", parameters), -self.at("h", parameters)]
+        ends += [self.at("b_eq", parameters)]
+        first, equations = (
+            np.broadcast_to(np.hstack([A.toarray(), np.zeros((A.shape[0], k))]), (B, A.shape[0], n))
+            for A, n in ((each, len(self.lower) + k) for each in (self.A_ub, self.A_eq))
+        )
+        return DensePrograms(
+            costs=self.costs(parameters),
+            matrix=np.concatenate([first, -np.concatenate([T, W], axis=2), equations], axis=1),
+            ends=np.concatenate(ends, axis=1),
+            is_equation=np.repeat([False, True], [first.shape[1] + T.shape[1], len(equations[0])]),
+            lower=np.append(self.lower, np.zeros(k)),
+            upper=np.append(self.upper, np.full(k, np.inf)),
         )
 
     def costs(self, parameters: np.ndarray) -> np.ndarray:

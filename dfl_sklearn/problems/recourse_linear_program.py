@@ -1,7 +1,7 @@
 """Linear programs with recourse: what is planned, and what makes up for it later."""
 
 import pickle
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +10,8 @@ from numpy.typing import ArrayLike
 from .._utils.checks import smoothing_number
 from .._utils.row_numbers import renumbered
 from .._utils.rows import as_numpy_rows, raise_at
+from ..solvers.bases_by_row import solve_by_bases
+from ..solvers.exact import Basis
 from ..solvers.linear import LinearSolver, NoDecisionError, NoMinimumError
 from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.polytope import Polytope
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from ._recourse import Recourse
 
+_FEW_CELLS = 2_500  # of a matrix, up to which rows with matrices of their own share bases
 _NEAR = 1e-6  # by which a plan with a cost may miss a constraint, as a share of its terms
 _NEAR_0 = 1e-9  # the same, in the unit of the constraint
 
@@ -213,12 +216,27 @@ class RecourseLinearProgram(DecisionProblem):
         costs = program.costs(parameters)
         if program.is_fixed("T", "W"):
             return self._in_highs(program.polytope(parameters), costs)
+        if not program.integral.any() and program.n_cells <= _FEW_CELLS:
+            alone = partial(self._alone_with_basis, program, parameters, costs)
+            return solve_by_bases(program.dense(parameters), alone)
         parts = []
         for i in range(len(parameters)):
             with renumbered(np.array([i])):
                 row = slice(i, i + 1)
                 parts.append(self._in_highs(program.polytope(parameters[row]), costs[row]))
         return np.concatenate(parts)
+
+    def _alone_with_basis(
+        self, program: "Recourse", parameters: np.ndarray, costs: np.ndarray, row: int
+    ) -> tuple[np.ndarray, Basis | None]:
+        """Return plan and recourse (n + k,) of a row, and their basis where there is one."""
+        polytope, cost = program.polytope(parameters[row : row + 1]), costs[row : row + 1]
+        try:
+            solver = LinearSolver(polytope.for_rows(0), type(self).__name__)
+            return solver.solve(cost)[0], solver.last_basis()
+        except (ValueError, RuntimeError):
+            with renumbered(np.array([row])):
+                return self._in_highs(polytope, cost)[0], None  # or an error that names the row
 
     def _in_highs(self, polytope: Polytope, costs: np.ndarray) -> np.ndarray:
         return solve_linear_rows(

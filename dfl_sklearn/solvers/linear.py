@@ -8,7 +8,7 @@ from scipy import sparse
 from scipy.optimize import linprog
 
 from .certificate import Certificate
-from .exact import ContradictionError, ExactProgram
+from .exact import Basis, ContradictionError, ExactProgram
 from .highs import Highs
 from .known_bases import KnownBasis, Misses
 from .polytope import Polytope
@@ -149,6 +149,12 @@ class LinearSolver:
         for k in np.flatnonzero(~proven).tolist():
             z[k], dual[k] = again(costs[k], size[k], first_row + k)
         return z, dual
+
+    def last_basis(self) -> Basis | None:
+        """Return the basis of the row that was solved last, None where HiGHS has none."""
+        if self.highs is None or not self.highs.has_solution():
+            return None
+        return self.highs.basic_and_at_upper()
 
     def _at_bounds(self, costs: np.ndarray, first_row: int) -> np.ndarray:
         z = at_bounds(self.polytope, costs)
