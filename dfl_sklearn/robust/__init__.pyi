@@ -2,7 +2,7 @@ from .augmentation import GaussianNoise, NominalSamples
 from .base import AmbiguitySet
 from .denoisers import ConvDenoiser, MLPDenoiser
 from .diffusion import DiffusionBall
-from .divergences import ChiSquareBall, CVaR, KLBall
+from .divergences import ChiSquareBall, CVaR, KLBall, TotalVariationBall
 from .generator import DiffusionGenerator
 from .policy_gradient import PolicyGradientSearch
 from .search import WorstCaseSearch
@@ -22,6 +22,7 @@ __all__ = [
     "NominalSamples",
     "PolicyGradientSearch",
     "TiltedSearch",
+    "TotalVariationBall",
     "WassersteinBall",
     "WorstCaseSearch",
 ]

@@ -87,3 +87,26 @@ def cvar_weights(loss: np.ndarray, weight: np.ndarray, alpha: float) -> np.ndarr
     p = np.where(above, weight, 0.0)
     p[at] = weight[at] * max(0.0, alpha - p.sum()) / weight[at].sum()
     return p / p.sum()
+
+
+def total_variation_weights(
+    loss: np.ndarray, weight: np.ndarray, radius: float
+) -> tuple[np.ndarray, float]:
+    """Return the worst weights with ``sum |p_i - q_i| / 2 <= radius``, and that divergence.
+
+    The costliest share 1 - radius keeps its weight, and the largest loss gets that of the others;
+    rows of equal loss share.
+
+    Parameters
+    ----------
+    loss : ndarray of shape (n,)
+    weight : ndarray of shape (n,)
+        Nominal weights q, positive, summing to 1.
+    radius : float
+        In [0, 1].
+    """
+    top = np.where(loss == loss.max(), weight, 0.0)
+    worst = radius * top / top.sum()
+    if radius < 1:
+        worst = worst + (1 - radius) * cvar_weights(loss, weight, 1 - radius)
+    return worst, float(np.abs(worst - weight).sum() / 2)

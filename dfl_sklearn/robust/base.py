@@ -97,7 +97,7 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         """
         raise TypeError(
             f"{type(self).__name__} moves or generates rows, which needs more than their losses: "
-            "it cannot weight scenarios. KLBall, ChiSquareBall and CVaR can."
+            "it cannot weight scenarios. KLBall, ChiSquareBall, TotalVariationBall and CVaR can."
         )
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:

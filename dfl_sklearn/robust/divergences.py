@@ -10,7 +10,7 @@ from .._utils.rows import as_float, check_finite, check_total, raise_at
 from ..problems.base import DecisionProblem
 from ..rows import Rows
 from ._tilt import effective_sample_size, tilt
-from ._worst_weights import chi_square_weights, cvar_weights
+from ._worst_weights import chi_square_weights, cvar_weights, total_variation_weights
 from .base import AmbiguitySet, RowLoss
 
 
@@ -237,3 +237,47 @@ class CVaR(ReweightedRows):
 
     def _worst_weights(self, loss: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
         return cvar_weights(loss, weight, self.alpha), float(-np.log(self.alpha))
+
+
+class TotalVariationBall(ReweightedRows):
+    r"""Weightings p of the rows with :math:`\frac12 \sum_i |p_i - q_i| \le \rho`.
+
+    A share :math:`\rho` of the data may be anything the rows show. The largest mean loss is
+    :math:`(1 - \rho)` times that of the costliest share :math:`1 - \rho`, the conditional value at
+    risk, plus :math:`\rho` times the largest loss.
+
+    Parameters
+    ----------
+    radius : float, default=0.1
+        :math:`\rho`, in [0, 1]. 0 is the rows as they are; at 1 all weight lies on the row of the
+        largest loss.
+
+    Attributes
+    ----------
+    rows_ : Rows
+        The training rows, equal ones merged and sorted; as `weight_`, not in a pickled or copied
+        model.
+    weight_ : ndarray of shape (n,)
+        Their worst weights for the final predictor.
+
+    References
+    ----------
+    Jiang and Guan, "Risk-averse two-stage stochastic program with distributional ambiguity", 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.robust import TotalVariationBall
+    >>> loss = np.array([0.0, 1.0, 2.0, 5.0])
+    >>> [TotalVariationBall(radius).worst_mean(loss) for radius in (0.0, 0.25, 1.0)]
+    [2.0, 3.25, 5.0]
+    """
+
+    def __init__(self, radius: float = 0.1) -> None:
+        self.radius = radius
+
+    def _check(self) -> None:
+        number(self.radius, "radius", at_least=0, at_most=1)
+
+    def _worst_weights(self, loss: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, float]:
+        return total_variation_weights(loss, weight, self.radius)

@@ -14,6 +14,7 @@ from dfl_sklearn.robust import (
     GaussianNoise,
     KLBall,
     NominalSamples,
+    TotalVariationBall,
     WassersteinBall,
 )
 from dfl_sklearn.rows import Rows
@@ -27,6 +28,7 @@ SETS = {
     "KL": KLBall(0.2),
     "chi-square": ChiSquareBall(0.4),
     "CVaR": CVaR(0.4),
+    "total variation": TotalVariationBall(0.2),
     "Wasserstein": WassersteinBall(0.3),
     "Gaussian noise": GaussianNoise(0.3),
     "nominal samples": NominalSamples(300, generator=GENERATOR),

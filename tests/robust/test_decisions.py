@@ -16,10 +16,17 @@ from dfl_sklearn.problems import (
     PortfolioProblem,
     RecourseLinearProgram,
 )
-from dfl_sklearn.robust import ChiSquareBall, CVaR, KLBall, NominalSamples, WassersteinBall
+from dfl_sklearn.robust import (
+    ChiSquareBall,
+    CVaR,
+    KLBall,
+    NominalSamples,
+    TotalVariationBall,
+    WassersteinBall,
+)
 from dfl_sklearn.robust.decisions import decide_for_worst
 
-SETS = [CVaR(0.2), KLBall(0.2), ChiSquareBall(0.5)]
+SETS = [CVaR(0.2), KLBall(0.2), ChiSquareBall(0.5), TotalVariationBall(0.2)]
 UNDERAGE = np.array([9.0, 6.0, 4.0, 2.0])
 
 
@@ -38,6 +45,10 @@ def risk_of(cp, ambiguity_set, loss, weight):
     if isinstance(ambiguity_set, ChiSquareBall):
         over = cp.norm(cp.multiply(np.sqrt(weight), cp.pos(loss - shift)))
         return shift + np.sqrt(1 + ambiguity_set.radius) * over, []
+    if isinstance(ambiguity_set, TotalVariationBall):
+        over = cp.sum(cp.multiply(weight, cp.pos(loss - shift)))
+        rho = ambiguity_set.radius
+        return (1 - rho) * shift + over + rho * cp.max(loss), []
     temperature, n = cp.Variable(nonneg=True), len(weight)
     bound, mass = cp.Variable(n), cp.Variable(n)
     cone = cp.ExpCone(bound - shift, temperature * np.ones(n), mass)

@@ -6,11 +6,11 @@ import pytest
 from dfl_sklearn import DFLRegressor
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.problems import NewsvendorProblem
-from dfl_sklearn.robust import ChiSquareBall, CVaR, KLBall
+from dfl_sklearn.robust import ChiSquareBall, CVaR, KLBall, TotalVariationBall
 from dfl_sklearn.robust._worst_weights import chi_square_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
-SETS = [KLBall(0.1), ChiSquareBall(0.2), CVaR(0.3)]
+SETS = [KLBall(0.1), ChiSquareBall(0.2), CVaR(0.3), TotalVariationBall(0.2)]
 
 
 def vectors(n_vectors):
@@ -38,7 +38,7 @@ def solved(loss, weight, constraint):
     )
 
 
-@pytest.mark.parametrize("kind", ["kl", "chi square", "cvar"])
+@pytest.mark.parametrize("kind", ["kl", "chi square", "cvar", "total variation"])
 def test_worst_mean_is_that_of_a_convex_solver(kind):
     for loss, weight, radius in vectors(100):
         if kind == "kl":
@@ -51,6 +51,10 @@ def test_worst_mean_is_that_of_a_convex_solver(kind):
                 weight,
                 lambda cp, p, q, r=radius: [cp.sum_squares((p - q) / np.sqrt(q)) <= r],
             )
+        elif kind == "total variation":
+            share = min(radius / 1.5, 1.0)
+            found = TotalVariationBall(share).worst_mean(loss, weight)
+            oracle = solved(loss, weight, lambda cp, p, q, e=share: [cp.norm1(p - q) / 2 <= e])
         else:
             alpha = np.exp(-radius)
             found = CVaR(alpha).worst_mean(loss, weight)
@@ -79,8 +83,9 @@ def test_the_primal_form_of_cvar():
         (KLBall(0.0), KLBall(1e3)),
         (ChiSquareBall(0.0), ChiSquareBall(1e6)),
         (CVaR(1.0), CVaR(1e-9)),
+        (TotalVariationBall(0.0), TotalVariationBall(1.0)),
     ],
-    ids=["kl", "chi square", "cvar"],
+    ids=["kl", "chi square", "cvar", "total variation"],
 )
 def test_the_limits_are_the_mean_and_the_maximum(plain, all_in):
     assert plain.is_nominal
@@ -131,6 +136,7 @@ def test_with_rows_held_out_the_worst_case_is_watched_there():
     [
         (KLBall(-0.1), "radius must be at least 0, got -0.1"),
         (ChiSquareBall(np.nan), "radius must be at least 0, got nan"),
+        (TotalVariationBall(1.1), r"radius must be in \[0, 1\], got 1.1"),
         (CVaR(0.0), r"alpha must be in \(0, 1\], got 0"),
         (CVaR(1.5), r"alpha must be in \(0, 1\], got 1.5"),
     ],

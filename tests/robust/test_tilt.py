@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 
-from dfl_sklearn.robust import ChiSquareBall, CVaR, KLBall
+from dfl_sklearn.robust import ChiSquareBall, CVaR, KLBall, TotalVariationBall
 from dfl_sklearn.robust._tilt import effective_sample_size, tilt
 
 
@@ -94,7 +94,7 @@ def test_the_unit_of_the_losses_does_not_matter(ball, size):
     ],
 )
 def test_losses_that_have_no_worst_mean(loss, weight, message):
-    for ball in (KLBall(), ChiSquareBall(), CVaR()):
+    for ball in (KLBall(), ChiSquareBall(), CVaR(), TotalVariationBall()):
         with pytest.raises(ValueError, match=message):
             ball.worst_mean(loss, weight)
 
