@@ -28,11 +28,13 @@ MAY_IMPORT = {
     "losses": {"_utils", "rows", "problems", "layers"},
     "learners": {"_utils", "rows"},
     "datasets": {"_utils", "problems"},
+    "online": {"_utils"},
     "scenarios": {"_utils", "rows"},
     "robust": {"_utils", "rows", "solvers", "problems", "layers", "losses", "learners"},
     "training": {"_utils", "rows", "problems", "losses", "learners", "robust"},
     "estimators": {
         *("_utils", "rows", "problems", "losses", "learners", "robust", "training", "metrics"),
+        *("_decide", "online"),
     },
 }
 ON_TOP = {"compose", "inspection", "model_selection", "__init__"}

@@ -8,6 +8,7 @@ from sklearn.metrics._scorer import _BaseScorer
 from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._param_validation import HasMethods, Interval, InvalidParameterError, StrOptions
 from sklearn.utils.metadata_routing import _routing_enabled
+from sklearn.utils.metaestimators import _BaseComposition
 from sklearn.utils.validation import (
     _check_feature_names,
     _check_feature_names_in,
@@ -21,6 +22,7 @@ __all__ = [
     "Interval",
     "InvalidParameterError",
     "StrOptions",
+    "_BaseComposition",
     "_BaseScorer",
     "_check_feature_names",
     "_check_feature_names_in",

@@ -61,12 +61,7 @@ class WrappingMixin(MetaEstimatorMixin):
 
     def _unfitted(self, y: Any) -> Any:
         """Return a clone of the wrapped regressor; one per output where it predicts only one."""
-        estimator = clone(self.estimator)
-        if isinstance(estimator, FrozenEstimator):
-            return estimator
-        if y.ndim == 2 and not get_tags(estimator).target_tags.multi_output:
-            return MultiOutputRegressor(estimator)
-        return estimator
+        return regressor_for(clone(self.estimator), y)
 
     def _validate_target(self, y: Any) -> Any:
         refuse_unfit_target(y, "y")
@@ -112,6 +107,15 @@ class WrappingMixin(MetaEstimatorMixin):
         )
         tags.non_deterministic = inner.non_deterministic
         return tags
+
+
+def regressor_for(estimator: Any, y: Any) -> Any:
+    """Return a regressor that takes y: it, or one per output where it predicts only one."""
+    if isinstance(estimator, FrozenEstimator):
+        return estimator
+    if y.ndim == 2 and not get_tags(estimator).target_tags.multi_output:
+        return MultiOutputRegressor(estimator)
+    return estimator
 
 
 def takes_weights(estimator: Any) -> bool:

@@ -1,6 +1,8 @@
 from .dff import DFFRegressor
 from .dfl import DFLRegressor
 from .diffusion_dro import DiffusionDRODFLRegressor
+from .expert_mixture import ExpertMixture
+from .naive import NaiveForecaster
 from .policy import PolicyRegressor
 from .two_stage import TwoStageRegressor
 
@@ -8,6 +10,8 @@ __all__ = [
     "DFFRegressor",
     "DFLRegressor",
     "DiffusionDRODFLRegressor",
+    "ExpertMixture",
+    "NaiveForecaster",
     "PolicyRegressor",
     "TwoStageRegressor",
 ]

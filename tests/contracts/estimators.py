@@ -10,6 +10,7 @@ from dfl_sklearn import (
     DFFRegressor,
     DFLRegressor,
     DiffusionDRODFLRegressor,
+    ExpertMixture,
     PolicyRegressor,
     TwoStageRegressor,
 )
@@ -196,6 +197,9 @@ def code_paths():
             risk=CVaR(0.9),
         ),
         "two-stage-with-context": TwoStageRegressor(LinearRegression(), SHIFTED, context=[0]),
+        "expert-mixture": ExpertMixture(
+            [("line", LinearRegression()), ("tree", DecisionTreeRegressor(random_state=0))], EVEN
+        ),
         # Without state, and with state but no target.
         "decision-transformer": DecisionTransformer(net_position()),
         "provisioning": ProvisioningOptimizer(),

@@ -1,0 +1,446 @@
+"""Experts mixed by what their decisions have cost so far."""
+
+from collections.abc import Sequence
+from copy import deepcopy
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
+from sklearn.utils import Bunch, Tags, get_tags
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from .._decide import decided
+from .._utils.all_or_nothing import all_or_nothing
+from .._utils.checks import whole_number
+from .._utils.context_columns import CONTEXT, Selection
+from .._utils.innermost import innermost, predicts_scenarios
+from .._utils.members import weighted_mean
+from .._utils.policies import policy_in
+from .._utils.rows import as_numpy_rows, check_finite, refuse_unfit_target
+from .._utils.seeds import named_rng, root_seed
+from .._utils.sklearn_private import _BaseComposition, _fit_context
+from .._utils.wrapping import regressor_for, takes_weights
+from ..online.hedge import AdaHedge, Hedge, TrackingHedge, play
+from ..online.switching import least_switching_cost
+from ..problems.base import DecisionProblem
+from ._mixin import DecisionRegressorMixin
+
+
+class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
+    r"""Decide with several models, weighted by what their decisions have cost so far.
+
+    For a service that runs: costs become known after each decision, and say which model to trust.
+    `fit` fits the models, the experts, which start with equal weights. `partial_fit` looks at rows
+    whose y has become known, in order of time, and moves weight to the experts that would have
+    decided well. Nothing has to be known beforehand of how the data will shift.
+
+    A decision is the mean of what the experts decide by weight, or, where the problem's
+    `decision_average` says so, that of their mean prediction; where predictions are no points, as
+    those of policies and scenario models, it is that of the expert of the largest weight.
+
+    Parameters
+    ----------
+    experts : list of (str, regressor)
+        Any regressors, estimators of this package or policies, by name. One that predicts a single
+        output is fitted once per column of a 2-d `y`. What has been fitted before goes into
+        :class:`sklearn.frozen.FrozenEstimator`.
+    problem : DecisionProblem, default=None
+        What is decided; None is the squared-error problem.
+    tracking : bool, default=True
+        Whether the best expert may change: :class:`~dfl_sklearn.online.TrackingHedge`, which costs
+        little where it does not. False is :class:`~dfl_sklearn.online.AdaHedge`.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are context: known data of a row, such as a capacity, that the problem
+        reads (:class:`~dfl_sklearn.problems.FromContext`). Experts with a context of their own
+        must have the same one.
+    n_jobs : int, default=None
+        Experts that are fitted at the same time; None is 1, -1 all cores.
+
+    Attributes
+    ----------
+    experts_ : list of regressor
+        The fitted experts.
+    hedge_ : TrackingHedge or AdaHedge
+        What has been learnt from costs.
+    weights_ : ndarray of shape (n_experts,)
+        Present weights of the experts.
+    n_rows_seen_ : int
+        Rows whose costs the weights know.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where X has string column names.
+
+    Notes
+    -----
+    With a cost that is convex in the decision, a mean of decisions costs at most the mean of their
+    costs. The total cost then exceeds that of the best expert by at most
+    ``hedge_.over_copies.bound() + hedge_.plain.bound()``, or ``hedge_.bound()`` without tracking,
+    which grows as the square root of the number of rows. Where decisions cannot be averaged this is
+    promised for the expected cost of :meth:`sample` alone.
+
+    References
+    ----------
+    Cesa-Bianchi, Lugosi, "Prediction, learning, and games", 2006, chapters 2 and 5.
+
+    Examples
+    --------
+    >>> from sklearn.dummy import DummyRegressor
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from dfl_sklearn import ExpertMixture
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> X, y = make_newsvendor(random_state=0)
+    >>> experts = [("line", LinearRegression()), ("much", DummyRegressor(strategy="quantile",
+    ...     quantile=0.9))]
+    >>> model = ExpertMixture(experts, NewsvendorProblem(9, 1)).fit(X[:200], y[:200])
+    >>> model.weights_
+    array([0.5, 0.5])
+    >>> played = model.progressive(X[200:], y[200:])
+    >>> bool(played.cost.sum() < played.expert_cost.sum(axis=0).mean())
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "experts": [list],
+        "problem": [DecisionProblem, None],
+        "tracking": ["boolean"],
+        "context": CONTEXT,
+        "n_jobs": [Integral, None],
+    }
+
+    context_is_feature = True
+
+    def __init__(
+        self,
+        experts: Sequence[tuple[str, BaseEstimator]],
+        problem: DecisionProblem | None = None,
+        *,
+        tracking: bool = True,
+        context: Selection = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.experts = experts
+        self.problem = problem
+        self.tracking = tracking
+        self.context = context
+        self.n_jobs = n_jobs
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the parameters, those of the experts by ``name__parameter``."""
+        return self._get_params("experts", deep=deep)
+
+    def set_params(self, **params: Any) -> "ExpertMixture":
+        """Set parameters; ``name=regressor`` replaces an expert."""
+        self._set_params("experts", **params)
+        return self
+
+    # -- learning ------------------------------------------------------------------------
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> "ExpertMixture":
+        """Fit the experts, and give them equal weights.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Whatever the experts take.
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters of the problem.
+        sample_weight : array-like of shape (n,), default=None
+            Handed to the experts, which must take it.
+
+        Returns
+        -------
+        self : ExpertMixture
+
+        Raises
+        ------
+        ValueError
+            If names of experts are not unique, or `y` cannot be parameters of the problem.
+        """
+        names = self._checked_names()
+        refuse_unfit_target(y, "y")
+        y = validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)
+        self._resolve_problem().check_parameters(y)
+        self._context_columns = self._find_context(X)
+        params = {} if sample_weight is None else {"sample_weight": sample_weight}
+        for name, each in zip(names, self._unfitted, strict=True):
+            if params and not takes_weights(each):
+                raise ValueError(
+                    f"sample_weight was given, but the expert {name!r}, {type(each).__name__}, "
+                    "does not take it in fit."
+                )
+        self.experts_ = Parallel(n_jobs=self.n_jobs)(
+            delayed(_fitted)(each, X, y, params) for each in self._unfitted
+        )
+        kind = TrackingHedge if self.tracking else AdaHedge
+        self.hedge_: Hedge = kind(len(names))
+        self.n_rows_seen_, self._target_ndim = 0, y.ndim
+        self.__dict__.pop("feature_names_in_", None)
+        for each in self.experts_:
+            if hasattr(each, "feature_names_in_"):
+                self.feature_names_in_ = each.feature_names_in_
+        return self
+
+    @all_or_nothing
+    def partial_fit(self, X: Any, y: Any) -> "ExpertMixture":
+        """Learn weights from what the experts' decisions cost, one row after the other.
+
+        Weights are the same however a stream is cut, to rounding errors of what the experts predict
+        for more or fewer rows at once. Experts are not fitted again, but where this
+        is the first call: without `fit` before it fits them on these rows, whose costs then say
+        nothing, so that weights stay equal.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Rows in order of time, for which experts have decided.
+        y : array-like of shape (n,) or (n, d)
+            What came out.
+
+        Returns
+        -------
+        self : ExpertMixture
+        """
+        if "experts_" not in self.__dict__:
+            return self.fit(X, y)
+        costs = self._costs(self._expert_decisions(X), X, y)
+        hedge = deepcopy(self.hedge_)
+        play(hedge, costs)
+        self.hedge_ = hedge
+        self.n_rows_seen_ = self.n_rows_seen_ + len(costs)
+        return self
+
+    # -- deciding ------------------------------------------------------------------------
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the parameters: the mean of what the experts predict, by weight.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, d)
+
+        Raises
+        ------
+        ValueError
+            If an expert is a policy, whose predictions are decisions.
+        """
+        check_is_fitted(self)
+        for name, each in zip(self._names, self.experts_, strict=True):
+            if policy_in(each) is not None:
+                raise ValueError(
+                    f"The expert {name!r} is a policy, which predicts decisions and no parameters. "
+                    "Ask for decisions: decide(X)."
+                )
+        return weighted_mean(self._predictions(X), self.weights_)
+
+    def decide(self, X: Any, *, context: Any = None) -> np.ndarray:
+        """Return the decisions of the mixture under its present weights.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        context : None
+            Not used: experts read their context from X.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, k)
+        """
+        check_is_fitted(self)
+        if context is not None:
+            raise ValueError(
+                "context= is not taken here: experts read the context from X. Name its columns in "
+                "ExpertMixture(context=...)."
+            )
+        if self._averages == "leader":
+            leader = self.experts_[int(self.weights_.argmax())]
+            return decided(leader, X, self._resolve_problem(), self.context).decisions
+        weights = np.broadcast_to(self.weights_, (_n_rows(X), len(self.experts_)))
+        return self._mixed(X, weights, self._expert_decisions(X))
+
+    def sample(self, X: Any, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
+        """Decide each row with one expert, drawn by weight.
+
+        The expected cost is the mean of the experts' costs, whether or not decisions can be
+        averaged.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        random_state : int, RandomState or None, default=None
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, k)
+        """
+        check_is_fitted(self)
+        decisions = self._expert_decisions(X)
+        rng = named_rng(root_seed(random_state), "expert")
+        drawn = rng.choice(len(self.experts_), size=decisions.shape[1], p=self.weights_)
+        return decisions[drawn, np.arange(decisions.shape[1])]
+
+    def progressive(self, X: Any, y: Any, *, delay: int = 1, max_switches: int = 10) -> Bunch:
+        """Play a stream: decide each row with what is known by then, and learn from its cost.
+
+        The mixture itself stays as it is; :meth:`partial_fit` on the same rows brings it to where
+        the stream ends.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Rows in order of time.
+        y : array-like of shape (n,) or (n, d)
+            What came out.
+        delay : int, default=1
+            Row t is decided with the costs of rows up to t - `delay`.
+        max_switches : int, default=10
+            For `switching_cost`.
+
+        Returns
+        -------
+        Bunch
+            ``decisions`` of shape (n,) or (n, k); their ``cost`` (n,); the ``weights``
+            (n, n_experts) under which they were taken; ``expert_cost`` (n, n_experts);
+            ``best_expert``, the name of the one of the least total cost; ``regret``, the total cost
+            less that of the best expert; ``switching_cost`` (`max_switches` + 1,), the least total
+            cost of a sequence of experts with 0, 1, ... switches.
+        """
+        check_is_fitted(self)
+        whole_number(delay, "delay", at_least=1)
+        whole_number(max_switches, "max_switches", at_least=0)
+        decisions = self._expert_decisions(X)
+        costs = self._costs(decisions, X, y)
+        weights = play(deepcopy(self.hedge_), costs, delay)
+        taken = self._mixed(X, weights, decisions)
+        cost = self._costs(taken[None], X, y)[:, 0]
+        total = costs.sum(axis=0)
+        return Bunch(
+            decisions=taken,
+            cost=cost,
+            weights=weights,
+            expert_cost=costs,
+            best_expert=self._names[int(total.argmin())],
+            regret=float(cost.sum() - total.min()),
+            switching_cost=least_switching_cost(costs, max_switches),
+        )
+
+    # -- parts ---------------------------------------------------------------------------
+
+    @property
+    def weights_(self) -> np.ndarray:
+        """Present weights of the experts."""
+        return self.hedge_.weight
+
+    @property
+    def _names(self) -> list[str]:
+        return [name for name, _ in self.experts]
+
+    @property
+    def _unfitted(self) -> list[Any]:
+        return [each for _, each in self.experts]
+
+    def _checked_names(self) -> list[str]:
+        wanted = "experts must be a list of (name, regressor), such as [('line', Ridge())]"
+        if not self.experts:
+            raise ValueError(f"{wanted}; it is empty.")
+        for pair in self.experts:
+            if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
+                raise ValueError(f"{wanted}, got {pair!r} in it.")
+            if not (hasattr(pair[1], "fit") and hasattr(pair[1], "predict")):
+                raise ValueError(f"{wanted}; {pair[0]!r} is {pair[1]!r}, which is no regressor.")
+        self._validate_names(self._names)
+        return self._names
+
+    @property
+    def _averages(self) -> str:
+        """What is averaged: decisions, predictions, or nothing, and the leader decides."""
+        average = self._resolve_problem().decision_average
+        if average == "decisions":
+            return average
+        inner = [innermost(each)[0] for each in self.experts_]
+        is_point = [policy_in(each) is None and not predicts_scenarios(each) for each in inner]
+        return average if all(is_point) else "leader"
+
+    def _expert_decisions(self, X: Any) -> np.ndarray:
+        """Return what each expert decides, (N, n) or (N, n, k)."""
+        problem, found = self._resolve_problem(), []
+        for name, each in zip(self._names, self.experts_, strict=True):
+            found.append(decided(each, X, problem, self.context).decisions)
+            one, first = (as_numpy_rows(z, "decisions").shape for z in (found[-1], found[0]))
+            if one != first:
+                raise ValueError(
+                    f"The expert {name!r} decides {one[1]} numbers for each of {one[0]} rows, and "
+                    f"{self._names[0]!r} decides {first[1]} for each of {first[0]}."
+                )
+        if any(each.ndim == 1 for each in found):
+            return np.stack([each.reshape(len(each)) for each in found])
+        return np.stack(found)
+
+    def _costs(self, decisions: np.ndarray, X: Any, y: Any) -> np.ndarray:
+        """Return what decisions (N, n) or (N, n, k) cost, (n, N)."""
+        problem = self._resolve_problem()
+        y = as_numpy_rows(y, "y")
+        check_finite(y, "y")
+        problem.check_parameters(y)
+        if len(y) != decisions.shape[1]:
+            raise ValueError(f"X has {decisions.shape[1]} rows, and y has {len(y)}.")
+        known = self.context_of(X)
+        costs = np.stack([problem.cost(each, y, context=known) for each in decisions], axis=1)
+        if not np.isfinite(costs).all():
+            row, expert = (int(i) for i in np.argwhere(~np.isfinite(costs))[0])
+            raise ValueError(
+                f"What the expert {self._names[expert]!r} decides in row {row} costs "
+                f"{costs[row, expert]}, from which no weights can be learnt."
+            )
+        return costs
+
+    def _predictions(self, X: Any) -> np.ndarray:
+        """Return what each expert predicts, (N, n) or (N, n, d) as y was."""
+        found = [as_numpy_rows(each.predict(X), "predictions") for each in self.experts_]
+        return np.stack([each[:, 0] if self._target_ndim == 1 else each for each in found])
+
+    def _mixed(self, X: Any, weights: np.ndarray, decisions: np.ndarray) -> np.ndarray:
+        """Return the decisions under weights (n, N), from those of the experts."""
+        kind = self._averages
+        if kind == "decisions":
+            return weighted_mean(decisions, weights)
+        if kind == "predictions":
+            mean = weighted_mean(self._predictions(X), weights)
+            return self._resolve_problem().solve(mean, context=self.context_of(X))
+        rows = np.arange(decisions.shape[1])
+        return decisions[weights.argmax(axis=1), rows]
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of features seen during fit."""
+        for each in self.__dict__.get("experts_", ()):
+            if hasattr(each, "n_features_in_"):
+                return each.n_features_in_
+        raise AttributeError("ExpertMixture is not fitted, or its experts count no features.")
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        inner = [get_tags(each).input_tags for _, each in self.experts]
+        tags.input_tags.allow_nan = all(each.allow_nan for each in inner)
+        tags.input_tags.sparse = all(each.sparse for each in inner)
+        tags.target_tags.multi_output = True
+        tags.target_tags.positive_only = self._resolve_problem().nonnegative
+        return tags
+
+
+def _fitted(expert: Any, X: Any, y: np.ndarray, params: dict[str, Any]) -> Any:
+    return regressor_for(clone(expert), y).fit(X, y, **params)
+
+
+def _n_rows(X: Any) -> int:
+    return X.shape[0] if hasattr(X, "shape") else len(X)

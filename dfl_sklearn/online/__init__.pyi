@@ -1,0 +1,4 @@
+from .hedge import AdaHedge, TrackingHedge, play
+from .switching import least_switching_cost
+
+__all__ = ["AdaHedge", "TrackingHedge", "least_switching_cost", "play"]

@@ -1,0 +1,205 @@
+"""Exponential weights of experts, updated by their losses one row after the other."""
+
+from collections import deque
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+_SHARES, _RATES = (0.0, 0.001, 0.01), (0.1, 0.5, 2.0)
+
+
+class Hedge(Protocol):
+    """Weights of N experts that learn from losses."""
+
+    weight: np.ndarray
+
+    def update(self, loss: np.ndarray) -> None:
+        """Learn from the losses (N,) of one row."""
+
+
+class AdaHedge:
+    r"""Exponential weights whose rate adapts to the losses.
+
+    .. math:: w_i \propto e^{-\eta L_i}, \qquad \eta = \ln N / \Delta
+
+    with the sums of losses :math:`L` and the sum :math:`\Delta` of the mixability gaps
+    :math:`w \cdot l + \eta^{-1} \ln \sum_i w_i e^{-\eta l_i}`. Neither the unit of losses nor a
+    constant added to all of them matters. After losses within ranges of at most S, the
+    weighted losses exceed those of the best expert by at most
+    :meth:`bound`.
+
+    Parameters
+    ----------
+    n_experts : int
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_experts,)
+        The present weights, which sum to 1.
+    total : ndarray of shape (n_experts,)
+        Sums of losses, less the least one.
+    gap : float
+        The sum of the mixability gaps.
+    variance : float
+        The sum of the variances of the losses under the weights.
+    widest : float
+        The largest range of the losses of a row.
+
+    References
+    ----------
+    de Rooij, van Erven, Grunwald, Koolen, "Follow the leader if you can, hedge if you must", JMLR
+    15, 2014.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.online import AdaHedge
+    >>> hedge = AdaHedge(2)
+    >>> hedge.weight
+    array([0.5, 0.5])
+    >>> for _ in range(20):
+    ...     hedge.update(np.array([1.0, 3.0]))
+    >>> bool(hedge.weight[0] > 0.99)
+    True
+    """
+
+    def __init__(self, n_experts: int) -> None:
+        self.total = np.zeros(n_experts)
+        self.weight = np.full(n_experts, 1.0 / n_experts)
+        self.gap = self.variance = self.widest = 0.0
+
+    def update(self, loss: np.ndarray) -> None:
+        """Learn from the losses (N,) of one row."""
+        weight, least = self.weight, loss.min()
+        apart = loss - least
+        mean = float(weight @ apart)
+        if self.gap == 0 or len(loss) == 1:
+            mixed = float((self.total + apart).min())
+        else:
+            rate = np.log(len(loss)) / self.gap
+            mixed = -float(np.log(weight @ np.exp(-rate * apart))) / rate
+        self.variance += float(weight @ (apart - mean) ** 2)
+        self.widest = max(self.widest, float(apart.max()))
+        self.gap += max(0.0, mean - mixed)
+        self.total = self.total + apart
+        self.total -= self.total.min()
+        if self.gap == 0:
+            raw = np.where(self.total == 0, 1.0, 0.0)
+        else:
+            raw = np.exp(-np.log(len(loss)) / self.gap * self.total)
+        self.weight = raw / raw.sum()
+
+    def bound(self) -> float:
+        r"""Return by how much the weighted losses can exceed those of the best expert so far.
+
+        :math:`2 \sqrt{V \ln N} + S (4/3 \\ln N + 2)`, with the sum V of variances and the largest
+        range S.
+        """
+        size = np.log(len(self.total))
+        return float(2 * np.sqrt(self.variance * size) + self.widest * (4 / 3 * size + 2))
+
+
+class TrackingHedge:
+    r"""AdaHedge over experts that change: it mixes copies, each of which forgets at its own pace.
+
+    A copy has exponential weights at a rate :math:`r / S`, with the largest range S of a row of
+    losses so far, and after each row gives every expert a share of the weight:
+
+    .. math:: w \leftarrow (1 - \alpha)\, \frac{w\, e^{-r l / S}}{\sum w\, e^{-r l / S}}
+       + \frac{\alpha}{N}
+
+    One copy for each share and rate, and :class:`AdaHedge`, are experts themselves, mixed by
+    AdaHedge. (A share inside AdaHedge would raise its mixability gap for ever, and with it draw
+    the weights to equal ones.)
+
+    Parameters
+    ----------
+    n_experts : int
+    shares : sequence of float, default=(0, 0.001, 0.01)
+        In [0, 1).
+    rates : sequence of float, default=(0.1, 0.5, 2)
+
+    Attributes
+    ----------
+    weight : ndarray of shape (n_experts,)
+        The present weights, which sum to 1.
+    over_copies : AdaHedge
+        The weights of the copies: those of shares and rates, the rates innermost, and AdaHedge
+        last.
+    plain : AdaHedge
+
+    References
+    ----------
+    Herbster, Warmuth, "Tracking the best expert", Machine Learning 32, 1998. The grid is this
+    package's.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.online import TrackingHedge
+    >>> hedge = TrackingHedge(2)
+    >>> for loss in [[0.0, 1.0]] * 500 + [[1.0, 0.0]] * 100:
+    ...     hedge.update(np.array(loss))
+    >>> bool(hedge.weight[1] > 0.9)  # after 600 rows, of which the first expert won 500
+    True
+    """
+
+    def __init__(
+        self,
+        n_experts: int,
+        shares: Sequence[float] = _SHARES,
+        rates: Sequence[float] = _RATES,
+    ) -> None:
+        self.plain = AdaHedge(n_experts)
+        self.over_copies = AdaHedge(len(shares) * len(rates) + 1)
+        self._rates = np.tile(np.asarray(rates, dtype=np.float64), len(shares))[:, None]
+        share = np.repeat(np.asarray(shares, dtype=np.float64), len(rates))[:, None]
+        with np.errstate(divide="ignore"):
+            self._log_kept, self._log_given = np.log1p(-share), np.log(share / n_experts)
+        # In logarithms no weight is lost, however small.
+        self._log_weights = np.full((len(share), n_experts), -np.log(n_experts))
+        self._mix()
+
+    def update(self, loss: np.ndarray) -> None:
+        """Learn from the losses (N,) of one row."""
+        apart = loss - loss.min()
+        self.over_copies.update(self._weights @ apart)
+        self.plain.update(loss)
+        if self.plain.widest > 0:  # some loss has differed from another one
+            moved = self._log_weights - self._rates / self.plain.widest * apart
+            moved -= np.logaddexp.reduce(moved, axis=1, keepdims=True)
+            self._log_weights = np.logaddexp(moved + self._log_kept, self._log_given)
+        self._mix()
+
+    def _mix(self) -> None:
+        of_shares = np.exp(self._log_weights)
+        of_shares /= of_shares.sum(axis=1, keepdims=True)
+        self._weights = np.concatenate([of_shares, self.plain.weight[None]])  # of all copies (C, N)
+        mixed = self.over_copies.weight @ self._weights
+        self.weight = mixed / mixed.sum()
+
+
+def play(hedge: Hedge, losses: np.ndarray, delay: int = 1) -> np.ndarray:
+    """Return the weights (T, N) under which each row is decided; `hedge` learns from all rows.
+
+    Parameters
+    ----------
+    hedge : AdaHedge or TrackingHedge
+    losses : ndarray of shape (T, N)
+    delay : int, default=1
+        Row t is decided with what rows up to t - delay have cost.
+
+    Returns
+    -------
+    ndarray of shape (T, N)
+    """
+    weights, waiting = np.empty(losses.shape), deque[np.ndarray]()
+    for t, loss in enumerate(losses):
+        if len(waiting) == delay:
+            hedge.update(waiting.popleft())
+        weights[t] = hedge.weight
+        waiting.append(loss)
+    for loss in waiting:
+        hedge.update(loss)
+    return weights

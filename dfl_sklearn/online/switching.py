@@ -1,0 +1,33 @@
+"""The best sequence of experts in hindsight."""
+
+import numpy as np
+
+
+def least_switching_cost(losses: np.ndarray, max_switches: int) -> np.ndarray:
+    """Return the least total loss of a sequence of experts with at most k switches, for each k.
+
+    Parameters
+    ----------
+    losses : ndarray of shape (T, N)
+        Loss of each expert in each row.
+    max_switches : int
+
+    Returns
+    -------
+    ndarray of shape (max_switches + 1,)
+        For k = 0, 1, ..., `max_switches`; the first is that of the best expert.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.online import least_switching_cost
+    >>> least_switching_cost(np.array([[0.0, 1.0], [0.0, 1.0], [5.0, 1.0]]), 2)
+    array([3., 1., 1.])
+    """
+    least = np.zeros((max_switches + 1, losses.shape[1]))
+    for loss in losses:
+        if max_switches:
+            after = least[:-1].min(axis=1, keepdims=True)  # one switch fewer, from any expert
+            least[1:] = np.minimum(least[1:], after)
+        least += loss
+    return least.min(axis=1)

@@ -1,0 +1,143 @@
+"""Weights of experts: bounds on adversarial losses, formulas, delays, and changing experts."""
+
+from itertools import product
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+
+from dfl_sklearn.online import AdaHedge, TrackingHedge, least_switching_cost, play
+
+
+def sequences(n_sequences):
+    """Yield losses (T, N): random ones of several scales, and such as hurt the heaviest expert."""
+    rng = np.random.default_rng(0)
+    for k in range(n_sequences):
+        n_experts, n_rows = int(rng.integers(2, 9)), int(rng.integers(20, 300))
+        if k % 4 == 0:
+            yield rng.uniform(size=(n_rows, n_experts))
+        elif k % 4 == 1:
+            yield rng.integers(0, 2, (n_rows, n_experts)).astype(float)
+        elif k % 4 == 2:
+            yield 10 ** rng.uniform(-6, 6) * rng.normal(size=(n_rows, n_experts)) - 1e3
+        else:
+            hedge, losses = AdaHedge(n_experts), np.zeros((n_rows, n_experts))
+            for loss in losses:
+                loss[hedge.weight.argmax()] = 1.0
+                hedge.update(loss)
+            yield losses
+
+
+def excess(weights, losses):
+    return (weights * losses).sum() - losses.sum(axis=0).min()
+
+
+def test_adahedge_keeps_its_bound_on_random_and_adversarial_losses():
+    for losses in sequences(200):
+        hedge = AdaHedge(losses.shape[1])
+        assert excess(play(hedge, losses), losses) <= hedge.bound() * (1 + 1e-9)
+
+
+def test_tracking_keeps_the_sum_of_both_bounds():
+    for losses in sequences(60):
+        hedge = TrackingHedge(losses.shape[1])
+        bound = hedge.over_copies.bound, hedge.plain.bound
+        assert excess(play(hedge, losses), losses) <= sum(each() for each in bound) * (1 + 1e-9)
+
+
+def test_adahedge_is_its_formula():
+    losses = np.random.default_rng(1).uniform(size=(50, 3))
+    weights, gap = play(AdaHedge(3), losses), 0.0
+    for t, loss in enumerate(losses):
+        total = losses[:t].sum(axis=0)
+        if gap > 0:
+            rate = np.log(3) / gap
+            expected = np.exp(-rate * (total - total.min()))
+            expected /= expected.sum()
+            mixed = -np.log(expected @ np.exp(-rate * loss)) / rate
+        else:
+            expected = np.full(3, 1 / 3)
+            mixed = (total + loss).min() - total.min()
+        assert_allclose(weights[t], expected, atol=1e-12)
+        gap += expected @ loss - mixed
+
+
+@pytest.mark.parametrize("kind", [AdaHedge, TrackingHedge])
+def test_neither_the_unit_nor_the_level_of_losses_matters(kind):
+    losses = np.random.default_rng(2).integers(0, 8, (80, 4)).astype(float)
+    plain = play(kind(4), losses)
+    level = np.arange(80.0)[:, None]
+    assert_allclose(play(kind(4), 1024 * losses + 512 * level), plain, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", [AdaHedge, TrackingHedge])
+def test_equal_losses_leave_equal_weights(kind):
+    hedge = kind(3)
+    play(hedge, np.full((20, 3), 7.0))
+    assert_allclose(hedge.weight, 1 / 3, atol=1e-15)
+    one = kind(1)
+    play(one, np.random.default_rng(0).uniform(size=(5, 1)))
+    assert_array_equal(one.weight, [1.0])
+
+
+def test_with_one_best_expert_tracking_pays_little():
+    losses = np.random.default_rng(3).exponential(size=(20_000, 5))
+    losses[:, 2] *= 0.9
+    weights = play(TrackingHedge(5), losses)
+    assert (weights * losses).sum() < 1.01 * losses[:, 2].sum()
+
+
+def test_tracking_follows_the_best_expert_where_adahedge_does_not():
+    losses = np.random.default_rng(4).uniform(size=(4000, 4))
+    for k in range(4):
+        losses[1000 * k : 1000 * k + 1000, k] -= 0.4
+    best = least_switching_cost(losses, 3)
+    tracked, plain = ((play(kind(4), losses) * losses).sum() for kind in (TrackingHedge, AdaHedge))
+    assert tracked - best[3] < 0.12 * (best[0] - best[3])
+    assert plain - best[3] > 0.9 * (best[0] - best[3])
+
+
+def test_a_delayed_play_is_within_the_bound_of_copies_that_take_turns():
+    for losses in sequences(40):
+        for delay in (2, 5):
+            copies = [AdaHedge(losses.shape[1]) for _ in range(delay)]
+            turns = [
+                excess(play(copy, losses[k::delay]), losses[k::delay])
+                for k, copy in enumerate(copies)
+            ]
+            bound = sum(copy.bound() for copy in copies)
+            assert sum(turns) <= bound * (1 + 1e-9)
+            late = play(AdaHedge(losses.shape[1]), losses, delay)
+            assert excess(late, losses) <= bound * (1 + 1e-9)
+            assert_array_equal(late[:delay], np.full((delay, losses.shape[1]), late[0, 0]))
+
+
+@pytest.mark.parametrize("kind", [AdaHedge, TrackingHedge])
+def test_a_delay_shifts_what_is_known(kind):
+    losses = np.random.default_rng(5).uniform(size=(30, 3))
+    prompt, late = kind(3), kind(3)
+    weights = play(prompt, losses)
+    assert_array_equal(play(late, losses, delay=4)[3:], weights[:-3])
+    assert_array_equal(late.weight, prompt.weight)
+
+
+@pytest.mark.parametrize("kind", [AdaHedge, TrackingHedge])
+def test_a_stream_may_be_cut_anywhere(kind):
+    losses = np.random.default_rng(6).normal(size=(40, 3))
+    whole, parts = kind(3), kind(3)
+    weights = play(whole, losses)
+    found = [play(parts, each) for each in np.split(losses, [1, 7, 8, 30])]
+    assert_array_equal(np.concatenate(found), weights)
+    assert_array_equal(parts.weight, whole.weight)
+
+
+def test_the_best_sequence_is_that_of_all_sequences():
+    losses = np.random.default_rng(7).normal(size=(6, 3))
+    found = least_switching_cost(losses, 4)
+    for k in range(5):
+        every = (
+            sum(losses[t, i] for t, i in enumerate(path))
+            for path in product(range(3), repeat=6)
+            if np.count_nonzero(np.diff(path)) <= k
+        )
+        assert found[k] == pytest.approx(min(every))
