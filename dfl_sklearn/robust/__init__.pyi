@@ -1,5 +1,6 @@
 from .augmentation import GaussianNoise, NominalSamples
 from .base import AmbiguitySet
+from .covariate_shift import CovariateShiftWeight, covariate_shift_weight
 from .denoisers import ConvDenoiser, MLPDenoiser
 from .diffusion import DiffusionBall
 from .divergences import ChiSquareBall, CVaR, KLBall, TotalVariationBall
@@ -14,6 +15,7 @@ __all__ = [
     "CVaR",
     "ChiSquareBall",
     "ConvDenoiser",
+    "CovariateShiftWeight",
     "DiffusionBall",
     "DiffusionGenerator",
     "GaussianNoise",
@@ -25,4 +27,5 @@ __all__ = [
     "TotalVariationBall",
     "WassersteinBall",
     "WorstCaseSearch",
+    "covariate_shift_weight",
 ]

@@ -1,0 +1,362 @@
+"""Weights of rows by how likely their features are tomorrow."""
+
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from scipy import sparse
+from scipy.optimize import brentq
+from sklearn.base import BaseEstimator, clone
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.utils import _safe_indexing
+from sklearn.utils.validation import check_is_fitted
+
+from .._utils.all_or_nothing import all_or_nothing
+from .._utils.cross_fit import random_splits, row_codes
+from .._utils.params import NestedParamsMixin
+from .._utils.rows import check_total, column_names
+from .._utils.seeds import named_rng, root_seed
+from .._utils.sklearn_private import (
+    HasMethods,
+    Interval,
+    _check_sample_weight,
+    _fit_context,
+    _num_samples,
+)
+from .._utils.wrapping import takes_weights
+from ._tilt import effective_sample_size
+
+_FEW_FEATURES = 20  # of which products are taken
+
+
+class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
+    r"""Weight rows by how much likelier their features are in a target than in the data at hand.
+
+    Where tomorrow's features are known and what comes out is not, rows that look like tomorrow
+    count more:
+
+    .. math:: w(x) = \frac{dP_{target}}{dP_{source}}(x)
+
+    A classifier tells target rows from source rows; its odds, over those of the two samples'
+    weights, are the ratio. Weights of rows that it was fitted on would be too large for the target
+    and too small for the source, so that those rows are weighted by classifiers that have not seen
+    them. That the distribution of y given x stays is assumed.
+
+    Multiply these weights with those that rows have already, and give them as `sample_weight` to
+    any estimator.
+
+    Parameters
+    ----------
+    classifier : classifier, default=None
+        With `predict_proba`, which must be calibrated: probabilities that are too sure make
+        weights too far apart. None is a logistic regression on standardised features and, up to
+        20 of them, their squares and products, which is right where both samples are Gaussian.
+    cv : int, default=5
+        Folds, drawn over distinct rows: equal ones are in one fold, source or target.
+    clip : float, default=None
+        The largest weight, above 1, while their mean stays 1. It keeps few rows from deciding all,
+        at the price of a bias. None does not clip.
+    random_state : int, RandomState or None, default=0
+        Seed of the folds.
+
+    Attributes
+    ----------
+    weight_ : ndarray of shape (n,)
+        Weights of the source rows in the order given, of weighted mean 1.
+    effective_sample_size_ : float
+        How many rows of equal weight the weighted source is worth (Kish).
+    classifiers_ : list of classifier
+        One per fold.
+
+    References
+    ----------
+    Sugiyama, Suzuki, Kanamori, "Density ratio estimation in machine learning", 2012, chapter 4.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.robust import CovariateShiftWeight
+    >>> rng = np.random.default_rng(0)
+    >>> X, X_tomorrow = rng.normal(size=(500, 1)), rng.normal(1.0, size=(500, 1))
+    >>> shift = CovariateShiftWeight().fit(X, X_tomorrow)
+    >>> true = np.exp(X[:, 0] - 0.5)
+    >>> bool(np.corrcoef(shift.weight(X), true)[0, 1] > 0.95)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "classifier": [HasMethods(["fit", "predict_proba"]), None],
+        "cv": [Interval(Integral, 2, None, closed="left")],
+        "clip": [Interval(Real, 1, None, closed="neither"), None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        classifier: BaseEstimator | None = None,
+        *,
+        cv: int = 5,
+        clip: float | None = None,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        self.classifier = classifier
+        self.cv = cv
+        self.clip = clip
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def fit(
+        self,
+        X: Any,
+        X_target: Any,
+        sample_weight: ArrayLike | None = None,
+        target_weight: ArrayLike | None = None,
+    ) -> "CovariateShiftWeight":
+        """Learn to tell target rows from source rows.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Features of the source, the data at hand.
+        X_target : array-like of shape (m, p)
+            Features of the target, with the same columns.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of the source rows.
+        target_weight : array-like of shape (m,), default=None
+            Weights of the target rows.
+
+        Returns
+        -------
+        self : CovariateShiftWeight
+
+        Raises
+        ------
+        ValueError
+            If the columns differ, or there are fewer distinct rows than 2 in one of the samples.
+        """
+        every, n = _joined(X, X_target, "X_target"), _num_samples(X)
+        is_target = np.arange(_num_samples(every)) >= n
+        weight = np.ones(len(is_target))
+        for name, given, rows in (
+            ("sample_weight", sample_weight, ~is_target),
+            ("target_weight", target_weight, is_target),
+        ):
+            weight[rows] = _check_sample_weight(
+                given, weight[rows], dtype=np.float64, ensure_non_negative=True
+            )
+            check_total(weight[rows], name)
+        is_weighted = sample_weight is not None or target_weight is not None
+        code = row_codes(every, np.zeros(len(is_target)))
+        for what, rows in (("X", ~is_target), ("X_target", is_target)):
+            n_distinct = len(np.unique(code[rows & (weight > 0)]))
+            if n_distinct < 2:
+                raise ValueError(
+                    f"{what} must have at least 2 distinct rows of positive weight, so that a "
+                    f"classifier can be fitted on one and asked about another; it has {n_distinct}."
+                )
+        rng = named_rng(root_seed(self.random_state), "folds")
+        odds = np.full(len(is_target), np.nan)
+        self.classifiers_, self._log_priors = [], []
+        for rest, held in random_splits(code, weight, self.cv, rng):
+            totals = [weight[rest][is_target[rest] == each].sum() for each in (False, True)]
+            if min(totals) == 0:
+                what = "X" if totals[0] == 0 else "X_target"
+                raise ValueError(
+                    f"All rows of {what} of positive weight are in one of {self.cv} folds: give "
+                    "more distinct rows, or another random_state."
+                )
+            model = self._unfitted(_safe_indexing(every, rest))
+            params = self._weights_for(model, weight[rest]) if is_weighted else {}
+            model.fit(_safe_indexing(every, rest), is_target[rest].astype(int), **params)
+            self.classifiers_.append(model)
+            self._log_priors.append(float(np.log(totals[1] / totals[0])))
+            odds[held] = self._log_odds(len(self._log_priors) - 1, _safe_indexing(every, held))
+        self._source, self._source_odds = _safe_indexing(every, np.arange(n)), odds[:n]
+        unseen = np.flatnonzero(weight[:n] == 0)
+        self._source_odds[unseen] = self._mean_log_odds(_safe_indexing(every, unseen))
+        self._level = _level(self._source_odds, weight[:n], self.clip)
+        self.weight_ = self._ratios(self._source_odds)
+        self.effective_sample_size_ = effective_sample_size(self.weight_ * weight[:n])
+        return self
+
+    def weight(self, X: Any) -> np.ndarray:
+        """Return the weights of rows.
+
+        Those of rows that are in the source come from a classifier that has not seen them, those
+        of others from the mean log-odds of all.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If a classifier is sure that a row is of the target, so that its weight is infinite;
+            the message names the row. If X has other columns than the source.
+        """
+        check_is_fitted(self)
+        every, n = _joined(self._source, X, "X"), _num_samples(self._source)
+        rows = np.arange(n, _num_samples(every))
+        if not len(rows):
+            return np.zeros(0)
+        found = self._mean_log_odds(_safe_indexing(every, rows))
+        code = row_codes(every, np.zeros(n + len(rows)))
+        known, first = np.unique(code[:n], return_index=True)
+        place = np.searchsorted(known, code[n:]).clip(max=len(known) - 1)
+        is_known = known[place] == code[n:]
+        found[is_known] = self._source_odds[first[place[is_known]]]
+        return self._ratios(found)
+
+    def _unfitted(self, X: Any) -> Any:
+        if self.classifier is not None:
+            return clone(self.classifier)
+        powers = [PolynomialFeatures(2, include_bias=False)] if X.shape[1] <= _FEW_FEATURES else []
+        steps = [StandardScaler(), *powers, StandardScaler(), LogisticRegression(tol=1e-6, max_iter=1000)]
+        return make_pipeline(*steps)
+
+    def _weights_for(self, model: Any, weight: np.ndarray) -> dict[str, np.ndarray]:
+        """Return what hands weights to the `fit` of a classifier."""
+        if self.classifier is None:
+            names = [name for name, _ in model.steps if name != "polynomialfeatures"]
+            return {f"{name}__sample_weight": weight for name in names}
+        if not takes_weights(model):
+            hint = (
+                " Give a classifier that is no Pipeline, or leave weights out."
+                if isinstance(model, Pipeline)
+                else ""
+            )
+            raise ValueError(
+                f"Weights were given, but {type(model).__name__}.fit takes no sample_weight.{hint}"
+            )
+        return {"sample_weight": weight}
+
+    def _log_odds(self, fold: int, X: Any) -> np.ndarray:
+        """Return the log ratio of densities by the classifier of a fold."""
+        found = np.asarray(self.classifiers_[fold].predict_proba(X), dtype=np.float64)
+        with np.errstate(divide="ignore"):
+            return np.log(found[:, 1]) - np.log(found[:, 0]) - self._log_priors[fold]
+
+    def _mean_log_odds(self, X: Any) -> np.ndarray:
+        if not _num_samples(X):
+            return np.zeros(0)
+        each = [self._log_odds(fold, X) for fold in range(len(self.classifiers_))]
+        with np.errstate(invalid="ignore"):
+            return np.mean(each, axis=0)
+
+    def _ratios(self, log_odds: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            weight = np.exp(log_odds - self._level)
+        if self.clip is not None:
+            weight = np.minimum(weight, self.clip)
+        if not np.isfinite(weight).all():
+            row = int(np.flatnonzero(~np.isfinite(weight))[0])
+            raise ValueError(
+                f"Row {row} has an infinite weight: the classifier is sure that it is of the "
+                "target. Give one that is calibrated (CalibratedClassifierCV), or clip=."
+            )
+        return weight
+
+
+def covariate_shift_weight(
+    X: Any,
+    X_target: Any,
+    sample_weight: ArrayLike | None = None,
+    *,
+    classifier: BaseEstimator | None = None,
+    cv: int = 5,
+    clip: float | None = None,
+    random_state: int | np.random.RandomState | None = 0,
+) -> np.ndarray:
+    """Return weights under which rows look like those of a target.
+
+    Parameters
+    ----------
+    X : array-like of shape (n, p)
+        Features of the rows to fit on.
+    X_target : array-like of shape (m, p)
+        Features that are to come.
+    sample_weight : array-like of shape (n,), default=None
+        Weights that the rows have already; what is returned includes them.
+    classifier, cv, clip, random_state
+        As in :class:`CovariateShiftWeight`.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        To be given as `sample_weight`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.robust import covariate_shift_weight
+    >>> rng = np.random.default_rng(0)
+    >>> X, X_tomorrow = rng.normal(size=(500, 1)), rng.normal(1.0, size=(500, 1))
+    >>> weight = covariate_shift_weight(X, X_tomorrow)
+    >>> bool(abs(np.average(X[:, 0], weights=weight) - 1.0) < 0.2)
+    True
+    """
+    model = CovariateShiftWeight(classifier, cv=cv, clip=clip, random_state=random_state)
+    found = model.fit(X, X_target, sample_weight).weight_
+    return found if sample_weight is None else found * np.asarray(sample_weight, dtype=np.float64)
+
+
+def _level(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> float:
+    """Return the level under which weights, cut at `clip`, have the mean 1."""
+    log_odds, share = log_odds[weight > 0], weight[weight > 0] / weight.sum()
+    top = float(log_odds.max())
+    if not np.isfinite(top) and clip is None:
+        return 0.0  # an error that names the row follows
+    if clip is None:
+        return top + float(np.log(share @ np.exp(log_odds - top)))
+
+    def mean(level: float) -> float:
+        with np.errstate(over="ignore"):
+            return float(share @ np.minimum(np.exp(log_odds - level), clip))
+
+    finite = log_odds[np.isfinite(log_odds)]
+    low, high = finite.min(initial=0.0) - np.log(clip) - 1.0, finite.max(initial=0.0) + 1.0
+    if mean(low) <= 1.0:  # too many rows that are surely of the source
+        raise ValueError(
+            f"No weights up to clip={clip} have the mean 1: too few rows of X look like X_target."
+        )
+    while mean(high) > 1.0:  # rows that are surely of the target
+        high += 1.0
+        if high > finite.max(initial=0.0) + 800:
+            raise ValueError(
+                f"No weights up to clip={clip} have the mean 1: too many rows of X surely look "
+                "like X_target."
+            )
+    return float(brentq(lambda level: mean(level) - 1.0, low, high, xtol=1e-13))
+
+
+def _joined(X: Any, more: Any, name: str) -> Any:
+    """Return the rows of two tables with the same columns, one after the other."""
+    names, others = column_names(X), column_names(more)
+    if names is not None and others is not None and names != others:
+        odd = next((each for each in others if each not in names), None)
+        odd = odd or next((each for each in names if each not in others), "their order")
+        raise ValueError(
+            f"{name} must have the columns of the source, in the same order: they differ in "
+            f"{odd!r}."
+        )
+    widths = [np.shape(each)[1] if len(np.shape(each)) == 2 else None for each in (X, more)]
+    if widths[0] is None or widths[0] != widths[1]:
+        raise ValueError(
+            f"{name} must be a table with the columns of the source, got shapes {np.shape(X)} and "
+            f"{np.shape(more)}."
+        )
+    if sparse.issparse(X) or sparse.issparse(more):
+        raise ValueError("CovariateShiftWeight takes no sparse tables: equal rows are looked for.")
+    if hasattr(X, "columns") and hasattr(more, "columns"):
+        return pd.concat([pd.DataFrame(X), pd.DataFrame(more)], ignore_index=True)
+    return np.concatenate([np.asarray(X), np.asarray(more)])

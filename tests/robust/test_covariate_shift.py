@@ -1,0 +1,133 @@
+"""Weights from unlabelled rows against true density ratios."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import multivariate_normal
+from sklearn.dummy import DummyClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.tree import DecisionTreeClassifier
+
+from dfl_sklearn.robust import CovariateShiftWeight, covariate_shift_weight
+
+rng = np.random.default_rng(0)
+WIDE, NARROW = np.array([[1.0, 0.3], [0.3, 1.0]]), np.array([[0.6, -0.1], [-0.1, 0.7]])
+X = rng.multivariate_normal([0.0, 0.0], WIDE, 1500)
+TOMORROW = rng.multivariate_normal([0.6, -0.4], NARROW, 900)
+
+
+def true_ratio(x):
+    there = multivariate_normal([0.6, -0.4], NARROW).pdf(x)
+    return there / multivariate_normal([0.0, 0.0], WIDE).pdf(x)
+
+
+def test_weights_are_the_ratios_of_gaussians():
+    model = CovariateShiftWeight().fit(X, TOMORROW)
+    new = rng.multivariate_normal([0.0, 0.0], WIDE, 1000)
+    for rows, found in ((X, model.weight_), (new, model.weight(new))):
+        true = true_ratio(rows)
+        assert np.corrcoef(found, true)[0, 1] > 0.96
+        assert abs(found.mean() - true.mean()) < 0.08
+        assert_allclose(found @ rows / found.sum(), [0.6, -0.4], atol=0.12)
+    true = true_ratio(X)
+    n_true = true.sum() ** 2 / (true @ true)
+    assert model.effective_sample_size_ == pytest.approx(n_true, rel=0.25)
+
+
+def test_the_weighted_mean_is_one_and_priors_do_not_matter():
+    weight = rng.uniform(0.5, 2.0, 1500)
+    model = CovariateShiftWeight().fit(X, TOMORROW, sample_weight=weight)
+    assert np.average(model.weight_, weights=weight) == pytest.approx(1.0)
+    many = CovariateShiftWeight().fit(X, np.repeat(TOMORROW, 5, axis=0))
+    few = CovariateShiftWeight().fit(X, TOMORROW)
+    assert np.corrcoef(many.weight_, few.weight_)[0, 1] > 0.99
+    total = covariate_shift_weight(X, TOMORROW, weight)
+    assert_allclose(total, weight * model.weight_)
+
+
+def test_without_a_shift_weights_are_equal():
+    dull = CovariateShiftWeight(DummyClassifier()).fit(X, TOMORROW)
+    assert_allclose(dull.weight_, 1.0, rtol=1e-12)
+    assert dull.effective_sample_size_ == pytest.approx(1500)
+    same = CovariateShiftWeight().fit(X[:700], X[700:])
+    assert same.effective_sample_size_ > 600
+
+
+def test_rows_are_weighted_by_classifiers_that_have_not_seen_them():
+    tree = DecisionTreeClassifier(min_samples_leaf=40, random_state=0)
+    model = CovariateShiftWeight(tree, clip=20.0).fit(X[:300], np.concatenate([TOMORROW[:300], X[:100]]))
+    assert model.weight_[:100].std() > 0  # a tree that had seen them would give equal odds
+    # Equal rows, in source and target, are in one fold: they get one weight.
+    twice = CovariateShiftWeight(tree, clip=20.0)
+    found = twice.fit(np.repeat(X[:200], 2, axis=0), TOMORROW[:200]).weight_.reshape(200, 2)
+    assert_array_equal(found[:, 0], found[:, 1])
+
+
+def test_neither_the_order_of_rows_nor_storing_matters():
+    model = CovariateShiftWeight().fit(X, TOMORROW)
+    order = rng.permutation(len(X))
+    shuffled = CovariateShiftWeight().fit(X[order], TOMORROW[::-1])
+    assert_allclose(shuffled.weight_, model.weight_[order], rtol=1e-6)
+    assert_array_equal(model.weight(X[order]), model.weight_[order])
+    assert_array_equal(pickle.loads(pickle.dumps(model)).weight(X), model.weight_)
+
+
+def test_weight_two_is_the_row_twice():
+    weight = rng.integers(0, 3, 1500)
+    once = CovariateShiftWeight().fit(X, TOMORROW, sample_weight=weight)
+    twice = CovariateShiftWeight().fit(np.repeat(X, weight, axis=0), TOMORROW)
+    assert_allclose(once.weight(TOMORROW), twice.weight(TOMORROW), rtol=1e-4)
+    assert np.isfinite(once.weight_).all()
+
+
+def test_a_clip_holds_and_keeps_the_mean():
+    plain = CovariateShiftWeight().fit(X, TOMORROW)
+    cut = CovariateShiftWeight(clip=1.5).fit(X, TOMORROW)
+    assert plain.weight_.max() > 1.6
+    assert cut.weight_.max() == 1.5
+    assert cut.weight_.mean() == pytest.approx(1.0)
+    assert cut.weight(TOMORROW).max() == 1.5
+
+
+def test_tables_with_words():
+    table = pd.DataFrame(X, columns=["a", "b"]).assign(place=np.where(X[:, 0] > 0, "x", "y"))
+    later = pd.DataFrame(TOMORROW, columns=["a", "b"])
+    later["place"] = np.where(TOMORROW[:, 0] > 0, "x", "y")
+    from sklearn.compose import make_column_transformer
+    from sklearn.preprocessing import OneHotEncoder
+
+    columns = make_column_transformer((OneHotEncoder(), ["place"]), remainder=StandardScaler())
+    model = CovariateShiftWeight(make_pipeline(columns, LogisticRegression())).fit(table, later)
+    assert_array_equal(model.weight(table.iloc[::-1]), model.weight_[::-1])
+    with pytest.raises(ValueError, match="they differ in 'c'"):
+        model.weight(later.rename(columns={"b": "c"}))
+
+
+class Sure(LogisticRegression):
+    def predict_proba(self, X):
+        return np.column_stack([X[:, 0] <= 2, X[:, 0] > 2]).astype(float)
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "message"),
+    [
+        (CovariateShiftWeight(), (X, TOMORROW[:, :1]), r"X_target must be a table with the col"),
+        (CovariateShiftWeight(), (X, TOMORROW[:1]), "X_target must have at least 2 distinct rows"),
+        (CovariateShiftWeight(), (X, TOMORROW, np.zeros(1500)), "at least one non-zero"),
+        (CovariateShiftWeight(clip=1.0), (X, TOMORROW), "clip"),
+        (CovariateShiftWeight(Sure()), (X, TOMORROW), "Row .* has an infinite weight"),
+        (
+            CovariateShiftWeight(make_pipeline(LogisticRegression())),
+            (X, TOMORROW, np.ones(1500)),
+            "takes no sample_weight. Give a classifier that is no Pipeline",
+        ),
+    ],
+)
+def test_errors_say_what_is_wrong(model, data, message):
+    with pytest.raises(ValueError, match=message):
+        model.fit(*data)
