@@ -9,9 +9,10 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
 from ._utils.context_columns import ContextColumns, Selection
-from ._utils.innermost import innermost, predicts_scenarios, scenario_parts, shaped_for
+from ._utils.innermost import innermost, shaped_for
 from ._utils.policies import refuse_policy
 from ._utils.rows import as_numpy_rows, check_finite, column_names
+from ._utils.scenario_models import predicts_scenarios, scenario_parts
 from .problems._over_scenarios import decide_over_scenarios
 from .problems.base import DecisionProblem
 

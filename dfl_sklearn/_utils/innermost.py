@@ -1,7 +1,6 @@
 """The estimator inside Pipelines, searches, frozen estimators and transformed targets."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import replace
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -9,6 +8,8 @@ from sklearn.compose import TransformedTargetRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
+
+from .scenario_models import BackTransformed, predicts_scenarios
 
 
 def innermost(estimator: Any) -> tuple[Any, Callable[[Any], Any]]:
@@ -29,11 +30,12 @@ def innermost(estimator: Any) -> tuple[Any, Callable[[Any], Any]]:
             )
         elif isinstance(estimator, FrozenEstimator):
             estimator = estimator.estimator
-        elif _transforms_scenarios(estimator):
-            estimator = BackTransformed(estimator)
-            break
         else:
             break
+    if isinstance(estimator, TransformedTargetRegressor):
+        inner, way = innermost(estimator.regressor_)
+        if predicts_scenarios(inner):
+            estimator = BackTransformed(estimator, inner, way, of_one_number(inner))
 
     def reaches(X: Any) -> Any:
         for each in steps:
@@ -58,20 +60,6 @@ def innermost_unfitted(estimator: Any) -> Any:
             return estimator
 
 
-def predicts_scenarios(model: Any) -> bool:
-    """Return whether a model predicts scenarios beside their mean."""
-    return hasattr(model, "predict_scenarios")
-
-
-def scenario_parts(model: Any, X: Any) -> Iterator[tuple[slice, Any]]:
-    """Yield slices of the rows of X with their scenarios, so many at once as memory allows."""
-    if hasattr(model, "iter_scenarios"):
-        yield from model.iter_scenarios(X)
-    else:
-        scenarios = model.predict_scenarios(X)
-        yield slice(0, len(scenarios.values)), scenarios
-
-
 def of_one_number(model: Any) -> bool:
     """Return whether a model that predicts scenarios was fitted on y of one dimension."""
     while not hasattr(model, "is_vector_"):
@@ -84,34 +72,3 @@ def of_one_number(model: Any) -> bool:
 def shaped_for(model: Any, decisions: np.ndarray) -> np.ndarray:
     """Return decisions (n, k) as (n,) where y was (n,) and a decision is one number."""
     return decisions[:, 0] if decisions.shape[1] == 1 and of_one_number(model) else decisions
-
-
-def _transforms_scenarios(estimator: Any) -> bool:
-    """Return whether it is a scenario model of transformed targets."""
-    return isinstance(estimator, TransformedTargetRegressor) and predicts_scenarios(
-        innermost(estimator.regressor_)[0]
-    )
-
-
-class BackTransformed:
-    """The scenarios of a TransformedTargetRegressor in the units of y."""
-
-    def __init__(self, estimator: TransformedTargetRegressor) -> None:
-        self._estimator = estimator
-        self._inner, self._reaches = innermost(estimator.regressor_)
-        self.is_vector_ = of_one_number(self._inner)
-        self.risk = getattr(self._inner, "risk", None)
-
-    def iter_scenarios(self, X: Any) -> Iterator[tuple[slice, Any]]:
-        """Yield the scenarios of some rows after the other."""
-        for rows, scenarios in scenario_parts(self._inner, self._reaches(X)):
-            yield rows, self._back(scenarios)
-
-    def predict_scenarios(self, X: Any) -> Any:
-        """Return the scenarios of all rows."""
-        return self._back(self._inner.predict_scenarios(self._reaches(X)))
-
-    def _back(self, scenarios: Any) -> Any:
-        values = scenarios.values
-        table = self._estimator.transformer_.inverse_transform(values.reshape(-1, values.shape[-1]))
-        return replace(scenarios, values=table.reshape(values.shape))

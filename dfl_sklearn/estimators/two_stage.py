@@ -13,13 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT, Selection
-from .._utils.innermost import (
-    innermost,
-    innermost_unfitted,
-    predicts_scenarios,
-    scenario_parts,
-    shaped_for,
-)
+from .._utils.innermost import innermost, innermost_unfitted, shaped_for
+from .._utils.scenario_models import predicts_scenarios, scenario_parts
 from .._utils.sklearn_private import HasMethods, _fit_context
 from .._utils.wrapping import WrappingMixin
 from ..problems._over_scenarios import decide_over_scenarios

@@ -8,9 +8,10 @@ from numpy.typing import ArrayLike
 
 from .._decide import decided
 from .._utils.context_columns import Selection
-from .._utils.innermost import innermost, predicts_scenarios
+from .._utils.innermost import innermost
 from .._utils.optional import import_optional
 from .._utils.rows import as_numpy_rows
+from .._utils.scenario_models import predicts_scenarios
 from ..problems.base import DecisionProblem
 
 _BANDS = ((0.05, 0.95), (0.25, 0.75))
