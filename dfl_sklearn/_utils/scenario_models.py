@@ -4,7 +4,10 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from sklearn.compose import TransformedTargetRegressor
+
+_ROUNDING = 1e-9  # by which an increasing transform may fall, as a share of its range
 
 
 def predicts_scenarios(model: Any) -> bool:
@@ -34,6 +37,11 @@ class BackTransformed:
         What takes X to what that is given.
     is_vector : bool
         Whether y had one dimension.
+
+    Raises
+    ------
+    ValueError
+        If some y were said to be lower bounds, which the transform turns into upper ones.
     """
 
     def __init__(
@@ -47,17 +55,45 @@ class BackTransformed:
         self._inner, self._reaches = inner, reaches
         self.is_vector_ = is_vector
         self.risk = getattr(inner, "risk", None)
+        self._bounded_targets = self._in_units_of_y(inner)
+
+    def _in_units_of_y(self, inner: Any) -> np.ndarray | None:
+        """Return the targets, increasing, of a model some of whose targets are lower bounds."""
+        given = getattr(inner, "_bounded_targets", None)
+        if given is None:
+            return None
+        found = self._estimator.transformer_.inverse_transform(given[:, None]).ravel()
+        falls = np.flatnonzero(np.diff(found) < -_ROUNDING * np.ptp(found))
+        if not len(falls):
+            return found
+        i = int(falls[0])
+        raise ValueError(
+            f"censored says that some y are lower bounds, and the transform around "
+            f"{type(self._inner).__name__} is not increasing: it takes y = {found[i]:.6g} to "
+            f"{given[i]:.6g} and the smaller y = {found[i + 1]:.6g} to {given[i + 1]:.6g}, so that "
+            "lower bounds become upper ones. Take an increasing transform, such as the logarithm."
+        )
 
     def iter_scenarios(self, X: Any) -> Iterator[tuple[slice, Any]]:
         """Yield the scenarios of some rows after the other."""
         for rows, scenarios in scenario_parts(self._inner, self._reaches(X)):
-            yield rows, self._back(scenarios)
+            yield rows, self._back(scenarios, rows.start)
 
     def predict_scenarios(self, X: Any) -> Any:
         """Return the scenarios of all rows."""
         return self._back(self._inner.predict_scenarios(self._reaches(X)))
 
-    def _back(self, scenarios: Any) -> Any:
+    def _back(self, scenarios: Any, first_row: int = 0) -> Any:
         values = scenarios.values
-        table = self._estimator.transformer_.inverse_transform(values.reshape(-1, values.shape[-1]))
+        flat = values.reshape(-1, values.shape[-1])
+        table = np.asarray(self._estimator.transformer_.inverse_transform(flat))
+        bad = np.flatnonzero(~np.isfinite(table).all(axis=1))
+        if len(bad):
+            i, s = divmod(int(bad[0]), values.shape[1])
+            raise ValueError(
+                f"The inverse transform of TransformedTargetRegressor takes scenario {s} of row "
+                f"{first_row + i} of X, {values[i, s].tolist()}, to {table[bad[0]].tolist()}. Take "
+                "one that is defined for all numbers, or LocalScenarios, of values that have been "
+                "observed."
+            )
         return replace(scenarios, values=table.reshape(values.shape))

@@ -81,10 +81,13 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
     ``fit(X, y, censored=...)``. The regressor is then fitted to sales of which the censored ones
     are replaced by the mean of what lies beyond, given all other errors (Buckley and James, 1979),
     and the errors are weighted by the estimator of Kaplan and Meier. The stock must not depend on
-    what of demand the features leave open.
+    what of demand the features leave open. Inside a
+    :class:`~sklearn.compose.TransformedTargetRegressor` they stay lower bounds where its transform
+    is increasing. Others are refused by :class:`~dfl_sklearn.TwoStageRegressor`,
+    :func:`dfl_sklearn.decide` and all that asks for scenarios there; `predict` of the
+    TransformedTargetRegressor, which is scikit-learn's, does not know of it.
 
-    The predicted scale is kept within the range of the scales of the
-    training rows.
+    The predicted scale is kept within the range of the scales of the training rows.
 
     References
     ----------
@@ -165,6 +168,7 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         params, splits = self._wrapped_params(weight, fit_params), self._splits(X, y)
         shares = np.ones(len(y)) if weight is None else weight
         is_censored = np.zeros(len(y), bool) if censored is None else mask_of(censored, y)
+        self._bounded_targets = np.unique(y) if (is_censored & (shares > 0)).any() else None
         target = y
         if is_censored.any():
             flat = y.reshape(len(y))

@@ -5,13 +5,17 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import CensoredData, ecdf
 from sklearn import config_context
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.dummy import DummyRegressor
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, PowerTransformer, QuantileTransformer
 
-from dfl_sklearn import TwoStageRegressor
+from dfl_sklearn import TwoStageRegressor, decide
 from dfl_sklearn.datasets import make_newsvendor
+from dfl_sklearn.inspection import ScenarioDisplay
 from dfl_sklearn.metrics import make_regret_scorer
 from dfl_sklearn.problems import NewsvendorProblem
 from dfl_sklearn.scenarios import ResidualScenarios
@@ -121,3 +125,58 @@ def test_rows_without_weight_change_nothing():
         for n in (0, 400)
     )
     assert_allclose(few.predict(X), many.predict(X), rtol=1e-9)
+
+
+def transformed(transformer, **kw):
+    return TransformedTargetRegressor(ResidualScenarios(Ridge()), transformer=transformer, **kw)
+
+
+UNCHECKED = {"check_inverse": False}
+FALLING = [
+    FunctionTransformer(np.negative, np.negative),
+    FunctionTransformer(np.reciprocal, np.reciprocal),
+    FunctionTransformer(lambda y: (y - 30) ** 2, lambda t: 30 - np.sqrt(np.abs(t)), **UNCHECKED),
+]
+
+
+@pytest.mark.parametrize("transformer", FALLING)
+def test_lower_bounds_stay_lower_bounds(transformer):
+    X, sales, stock = make_newsvendor(60, censored=0.4, random_state=0)
+    problem, known = NewsvendorProblem(4, 1), {"censored": sales == stock}
+    maker = TransformedTargetRegressor(
+        make_pipeline(FunctionTransformer(), ResidualScenarios(Ridge())), transformer=transformer,
+        check_inverse=False,
+    )  # fmt: skip
+    message = "transform around ResidualScenarios is not increasing: it takes y = "
+    with pytest.raises(ValueError, match=message):
+        TwoStageRegressor(maker, problem).fit(X, sales, residualscenarios__censored=sales == stock)
+    alone = transformed(transformer, check_inverse=False).fit(X, sales, **known)
+    with pytest.raises(ValueError, match=message):
+        decide(alone, X, problem)
+    with pytest.raises(ValueError, match=message):
+        ScenarioDisplay.from_estimator(alone, X)
+    # Without bounds any transform will do.
+    for none in ({}, {"censored": np.zeros(60, bool)}):
+        alone.fit(X, sales, **none)
+        assert np.isfinite(decide(alone, X, problem)).all()
+
+
+def test_increasing_transforms_keep_them():
+    X, sales, stock = make_newsvendor(60, censored=0.4, random_state=0)
+    problem, mask = NewsvendorProblem(4, 1), sales == stock
+    maker = ResidualScenarios(Ridge())
+    inside = maker.fit(X, np.log(sales), censored=mask).predict_scenarios(X)
+    expected = problem.solve(np.exp(inside.values), scenario_weight=inside.weight)
+    logs = transformed(FunctionTransformer(np.log, np.exp))
+    model = TwoStageRegressor(logs, problem).fit(X, sales, censored=mask)
+    assert_allclose(model.decide(X), expected[:, 0])
+    for each in (PowerTransformer(), QuantileTransformer(n_quantiles=20)):
+        model = TwoStageRegressor(transformed(each, check_inverse=False), problem)
+        assert np.isfinite(model.fit(X, sales, censored=mask).decide(X)).all()
+    # One transform within another.
+    around = TransformedTargetRegressor(
+        transformed(FunctionTransformer(np.exp, np.log)), func=np.log, inverse_func=np.exp
+    )
+    model = TwoStageRegressor(around, problem).fit(X, sales, censored=mask)
+    plain = TwoStageRegressor(ResidualScenarios(Ridge()), problem).fit(X, sales, censored=mask)
+    assert_allclose(model.decide(X), plain.decide(X))
