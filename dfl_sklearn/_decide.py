@@ -9,6 +9,7 @@ from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
 from ._utils.context_columns import ContextColumns, Selection
+from ._utils.hidden_scenarios import warn_of_hidden_scenarios
 from ._utils.innermost import innermost, shaped_for
 from ._utils.policies import refuse_policy
 from ._utils.rows import as_numpy_rows, check_finite, column_names
@@ -66,7 +67,8 @@ def decide(
     -----
     UserWarning
         If a step of a Pipeline has changed the context before it reaches the estimator. If an
-        estimator with `risk` is asked about another kind of problem, where that does not count.
+        estimator with `risk` is asked about another kind of problem, where that does not count. If
+        a scenario model is inside of something that predicts a point, such as a bag of them.
 
     Examples
     --------
@@ -135,6 +137,7 @@ def decided(
         "Ask it about its own kind of problem, in its own context; a metric takes decisions that "
         "you have made of its own, averages for one, as decisions=.",
     )
+    warn_of_hidden_scenarios(inner, stacklevel=3)
     prediction = estimator.predict(X)
     check_finite(as_numpy_rows(prediction, "predictions"), "predictions")
     decisions = problem.solve(prediction, context=known)

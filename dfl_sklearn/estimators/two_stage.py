@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
-from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT, Selection
+from .._utils.hidden_scenarios import warn_of_hidden_scenarios
 from .._utils.innermost import innermost, innermost_unfitted, shaped_for
 from .._utils.scenario_models import predicts_scenarios, scenario_parts
 from .._utils.sklearn_private import HasMethods, _fit_context
@@ -153,8 +153,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self._fit_wrapped(self._seen(X), y, sample_weight, fit_params)
         self._note_columns(X)
         inner = innermost(self.estimator_)[0]
-        if not predicts_scenarios(inner):
-            self._warn_of_hidden_scenarios(inner)
+        warn_of_hidden_scenarios(inner, stacklevel=4)
         self._refuse_risk_of_a_point(inner)
         return self
 
@@ -164,22 +163,6 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
                 f"risk= weights scenarios, and {type(inner).__name__} predicts a point. Make "
                 f"scenarios of its errors, by ResidualScenarios({type(inner).__name__}(...))."
             )
-
-    def _warn_of_hidden_scenarios(self, inner: Any) -> None:
-        """Say so where a scenario model is inside of something that predicts its mean alone."""
-        parts = inner.get_params().values() if hasattr(inner, "get_params") else []
-        if isinstance(inner, MultiOutputRegressor):  # a search may have chosen what it wraps
-            parts = [innermost(inner.estimators_[0])[0]]
-        for each in parts:
-            if predicts_scenarios(each):
-                warnings.warn(
-                    f"{type(inner).__name__} hides the scenarios of {type(each).__name__}: "
-                    "decisions are taken from a point, its prediction. Pipelines, searches and "
-                    "TransformedTargetRegressor may stand around a scenario model.",
-                    UserWarning,
-                    stacklevel=5,
-                )
-                return
 
     def _unfitted(self, y: Any) -> Any:
         if predicts_scenarios(innermost_unfitted(self.estimator)):
@@ -242,7 +225,8 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         -----
         UserWarning
             If more than a tenth of the numbers were outside the domain of the problem, and were
-            projected into it. If a decision for `risk` may cost 1 % more than the best one.
+            projected into it. If a decision for `risk` may cost 1 % more than the best one, or if
+            no bound on that is known.
         """
         check_is_fitted(self)
         inner, reaches = innermost(self.estimator_)
@@ -260,6 +244,14 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
                 f"The decision of row {i} for {type(self.risk).__name__} is within "
                 f"{found.gap[i]:.1%} of the best one, and no nearer is known. "
                 "worst_case_decisions(X).gap holds that of each row.",
+                UserWarning,
+                stacklevel=2,
+            )
+        elif np.isnan(found.gap).any():
+            warnings.warn(
+                f"Of the decisions for {type(self.risk).__name__} no bound is known: "
+                f"{type(self._resolve_problem()).__name__} does not solve for scenarios exactly, "
+                "and others may be better by any amount.",
                 UserWarning,
                 stacklevel=2,
             )

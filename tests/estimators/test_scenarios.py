@@ -7,11 +7,16 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.compose import TransformedTargetRegressor
-from sklearn.ensemble import RandomForestRegressor, VotingRegressor
+from sklearn.ensemble import (
+    BaggingRegressor,
+    RandomForestRegressor,
+    StackingRegressor,
+    VotingRegressor,
+)
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
-from sklearn.multioutput import MultiOutputRegressor
+from sklearn.multioutput import MultiOutputRegressor, RegressorChain
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
@@ -19,10 +24,12 @@ from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from dfl_sklearn import TwoStageRegressor, decide
 from dfl_sklearn.metrics import make_regret_scorer
 from dfl_sklearn.problems import (
+    CoverageProblem,
     FromContext,
     KnapsackProblem,
     MultiProductNewsvendorProblem,
     NewsvendorProblem,
+    SquaredErrorProblem,
 )
 from dfl_sklearn.robust import CVaR, KLBall, WassersteinBall
 from dfl_sklearn.scenarios import (
@@ -103,14 +110,81 @@ def test_scenarios_of_transformed_targets_come_back_in_the_units_of_y(rows):
     assert risky.decide(X).shape == (120,)
 
 
-def test_scenarios_that_something_hides_are_said(rows):
+@pytest.mark.parametrize(
+    "make",
+    [
+        MultiOutputRegressor,
+        BaggingRegressor,
+        RegressorChain,
+        lambda one: VotingRegressor([("one", one), ("two", one)]),
+        lambda one: StackingRegressor(
+            [("one", make_pipeline(StandardScaler(), one))], LinearRegression(), cv=2
+        ),
+        lambda one: StackingRegressor([("one", LinearRegression())], final_estimator=one, cv=2),
+        lambda one: GridSearchCV(BaggingRegressor(one, 2), {"n_estimators": [2]}, cv=2),
+        lambda one: make_pipeline(StandardScaler(), BaggingRegressor(one, 2)),
+        lambda one: MultiOutputRegressor(GridSearchCV(one, {"cv": [2]}, cv=2)),
+    ],
+)
+def test_scenarios_that_something_hides_are_said(rows, make):
+    X, y = rows[0][:40], rows[1][:40, 0]
+    hides = make(ResidualScenarios(LinearRegression(), cv=2))
+    is_for_tables = isinstance(hides, (MultiOutputRegressor, RegressorChain))
+    y = y[:, None] if is_for_tables else y
+    said = r"hides the scenarios of ResidualScenarios: decisions are taken from a point"
+    problem = NewsvendorProblem(9, 1)
+    with pytest.warns(UserWarning, match=said) as caught:
+        model = TwoStageRegressor(hides, problem).fit(X, y)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():  # once is enough
+        warnings.simplefilter("error")
+        decided = model.decide(X)
+        assert_array_equal(decide(model, X), decided)
+    with pytest.warns(UserWarning, match=said) as caught:
+        found = decide(model.estimator_, X, problem)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert_array_equal(found, decided)
+    # Another problem than the model's own.
+    with pytest.warns(UserWarning, match=said):
+        decide(model, X, SquaredErrorProblem())
+    with pytest.warns(UserWarning, match=said):
+        make_regret_scorer(problem)(model.estimator_, X, y)
+
+
+def test_a_transform_that_is_not_defined_for_a_scenario_is_said(rows):
+    X, y = rows[0], rows[1][:, 0] - 29
+    roots = TransformedTargetRegressor(
+        residuals(), func=np.square, inverse_func=np.sqrt, check_inverse=False
+    ).fit(X, y)
+    said = r"TransformedTargetRegressor takes scenario \d+ of row \d+ of X, \[-.*\], to \[nan\]"
+    with np.errstate(invalid="ignore"), pytest.raises(ValueError, match=said):
+        decide(roots, X, NewsvendorProblem(9, 1))
+
+
+def test_scenarios_that_nothing_hides_are_not_said(rows):
     X, y = rows
-    with pytest.warns(UserWarning, match="MultiOutputRegressor hides the scenarios of Residual"):
-        TwoStageRegressor(MultiOutputRegressor(residuals()), problem()).fit(X, y)
-    several = VotingRegressor([("one", residuals()), ("two", residuals())])
-    with pytest.warns(UserWarning, match="VotingRegressor hides the scenarios") as said:
-        TwoStageRegressor(several, NewsvendorProblem(9, 1)).fit(X, y[:, 0])
-    assert len(said) == 1
+    for model in (BaggingRegressor(LinearRegression(), 2), residuals()):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            decide(model.fit(X, y[:, 0]), X, NewsvendorProblem(9, 1))
+
+
+def test_a_gap_that_nobody_knows_is_said():
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(30, 2)), rng.random((30, 6))
+    model = TwoStageRegressor(
+        ResidualScenarios(LinearRegression(), cv=2), CoverageProblem(1, 3), risk=CVaR(0.5)
+    ).fit(X, y)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        decisions = model.decide(X[:4])
+    known = [str(each.message) for each in caught if "no bound is known" in str(each.message)]
+    assert len(known) == 1
+    assert "decisions for CVaR" in known[0]
+    assert "CoverageProblem does not solve for scenarios exactly" in known[0]
+    assert decisions.shape == (4, 3)
 
 
 def test_scenario_makers_are_chosen_by_the_cost_of_decisions(rows):
