@@ -5,7 +5,18 @@ import pytest
 from numpy.testing import assert_allclose
 from scipy.stats import norm
 
-from dfl_sklearn.metrics import _scenarios, crps, energy_score
+from dfl_sklearn.metrics import (
+    _scenarios,
+    crps,
+    d2_regret_score,
+    decision_cost,
+    energy_score,
+    infeasible_share,
+    normalized_regret,
+    regret,
+)
+from dfl_sklearn.problems import MultiProductNewsvendorProblem, ShortestPathProblem
+from dfl_sklearn.scenarios import Scenarios
 
 
 def drawn(n=5, S=8, d=3, seed=0):
@@ -107,3 +118,37 @@ def test_what_makes_no_sense_is_named(metric):
         metric(y, scenarios, scenario_weight=share[:, :3])
     with pytest.raises(ValueError, match="y_true has no rows"):
         metric(y[:0], scenarios[:0])
+
+
+@pytest.mark.parametrize(
+    "metric",
+    [crps, energy_score, decision_cost, regret, normalized_regret, d2_regret_score,
+     infeasible_share],
+)  # fmt: skip
+def test_scenarios_are_their_values_and_weights(metric):
+    y, values, share, weight = drawn(d=2)
+    y, values = np.abs(y), np.abs(values)
+    share[0, 2:] = 0  # a row with fewer scenarios
+    share /= share.sum(axis=1, keepdims=True)
+    others = {"sample_weight": weight}
+    if metric not in (crps, energy_score):
+        others["problem"] = ShortestPathProblem([(0, 1), (0, 1)], source=0, target=1)
+        if metric is not normalized_regret:
+            others["problem"] = MultiProductNewsvendorProblem([9.0, 4.0], 1, capacity=1.5)
+    by_hand = metric(y, values, scenario_weight=share, **others)
+    assert metric(y, Scenarios(values, share), **others) == by_hand
+    if metric is not infeasible_share:  # which is 0
+        assert metric(y, values, **others) != by_hand
+    with pytest.raises(ValueError, match="leave scenario_weight= out"):
+        metric(y, Scenarios(values, share), scenario_weight=share, **others)
+
+
+def test_problems_take_scenarios_too():
+    _, values, share, _ = drawn(d=2)
+    for problem in (
+        MultiProductNewsvendorProblem([9.0, 4.0], 1, capacity=1.5),
+        ShortestPathProblem([(0, 1), (0, 1)], source=0, target=1),
+    ):
+        expected = problem.solve(np.abs(values), scenario_weight=share)
+        share /= share.sum(axis=1, keepdims=True)
+        assert_allclose(problem.solve(Scenarios(np.abs(values), share)), expected)

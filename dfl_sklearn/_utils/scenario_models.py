@@ -2,10 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.compose import TransformedTargetRegressor
+
+if TYPE_CHECKING:
+    from sklearn.compose import TransformedTargetRegressor
 
 _ROUNDING = 1e-9  # by which an increasing transform may fall, as a share of its range
 
@@ -22,6 +24,25 @@ def scenario_parts(model: Any, X: Any) -> Iterator[tuple[slice, Any]]:
     else:
         scenarios = model.predict_scenarios(X)
         yield slice(0, len(scenarios.values)), scenarios
+
+
+def values_and_weight(given: Any, weight: Any, name: str) -> tuple[Any, Any]:
+    """Return the values and weights of Scenarios; anything else as it is, with the weights given.
+
+    Raises
+    ------
+    ValueError
+        If scenarios come with weights of their own and others are given.
+    """
+    values, own = getattr(given, "values", None), getattr(given, "weight", None)
+    if not (isinstance(values, np.ndarray) and isinstance(own, np.ndarray) and values.ndim == 3):
+        return given, weight
+    if weight is not None:
+        raise ValueError(
+            f"{name} holds scenarios with their weights: leave scenario_weight= out, or give "
+            "scenarios.values."
+        )
+    return values, own
 
 
 class BackTransformed:
@@ -46,7 +67,7 @@ class BackTransformed:
 
     def __init__(
         self,
-        estimator: TransformedTargetRegressor,
+        estimator: "TransformedTargetRegressor",
         inner: Any,
         reaches: Callable[[Any], Any],
         is_vector: bool,

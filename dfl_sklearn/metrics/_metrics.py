@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 
 from .._utils.checks import number
 from .._utils.rows import as_float, as_numpy_rows, as_rows, check_finite
+from .._utils.scenario_models import values_and_weight
 from ..problems.base import DecisionProblem
 from ._decisions import (
     check_observed,
@@ -40,8 +41,9 @@ def decision_cost(
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
-    y_pred : array-like of shape (n,), (n, d) or (n, S, d), default=None
+    y_pred : array-like of shape (n,), (n, d) or (n, S, d), or Scenarios, default=None
         Predicted parameters; of three dimensions, S scenarios for each row.
+        :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their own.
     problem : DecisionProblem
         The problem in which the predictions are used.
     decisions : array-like of shape (n,) or (n, k), default=None
@@ -87,8 +89,9 @@ def regret(
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
-    y_pred : array-like of shape (n,), (n, d) or (n, S, d), default=None
+    y_pred : array-like of shape (n,), (n, d) or (n, S, d), or Scenarios, default=None
         Predicted parameters; of three dimensions, S scenarios for each row.
+        :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their own.
     problem : DecisionProblem
         The problem in which the predictions are used.
     decisions : array-like of shape (n,) or (n, k), default=None
@@ -138,8 +141,9 @@ def normalized_regret(
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
-    y_pred : array-like of shape (n,), (n, d) or (n, S, d), default=None
+    y_pred : array-like of shape (n,), (n, d) or (n, S, d), or Scenarios, default=None
         Predicted parameters; of three dimensions, S scenarios for each row.
+        :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their own.
     problem : DecisionProblem
         The problem in which the predictions are used.
     decisions : array-like of shape (n,) or (n, k), default=None
@@ -197,8 +201,9 @@ def d2_regret_score(
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
-    y_pred : array-like of shape (n,), (n, d) or (n, S, d), default=None
+    y_pred : array-like of shape (n,), (n, d) or (n, S, d), or Scenarios, default=None
         Predicted parameters; of three dimensions, S scenarios for each row.
+        :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their own.
     problem : DecisionProblem
         The problem in which the predictions are used.
     decisions : array-like of shape (n,) or (n, k), default=None
@@ -260,8 +265,9 @@ def infeasible_share(
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
-    y_pred : array-like of shape (n,), (n, d) or (n, S, d), default=None
+    y_pred : array-like of shape (n,), (n, d) or (n, S, d), or Scenarios, default=None
         Predicted parameters; of three dimensions, S scenarios for each row.
+        :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their own.
     problem : DecisionProblem
         The problem in which the predictions are used.
     decisions : array-like of shape (n,) or (n, k), default=None
@@ -324,6 +330,7 @@ def _decided(
             raise ValueError(f"y_true has {len(y_true)} rows and decisions {len(rows)}.")
         check_finite(rows, "decisions")
         return rows
+    y_pred, scenario_weight = values_and_weight(y_pred, scenario_weight, "y_pred")
     predicted = as_float(y_pred, "y_pred")
     if predicted.ndim != 3:
         predicted = as_rows(predicted, "y_pred")

@@ -7,6 +7,7 @@ from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
 from .._utils.rows import as_float, as_numpy_rows, check_finite, check_total
+from .._utils.scenario_models import values_and_weight
 from .._utils.sklearn_private import _check_sample_weight
 from ..problems.base import normalised_weight
 
@@ -33,8 +34,9 @@ def crps(
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
-    y_pred : array-like of shape (n, S, d), or (n, S) where `y_true` is (n,)
-        S scenarios for each row.
+    y_pred : array-like of shape (n, S, d), or (n, S) where `y_true` is (n,), or Scenarios
+        S scenarios for each row; :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their
+        own.
     sample_weight : array-like of shape (n,), default=None
         Sample weights.
     scenario_weight : array-like of shape (S,) or (n, S), default=None
@@ -97,8 +99,9 @@ def energy_score(
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
-    y_pred : array-like of shape (n, S, d), or (n, S) where `y_true` is (n,)
-        S scenarios for each row.
+    y_pred : array-like of shape (n, S, d), or (n, S) where `y_true` is (n,), or Scenarios
+        S scenarios for each row; :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their
+        own.
     sample_weight : array-like of shape (n,), default=None
         Sample weights.
     scenario_weight : array-like of shape (S,) or (n, S), default=None
@@ -140,6 +143,7 @@ def _checked(
     if not len(y):
         raise ValueError("y_true has no rows.")
     check_finite(y, "y_true")
+    y_pred, scenario_weight = values_and_weight(y_pred, scenario_weight, "y_pred")
     scenarios = as_float(y_pred, "y_pred").astype(np.float64, copy=False)
     if scenarios.ndim == 2 and y.shape[1] == 1:
         scenarios = scenarios[:, :, None]

@@ -9,6 +9,7 @@ from numpy.typing import ArrayLike
 from .._utils.checks import flag, whole_number
 from .._utils.grid import grid_edges
 from .._utils.rows import as_float, as_numpy_rows, raise_at
+from .._utils.scenario_models import values_and_weight
 from ..rows import Optimum
 from ..solvers.acyclic_paths import AcyclicPaths
 from ..solvers.polytope import Polytope
@@ -288,7 +289,7 @@ class ShortestPathProblem(LinearCostProblem):
 
         Parameters
         ----------
-        y : array-like of shape (n, d) or (n, S, d)
+        y : array-like of shape (n, d) or (n, S, d), or Scenarios
             Lengths, observed or predicted. On graphs with cycles negative ones are replaced by 0;
             of S scenarios a negative mean is.
         context : array-like of shape (n,) or (n, c), default=None
@@ -306,6 +307,7 @@ class ShortestPathProblem(LinearCostProblem):
             If `y` is not finite or has the wrong shape, or if no path is open; the message names
             the row.
         """
+        y, scenario_weight = values_and_weight(y, scenario_weight, "y")
         values = as_float(y, "y")
         if values.ndim < 3 and self.nonnegative:
             values = np.where((values < 0) & np.isfinite(values), 0.0, values)
