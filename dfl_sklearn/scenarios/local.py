@@ -35,8 +35,9 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
         :class:`~sklearn.neighbors.RadiusNeighborsRegressor`, whose callable `weights` may be any
         kernel, or a Pipeline that ends with one of these.
     scale_targets : bool, default=True
-        Whether trees are grown on outputs of unit variance. Else an output with large numbers
-        decides about the splits alone.
+        Whether trees are grown on several outputs of unit variance. Else an output with large
+        numbers decides about the splits alone. A single output is left as it is, of one dimension
+        or two.
 
     Attributes
     ----------
@@ -126,7 +127,8 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
             weight = _check_sample_weight(
                 sample_weight, y, dtype=np.float64, ensure_non_negative=True
             )
-        scale = self._spread(y, weight) if self.scale_targets and y.ndim == 2 else 1.0
+        is_scaled = self.scale_targets and y.ndim == 2 and y.shape[1] > 1
+        scale = self._spread(y, weight) if is_scaled else 1.0
         self._fit_wrapped(X, y / scale, weight, fit_params)
         weight = np.ones(len(y)) if weight is None else weight
         kept = weight > 0

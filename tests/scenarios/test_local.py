@@ -126,3 +126,13 @@ def test_errors_say_what_is_wrong(rows):
     lone = LocalScenarios(FrozenEstimator(tree)).fit(X[40:41], y[40:41])
     with pytest.raises(ValueError, match="has no training row in any of its leaves"):
         lone.predict(X)
+
+
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.DataConversionWarning")
+def test_a_single_output_is_left_as_it_is(rows):
+    """With a threshold in the unit of y, of which a tree of scaled outputs would make nothing."""
+    X, y = rows
+    forest = RandomForestRegressor(5, min_impurity_decrease=100.0, random_state=0)
+    flat, column = (LocalScenarios(forest).fit(X, each) for each in (y[:, 1], y[:, [1]]))
+    assert_array_equal(flat.weights(X).toarray(), column.weights(X).toarray())
+    assert len(np.unique(flat.weights(X).toarray(), axis=0)) > 1
