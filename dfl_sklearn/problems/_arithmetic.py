@@ -16,5 +16,6 @@ class Marker:
     __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse
     __floordiv__ = __rfloordiv__ = __mod__ = __rmod__ = __pow__ = __rpow__ = _refuse
     __matmul__ = __rmatmul__ = _refuse
-    __neg__ = __pos__ = __abs__ = _refuse
+    __divmod__ = __rdivmod__ = _refuse
+    __neg__ = __pos__ = __abs__ = __float__ = __round__ = _refuse
     __lt__ = __le__ = __gt__ = __ge__ = _refuse

@@ -58,7 +58,11 @@ def test_a_term_is_worth_what_it_says():
         lambda one: one * "a",
         lambda one: operator.matmul(one, np.ones(2).tolist()),
         lambda one: max(one, 3),
+        lambda one: divmod(one, 2),
+        lambda one: np.array([one, 1.0], dtype=float),
         abs,
+        round,
+        float,
     ],
 )
 def test_other_terms_are_columns_of_their_own(marker, term):
