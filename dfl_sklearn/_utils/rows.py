@@ -35,8 +35,10 @@ def as_rows(values: Any, name: str) -> Any:
         return array[:, None]
     if array.ndim == 2:
         return array
+    hint = f" Give [{array.item():g}] for one row." if array.ndim == 0 else ""
     raise ValueError(
         f"{name} must have shape (n_rows,) or (n_rows, n_columns), got shape {tuple(array.shape)}."
+        f"{hint}"
     )
 
 

@@ -12,7 +12,7 @@ from scipy.sparse import issparse
 
 from .._utils.equal_rows import equal_rows
 from .._utils.row_numbers import renumbered
-from .._utils.rows import as_numpy_rows, as_rows, check_finite
+from .._utils.rows import as_float, as_numpy_rows, as_rows, check_finite
 from ._arithmetic import Marker
 
 Column = str | int
@@ -220,6 +220,21 @@ def each_context(
     if found is None:
         raise ValueError("There are no rows.")
     return found
+
+
+def refuse_one_number(context: Any, columns: list[Column], n_rows: int | None) -> None:
+    """Raise a ValueError where a context is a single number; None are as many rows as X has."""
+    if np.ndim(context) > 0 or hasattr(context, "columns"):
+        return
+    one, count = as_float(context, "context").item(), "len(X)" if n_rows is None else n_rows
+    named = [each for each in columns if isinstance(each, str)]
+    several = f"np.full({count}, {one:g})"
+    if named:
+        several = f"pandas.DataFrame({{{named[0]!r}: {several}}})"
+    raise ValueError(
+        f"context must have one row for each decision, shape ({count},) or ({count}, n_columns), "
+        f"got the number {one:g}. The same for all is {several}."
+    )
 
 
 def arranged(context: Any, columns: list[Column], name: str) -> Any:

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 
 from .._utils.sklearn_private import _num_samples
+from ._context import refuse_one_number
 from .base import DecisionProblem
 
 _MANY = 0.1  # of the numbers, of which it is said that they were outside of the domain
@@ -39,6 +40,8 @@ def decide_over_scenarios(
     UserWarning
         Where many scenarios were outside the domain.
     """
+    if context is not None:
+        refuse_one_number(context, problem.context_columns(), None)
     decisions: list[np.ndarray] = []
     moved, total = 0, 0
     for rows, scenarios in parts:

@@ -17,8 +17,9 @@ from .._utils.rows import (
     like_input,
     raise_at,
 )
+from .._utils.scenario_models import values_and_weight
 from ..rows import Optimum
-from ._context import arranged, columns_of, filled
+from ._context import arranged, columns_of, filled, refuse_one_number
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -232,11 +233,11 @@ class DecisionProblem(BaseEstimator, ABC):
 
         Parameters
         ----------
-        y : array-like of shape (n,), (n, d) or (n, S, d)
+        y : array-like of shape (n,), (n, d) or (n, S, d), or Scenarios
             Parameters, observed or predicted, one row per decision. Three dimensions are S
             scenarios per row; the decision then minimises their mean cost, but where
             `exact_scenarios` is False, which a warning says. One dimension means one parameter per
-            row.
+            row. :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their own.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, for problems that take it.
         scenario_weight : array-like of shape (S,) or (n, S), default=None
@@ -254,6 +255,7 @@ class DecisionProblem(BaseEstimator, ABC):
             If `y` is not finite or has the wrong shape; the message names the cell.
         """
         self._check_constants()
+        y, scenario_weight = values_and_weight(y, scenario_weight, "y")
         values = as_float(y, "y").astype(np.float64, copy=False)
         if values.ndim == 3:
             self._check_parameter_array(values)
@@ -593,12 +595,14 @@ class DecisionProblem(BaseEstimator, ABC):
             return None
         if not self.takes_context:
             raise ValueError(f"{name} takes no context, but context was given.")
+        refuse_one_number(context, columns, n_rows)
         rows = arranged(context, columns, name)
         if is_torch_array(rows) and not is_torch_array(like):  # the rest is NumPy
             rows = as_numpy_rows(rows, "context").astype(np.float64, copy=False)
             check_finite(rows, "context")
         if rows.shape[0] != n_rows:
-            raise ValueError(f"context has {rows.shape[0]} rows, but {compared} {n_rows}.")
+            hint = " Repeat the one row, once for each." if rows.shape[0] == 1 else ""
+            raise ValueError(f"context has {rows.shape[0]} rows, but {compared} {n_rows}.{hint}")
         if not is_torch_array(rows):
             self._check_context_values(rows)
             if like is not None and is_torch_array(like):

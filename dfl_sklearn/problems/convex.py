@@ -17,7 +17,7 @@ from .._utils.row_numbers import renumbered
 from .._utils.rows import as_numpy_rows
 from ..solvers.cvxpy_programs import solve_canonical
 from ..solvers.linear import NoDecisionError, NoMinimumError
-from ._context import Column
+from ._context import Column, refuse_one_number
 from ._convex_prices import named, prices_of_row
 from ._convex_scenarios import program_of_scenarios
 from ._cvxpy_parts import CvxpyProgram, is_dpp_given_context, parts_at, parts_of
@@ -212,6 +212,7 @@ class ConvexProgram(DecisionProblem):
         columns = self.context_columns()
         is_table = hasattr(context, "columns") or hasattr(context, "to_frame")
         if context is not None and not is_table and any(isinstance(each, str) for each in columns):
+            refuse_one_number(context, columns, n_rows)
             raise ValueError(
                 f"ConvexProgram reads {', '.join(map(repr, columns))} from the context, which has "
                 "no column names. Give a pandas DataFrame, or leave out the name= of the program's "

@@ -365,6 +365,8 @@ def test_a_context_of_other_rows_is_refused(rows, risk, monkeypatch):
     asked = np.column_stack([capacity, X])[:5]
     with pytest.raises(ValueError, match="context has 7 rows, but X has 5"):
         model.decide(asked, context=capacity[:7])
+    with pytest.raises(ValueError, match=r"got the number 60. .* np.full\(len\(X\), 60\)"):
+        model.decide(asked, context=60)
 
 
 def test_decisions_of_one_number_have_the_shape_of_y(rows):

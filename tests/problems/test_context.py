@@ -1,5 +1,7 @@
 """Numbers that are read from the context: markers, columns, and what goes wrong with them."""
 
+from functools import partial
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -103,6 +105,23 @@ def test_marked_entries_of_sequences():
 def test_a_marker_takes_a_name_or_a_position(column):
     with pytest.raises(ValueError, match="name of a column of the context, or its position"):
         FromContext(column)
+
+
+@pytest.mark.parametrize("number", [3.0, np.float32(3), np.array(3), torch.tensor(3.0)])
+def test_a_single_number_is_no_context(number):
+    y = np.ones((2, 1))
+    for column, given in (
+        ("cap", r"is pandas.DataFrame\({'cap': np.full\(2, 3\)}\)"),
+        (0, r"is np.full\(2, 3\)"),
+    ):
+        problem = Capped(FromContext(column))
+        for ask in (problem.solve, partial(problem.cost, y), partial(problem.violation, y)):
+            with pytest.raises(ValueError, match=r"row for each decision, .* number 3.*" + given):
+                ask(y, context=number)
+    with pytest.raises(ValueError, match=r"y must have shape .* Give \[3\] for one row"):
+        problem.solve(number, context=[1.0])
+    with pytest.raises(ValueError, match=r"context has 1 rows, but y has 2\. Repeat"):
+        problem.solve(y, context=[3.0])
 
 
 def test_what_is_wrong_with_a_context_is_said():
