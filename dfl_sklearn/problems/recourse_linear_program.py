@@ -287,10 +287,12 @@ class RecourseLinearProgram(DecisionProblem):
         for s, number in enumerate(numbers):
             try:
                 self._solve_one_by_one(program, parameters[s : s + 1])
-            except NoDecisionError:
+            except NoDecisionError as error:
+                _, _, which = str(error).partition(": these contradict one another")
                 return (
-                    f"No plan has a recourse in scenario {number} of row {row}, y = "
-                    f"{parameters[s, : program.n_parameters].tolist()}."
+                    f"No plan is allowed and has a recourse in scenario {number} of row {row}, y = "
+                    f"{parameters[s, : program.n_parameters].tolist()}"
+                    + (f": these contradict one another{which}" if which else ".")
                 )
         return (
             f"No plan has a recourse in all scenarios of row {row}, though each has one by itself. "

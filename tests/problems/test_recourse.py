@@ -367,6 +367,25 @@ def test_plans_follow_needs_of_any_size(size):
     assert_allclose(regret.detach() / size, np.maximum(2 * over, -3 * over)[:, 0], atol=1e-12)
 
 
+def test_scenarios_without_a_plan_are_named_with_what_contradicts():
+    y = [[[1.0], [5.0]]]
+    one = {"c": [1.0], "q": [5.0], "T": [[1.0]], "W": [[1.0]], "h": [Predicted(0)]}
+    helpless = RecourseLinearProgram(**one | {"W": [[-1.0]]}, bounds=(0, 2))
+    said = r"in scenario 1 of row 0, y = \[5.0\]: these contradict one another: row 0 of W, the "
+    with pytest.raises(ValueError, match=said + "bounds of decision 0, the bounds of reco"):
+        helpless.solve(y)
+    forbidden = RecourseLinearProgram(
+        **one, A_ub=[[-1.0]], b_ub=[-Predicted(0)], A_eq=[[1.0]], b_eq=[4.0]
+    )
+    with pytest.raises(ValueError, match=r"row 0, y = \[5.0\]: .*: row 0 of A_ub, row 0 of A_eq"):
+        forbidden.solve(y)
+    rigid = RecourseLinearProgram(
+        [1.0], [5.0], [[1.0], [-1.0]], [[0.0], [0.0]], [Predicted(0), -Predicted(0)]
+    )
+    with pytest.raises(ValueError, match="in all scenarios of row 0, though each has one by"):
+        rigid.solve(y)
+
+
 def test_a_number_that_is_too_large_is_named():
     with pytest.raises(ValueError, match=r"h\[1\] must be a number"):
         simple(h=[Predicted(0), 10**400]).solve([3.0])
