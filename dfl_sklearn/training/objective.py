@@ -110,15 +110,35 @@ class Objective:
         if self.problem._has_every_cost:
             return
         some = rows.take(np.unique(np.linspace(0, len(rows) - 1, _MOST_CHECKED).astype(int)))
-        others, context = np.roll(some.y, 1, axis=0), self.context_of(some)
+        others = some.replace(y=np.roll(some.y, 1, axis=0))
         try:
-            decisions = self.problem.solve(others, context=context)
+            there, decisions = np.arange(len(some)), self._best(others)
         except (ValueError, RuntimeError):
-            return  # in another context than their own they may have none
+            there, decisions = self._best_one_by_one(others)
+        if not len(there):
+            return
+        some, others = some.take(there), others.take(there)
         try:
-            self.problem.cost(decisions, some.y, context=context)
+            self.problem.cost(decisions, some.y, context=self.context_of(some))
         except NoCostError as error:
-            raise self._without_cost(error, others, some.y) from error
+            raise self._without_cost(error, others.y, some.y) from error
+
+    def _best(self, rows: Rows) -> np.ndarray:
+        return self.problem.solve(rows.y, context=self.context_of(rows))
+
+    def _best_one_by_one(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
+        """Return the numbers and best decisions of those rows that have one.
+
+        In another context than their own some have none.
+        """
+        there, decisions = [], []
+        for i in range(len(rows)):
+            try:
+                decisions.append(self._best(rows.take([i]))[0])
+                there.append(i)
+            except (ValueError, RuntimeError):
+                continue
+        return np.array(there, dtype=int), np.array(decisions)
 
     def _without_cost(self, error: NoCostError, predicted: Any, y: Any) -> NoCostError:
         """Return an error about a decision for a row of predictions under the same row of y."""

@@ -127,6 +127,18 @@ def test_in_a_context():
         DFLRegressor(both, context=[2], loss=SquaredErrorLoss(), **QUICK).fit(there, Y)
 
 
+@pytest.mark.parametrize("loss", [SquaredErrorLoss(), FeasibilityLoss()])
+def test_rows_that_other_predictions_leave_without_a_decision_hide_no_other(loss):
+    """Known capacities are little above demand: some predictions ask for more than they allow."""
+    both = planned(A_ub=[[1.0], [-1.0]], b_ub=[FromContext(0), -Predicted(0)])
+    there = np.column_stack([X, Y + 0.1])
+    with pytest.raises(ValueError, match="No decision"):
+        both.solve(np.roll(Y, 1)[:, None], context=there[:, 2:])
+    model = DFLRegressor(both, context=[2], loss=loss, predictor=unbuilt, max_iter=2)
+    with pytest.raises(ValueError, match=r"the one for y = .* comes true.*TwoStageRegressor"):
+        model.fit(there, Y)
+
+
 def margins(problem=None):
     """Predict a constant, which is the one thing searched for."""
     search = GridSearchCV(
