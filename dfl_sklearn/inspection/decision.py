@@ -11,6 +11,7 @@ from .._utils.optional import import_optional
 from .._utils.rows import as_numpy_rows
 from ..problems.base import DecisionProblem
 from ..problems.closed_form import SquaredErrorProblem
+from ._places import places
 
 
 class DecisionDisplay:
@@ -96,7 +97,8 @@ class DecisionDisplay:
         X : array-like of shape (n, p)
             Rows in the order in which to draw them.
         y : array-like of shape (n,)
-            Observed parameters; a pandas index is used for the horizontal axis.
+            Observed parameters; a pandas index is used for the horizontal axis, unless it is out of
+            order or has several levels.
         problem : DecisionProblem, default=None
             What is decided; None is the problem of the estimator, or of what is inside a Pipeline
             or a search.
@@ -135,7 +137,8 @@ class DecisionDisplay:
         Parameters
         ----------
         y_true : array-like of shape (n,)
-            Observed parameters; a pandas index is used for the horizontal axis.
+            Observed parameters; a pandas index is used for the horizontal axis, unless it is out of
+            order or has several levels.
         y_pred : array-like of shape (n,)
             Predicted parameters.
         problem : DecisionProblem, default=None
@@ -170,7 +173,7 @@ class DecisionDisplay:
         cls, y: Any, decisions: Any, problem: DecisionProblem, context: Any, name: str | None
     ) -> "DecisionDisplay":
         """Return the display of decisions, not drawn."""
-        index, observed = getattr(y, "index", None), as_numpy_rows(y, "y_true")
+        observed = as_numpy_rows(y, "y_true")
         decisions = as_numpy_rows(decisions, "decisions")
         if observed.shape[1] != 1 or decisions.shape != observed.shape:
             raise ValueError(
@@ -186,7 +189,7 @@ class DecisionDisplay:
             decisions=decisions[:, 0],
             best_decisions=best.decisions[:, 0],
             regret=problem.cost(decisions, observed, context=context) - best.cost,
-            index=None if index is None else np.asarray(index),
+            index=places(y),
             name=name,
         )
 

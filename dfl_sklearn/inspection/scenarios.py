@@ -13,6 +13,7 @@ from .._utils.optional import import_optional
 from .._utils.rows import as_numpy_rows
 from .._utils.scenario_models import predicts_scenarios
 from ..problems.base import DecisionProblem
+from ._places import places
 
 _BANDS = ((0.05, 0.95), (0.25, 0.75))
 
@@ -139,12 +140,11 @@ class ScenarioDisplay:
             names = [str(each) for each in y.columns]  # type: ignore[union-attr]
         elif names is None and isinstance(getattr(y, "name", None), str):
             names = [y.name]  # type: ignore[union-attr]
-        index = getattr(y, "index", getattr(X, "index", None))
         display = cls(
             quantiles=scenarios.quantiles(levels),
             decisions=decisions,
             y_true=observed,
-            index=_places(index),
+            index=places(y, X),
             names=names,
         )
         return display.plot(ax=ax, **line_kw)
@@ -199,12 +199,3 @@ class ScenarioDisplay:
         if self.index is None:
             self.axes_[-1].set_xlabel("row")
         return self
-
-
-def _places(index: Any) -> np.ndarray | None:
-    """Return where to draw rows by their pandas index, None where lines would go back and forth."""
-    if index is None or callable(index) or getattr(index, "nlevels", 1) > 1:
-        return None
-    labels = np.asarray(index)
-    is_ordered = index.is_unique if labels.dtype == object else index.is_monotonic_increasing
-    return labels if is_ordered else None

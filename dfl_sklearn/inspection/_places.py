@@ -1,0 +1,26 @@
+"""Where to draw rows."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+
+def places(*tables: Any) -> np.ndarray | None:
+    """Return where to draw rows by the pandas index of the first table that has one.
+
+    None, their position, where lines would go back and forth, or where labels are of several kinds.
+    """
+    known = (getattr(each, "index", None) for each in tables)
+    index = next((each for each in known if isinstance(each, pd.Index)), None)
+    if index is None or index.nlevels > 1:
+        return None
+    if isinstance(index, pd.PeriodIndex):
+        index = index.to_timestamp()
+    elif isinstance(index, pd.IntervalIndex):
+        index = index.mid
+    labels = np.asarray(index)
+    if labels.dtype != object or isinstance(index, pd.DatetimeIndex):  # with a time zone
+        return labels if index.is_monotonic_increasing else None
+    are_names = all(isinstance(each, str) for each in labels)
+    return labels if are_names and index.is_unique else None
