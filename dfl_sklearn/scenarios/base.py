@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.checks import number, whole_number
 from .._utils.seeds import root_seed
 
+_ROUNDING = 1e-9  # by which weights may miss a sum of 1
 _NUMBERS_AT_ONCE = 2**22  # of scenarios that are in memory together: 32 MB
 
 
@@ -24,8 +25,13 @@ class Scenarios:
     values : ndarray of shape (n, S, d)
         What y may be in each row, in its units.
     weight : ndarray of shape (n, S)
-        How likely each scenario is; rows sum to 1. A weight of 0 fills up a row that has fewer
-        scenarios than others.
+        How likely each scenario is; not negative. Rows sum to 1: others are divided by their sum. A
+        weight of 0 fills up a row that has fewer scenarios than others.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not go together, or if weights of a row are none.
 
     Examples
     --------
@@ -39,6 +45,26 @@ class Scenarios:
     values: np.ndarray
     weight: np.ndarray
 
+    def __post_init__(self) -> None:
+        values, weight = np.asarray(self.values), np.asarray(self.weight)
+        if values.ndim != 3 or weight.shape != values.shape[:2]:
+            raise ValueError(
+                "Scenarios have values of shape (n_rows, n_scenarios, n_outputs) and weights of "
+                f"shape (n_rows, n_scenarios), got {values.shape} and {weight.shape}."
+            )
+        total = weight.sum(axis=1)
+        good = (weight >= 0).all(axis=1) & (total > 0) & np.isfinite(total)
+        if not good.all():
+            i = int(good.argmin())
+            raise ValueError(
+                "Weights of scenarios must be non-negative, with a positive, finite sum in every "
+                f"row, but those of row {i} are {weight[i].tolist()}."
+            )
+        if (np.abs(total - 1.0) > _ROUNDING).any():
+            weight = weight / total[:, None]
+        object.__setattr__(self, "values", values)
+        object.__setattr__(self, "weight", weight)
+
     def __len__(self) -> int:
         return len(self.values)
 
@@ -47,12 +73,12 @@ class Scenarios:
         """The mean of each row, of shape (n, d)."""
         return np.einsum("ns,nsd->nd", self.weight, self.values)
 
-    def quantiles(self, levels: Iterable[float]) -> np.ndarray:
+    def quantiles(self, levels: float | Iterable[float]) -> np.ndarray:
         """Return quantiles of each output by itself.
 
         Parameters
         ----------
-        levels : array-like of shape (q,)
+        levels : float or array-like of shape (q,)
             Between 0 and 1.
 
         Returns
@@ -60,7 +86,8 @@ class Scenarios:
         ndarray of shape (n, q, d)
             The smallest values whose share of the weight reaches the levels.
         """
-        shares = np.array([number(each, "levels", at_least=0, at_most=1) for each in levels])
+        given = [levels] if isinstance(levels, (int, float)) else levels
+        shares = np.array([number(each, "levels", at_least=0, at_most=1) for each in given])
         order = np.argsort(self.values, axis=1)
         values = np.take_along_axis(self.values, order, axis=1)
         weight = np.broadcast_to(self.weight[:, :, None], values.shape)

@@ -15,7 +15,12 @@ from sklearn.utils.metadata_routing import UNUSED
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.cross_fit import predicted
 from .._utils.seeds import named_seed, root_seed
-from .._utils.sklearn_private import HasMethods, Interval, _fit_context
+from .._utils.sklearn_private import (
+    HasMethods,
+    Interval,
+    _check_sample_weight,
+    _fit_context,
+)
 from .._utils.wrapping import WrappingMixin
 from .base import ScenarioModel, Scenarios
 
@@ -114,6 +119,10 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
             If the regressor predicts neither draws nor quantiles, or quantiles of several outputs.
         """
         y = self._validate_target(y)
+        if sample_weight is not None:
+            sample_weight = _check_sample_weight(
+                sample_weight, y, dtype=np.float64, ensure_non_negative=True
+            )
         self._way = _way_of(self.estimator)
         if self._way != "sample" and y.ndim == 2 and y.shape[1] > 1:
             raise ValueError(

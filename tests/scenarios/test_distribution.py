@@ -146,3 +146,11 @@ def test_errors_say_what_is_wrong(rows):
 
     with pytest.raises(ValueError, match="scenarios of shape"):
         DistributionScenarios(Short()).fit(X, y).predict(X)
+
+
+@pytest.mark.parametrize("weight", [-1.0, np.nan, np.inf])
+def test_weights_that_are_none_are_refused(weight):
+    X, y = np.arange(6.0)[:, None], np.arange(6.0)
+    model = DistributionScenarios(QuantileRegressor(alpha=0), n_scenarios=2)
+    with pytest.raises(ValueError, match=r"Negative values|Input sample_weight contains"):
+        model.fit(X, y, sample_weight=np.where(y == 2, weight, 1.0))
