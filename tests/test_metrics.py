@@ -254,6 +254,8 @@ def test_bad_input(metric):
     ]:
         with pytest.raises(ValueError, match=message):
             metric(y, y_pred, problem=problem)
+    with pytest.raises(ValueError, match=r"y_pred \(3, 1\)\.$"):  # no word of scenarios
+        metric([1.0, 2.0], [1.0, 2.0, 3.0], problem=problem)
     for weight in ([1.0, -1.0], [0.0, 0.0], [1.0], [1.0, np.nan]):
         with pytest.raises(ValueError, match=r"[Ss]ample.weight"):
             metric([1.0, 2.0], [1.0, 2.0], problem=problem, sample_weight=weight)

@@ -336,7 +336,7 @@ def _decided(
         predicted = as_rows(predicted, "y_pred")
     if (*predicted.shape[:1], *predicted.shape[-1:]) != y_true.shape:
         hint = ""
-        if predicted.ndim == 2 and y_true.shape[1] == 1:
+        if predicted.ndim == 2 and y_true.shape[1] == 1 and len(predicted) == len(y_true):
             hint = " Scenarios have three dimensions: give y_pred[:, :, None] if these are some."
         raise ValueError(f"y_true has shape {y_true.shape} and y_pred {predicted.shape}.{hint}")
     check_finite(predicted, "y_pred")

@@ -71,13 +71,15 @@ def crps(
     0.625
     """
     y, scenarios, weight, share = _checked(y_true, y_pred, sample_weight, scenario_weight)
-    distance = np.einsum("ns,nsd->nd", share, np.abs(scenarios - y[:, None]))
     order = np.argsort(scenarios, axis=1, kind="stable")
     ranked = np.take_along_axis(scenarios, order, axis=1)
     mass = np.cumsum(np.take_along_axis(share[:, :, None], order, axis=1), axis=1)[:, :-1]
     # E|Y - Y'| / 2 is the integral of F (1 - F), which is constant between scenarios.
-    spread = (mass * (1.0 - mass) * np.diff(ranked, axis=1)).sum(axis=1)
-    return float(np.average((distance - spread).mean(axis=1), weights=weight))
+    with np.errstate(over="ignore", invalid="ignore"):  # _mean says so
+        distance = np.einsum("ns,nsd->nd", share, np.abs(scenarios - y[:, None]))
+        spread = (mass * (1.0 - mass) * np.diff(ranked, axis=1)).sum(axis=1)
+        scores = (distance - spread).mean(axis=1)
+    return _mean(scores, weight)
 
 
 def energy_score(
@@ -125,14 +127,27 @@ def energy_score(
     """
     y, scenarios, weight, share = _checked(y_true, y_pred, sample_weight, scenario_weight)
     scores = np.empty(len(y))
-    for i, (one, rows, chance) in enumerate(zip(y, scenarios, share, strict=True)):
-        step = max(1, _CHUNK // len(rows))
-        among = sum(
-            chance[part] @ cdist(rows[part], rows) @ chance
-            for part in (slice(start, start + step) for start in range(0, len(rows), step))
+    with np.errstate(over="ignore", invalid="ignore"):  # _mean says so
+        for i, (one, rows, chance) in enumerate(zip(y, scenarios, share, strict=True)):
+            step = max(1, _CHUNK // len(rows))
+            among = sum(
+                chance[part] @ cdist(rows[part], rows) @ chance
+                for part in (slice(start, start + step) for start in range(0, len(rows), step))
+            )
+            scores[i] = chance @ cdist(rows, one[None])[:, 0] - among / 2
+    return _mean(scores, weight)
+
+
+def _mean(scores: np.ndarray, weight: np.ndarray) -> float:
+    """Return the weighted mean of scores, or say that it is too large a number."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = float(np.average(scores, weights=weight))
+    if not np.isfinite(mean):
+        raise ValueError(
+            "The distances between scenarios and what came true are larger than a float holds. "
+            "Divide both by a number of their size."
         )
-        scores[i] = chance @ cdist(rows, one[None])[:, 0] - among / 2
-    return float(np.average(scores, weights=weight))
+    return mean
 
 
 def _checked(
