@@ -3,6 +3,7 @@
 import warnings
 from typing import Any
 
+from sklearn.compose import TransformedTargetRegressor
 from sklearn.multioutput import MultiOutputRegressor
 
 from .innermost import innermost
@@ -21,8 +22,13 @@ def warn_of_hidden_scenarios(inner: Any, stacklevel: int) -> None:
     stacklevel : int
         That of the caller of this function, as if it warned itself.
     """
-    while hasattr(inner, "decide") and hasattr(inner, "estimator_"):  # around another one
-        inner = innermost(inner.estimator_)[0]
+    while True:  # what stands around another one hides nothing itself
+        if isinstance(inner, TransformedTargetRegressor):
+            inner = innermost(inner.regressor_)[0]
+        elif hasattr(inner, "decide") and hasattr(inner, "estimator_"):
+            inner = innermost(inner.estimator_)[0]
+        else:
+            break
     if predicts_scenarios(inner):
         return
     parts = list(inner.get_params().values()) if hasattr(inner, "get_params") else []

@@ -163,6 +163,14 @@ def test_a_transform_that_is_not_defined_for_a_scenario_is_said(rows):
         decide(roots, X, NewsvendorProblem(9, 1))
 
 
+def test_what_hides_scenarios_is_named(rows):
+    X, y = rows[0][:40], rows[1][:40, 0]
+    bags = BaggingRegressor(residuals(), 2)
+    bags = TransformedTargetRegressor(bags, func=np.log, inverse_func=np.exp)
+    with pytest.warns(UserWarning, match="^BaggingRegressor hides the scenarios of Residual"):
+        TwoStageRegressor(bags, NewsvendorProblem(9, 1)).fit(X, y)
+
+
 def test_scenarios_that_nothing_hides_are_not_said(rows):
     X, y = rows
     for model in (BaggingRegressor(LinearRegression(), 2), residuals()):
