@@ -18,7 +18,8 @@ from .._utils.scenario_models import predicts_scenarios, scenario_parts
 from .._utils.sklearn_private import HasMethods, _fit_context
 from .._utils.wrapping import WrappingMixin
 from ..problems._over_scenarios import decide_over_scenarios
-from ..problems.base import DecisionProblem, normalised_weight
+from ..problems._scenario_weights import normalised_weight
+from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ..robust.decisions import WorstCaseDecisions, decide_for_worst
 from ._mixin import DecisionRegressorMixin

@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 from .._utils.rows import as_float, as_numpy_rows, check_finite, check_total
 from .._utils.scenario_models import values_and_weight
 from .._utils.sklearn_private import _check_sample_weight
-from ..problems.base import normalised_weight
+from ..problems._scenario_weights import normalised_weight
 
 _CHUNK = 1 << 22  # distances that are held at a time
 

@@ -7,7 +7,8 @@ from sklearn.utils import _safe_indexing
 
 from ..solvers.linear import NoDecisionError
 from ._no_cost import NoCostError
-from .base import DecisionProblem, normalised_weight, scenario_mean
+from ._scenario_weights import normalised_weight, scenario_mean
+from .base import DecisionProblem
 
 _MOST_SCENARIOS = 200  # where each row decides for itself
 _CHUNK = 1 << 22  # numbers in the largest temporary array

@@ -15,8 +15,8 @@ from ._cvxpy_parts import CvxpyProgram, is_dpp_given_context
 from ._cvxpy_problem import CvxpyProblem
 from ._nearest import refuse_whole
 from ._nearest_program import NearestProgram
+from ._scenario_weights import scenario_mean
 from ._shadow_prices import ShadowPrices
-from .base import scenario_mean
 
 if TYPE_CHECKING:
     import torch

@@ -1,0 +1,162 @@
+"""What a problem is asked about: parameters, decisions, a context; and what is wrong with it."""
+
+from typing import Any
+
+import numpy as np
+from array_api_compat import array_namespace, is_torch_array
+from sklearn.base import BaseEstimator
+
+from .._utils.checks import number
+from .._utils.rows import as_numpy_rows, check_finite, raise_at
+from ._context import arranged, columns_of, filled, refuse_one_number
+
+
+class ProblemInputs(BaseEstimator):
+    """The hooks by which a problem says what its arrays hold, and the checks that follow."""
+
+    # -- hooks -------------------------------------------------------------------------
+
+    def _n_parameters(self) -> int | None:
+        """Return the number of parameters per row if the problem fixes it, else None."""
+        return None
+
+    def _what_parameters_are(self) -> str:
+        """Return, for errors, what y holds, "" where there is no more to say."""
+        return ""
+
+    def _n_decisions(self, n_parameters: int) -> int | None:
+        """Return the number of decisions per row if it is known without solving, else None."""
+        return None
+
+    def _check_context_values(self, context: np.ndarray) -> None:
+        """Raise a ValueError that names a row (n, c) whose context makes no sense."""
+
+    def _known(self, value: Any, context: Any) -> Any:
+        """Return a parameter as numbers, with what is :class:`FromContext` read from the context.
+
+        Float64, of the shape of `value` where nothing in it is marked; else (n, *shape), and (n, 1)
+        for a single number.
+        """
+        return filled(value, context, self.context_columns())
+
+    def _check_constants(self) -> None:
+        """Raise a ValueError that names a constructor argument that makes no sense."""
+
+    def _check_decisions(self, decisions: np.ndarray) -> None:
+        """Raise a ValueError that names a decision (n, k) whose cost makes no sense."""
+
+    # -- context -----------------------------------------------------------------------
+
+    def context_columns(self) -> list[str | int]:
+        """Return the columns that parameters are read from (:class:`FromContext`), in order.
+
+        Names or positions. Where they are names, :meth:`solve_rows` and its kin get a context with
+        these columns in this order.
+        """
+        return columns_of(self.get_params(deep=False))
+
+    @property
+    def takes_context(self) -> bool:
+        """Whether the problem uses a context."""
+        return bool(self.context_columns())
+
+    def context_rows(self, context: Any, n_rows: int) -> np.ndarray | None:
+        """Return the context as :meth:`solve_rows` and its kin take it: checked and in order.
+
+        Parameters
+        ----------
+        context : array-like of shape (n,) or (n, c), DataFrame or None
+        n_rows : int
+
+        Returns
+        -------
+        ndarray of shape (n, c) or None
+
+        Raises
+        ------
+        ValueError
+            If a context is missing, or given where none is taken; if a column is missing; if an
+            entry is not finite or makes no sense. The message names the column and the row.
+        """
+        return self._check_context(context, n_rows)
+
+    # -- checks ------------------------------------------------------------------------
+
+    def _check_width(self, width: int) -> None:
+        expected = self._n_parameters()
+        if expected is not None and width != expected:
+            what = self._what_parameters_are()
+            raise ValueError(
+                f"{type(self).__name__} has {expected} parameter{'s' if expected != 1 else ''} per "
+                f"row, but y has {width} column{'s' if width != 1 else ''}."
+                + (f" y holds {what}." if what else "")
+            )
+
+    def _decision_rows(self, decisions: Any, y: Any, context: Any, tol: float) -> np.ndarray:
+        """Return decisions (n, k) in float64 for `is_feasible`, checked against y (n, d) if any."""
+        self._check_constants()
+        number(tol, "tol", at_least=0)
+        z = as_numpy_rows(decisions, "decisions").astype(np.float64, copy=False)
+        if y is not None:
+            rows = as_numpy_rows(y, "y")
+            self._check_parameter_array(rows)
+            self._check_decision_width(z, rows.shape[1])
+            if len(z) not in (1, len(rows)):
+                raise ValueError(
+                    f"decisions have {len(z)} rows and y has {len(rows)}: give one decision per "
+                    "row of y, or a single one for all."
+                )
+            z = np.broadcast_to(z, (len(rows), z.shape[1]))
+        else:
+            n = self._n_parameters()
+            if n is not None:
+                self._check_decision_width(z, n)
+            elif self._n_decisions(1) == self._n_decisions(2):  # whatever y holds
+                self._check_decision_width(z, 1)
+        self._check_context(context, len(z), compared="decisions have" if y is None else "y has")
+        return z
+
+    def _check_decision_width(self, decisions: Any, n_parameters: int) -> None:
+        expected = self._n_decisions(n_parameters)
+        if expected is not None and decisions.shape[1] != expected:
+            raise ValueError(
+                f"decisions have {decisions.shape[1]} columns, but {type(self).__name__} decides "
+                f"{expected} number{'s' if expected != 1 else ''} per row."
+            )
+
+    def _check_parameter_array(self, y: np.ndarray) -> None:
+        check_finite(y, "y")
+        self._check_width(y.shape[-1])
+        most = np.finfo(np.float64).max / max(1, y.shape[-1])
+        if y.size and (y.max() > most or y.min() < -most):
+            with np.errstate(over="ignore"):
+                too_large = ~np.isfinite(np.abs(y).sum(axis=-1, keepdims=True)) & (y != 0)
+            if too_large.any():
+                raise_at(too_large, y, "y", "is too large to be added up", "Divide y by its size.")
+
+    def _check_context(
+        self, context: Any, n_rows: int, like: Any = None, compared: str = "y has"
+    ) -> Any:
+        name, columns = type(self).__name__, self.context_columns()
+        if context is None:
+            if columns:
+                raise ValueError(
+                    f"{name} reads {', '.join(map(repr, columns))} from the context, but none was "
+                    f"given: give context=, in an estimator context={columns}."
+                )
+            return None
+        if not self.takes_context:
+            raise ValueError(f"{name} takes no context, but context was given.")
+        refuse_one_number(context, columns, n_rows)
+        rows = arranged(context, columns, name)
+        if is_torch_array(rows) and not is_torch_array(like):  # the rest is NumPy
+            rows = as_numpy_rows(rows, "context").astype(np.float64, copy=False)
+            check_finite(rows, "context")
+        if rows.shape[0] != n_rows:
+            hint = " Repeat the one row, once for each." if rows.shape[0] == 1 else ""
+            raise ValueError(f"context has {rows.shape[0]} rows, but {compared} {n_rows}.{hint}")
+        if not is_torch_array(rows):
+            self._check_context_values(rows)
+            if like is not None and is_torch_array(like):
+                rows = array_namespace(like).asarray(rows, dtype=like.dtype, device=like.device)
+        return rows
