@@ -1,4 +1,4 @@
-"""The numbers of a linear program with recourse, checked, and the programs made of them."""
+"""A linear program with recourse, as numbers, and the programs that are made of it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,48 +14,19 @@ from ..solvers.linear import NoDecisionError
 from ..solvers.parametric_program import Affine, ParametricProgram
 from ..solvers.polytope import Polytope
 from ..solvers.standard_form import StandardForm
-from ._arithmetic import Marker
-from ._constraints import as_bounds, as_integrality, as_matrix, as_pairs
-from ._context import FromContext, columns_of, is_marked, position
-from ._predicted import Predicted, affine, predicted_columns
+from ._constraints import as_bounds, as_integrality
+from ._context import columns_of, position
+from ._joint_polytope import JointPolytope
+from ._predicted import affine
+from ._recourse_numbers import (
+    constraint_matrix,
+    count_parameters,
+    read_numbers,
+    refuse_in_bounds,
+)
 
 _NEAR = 1e-9  # by which a choice may miss a constraint, as a share of its terms
 _MOST_CHOICES = 32  # of whole numbers, that are all tried
-
-
-@dataclass(frozen=True, eq=False)
-class JointPolytope(Polytope):
-    """The plans, and what is done later behind them; its rows have the user's names."""
-
-    n_first: int = 0
-    """How many rows of A_ub are the first stage's."""
-
-    n_plan: int = 0
-    """How many variables are the plan's."""
-
-    scenarios: np.ndarray | None = None
-    """The numbers (S,) of the scenarios, each of which has rows and variables; None without."""
-
-    def name_of_row(self, i: int) -> str:
-        """Return what the user calls a row of `matrix`."""
-        n_ub = self.A_ub.shape[0]
-        if self.n_first <= i < n_ub:
-            return "row {} of W{}".format(*self._counted(i - self.n_first, n_ub - self.n_first))
-        return super().name_of_row(i)
-
-    def name_of_decision(self, j: int) -> str:
-        """Return what the user calls a variable."""
-        if j < self.n_plan:
-            return super().name_of_decision(j)
-        n_later = self.integral.shape[-1] - self.n_plan
-        return "recourse variable {}{}".format(*self._counted(j - self.n_plan, n_later))
-
-    def _counted(self, i: int, n: int) -> tuple[int, str]:
-        """Return a number of n as one of its scenario, and which scenario that is."""
-        if self.scenarios is None:
-            return i, ""
-        s, i = divmod(i, n // len(self.scenarios))
-        return i, f" in scenario {self.scenarios[s]}"
 
 
 @dataclass(frozen=True, eq=False)
@@ -101,39 +72,20 @@ class Recourse:
             If a shape or an entry makes no sense; the message names the parameter.
         """
         columns = columns_of(given)
-        c, q, h = (_vector(given[name], name) for name in ("c", "q", "h"))
-        T = _matrix(given["T"], "T", (len(h), len(c)))
-        W = _matrix(given["W"], "W", (len(h), len(q)))
-        b_ub, b_eq = (
-            np.zeros(0) if given[name] is None else _vector(given[name], name)
-            for name in ("b_ub", "b_eq")
+        every = read_numbers(given)
+        n_parameters, n = count_parameters(every), len(every["c"])
+        n_context = max(
+            (each + 1 for each in columns if isinstance(each, int)), default=len(columns)
         )
-        _refuse_halves(given)
-        every = {"c": c, "q": q, "T": T, "W": W, "h": h, "b_ub": b_ub, "b_eq": b_eq}
-        read = predicted_columns(*every.values())
-        if not read:
-            raise ValueError(
-                "Nothing is predicted: put Predicted(0), Predicted(1), ... in the places of c, q, "
-                "T, W, h, b_ub or b_eq that columns of y stand for."
-            )
-        unread = sorted(set(range(max(read))) - read)
-        if unread:
-            raise ValueError(
-                f"Column {unread[0]} of y is not read, but column {max(read)} is: Predicted counts "
-                "the columns of y from 0."
-            )
-        width = max((each + 1 for each in columns if isinstance(each, int)), default=len(columns))
-        n_parameters, n_context = max(read) + 1, width
         functions = {
             name: affine(value, n_parameters, n_context, lambda each: position(each, columns))
             for name, value in every.items()
         }
-        n = len(c)
         A = {
-            kind: _constraints(given[f"A_{kind}"], functions[f"b_{kind}"], n, kind)
+            kind: constraint_matrix(given[f"A_{kind}"], functions[f"b_{kind}"], n, kind)
             for kind in ("ub", "eq")
         }
-        _refuse_in_bounds(given["bounds"])
+        refuse_in_bounds(given["bounds"])
         low, high = as_bounds(given["bounds"], n)
         return cls(
             n_parameters,
@@ -445,85 +397,3 @@ def _beside(blocks: list[tuple[Any, Any]], n: int, k: int) -> sparse.csr_array:
 def _constant(values: np.ndarray, n_rows: int) -> np.ndarray:
     """Return values (m,) as an affine function (n_rows, m) that depends on nothing."""
     return np.concatenate([np.zeros((n_rows - 1, len(values))), values[None]])
-
-
-def _entries(value: Any, name: str) -> np.ndarray:
-    """Return an array of numbers and markers, or say which entry is neither."""
-    if value is None:
-        raise ValueError(f"{name} is missing: RecourseLinearProgram needs c, q, T, W and h.")
-    value = value.toarray() if sparse.issparse(value) else value
-    entries = np.array(value.to_numpy() if hasattr(value, "to_numpy") else value, dtype=object)
-    for place, each in np.ndenumerate(entries):
-        if isinstance(each, (Predicted, FromContext)):
-            continue
-        where = f"{name}{list(place) or ''}"
-        try:
-            entries[place] = float(each)
-        except (TypeError, ValueError, OverflowError):
-            raise ValueError(
-                f"{where} must be a number, Predicted or FromContext, got {each!r}."
-            ) from None
-        if not np.isfinite(entries[place]):
-            raise ValueError(f"{where} must be finite, got {each}.")
-    return entries
-
-
-def _vector(value: Any, name: str) -> np.ndarray:
-    entries = _entries(value, name)
-    if entries.ndim != 1 or not len(entries):
-        raise ValueError(f"{name} must be a vector, such as [1, 2], got shape {entries.shape}.")
-    return entries
-
-
-def _matrix(value: Any, name: str, shape: tuple[int, int]) -> np.ndarray:
-    entries = _entries(value, name)
-    if entries.shape != shape:
-        wanted = "decisions, entries of c" if name == "T" else "entries of q"
-        raise ValueError(
-            f"{name} must have a row for each entry of h and a column for each of the {wanted}: "
-            f"shape {shape}, got {entries.shape}."
-        )
-    return entries
-
-
-def _constraints(A: Any, b: np.ndarray, n: int, kind: str) -> sparse.csr_array:
-    """Return a matrix (m, n) that goes with right-hand sides (q + 1, m), checked."""
-    if A is None:
-        return sparse.csr_array((0, n))
-    if is_marked(A) or any(isinstance(each, Predicted) for each in np.ravel(_dense(A))):
-        raise ValueError(
-            f"A_{kind} must be numbers: constraints whose matrix is predicted, or known by row, "
-            "are rows of T and W, with a price for what they miss."
-        )
-    matrix = sparse.csr_array(as_matrix(A, f"A_{kind}"))
-    if matrix.shape != (b.shape[1], n):
-        raise ValueError(
-            f"A_{kind} must have a row for each entry of b_{kind} and a column for each entry of "
-            f"c: shape {(b.shape[1], n)}, got {matrix.shape}."
-        )
-    return matrix
-
-
-def _refuse_halves(given: dict[str, Any]) -> None:
-    """Raise a ValueError where a matrix was given without right-hand sides, or they without it."""
-    for kind in ("ub", "eq"):
-        there, absent = f"A_{kind}", f"b_{kind}"
-        if given[there] is None:
-            there, absent = absent, there
-        if given[there] is not None and given[absent] is None:
-            raise ValueError(f"{there} was given without {absent}.")
-
-
-def _refuse_in_bounds(bounds: Any) -> None:
-    """Raise a ValueError where a bound is predicted or read from the context."""
-    pairs = [bounds] if isinstance(bounds, Marker) else as_pairs(bounds)
-    found = next((each for each in np.ravel(_dense(pairs)) if isinstance(each, Marker)), None)
-    if found is not None:
-        raise ValueError(
-            f"bounds must be numbers, got {found!r}. Write such a bound as a row of A_ub, with 1 "
-            "for the decision (-1 for a lower bound) and 0 for the others, and put it into b_ub."
-        )
-
-
-def _dense(A: Any) -> Any:
-    return A.toarray() if sparse.issparse(A) else np.asarray(A, dtype=object)

@@ -12,24 +12,22 @@ from .._utils.row_numbers import renumbered
 from .._utils.rows import as_numpy_rows, raise_at
 from ..solvers.bases_by_row import solve_by_bases
 from ..solvers.exact import Basis
-from ..solvers.linear import LinearSolver, NoDecisionError, NoMinimumError
+from ..solvers.linear import LinearSolver, NoDecisionError
 from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.polytope import Polytope
 from ._limits import check_limits, has_limits
 from ._nearest import in_polytope, in_polytopes, refuse_whole
-from ._no_cost import NoCostError
 from ._shadow_prices import ShadowPrices, names_of, prices_of
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from ._recourse import Recourse
 
 _FEW_CELLS = 2_500  # of a matrix, up to which rows with matrices of their own share bases
-_NEAR = 1e-6  # by which a plan with a cost may miss a constraint, as a share of its terms
-_NEAR_0 = 1e-9  # the same, in the unit of the constraint
+_NEAR = 1e-6  # by which a part of a plan that has a cost may miss a whole number
+_NEAR_0 = 1e-9  # by which a feasible plan may miss a constraint in its unit, beside its tolerance
 
 
 class RecourseLinearProgram(DecisionProblem):
@@ -303,95 +301,15 @@ class RecourseLinearProgram(DecisionProblem):
 
     def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
         """Return the cost (n,) of plans (n, k) or (1, k) under y (n, d), unchecked."""
+        from ._recourse_costs import check_plans, second_stage
+
         program = self._program()
         parameters = program.parameters(y, context)
         z = program.rows(decisions).expand(len(parameters), decisions.shape[1])
-        self._check_plans(program, z.detach().numpy(), parameters.detach().numpy())
+        check_plans(program, z.detach().numpy(), parameters.detach().numpy())
         cost = (program.cost_of_plan(parameters) * z).sum(dim=1)
-        cost = cost + self._second_stage(program, z, parameters)
+        cost = cost + second_stage(program, z, parameters, type(self).__name__)
         return cost.numpy() if isinstance(y, np.ndarray) else cost.to(y)
-
-    def _second_stage(
-        self, program: "Recourse", z: "torch.Tensor", parameters: "torch.Tensor"
-    ) -> "torch.Tensor":
-        """Return the least costs (B,) of making up for plans (B, n), differentiably."""
-        import torch
-
-        left = program.left_over(z, parameters)
-        cost, rest = left.new_zeros(len(left)), np.arange(len(left))
-        if program.is_fixed("W"):
-            found = program.second.solve(torch.cat([parameters, left], dim=1))
-            cost, rest = found.value, np.flatnonzero(~found.is_solved.numpy())
-        if not len(rest):
-            return cost
-        w, dual = self._recourse(program, z[rest].detach(), parameters[rest].detach(), rest)
-        # By the envelope theorem these have the slopes of the least cost.
-        q, W = program.rows_of("q", parameters[rest]), program.rows_of("W", parameters[rest])
-        missing = left[rest] - (W * w[:, None]).sum(dim=2)
-        by_duals = (q * w).sum(dim=1) + (dual * missing).sum(dim=1)
-        return cost.index_put((torch.as_tensor(rest),), by_duals)
-
-    def _recourse(
-        self,
-        program: "Recourse",
-        z: "torch.Tensor",
-        parameters: "torch.Tensor",
-        numbers: np.ndarray,
-    ) -> "tuple[torch.Tensor, torch.Tensor]":
-        """Return the best recourse (B, k) and its dual values (B, m) of rows with these numbers."""
-        import torch
-
-        left = program.left_over(z, parameters)
-        nearly = left - _NEAR * program.left_over_size(z, parameters)
-        q, W = (program.at(name, parameters.numpy()) for name in ("q", "W"))
-        found, duals = np.empty(q.shape), np.empty(left.shape)
-        for i, number in enumerate(numbers):
-            try:
-                try:
-                    w, dual = self._least_recourse(W[i], left[i].numpy(), q[i : i + 1])
-                except NoDecisionError:
-                    w, dual = self._least_recourse(W[i], nearly[i].numpy(), q[i : i + 1])
-            except NoDecisionError:
-                what = f"no w >= 0 has W w >= h - T z, which is {left[i].tolist()}"
-                raise NoCostError.at(
-                    int(number),
-                    f"has no recourse ({what})",
-                    "Add recourse that makes up for anything, at a price.",
-                    f"Nothing makes up for the plan of row {number}: {what}.",
-                ) from None
-            except NoMinimumError:
-                raise ValueError(
-                    f"The recourse of row {number} has no least cost: with q = {q[i].tolist()} it "
-                    "pays to do ever more of it. Costs must not be such that a round trip earns."
-                ) from None
-            found[i], duals[i] = w[0], -dual[0]
-        return torch.as_tensor(found), torch.as_tensor(duals)
-
-    def _least_recourse(
-        self, W: np.ndarray, left: np.ndarray, q: np.ndarray
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Return the best recourse (1, k) and dual values (1, m) for what is left (m,)."""
-        polytope = Polytope.of(q.shape[1], ub=(-W, -left))
-        return LinearSolver(polytope, type(self).__name__).solve_with_duals(q)
-
-    def _check_plans(self, program: "Recourse", z: np.ndarray, parameters: np.ndarray) -> None:
-        polytope = program.first_stage(parameters)
-        polytope = polytope.replace(integral=np.zeros_like(polytope.integral))
-        bad = np.flatnonzero(~polytope.contains(z, _NEAR, _NEAR_0) & np.isfinite(z).all(axis=1))
-        if not len(bad):
-            return
-        i = int(bad[0])
-        missed = polytope.for_rows(slice(i, i + 1)).violation(z[i : i + 1])[0]
-        worst, n_rows = int(np.argmax(missed)), len(missed) - z.shape[1]
-        where = f"bounds[{worst - n_rows}]" if worst >= n_rows else polytope.name_of_row(worst)
-        what = f"misses {where} by {missed[worst]:.6g}"
-        raise NoCostError.at(
-            i,
-            what,
-            "Where what comes true can break a constraint, write it with T, W and h, and a price "
-            "for what makes up for it.",
-            f"The plan of row {i} {what}, and has no cost.",
-        )
 
     def _check_decisions(self, decisions: np.ndarray) -> None:
         off = np.abs(decisions - np.rint(decisions)) * self._program().integral > _NEAR
@@ -452,10 +370,12 @@ class RecourseLinearProgram(DecisionProblem):
 
         Where parts of the plan are whole numbers, prices are those of real ones.
         """
+        from ._recourse_costs import best_recourse
+
         program, name = self._program(), type(self).__name__
         parameters = program.parameters(y, context)
         plans = program.rows(decisions)
-        w = self._recourse(program, plans, parameters, np.arange(len(y)))[0].numpy()
+        w = best_recourse(program, plans, parameters, np.arange(len(y)), name)[0].numpy()
         z, costs = np.concatenate([decisions, w], axis=1), program.costs(parameters.numpy())
         n, parts = decisions.shape[1], []
         for i in range(len(y)):
