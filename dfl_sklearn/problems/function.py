@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 _MOST_STARTS = 2.0**32  # bytes for the starting points of a row: more make no difference
-_CHUNK = 1 << 16  # evaluations of the cost in one call: more leave the cache
+_CHUNK = 1 << 14  # evaluations of the cost in one call: more leave the cache
 _FEW = 3  # decisions that a pattern search does for
 _MANY = 30  # scenarios beyond which it takes too many evaluations
 
