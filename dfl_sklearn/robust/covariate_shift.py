@@ -221,7 +221,8 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         if self.classifier is not None:
             return clone(self.classifier)
         powers = [PolynomialFeatures(2, include_bias=False)] if X.shape[1] <= _FEW_FEATURES else []
-        steps = [StandardScaler(), *powers, StandardScaler(), LogisticRegression(tol=1e-6, max_iter=1000)]
+        line = LogisticRegression(tol=1e-6, max_iter=1000)
+        steps = [StandardScaler(), *powers, StandardScaler(), line]
         return make_pipeline(*steps)
 
     def _weights_for(self, model: Any, weight: np.ndarray) -> dict[str, np.ndarray]:

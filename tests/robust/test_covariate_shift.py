@@ -60,7 +60,8 @@ def test_without_a_shift_weights_are_equal():
 
 def test_rows_are_weighted_by_classifiers_that_have_not_seen_them():
     tree = DecisionTreeClassifier(min_samples_leaf=40, random_state=0)
-    model = CovariateShiftWeight(tree, clip=20.0).fit(X[:300], np.concatenate([TOMORROW[:300], X[:100]]))
+    target = np.concatenate([TOMORROW[:300], X[:100]])
+    model = CovariateShiftWeight(tree, clip=20.0).fit(X[:300], target)
     assert model.weight_[:100].std() > 0  # a tree that had seen them would give equal odds
     # Equal rows, in source and target, are in one fold: they get one weight.
     twice = CovariateShiftWeight(tree, clip=20.0)
