@@ -137,8 +137,8 @@ def decided(
         "Ask it about its own kind of problem, in its own context; a metric takes decisions that "
         "you have made of its own, averages for one, as decisions=.",
     )
-    warn_of_hidden_scenarios(inner, stacklevel=3)
     prediction = estimator.predict(X)
+    warn_of_hidden_scenarios(inner, stacklevel=3)
     check_finite(as_numpy_rows(prediction, "predictions"), "predictions")
     decisions = problem.solve(prediction, context=known)
     return Decided(decisions, problem, known)

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ._utils.all_or_nothing import all_or_nothing
 from ._utils.context_columns import CONTEXT, ContextColumns, Selection
+from ._utils.hidden_scenarios import warn_of_unused_scenarios
 from ._utils.params import NestedParamsMixin
 from ._utils.rows import as_rows, refuse_unfit_table
 from ._utils.sklearn_private import HasMethods, Interval, _check_feature_names_in, _fit_context
@@ -101,6 +102,7 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         """
         target = self._validate_target(y)
         self._fit_wrapped(X, target, sample_weight, fit_params)
+        warn_of_unused_scenarios(self, stacklevel=4)
         width = 1 if target.ndim == 1 else target.shape[1]
         self._output_names = _target_names(y) or _numbered("prediction", width)
         return self

@@ -20,7 +20,7 @@ def warn_of_hidden_scenarios(inner: Any, stacklevel: int) -> None:
     inner : estimator
         Fitted, the innermost one.
     stacklevel : int
-        That of the caller of this function, as if it warned itself.
+        Of the warning, as if the caller gave it.
     """
     while True:  # what stands around another one hides nothing itself
         if isinstance(inner, TransformedTargetRegressor):
@@ -36,11 +36,33 @@ def warn_of_hidden_scenarios(inner: Any, stacklevel: int) -> None:
         parts = [innermost(inner.estimators_[0])[0]]
     for each in parts:
         if predicts_scenarios(each) and not isinstance(each, type):
-            warnings.warn(
-                f"{type(inner).__name__} hides the scenarios of {type(each).__name__}: "
-                "decisions are taken from a point, its prediction. Pipelines, searches and "
-                "TransformedTargetRegressor may stand around a scenario model.",
-                UserWarning,
-                stacklevel=stacklevel + 1,
-            )
+            _warn(inner, each, stacklevel + 2)
             return
+
+
+def warn_of_unused_scenarios(owner: Any, stacklevel: int) -> None:
+    """Say so where an estimator makes use of the predictions alone of what it wraps.
+
+    Parameters
+    ----------
+    owner : estimator
+        Fitted, a wrapper of one regressor.
+    stacklevel : int
+        Of the warning, as if the caller gave it.
+    """
+    inner = innermost(owner.estimator_)[0]
+    if predicts_scenarios(inner):
+        _warn(owner, inner, stacklevel + 2)
+    else:
+        warn_of_hidden_scenarios(inner, stacklevel + 1)
+
+
+def _warn(owner: Any, model: Any, stacklevel: int) -> None:
+    name = type(getattr(model, "scenario_model", model)).__name__
+    warnings.warn(
+        f"{type(owner).__name__} hides the scenarios of {name}: decisions are taken from a point, "
+        "its prediction. Pipelines, searches, TransformedTargetRegressor and TwoStageRegressor may "
+        "stand around a scenario model.",
+        UserWarning,
+        stacklevel=stacklevel,
+    )

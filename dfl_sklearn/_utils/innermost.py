@@ -33,6 +33,7 @@ def innermost(estimator: Any) -> tuple[Any, Callable[[Any], Any]]:
         else:
             break
     if isinstance(estimator, TransformedTargetRegressor):
+        check_is_fitted(estimator, "regressor_")
         inner, way = innermost(estimator.regressor_)
         if predicts_scenarios(inner):
             estimator = BackTransformed(estimator, inner, way, of_one_number(inner))

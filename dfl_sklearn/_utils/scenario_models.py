@@ -74,6 +74,7 @@ class BackTransformed:
     ) -> None:
         self._estimator = estimator
         self._inner, self._reaches = inner, reaches
+        self.scenario_model = getattr(inner, "scenario_model", inner)
         self.is_vector_ = is_vector
         self.risk = getattr(inner, "risk", None)
         self._bounded_targets = self._in_units_of_y(inner)
@@ -88,11 +89,12 @@ class BackTransformed:
         if not len(falls):
             return found
         i = int(falls[0])
+        name = type(self.scenario_model).__name__
         raise ValueError(
-            f"censored says that some y are lower bounds, and the transform around "
-            f"{type(self._inner).__name__} is not increasing: it takes y = {found[i]:.6g} to "
-            f"{given[i]:.6g} and the smaller y = {found[i + 1]:.6g} to {given[i + 1]:.6g}, so that "
-            "lower bounds become upper ones. Take an increasing transform, such as the logarithm."
+            f"censored says that some y are lower bounds, and the transform around {name} is not "
+            f"increasing: it takes y = {found[i]:.6g} to {given[i]:.6g} and the smaller y = "
+            f"{found[i + 1]:.6g} to {given[i + 1]:.6g}, so that lower bounds become upper ones. "
+            "Take an increasing transform, such as the logarithm."
         )
 
     def iter_scenarios(self, X: Any) -> Iterator[tuple[slice, Any]]:

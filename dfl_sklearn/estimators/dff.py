@@ -24,6 +24,7 @@ from .._utils.cross_fit import (
     random_splits,
     row_codes,
 )
+from .._utils.hidden_scenarios import warn_of_unused_scenarios
 from .._utils.holdout import is_given
 from .._utils.rows import as_rows, column_names, refuse_unfit_table
 from .._utils.seeds import named_rng, named_seed, root_seed
@@ -433,6 +434,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self._context_columns = self._find_context(X)
         seen = self._seen(X)
         params = self._fit_wrapped(seen, target, sample_weight, fit_params)
+        warn_of_unused_scenarios(self, stacklevel=5)
         self._note_columns(X)
         self._target_ndim, self._n_outputs = target.ndim, as_rows(target, "y").shape[1]
         self._inputs = CorrectionInputs(

@@ -36,6 +36,8 @@ def imputed(
     for _ in range(_ROUNDS):
         mean = unseen_means(found)
         known = np.isfinite(mean) & (weight > 0)
+        if not known.any():
+            break
         error = np.where(known, y - mean, 0.0)
         mass = np.zeros(len(y))
         mass[known] = kaplan_meier_weights(

@@ -13,6 +13,7 @@ from sklearn.ensemble import (
     StackingRegressor,
     VotingRegressor,
 )
+from sklearn.exceptions import NotFittedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, cross_val_score
@@ -21,7 +22,8 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from dfl_sklearn import TwoStageRegressor, decide
+from dfl_sklearn import DFFRegressor, TwoStageRegressor, decide
+from dfl_sklearn.compose import PredictionTransformer
 from dfl_sklearn.metrics import make_regret_scorer
 from dfl_sklearn.problems import (
     CoverageProblem,
@@ -151,6 +153,43 @@ def test_scenarios_that_something_hides_are_said(rows, make):
         decide(model, X, SquaredErrorProblem())
     with pytest.warns(UserWarning, match=said):
         make_regret_scorer(problem)(model.estimator_, X, y)
+
+
+@pytest.mark.parametrize("hides", [lambda one: one, lambda one: BaggingRegressor(one, 2)])
+@pytest.mark.parametrize(
+    "make",
+    [lambda one: DFFRegressor(one, NewsvendorProblem(9, 1), epsilon=0.0), PredictionTransformer],
+)
+def test_scenarios_of_which_predictions_alone_are_used_are_said(rows, make, hides):
+    X, y = rows[0][:40], rows[1][:40, 0]
+    model = make(hides(residuals()))
+    with pytest.warns(UserWarning, match="hides the scenarios of ResidualScenarios") as caught:
+        model.fit(X, y)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    logs = TransformedTargetRegressor(residuals(), func=np.log, inverse_func=np.exp)
+    with pytest.warns(UserWarning, match="hides the scenarios of ResidualScenarios"):
+        make(logs).fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        make(hides(LinearRegression())).fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        residuals,
+        lambda: BaggingRegressor(residuals()),
+        lambda: MultiOutputRegressor(residuals()),
+        lambda: TransformedTargetRegressor(residuals()),
+        lambda: make_pipeline(StandardScaler(), TransformedTargetRegressor(residuals())),
+    ],
+)
+def test_models_that_are_not_fitted_say_so(rows, make):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(NotFittedError):
+            decide(make(), rows[0], NewsvendorProblem(9, 1))
 
 
 def test_a_transform_that_is_not_defined_for_a_scenario_is_said(rows):

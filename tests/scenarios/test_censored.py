@@ -110,6 +110,8 @@ def test_errors_say_what_is_wrong():
         model.fit(X, np.column_stack([y, y]), censored=[True] * 4)
     with pytest.raises(ValueError, match="All 4 rows with a known error are censored"):
         model.fit(X, y, censored=[True] * 4)
+    with pytest.raises(ValueError, match="no row of positive weight in a fold"):
+        ResidualScenarios(Ridge(), cv=[]).fit(X, y, censored=[True, False] * 2)
 
 
 def test_rows_without_weight_change_nothing():
