@@ -36,7 +36,7 @@ def innermost(estimator: Any) -> tuple[Any, Callable[[Any], Any]]:
         check_is_fitted(estimator, "regressor_")
         inner, way = innermost(estimator.regressor_)
         if predicts_scenarios(inner):
-            estimator = BackTransformed(estimator, inner, way, of_one_number(inner))
+            estimator = BackTransformed(estimator, inner, way, _maker(inner))
 
     def reaches(X: Any) -> Any:
         for each in steps:
@@ -61,13 +61,19 @@ def innermost_unfitted(estimator: Any) -> Any:
             return estimator
 
 
+def _maker(model: Any) -> Any:
+    """Return what makes the scenarios that a model hands on; the model itself if nobody knows."""
+    maker = model
+    while not hasattr(maker, "is_vector_"):
+        if not hasattr(maker, "estimator_"):
+            return model
+        maker = innermost(maker.estimator_)[0]
+    return maker
+
+
 def of_one_number(model: Any) -> bool:
     """Return whether a model that predicts scenarios was fitted on y of one dimension."""
-    while not hasattr(model, "is_vector_"):
-        if not hasattr(model, "estimator_"):
-            return False
-        model = innermost(model.estimator_)[0]
-    return bool(model.is_vector_)
+    return bool(getattr(_maker(model), "is_vector_", False))
 
 
 def shaped_for(model: Any, decisions: np.ndarray) -> np.ndarray:

@@ -56,8 +56,8 @@ class BackTransformed:
         At the end of its regressor.
     reaches : callable
         What takes X to what that is given.
-    is_vector : bool
-        Whether y had one dimension.
+    maker : scenario model
+        What makes the scenarios that `inner` hands on.
 
     Raises
     ------
@@ -70,21 +70,23 @@ class BackTransformed:
         estimator: "TransformedTargetRegressor",
         inner: Any,
         reaches: Callable[[Any], Any],
-        is_vector: bool,
+        maker: Any,
     ) -> None:
         self._estimator = estimator
         self._inner, self._reaches = inner, reaches
-        self.scenario_model = getattr(inner, "scenario_model", inner)
-        self.is_vector_ = is_vector
+        self.scenario_model = getattr(maker, "scenario_model", maker)
+        # Of y, whose single column does not reach the regressor as one.
+        self.is_vector_ = getattr(estimator, "_training_dim", 2) == 1
         self.risk = getattr(inner, "risk", None)
-        self._bounded_targets = self._in_units_of_y(inner)
+        self._bounded_targets = self._in_units_of_y(maker)
 
-    def _in_units_of_y(self, inner: Any) -> np.ndarray | None:
+    def _in_units_of_y(self, maker: Any) -> np.ndarray | None:
         """Return the targets, increasing, of a model some of whose targets are lower bounds."""
-        given = getattr(inner, "_bounded_targets", None)
+        given = getattr(maker, "_bounded_targets", None)
         if given is None:
             return None
-        found = self._estimator.transformer_.inverse_transform(given[:, None]).ravel()
+        back = self._estimator.transformer_.inverse_transform(given[:, None])
+        found = np.asarray(back, dtype=np.float64).ravel()
         falls = np.flatnonzero(np.diff(found) < -_ROUNDING * np.ptp(found))
         if not len(falls):
             return found

@@ -429,7 +429,7 @@ def test_decisions_of_one_number_have_the_shape_of_y(rows):
     ]
     for model in models:
         assert decide(model.fit(X, y[:, 0]), X, cost).shape == (120,)
-    assert decide(residuals().fit(X, y[:, :1]), X, cost).shape == (120, 1)
+        assert decide(model.fit(X, y[:, :1]), X, cost).shape == (120, 1)
 
 
 def test_a_risk_that_does_not_count_is_said(rows):

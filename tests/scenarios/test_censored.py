@@ -157,6 +157,12 @@ def test_lower_bounds_stay_lower_bounds(transformer):
         decide(alone, X, problem)
     with pytest.raises(ValueError, match=message):
         ScenarioDisplay.from_estimator(alone, X)
+    around = TransformedTargetRegressor(
+        TwoStageRegressor(ResidualScenarios(Ridge())), transformer=transformer,
+        check_inverse=False,
+    ).fit(X, sales, **known)  # fmt: skip
+    with pytest.raises(ValueError, match=message):
+        decide(around, X, problem)
     # Without bounds any transform will do.
     for none in ({}, {"censored": np.zeros(60, bool)}):
         alone.fit(X, sales, **none)
