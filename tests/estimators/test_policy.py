@@ -42,7 +42,7 @@ from dfl_sklearn.problems import (
 from dfl_sklearn.robust import WassersteinBall
 from dfl_sklearn.training import policy
 
-from ..contracts.registry import two_sites
+from ..contracts.samplers import two_sites
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 QUICK = {"hidden_layer_sizes": (), "max_iter": 5, "random_state": 0}
