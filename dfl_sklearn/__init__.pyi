@@ -16,6 +16,7 @@ from . import (
 )
 from ._decide import decide
 from .estimators import (
+    ConformalDecisions,
     DFFRegressor,
     DFLRegressor,
     DiffusionDRODFLRegressor,
@@ -27,6 +28,7 @@ from .estimators import (
 __version__: str
 
 __all__ = [
+    "ConformalDecisions",
     "DFFRegressor",
     "DFLRegressor",
     "DiffusionDRODFLRegressor",

@@ -30,11 +30,12 @@ MAY_IMPORT = {
     "datasets": {"_utils", "problems"},
     "online": {"_utils"},
     "scenarios": {"_utils", "rows"},
+    "_conformal": {"_utils", "rows", "solvers", "problems", "scenarios", "robust", "_decide"},
     "robust": {"_utils", "rows", "solvers", "problems", "layers", "losses", "learners"},
     "training": {"_utils", "rows", "problems", "losses", "learners", "robust"},
     "estimators": {
         *("_utils", "rows", "problems", "losses", "learners", "robust", "training", "metrics"),
-        *("_decide", "online"),
+        *("_conformal", "_decide", "online"),
     },
 }
 ON_TOP = {"compose", "inspection", "model_selection", "__init__"}

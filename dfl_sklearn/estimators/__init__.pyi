@@ -1,3 +1,4 @@
+from .conformal import ConformalDecisions
 from .dff import DFFRegressor
 from .dfl import DFLRegressor
 from .diffusion_dro import DiffusionDRODFLRegressor
@@ -7,6 +8,7 @@ from .policy import PolicyRegressor
 from .two_stage import TwoStageRegressor
 
 __all__ = [
+    "ConformalDecisions",
     "DFFRegressor",
     "DFLRegressor",
     "DiffusionDRODFLRegressor",

@@ -7,6 +7,7 @@ from sklearn.linear_model import LinearRegression, QuantileRegressor, Ridge
 from sklearn.tree import DecisionTreeRegressor
 
 from dfl_sklearn import (
+    ConformalDecisions,
     DFFRegressor,
     DFLRegressor,
     DiffusionDRODFLRegressor,
@@ -200,6 +201,8 @@ def code_paths():
         "expert-mixture": ExpertMixture(
             [("line", LinearRegression()), ("tree", DecisionTreeRegressor(random_state=0))], EVEN
         ),
+        # Promises calibrated on held-out rows, for which the checks have few; and on folds.
+        "conformal": ConformalDecisions(LinearRegression(), EVEN, confidence_level=0.5),
         # Without state, and with state but no target.
         "decision-transformer": DecisionTransformer(net_position()),
         "provisioning": ProvisioningOptimizer(),
@@ -259,6 +262,13 @@ def variants():
             **{**FINE_TUNING, "max_iter": 8},
         ),
         "fine-tuning-predictions": DFFRegressor(Ridge(), inputs="predictions", **FINE_TUNING),
+        "conformal-squared": ConformalDecisions(Ridge(), confidence_level=0.5, scale=None, cv=3),
+        "conformal-with-context": ConformalDecisions(
+            LinearRegression(), SHIFTED, confidence_level=0.5, scale="ridge", context=[0]
+        ),
+        "conformal-of-decisions": ConformalDecisions(
+            TwoStageRegressor(Ridge(), EVEN), confidence_level=0.5, tail=0
+        ),
         "transformer-one-output": PredictionTransformer(
             HistGradientBoostingRegressor(max_iter=5, random_state=0)
         ),

@@ -17,6 +17,7 @@ from sklearn.linear_model import LinearRegression
 
 import dfl_sklearn
 from dfl_sklearn import (
+    ConformalDecisions,
     DFFRegressor,
     DFLRegressor,
     DiffusionDRODFLRegressor,
@@ -62,6 +63,7 @@ CASES = {
     ),
     "fine-tuned": DFFRegressor(LinearRegression(), net_position(), cv=2, **QUICK),
     "two stages": TwoStageRegressor(LinearRegression(), net_position()),
+    "conformal": ConformalDecisions(LinearRegression(), net_position()),
     "generator": GENERATOR,
     "predictions": PredictionTransformer(LinearRegression()),
     "decisions": DecisionTransformer(net_position()),

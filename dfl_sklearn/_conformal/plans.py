@@ -1,0 +1,92 @@
+"""What a fitted model decides for rows, and what it expects that to cost."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.utils import _safe_indexing
+
+from .._decide import Decided, decided
+from .._utils.innermost import innermost, predicts_scenarios, scenario_parts
+from .._utils.policies import policy_in
+from .._utils.rows import as_numpy_rows
+from .._utils.sklearn_private import _num_samples
+from ..problems.base import DecisionProblem, normalised_weight
+
+_AT_ONCE = 200  # rows whose scenarios are held
+
+
+@dataclass(frozen=True)
+class Plans:
+    """Decisions, and the cost that the model's own prediction gives them.
+
+    Attributes
+    ----------
+    decisions : ndarray of shape (n, k)
+    planned : ndarray of shape (n,)
+        The cost under the prediction, or the mean over scenarios; 0 where decisions alone are
+        predicted.
+    problem : DecisionProblem
+    context : array-like of shape (n, c) or None
+        As the public methods of the problem take it.
+    """
+
+    decisions: np.ndarray
+    planned: np.ndarray
+    problem: DecisionProblem
+    context: Any
+
+    @classmethod
+    def of(
+        cls, model: Any, X: Any, problem: DecisionProblem | None = None, context: Any = None
+    ) -> "Plans":
+        """Return the plans of a fitted model that decides.
+
+        Parameters
+        ----------
+        model : estimator
+            One of this package with a problem, also inside a Pipeline or a search.
+        X : array-like of shape (n, p)
+        problem : DecisionProblem, default=None
+            None is that of the model.
+        context : array-like of shape (n, c), default=None
+            In the place of the columns of X that are context.
+        """
+        inner, reaches = innermost(model)
+        if context is None:
+            found = decided(model, X, problem)
+        else:
+            decisions = inner.decide(reaches(X), context=context)
+            found = Decided(decisions, problem or inner._resolve_problem(), context)
+        z = as_numpy_rows(found.decisions, "decisions").astype(np.float64, copy=False)
+        return cls(z, _planned(model, X, z, found), found.problem, found.context)
+
+    def realised(self, y: Any) -> np.ndarray:
+        """Return what the decisions cost under observed y (n,) or (n, d)."""
+        return self.problem.cost(self.decisions, as_numpy_rows(y, "y"), context=self.context)
+
+
+def _planned(model: Any, X: Any, z: np.ndarray, found: Decided) -> np.ndarray:
+    inner, reaches = innermost(model)
+    if policy_in(inner) is not None:
+        return np.zeros(len(z))
+    if not predicts_scenarios(inner):
+        prediction = as_numpy_rows(model.predict(X), "predictions")
+        table = found.problem.project_parameters(prediction.astype(np.float64, copy=False))[0]
+        return found.problem.cost(z, table, context=found.context)
+    parts = []
+    for start in range(0, _num_samples(X), _AT_ONCE):
+        at = np.arange(start, min(start + _AT_ONCE, len(z)))
+        for rows, scenarios in scenario_parts(inner, reaches(_safe_indexing(X, at))):
+            parts.append(_mean_cost(scenarios, at[rows], z, found))
+    return np.concatenate(parts) if parts else np.zeros(0)
+
+
+def _mean_cost(scenarios: Any, at: np.ndarray, z: np.ndarray, found: Decided) -> np.ndarray:
+    """Return the mean cost of the decisions of some rows over their scenarios."""
+    n, n_scenarios, width = scenarios.values.shape
+    copies = np.repeat(at, n_scenarios)
+    known = None if found.context is None else _safe_indexing(found.context, copies)
+    table = found.problem.project_parameters(scenarios.values.reshape(-1, width))[0]
+    costs = found.problem.cost(z[copies], table, context=known).reshape(n, n_scenarios)
+    return np.einsum("ns,ns->n", normalised_weight(scenarios.weight, n, n_scenarios), costs)

@@ -1,0 +1,560 @@
+"""Decisions with a certificate: a cost that is not exceeded with a given probability."""
+
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import BaseEstimator, clone
+from sklearn.frozen import FrozenEstimator
+from sklearn.utils import Bunch, _safe_indexing, indexable
+from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
+from sklearn.utils.validation import check_is_fitted
+
+from .._conformal.calibration_rows import calibration_splits, codes_of, warn_of_shared_rows
+from .._conformal.cost_units import CostUnits
+from .._conformal.groups import group_labels, quantile_of_rows, quantiles_of
+from .._conformal.plans import Plans
+from .._decide import decided
+from .._utils.all_or_nothing import all_or_nothing
+from .._utils.context_columns import CONTEXT, Selection
+from .._utils.cross_fit import Splits, fold_of, random_splits
+from .._utils.innermost import innermost, innermost_unfitted
+from .._utils.seeds import named_rng
+from .._utils.sklearn_private import (
+    HasMethods,
+    Interval,
+    StrOptions,
+    _check_method_params,
+    _check_sample_weight,
+    _fit_context,
+    _num_samples,
+)
+from .._utils.wrapping import WrappingMixin
+from ..metrics._decisions import check_observed
+from ..problems.base import DecisionProblem
+from ._mixin import DecisionRegressorMixin
+from .two_stage import TwoStageRegressor
+
+_FOLDS = 5  # of the errors on training rows
+
+
+class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
+    r"""Decide by any model, and promise what the decision will cost at most.
+
+    The certificate is :math:`P(\mathrm{cost}(z(x), y) \le \mathrm{promise}(x)) \ge 1 - \alpha`,
+    with :math:`1 - \alpha` the `confidence_level`. Decisions are those of the wrapped model. The
+    promise is the planned cost, which the model's own prediction gives the decision, plus what was
+    paid beyond it on calibration rows, which the model has not seen:
+
+    .. math:: \mathrm{promise}(x) = \mathrm{planned}(x) + s(x)\, (q - \tau \log s(x))
+
+    with the size s(x) of such errors, predicted by `scale`, the weight :math:`\tau` of `tail`, and
+    q the conformal quantile of the scores :math:`e_i / s(x_i) + \tau \log s(x_i)` of the errors
+    :math:`e_i = \mathrm{cost}(z(x_i), y_i) - \mathrm{planned}(x_i)`: the one of rank
+    :math:`\lceil (n + 1) (1 - \alpha) \rceil` among n. Nothing else is assumed of the model, the
+    problem or the distribution than that calibration rows and new ones are exchangeable.
+
+    Parameters
+    ----------
+    estimator : regressor
+        Any regressor, a scenario model, an estimator of this package that decides, or a Pipeline or
+        search that ends with one. One that is fitted already is given as
+        ``FrozenEstimator(regressor)``; fit this class on rows it has not seen.
+    problem : DecisionProblem, default=None
+        The problem in which the predictions are used; None is that of `estimator`, and the
+        squared-error problem where it has none.
+    confidence_level : float, default=0.9
+        How often the promise is to hold, above 0 and below 1. It takes calibration rows: 9 for
+        0.9, 19 for 0.95, 99 for 0.99.
+    scale : {"planned", "ridge"}, regressor or None, default="planned"
+        What predicts how large errors are at x, from errors on training rows: "planned" a line
+        from the logarithm of the planned cost to that of the error, "ridge" ridge regression on
+        standardised features, a regressor any other. With None they are as large everywhere, and
+        so they are with "planned" where the plan always costs nothing, as that of a newsvendor.
+    tail : float, default=0.5
+        How far errors reach beyond the promise on average, in units of s(x), 0 or more. The mean
+        promise is lowest for the :math:`\tau` for which that is so: promises of uncertain rows are
+        lowered, which are then kept less often, those of the others are raised. With 0 they are in
+        proportion to s(x), and are kept about as often everywhere. It does nothing without
+        `scale`.
+    cv : int, splitter, iterable or None, default=None
+        Which rows calibrate, of those in `fit`. None: the last quarter of the rows in their order,
+        which the model is not fitted on. A splitter of one split: the rows it holds out. A number
+        of folds, blocks of consecutive rows, or a splitter of several: each row is predicted by a
+        model fitted without its fold, and the model that decides is fitted on all rows. That uses
+        every row twice, and is no guarantee, see the notes.
+    groups : str, int, list, slice, mask or callable, default=None
+        Columns of X that say which group a row is of, or a callable that returns it of each row of
+        X. Every group has a quantile of its own, so that the promise is kept in each of them.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are context: known data of a row, such as a capacity, that the problem
+        reads (:class:`~dfl_sklearn.problems.FromContext`). An estimator that has a context of its
+        own keeps it.
+    context_is_feature : bool, default=True
+        Whether the wrapped regressor sees these columns as well.
+
+    Attributes
+    ----------
+    estimator_ : regressor
+        The fitted model.
+    decider_ : estimator
+        The same with its problem: what takes the decisions.
+    quantile_ : float or dict
+        q, or that of each group.
+    n_calibration_ : int
+        The number of calibration rows with a positive weight.
+    guaranteed_level_ : float or None
+        How often promises hold at least, whatever the model, where rows are exchangeable: the
+        `confidence_level`; None after cross-fitting in several folds.
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where X has string column names.
+
+    See Also
+    --------
+    TwoStageRegressor : The same decisions without a promise; `risk` for those of a risk measure.
+
+    Notes
+    -----
+    The probability is over the calibration rows and the new row together. It is no statement about
+    one x: :math:`\tau` and s(x) say where promises are kept more often than elsewhere, and `groups`
+    is what holds in parts. Rows that drift, as in time, are not exchangeable: look at
+    :meth:`certificate` on the latest ones.
+
+    A weight in `fit` says how often a row counts. The guarantee is one for distinct rows: copies
+    of a row are not exchangeable with a new one.
+
+    With several folds the model that decides is not the one that was calibrated. Where fitting
+    on a few rows more changes it little, promises hold about as often as asked for; there are
+    models for which they never do. (The bound of :math:`1 - 2 \alpha` of CV+ is one for
+    intervals of y in which all fold models have their say. No such bound is known for the cost of
+    one decision.)
+
+    References
+    ----------
+    Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005.
+    Barber, Candes, Ramdas and Tibshirani, "Predictive inference with the jackknife+", Annals of
+    Statistics, 2021.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from dfl_sklearn import ConformalDecisions
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> X, y = make_newsvendor(800, random_state=0)
+    >>> model = ConformalDecisions(LinearRegression(), NewsvendorProblem(9, 1))
+    >>> model = model.fit(X[:400], y[:400])
+    >>> found = model.certificate(X[400:], y[400:])
+    >>> bool(found.coverage > 0.85)
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "estimator": [HasMethods(["fit", "predict"])],
+        "problem": [DecisionProblem, None],
+        "confidence_level": [Interval(Real, 0, 1, closed="neither")],
+        "scale": [StrOptions({"planned", "ridge"}), HasMethods(["fit", "predict"]), None],
+        "tail": [Interval(Real, 0, None, closed="left")],
+        "cv": ["cv_object"],
+        "groups": CONTEXT,
+        "context": CONTEXT,
+        "context_is_feature": ["boolean"],
+    }
+
+    # Weights in `fit` are the wrapped regressor's; `score` uses its own.
+    __metadata_request__fit = {"sample_weight": UNUSED}
+
+    def __init__(
+        self,
+        estimator: BaseEstimator,
+        problem: DecisionProblem | None = None,
+        *,
+        confidence_level: float = 0.9,
+        scale: Any = "planned",
+        tail: float = 0.5,
+        cv: Any = None,
+        groups: Any = None,
+        context: Selection = None,
+        context_is_feature: bool = True,
+    ) -> None:
+        self.estimator = estimator
+        self.problem = problem
+        self.confidence_level = confidence_level
+        self.scale = scale
+        self.tail = tail
+        self.cv = cv
+        self.groups = groups
+        self.context = context
+        self.context_is_feature = context_is_feature
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def fit(
+        self,
+        X: Any,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        *,
+        X_cal: Any = None,
+        y_cal: ArrayLike | None = None,
+        sample_weight_cal: ArrayLike | None = None,
+        **fit_params: Any,
+    ) -> "ConformalDecisions":
+        """Fit the model on a part of the rows, and calibrate its promises on the others.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Whatever the wrapped estimator takes.
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters of the problem.
+        sample_weight : array-like of shape (n,), default=None
+            Handed to the wrapped estimator, which must take it; of a calibration row, how often it
+            counts.
+        X_cal, y_cal : array-like, default=None
+            Rows to calibrate on, later in time for example. The model is then fitted on all of X.
+        sample_weight_cal : array-like of shape (n_cal,), default=None
+            How often each of these counts.
+        **fit_params : dict
+            Handed to the `fit` of the wrapped estimator, by metadata routing where enabled.
+
+        Returns
+        -------
+        self : ConformalDecisions
+
+        Raises
+        ------
+        ValueError
+            If `y` cannot be parameters of the problem; if there are too few calibration rows for
+            the level, in all or in a group.
+
+        Warns
+        -----
+        UserWarning
+            If rows to calibrate on are training rows as well.
+        """
+        target: np.ndarray = self._validate_target(y)
+        X, _ = indexable(X, target)
+        self._resolve_problem().check_parameters(target)
+        weight = None
+        if sample_weight is not None:
+            weight = _check_sample_weight(
+                sample_weight, target, dtype=np.float64, ensure_non_negative=True
+            )
+        fitted = _Fits(self, X, target, weight, fit_params)
+        held_out = self._checked_calibration_rows(X, target, X_cal, y_cal, sample_weight_cal)
+        self.__dict__.pop("feature_names_in_", None)
+        if held_out is not None:
+            self._calibrate_on(*held_out, fitted, np.arange(len(target)))
+        elif isinstance(self.estimator, FrozenEstimator) and self.scale is self.cv is None:
+            rows = np.arange(len(target))
+            self._calibrate_on(X, target, fitted.weight_of(rows), fitted, rows[:0])
+        else:
+            splits = calibration_splits(self.cv, X, target)
+            if len(splits) == 1:
+                rest, held = splits[0]
+                at = (_safe_indexing(X, held), target[held], fitted.weight_of(held))
+                self._calibrate_on(*at, fitted, rest)
+            else:
+                self._calibrate_across(splits, fitted)
+        self.estimator_ = self.decider_ if self._decides_itself() else self.decider_.estimator_
+        if hasattr(self.decider_, "feature_names_in_"):
+            self.feature_names_in_ = self.decider_.feature_names_in_
+        return self
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Predict the parameters of the problem, by the wrapped estimator.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, d)
+        """
+        check_is_fitted(self)
+        return self.decider_.predict(X)
+
+    def decide(self, X: Any, *, context: ArrayLike | None = None) -> np.ndarray:
+        """Return the decisions for the rows of X, those of the wrapped model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        context : array-like or DataFrame of shape (n,) or (n, c), default=None
+            Known data of each row, in the place of the columns of X that are context.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, k)
+            One decision per row.
+        """
+        check_is_fitted(self)
+        if context is None:
+            return decided(self.decider_, X, self.problem).decisions
+        inner, reaches = innermost(self.decider_)
+        return inner.decide(reaches(X), context=context)
+
+    def promised_cost(self, X: Any, *, context: ArrayLike | None = None) -> np.ndarray:
+        """Return the cost that the decisions do not exceed, with the given confidence.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        context : array-like or DataFrame of shape (n,) or (n, c), default=None
+            Known data of each row, in the place of the columns of X that are context.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+
+        Raises
+        ------
+        ValueError
+            If a row is of a group without calibration rows.
+        """
+        check_is_fitted(self)
+        return self._promised(X, Plans.of(self.decider_, X, self.problem, context))
+
+    def certificate(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Bunch:
+        """Compare promised costs with those that came true.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters.
+        sample_weight : array-like of shape (n,), default=None
+            Weights of rows in the means.
+
+        Returns
+        -------
+        Bunch
+            ``realised`` and ``promised`` costs of shape (n,), ``coverage``, the share of rows in
+            which the realised cost is at most the promised one, ``mean_cost`` and
+            ``mean_promise``.
+        """
+        check_is_fitted(self)
+        y, weight = check_observed(y, self._resolve_problem(), sample_weight)
+        plans = Plans.of(self.decider_, X, self.problem)
+        realised, promised = plans.realised(y), self._promised(X, plans)
+        return Bunch(
+            realised=realised,
+            promised=promised,
+            coverage=float(np.average(realised <= promised, weights=weight)),
+            mean_cost=float(np.average(realised, weights=weight)),
+            mean_promise=float(np.average(promised, weights=weight)),
+        )
+
+    def _promised(self, X: Any, plans: Plans) -> np.ndarray:
+        size = self._units.size(X, plans.planned)
+        quantile = quantile_of_rows(self.quantile_, group_labels(self.groups, X))
+        return self._units.promises(plans.planned, size, quantile)
+
+    def context_of(self, X: ArrayLike) -> Any:
+        """Return the context of the rows of X, as the methods of the problem take it.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n, c), DataFrame or None
+            None where neither this model nor the wrapped one has a context.
+        """
+        check_is_fitted(self)
+        inner, reaches = innermost(self.decider_)
+        return inner.context_of(reaches(X))
+
+    # -- the steps of fit --------------------------------------------------------------
+
+    def _checked_calibration_rows(
+        self, X: Any, y: np.ndarray, X_cal: Any, y_cal: Any, sample_weight_cal: Any
+    ) -> tuple[Any, np.ndarray, np.ndarray] | None:
+        """Return rows to calibrate on that were given, with weights; None for none."""
+        if (X_cal is None) != (y_cal is None):
+            raise ValueError("Give both X_cal and y_cal, or neither.")
+        if X_cal is None:
+            if sample_weight_cal is not None:
+                raise ValueError("sample_weight_cal was given without X_cal and y_cal.")
+            return None
+        if self.cv is not None:
+            raise ValueError("cv says which rows of X calibrate, and X_cal was given: leave one.")
+        y_cal = np.asarray(self._validate_target(y_cal))
+        self._resolve_problem().check_parameters(y_cal)
+        shape = (len(y_cal), *y.shape[1:])
+        if y_cal.shape != shape or _num_samples(X_cal) != len(y_cal):
+            raise ValueError(
+                f"y_cal must have shape {(_num_samples(X_cal), *y.shape[1:])}, one row for each of "
+                f"X_cal and as many columns as y, got {y_cal.shape}."
+            )
+        weight = _check_sample_weight(
+            sample_weight_cal, y_cal, dtype=np.float64, ensure_non_negative=True
+        )
+        X_cal, _ = indexable(X_cal, y_cal)
+        if not isinstance(self.estimator, FrozenEstimator):
+            warn_of_shared_rows(X, y, X_cal, y_cal)
+        return X_cal, y_cal, weight
+
+    def _calibrate_on(
+        self, X_cal: Any, y_cal: np.ndarray, weight: np.ndarray, fits: "_Fits", rows: np.ndarray
+    ) -> None:
+        """Fit on some rows, and calibrate on others that the model does not see."""
+        self._check_enough(weight, fits)
+        self.decider_ = fits.model(rows)
+        self._units = CostUnits(self.scale, self.tail)
+        if self.scale is not None:
+            self._units.fit(*fits.errors_of_training(rows))
+        kept = np.flatnonzero(weight > 0)
+        X_cal = _safe_indexing(X_cal, kept)
+        plans = Plans.of(self.decider_, X_cal, self.problem)
+        size = self._units.size(X_cal, plans.planned)
+        scores = self._units.scores(plans.realised(y_cal[kept]) - plans.planned, size)
+        self._set_quantile(X_cal, scores, weight[kept])
+        self.guaranteed_level_: float | None = self.confidence_level
+
+    def _calibrate_across(self, splits: Splits, fits: "_Fits") -> None:
+        """Fit on all rows, and calibrate each by a model that was fitted without its fold."""
+        fold = fold_of(splits, len(fits.y))
+        kept = np.flatnonzero((fold >= 0) & (fits.weight_of(np.arange(len(fold))) > 0))
+        weight = fits.weight_of(kept)
+        self._check_enough(weight, fits)
+        planned, errors = fits.errors_across(splits)
+        self.decider_ = fits.model(np.arange(len(fold)))
+        X = _safe_indexing(fits.X, kept)
+        self._units = CostUnits(self.scale, self.tail)
+        given = None if fits.weight is None else weight
+        size = self._units.fit(X, planned[kept], errors[kept], given, fold[kept])
+        self._set_quantile(X, self._units.scores(errors[kept], size), weight)
+        self.guaranteed_level_ = None
+
+    def _check_enough(self, weight: np.ndarray, fits: "_Fits") -> None:
+        """Raise an error before models are fitted where no promise can be made."""
+        try:
+            quantiles_of(np.zeros(len(weight)), weight, None, self.confidence_level)
+        except ValueError as error:
+            raise ValueError(f"{error} (n_samples={len(fits.y)})") from None
+
+    def _set_quantile(self, X: Any, scores: np.ndarray, weight: np.ndarray) -> None:
+        labels = group_labels(self.groups, X)
+        self.quantile_ = quantiles_of(scores, weight, labels, self.confidence_level)
+        self.n_calibration_ = len(scores)
+
+    # -- the model that decides --------------------------------------------------------
+
+    def _decides_itself(self) -> bool:
+        """Return whether the wrapped estimator decides, in the problem asked about."""
+        inner = innermost_unfitted(self.estimator)
+        if not hasattr(inner, "decide"):
+            return False
+        if self.problem is None:
+            return True
+        knows = not self.problem.takes_context or getattr(inner, "context", None) is not None
+        return knows and type(inner._resolve_problem()) is type(self.problem)
+
+    def _resolve_problem(self) -> DecisionProblem:
+        if self.problem is None:
+            inner = innermost_unfitted(self.estimator)
+            if hasattr(inner, "_resolve_problem"):
+                return inner._resolve_problem()
+        return super()._resolve_problem()
+
+    def _unfitted_decider(self) -> Any:
+        if not self._decides_itself():
+            return TwoStageRegressor(
+                self.estimator,
+                self.problem,
+                context=self.context,
+                context_is_feature=self.context_is_feature,
+            )
+        if self.context is not None:
+            inner = type(innermost_unfitted(self.estimator)).__name__
+            raise ValueError(
+                f"context={self.context!r} was given, but {inner} decides in a context of its own: "
+                f"give it to {inner}."
+            )
+        return clone(self.estimator)
+
+    @property
+    def n_features_in_(self) -> int:
+        """Number of features seen during fit."""
+        try:
+            check_is_fitted(self)
+        except ValueError as error:
+            raise AttributeError(f"{type(self).__name__} is not fitted.") from error
+        return self.decider_.n_features_in_
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return the routing of metadata: of `fit` to the wrapped estimator, and here."""
+        return super().get_metadata_routing().add_self_request(self)
+
+
+class _Fits:
+    """The rows that were given, and models fitted on some of them."""
+
+    def __init__(
+        self,
+        owner: ConformalDecisions,
+        X: Any,
+        y: np.ndarray,
+        weight: np.ndarray | None,
+        fit_params: dict[str, Any],
+    ) -> None:
+        self.X, self.y, self.weight = X, y, weight
+        self._owner = owner
+        if owner._decides_itself():
+            self._params = owner._wrapped_params(weight, fit_params)
+        else:  # routed by the model that is put around the regressor
+            owner._wrapped_params(weight, fit_params)  # or an error in the owner's name
+            self._params = {**fit_params, **({} if weight is None else {"sample_weight": weight})}
+
+    def weight_of(self, rows: np.ndarray) -> np.ndarray:
+        """Return the weights of some rows."""
+        return np.ones(len(rows)) if self.weight is None else self.weight[rows]
+
+    def model(self, rows: np.ndarray) -> Any:
+        """Return a model fitted on some rows; a frozen one is not fitted."""
+        owner = self._owner
+        if isinstance(owner.estimator, FrozenEstimator) and not len(rows):
+            rows = np.arange(len(self.y))
+        X, y = _safe_indexing(self.X, rows), self.y[rows]
+        params = _check_method_params(self.X, self._params, rows)
+        return owner._unfitted_decider().fit(X, y, **params)
+
+    def errors_of_training(self, rows: np.ndarray) -> tuple[Any, ...]:
+        """Return features, planned costs, errors, weights and folds of training rows.
+
+        By models that have not seen them, but for a frozen one.
+        """
+        weight = self.weight_of(rows)
+        X, y = _safe_indexing(self.X, rows), self.y[rows]
+        code = codes_of(X, y)
+        if len(np.unique(code[weight > 0])) < 2:
+            raise ValueError(
+                "scale= is fitted to the errors on at least 2 distinct training rows, got "
+                f"{len(np.unique(code[weight > 0]))}. Give more rows, or scale=None."
+            )
+        splits = random_splits(code, weight, _FOLDS, named_rng(0, "folds of the scale"))
+        at = [(rows[rest], rows[held]) for rest, held in splits]
+        planned, errors = self.errors_across(at)
+        kept = np.flatnonzero(weight > 0)
+        fold = fold_of(splits, len(rows))[kept]
+        given = None if self.weight is None else weight[kept]
+        kept_rows = rows[kept]
+        return _safe_indexing(X, kept), planned[kept_rows], errors[kept_rows], given, fold
+
+    def errors_across(self, splits: Splits) -> tuple[np.ndarray, np.ndarray]:
+        """Return planned costs and errors (n,) of all rows by models without their fold."""
+        planned, errors = np.full((2, len(self.y)), np.nan)
+        frozen = isinstance(self._owner.estimator, FrozenEstimator)
+        for rest, held in splits:
+            model = self.model(held if frozen else rest)
+            plans = Plans.of(model, _safe_indexing(self.X, held), self._owner.problem)
+            planned[held] = plans.planned
+            errors[held] = plans.realised(self.y[held]) - plans.planned
+        return planned, errors
