@@ -166,7 +166,8 @@ def test_the_wheel_holds_what_is_not_python(tmp_path):
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"dfl_sklearn/py.typed", "dfl_sklearn/__init__.pyi"} <= names
     described = {
-        f"dfl_sklearn/datasets/descr/{name}.rst" for name in ("azure_llm", "bakery", "yaz")
+        f"dfl_sklearn/datasets/descr/{name}.rst"
+        for name in ("azure_llm", "bakery", "storage_prices", "yaz")
     }
     assert described <= names
     sources = {str(path.relative_to(PACKAGE.parent)) for path in PACKAGE.rglob("*.py")}

@@ -25,6 +25,7 @@ from dfl_sklearn.datasets._mean_cvar_portfolio import (
 from dfl_sklearn.datasets._newsvendor import make_newsvendor
 from dfl_sklearn.datasets._portfolio import make_portfolio, portfolio_covariance
 from dfl_sklearn.datasets._read_llm_trace import read_llm_trace
+from dfl_sklearn.datasets._storage_prices import fetch_storage_prices
 from dfl_sklearn.datasets._two_item_newsvendor import make_two_item_newsvendor
 from dfl_sklearn.datasets._uncertain_constraints import (
     make_set_multicover,
@@ -39,6 +40,7 @@ __all__ = [
     "fetch_azure_llm_trace",
     "fetch_bakery",
     "fetch_cora_matching",
+    "fetch_storage_prices",
     "fetch_yaz",
     "flexible_capacity_numbers",
     "get_data_home",

@@ -29,9 +29,3 @@ def real_data_home():
 def cora_home():
     """The data home that holds the Cora archive."""
     return home_with("cora", "cora.tgz")
-
-
-@pytest.fixture(scope="session")
-def storage_home():
-    """The data home that holds prices of electricity."""
-    return home_with("storage", "features_101.npz")
