@@ -32,6 +32,7 @@ MINUTES = {
     "fine_tuning": 6,
     "scenario_oracles": 9,
     "scenarios": 80,
+    "storage": 10,
 }
 
 

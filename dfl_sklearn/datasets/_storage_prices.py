@@ -169,14 +169,14 @@ def _days(hours: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     temperature = temperature.bfill(axis=1).ffill(axis=1)
     before, day = slice(None, -1), slice(1, None)
     parts = {
-        "log_price_before": np.log(price)[before],
-        "load_forecast": load[day],
-        "temperature_before": temperature[before],
-        "temperature": temperature[day],
+        "log_price_before": np.log(price.to_numpy())[before],
+        "load_forecast": load.to_numpy()[day],
+        "temperature_before": temperature.to_numpy()[before],
+        "temperature": temperature.to_numpy()[day],
     }
     names = [f"{name}_{hour}" for name in parts for hour in range(24)]
     calendar = _calendar(pd.DatetimeIndex(price.index[day]))
-    X = np.hstack([*(each.to_numpy() for each in parts.values()), calendar.to_numpy()])
+    X = np.hstack([*parts.values(), calendar.to_numpy()])
     X = (X - X.mean(axis=0)) / X.std(axis=0)
     target = price[day].rename(columns=lambda hour: f"price_{hour}").rename_axis(columns=None)
     return pd.DataFrame(X, index=target.index, columns=[*names, *calendar.columns]), target
@@ -192,7 +192,7 @@ def _calendar(days: pd.DatetimeIndex) -> pd.DataFrame:
         {
             "is_weekend": days.day_of_week >= 5,
             "is_holiday": days.isin(holidays),
-            "is_summer_time": [each.dst().total_seconds() > 0 for each in at_night],
+            "is_summer_time": [each.dst() != pd.Timedelta(0) for each in at_night],
             "cos_day_of_year": np.cos(angle),
             "sin_day_of_year": np.sin(angle),
         },
