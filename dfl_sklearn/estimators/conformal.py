@@ -115,6 +115,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     See Also
     --------
     TwoStageRegressor : The same decisions without a promise; `risk` for those of a risk measure.
+    dfl_sklearn.inspection.CertificateDisplay : A picture of promised and realised costs.
 
     Notes
     -----

@@ -1,6 +1,7 @@
 """Displays: pictures of decisions and what they cost. Matplotlib is imported when drawn."""
 
 from .bias_correction import BiasCorrectionDisplay
+from .certificate import CertificateDisplay
 from .decision import DecisionDisplay
 from .radius_curve import RadiusCurveDisplay
 from .scenarios import ScenarioDisplay
@@ -8,6 +9,7 @@ from .worst_case import WorstCaseDisplay
 
 __all__ = [
     "BiasCorrectionDisplay",
+    "CertificateDisplay",
     "DecisionDisplay",
     "RadiusCurveDisplay",
     "ScenarioDisplay",
