@@ -9,7 +9,7 @@ from sklearn.utils import _safe_indexing
 from .._decide import Decided, decided
 from .._utils.innermost import innermost, predicts_scenarios, scenario_parts
 from .._utils.policies import policy_in
-from .._utils.rows import as_numpy_rows
+from .._utils.rows import as_numpy_rows, check_finite
 from .._utils.sklearn_private import _num_samples
 from ..problems.base import DecisionProblem, normalised_weight
 
@@ -29,12 +29,19 @@ class Plans:
     problem : DecisionProblem
     context : array-like of shape (n, c) or None
         As the public methods of the problem take it.
+    prediction : ndarray of shape (n, d) or None
+        Of the parameters, within the domain of the problem; None where decisions alone are
+        predicted.
+    is_vector : bool
+        Whether the model returned decisions as (n,).
     """
 
     decisions: np.ndarray
     planned: np.ndarray
     problem: DecisionProblem
     context: Any
+    prediction: np.ndarray | None
+    is_vector: bool
 
     @classmethod
     def of(
@@ -59,21 +66,33 @@ class Plans:
             decisions = inner.decide(reaches(X), context=context)
             found = Decided(decisions, problem or inner._resolve_problem(), context)
         z = as_numpy_rows(found.decisions, "decisions").astype(np.float64, copy=False)
-        return cls(z, _planned(model, X, z, found), found.problem, found.context)
+        prediction = None
+        if policy_in(inner) is None:
+            rows = as_numpy_rows(model.predict(X), "predictions").astype(np.float64, copy=False)
+            check_finite(rows, "predictions")
+            prediction = found.problem.project_parameters(rows)[0]
+        planned = _planned(model, X, z, found, prediction)
+        is_vector = np.ndim(found.decisions) == 1
+        return cls(z, planned, found.problem, found.context, prediction, is_vector)
+
+    @property
+    def context_rows(self) -> np.ndarray | None:
+        """The context (n, c) as the unchecked verbs of the problem take it."""
+        return self.problem.context_rows(self.context, len(self.planned))
 
     def realised(self, y: Any) -> np.ndarray:
         """Return what the decisions cost under observed y (n,) or (n, d)."""
         return self.problem.cost(self.decisions, as_numpy_rows(y, "y"), context=self.context)
 
 
-def _planned(model: Any, X: Any, z: np.ndarray, found: Decided) -> np.ndarray:
-    inner, reaches = innermost(model)
-    if policy_in(inner) is not None:
+def _planned(
+    model: Any, X: Any, z: np.ndarray, found: Decided, prediction: np.ndarray | None
+) -> np.ndarray:
+    if prediction is None:
         return np.zeros(len(z))
+    inner, reaches = innermost(model)
     if not predicts_scenarios(inner):
-        prediction = as_numpy_rows(model.predict(X), "predictions")
-        table = found.problem.project_parameters(prediction.astype(np.float64, copy=False))[0]
-        return found.problem.cost(z, table, context=found.context)
+        return found.problem.cost(z, prediction, context=found.context)
     parts = []
     for start in range(0, _num_samples(X), _AT_ONCE):
         at = np.arange(start, min(start + _AT_ONCE, len(z)))

@@ -1,5 +1,6 @@
 """Decisions with a certificate: a cost that is not exceeded with a given probability."""
 
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -12,8 +13,9 @@ from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
 from sklearn.utils.validation import check_is_fitted
 
 from .._conformal.calibration_rows import calibration_splits, codes_of, warn_of_shared_rows
-from .._conformal.cost_units import CostUnits
+from .._conformal.certificates import CostCertificate, SetCertificate
 from .._conformal.groups import group_labels, quantile_of_rows, quantiles_of
+from .._conformal.outcomes import Outcomes
 from .._conformal.plans import Plans
 from .._decide import decided
 from .._utils.all_or_nothing import all_or_nothing
@@ -67,17 +69,23 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     confidence_level : float, default=0.9
         How often the promise is to hold, above 0 and below 1. It takes calibration rows: 9 for
         0.9, 19 for 0.95, 99 for 0.99.
+    method : {"cost", "box", "ellipsoid"}, default="cost"
+        "cost" is as above. The others decide for the worst y of a set around the prediction, and
+        promise what that costs at most; calibrated is the radius of the set, so that the *cost*
+        keeps its promise, see the notes. They take a cost that is affine in y, such as a linear one
+        or that of :class:`~dfl_sklearn.problems.StorageProblem`.
     scale : {"planned", "ridge"}, regressor or None, default="planned"
         What predicts how large errors are at x, from errors on training rows: "planned" a line
         from the logarithm of the planned cost to that of the error, "ridge" ridge regression on
         standardised features, a regressor any other. With None they are as large everywhere, and
-        so they are with "planned" where the plan always costs nothing, as that of a newsvendor.
+        so they are with "planned" where the plan always costs nothing, as that of a newsvendor. For
+        a set it predicts the error of each output, "planned" from what is predicted of it.
     tail : float, default=0.5
         How far errors reach beyond the promise on average, in units of s(x), 0 or more. The mean
         promise is lowest for the :math:`\tau` for which that is so: promises of uncertain rows are
         lowered, which are then kept less often, those of the others are raised. With 0 they are in
         proportion to s(x), and are kept about as often everywhere. It does nothing without
-        `scale`.
+        `scale`, nor for a set.
     cv : int, splitter, iterable or None, default=None
         Which rows calibrate, of those in `fit`. None: the last quarter of the rows in their order,
         which the model is not fitted on. A splitter of one split: the rows it holds out. A number
@@ -101,7 +109,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     decider_ : estimator
         The same with its problem: what takes the decisions.
     quantile_ : float or dict
-        q, or that of each group.
+        q, or that of each group; of a set its radius, in units of the size of errors.
     n_calibration_ : int
         The number of calibration rows with a positive weight.
     guaranteed_level_ : float or None
@@ -123,6 +131,12 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     one x: :math:`\tau` and s(x) say where promises are kept more often than elsewhere, and `groups`
     is what holds in parts. Rows that drift, as in time, are not exchangeable: look at
     :meth:`certificate` on the latest ones.
+
+    A box is :math:`|y_j - \hat y_j| \le r\, s_j(x)`, an ellipsoid :math:`\|L^{-1} ((y - \hat y)
+    / s(x))\|_2 \le r` with L L' the second moment of such errors on training rows, shrunk towards
+    its diagonal. A larger set promises more, and leads to other decisions, so that a promise which
+    one radius keeps may be broken by a larger one. A row's score is the least radius from which on
+    the promise holds at each larger one, among radii that training rows suggest.
 
     A weight in `fit` says how often a row counts. The guarantee is one for distinct rows: copies
     of a row are not exchangeable with a new one.
@@ -157,6 +171,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         "estimator": [HasMethods(["fit", "predict"])],
         "problem": [DecisionProblem, None],
         "confidence_level": [Interval(Real, 0, 1, closed="neither")],
+        "method": [StrOptions({"cost", "box", "ellipsoid"})],
         "scale": [StrOptions({"planned", "ridge"}), HasMethods(["fit", "predict"]), None],
         "tail": [Interval(Real, 0, None, closed="left")],
         "cv": ["cv_object"],
@@ -174,6 +189,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         problem: DecisionProblem | None = None,
         *,
         confidence_level: float = 0.9,
+        method: str = "cost",
         scale: Any = "planned",
         tail: float = 0.5,
         cv: Any = None,
@@ -184,6 +200,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self.estimator = estimator
         self.problem = problem
         self.confidence_level = confidence_level
+        self.method = method
         self.scale = scale
         self.tail = tail
         self.cv = cv
@@ -295,6 +312,10 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             One decision per row.
         """
         check_is_fitted(self)
+        if self.method != "cost":
+            plans = Plans.of(self.decider_, X, self.problem, context)
+            decisions, is_vector = self._promises(X, plans)[0], plans.is_vector
+            return decisions[:, 0] if is_vector else decisions
         if context is None:
             return decided(self.decider_, X, self.problem).decisions
         inner, reaches = innermost(self.decider_)
@@ -319,7 +340,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             If a row is of a group without calibration rows.
         """
         check_is_fitted(self)
-        return self._promised(X, Plans.of(self.decider_, X, self.problem, context))
+        return self._promises(X, Plans.of(self.decider_, X, self.problem, context))[1]
 
     def certificate(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Bunch:
         """Compare promised costs with those that came true.
@@ -342,7 +363,8 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         check_is_fitted(self)
         y, weight = check_observed(y, self._resolve_problem(), sample_weight)
         plans = Plans.of(self.decider_, X, self.problem)
-        realised, promised = plans.realised(y), self._promised(X, plans)
+        decisions, promised = self._promises(X, plans)
+        realised = replace(plans, decisions=decisions).realised(y)
         return Bunch(
             realised=realised,
             promised=promised,
@@ -351,10 +373,10 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             mean_promise=float(np.average(promised, weights=weight)),
         )
 
-    def _promised(self, X: Any, plans: Plans) -> np.ndarray:
-        size = self._units.size(X, plans.planned)
+    def _promises(self, X: Any, plans: Plans) -> tuple[np.ndarray, np.ndarray]:
+        """Return decisions (n, k) and promised costs (n,)."""
         quantile = quantile_of_rows(self.quantile_, group_labels(self.groups, X))
-        return self._units.promises(plans.planned, size, quantile)
+        return self._certificate.decisions_and_promises(X, plans, quantile)
 
     def context_of(self, X: ArrayLike) -> Any:
         """Return the context of the rows of X, as the methods of the problem take it.
@@ -408,43 +430,47 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         """Fit on some rows, and calibrate on others that the model does not see."""
         self._check_enough(weight, fits)
         self.decider_ = fits.model(rows)
-        self._units = CostUnits(self.scale, self.tail)
-        if self.scale is not None:
-            self._units.fit(*fits.errors_of_training(rows))
+        self._certificate = self._unfitted_certificate()
+        if self._certificate.needs_training:
+            self._certificate.fit(fits.outcomes_of_training(rows))
         kept = np.flatnonzero(weight > 0)
         X_cal = _safe_indexing(X_cal, kept)
         plans = Plans.of(self.decider_, X_cal, self.problem)
-        size = self._units.size(X_cal, plans.planned)
-        scores = self._units.scores(plans.realised(y_cal[kept]) - plans.planned, size)
-        self._set_quantile(X_cal, scores, weight[kept])
+        self._calibrate(Outcomes.of(plans, X_cal, y_cal[kept], weight[kept]))
         self.guaranteed_level_: float | None = self.confidence_level
 
     def _calibrate_across(self, splits: Splits, fits: "_Fits") -> None:
         """Fit on all rows, and calibrate each by a model that was fitted without its fold."""
         fold = fold_of(splits, len(fits.y))
-        kept = np.flatnonzero((fold >= 0) & (fits.weight_of(np.arange(len(fold))) > 0))
-        weight = fits.weight_of(kept)
-        self._check_enough(weight, fits)
-        planned, errors = fits.errors_across(splits)
+        self._check_enough(fits.weight_of(np.flatnonzero(fold >= 0)), fits)
+        rows = fits.outcomes_across(splits)
         self.decider_ = fits.model(np.arange(len(fold)))
-        X = _safe_indexing(fits.X, kept)
-        self._units = CostUnits(self.scale, self.tail)
-        given = None if fits.weight is None else weight
-        size = self._units.fit(X, planned[kept], errors[kept], given, fold[kept])
-        self._set_quantile(X, self._units.scores(errors[kept], size), weight)
+        self._certificate = self._unfitted_certificate()
+        if self._certificate.needs_training:
+            self._certificate.fit(rows)
+        self._calibrate(rows, are_training=True)
         self.guaranteed_level_ = None
+
+    def _calibrate(self, rows: Outcomes, *, are_training: bool = False) -> None:
+        labels = group_labels(self.groups, rows.X)
+        self.quantile_ = self._certificate.calibrate(
+            rows, labels, self.confidence_level, are_training=are_training
+        )
+        self._certificate.forget()
+        self.n_calibration_ = len(rows.planned)
+
+    def _unfitted_certificate(self) -> CostCertificate | SetCertificate:
+        if self.method == "cost":
+            return CostCertificate(self.scale, self.tail)
+        return SetCertificate(self.method, self.scale)
 
     def _check_enough(self, weight: np.ndarray, fits: "_Fits") -> None:
         """Raise an error before models are fitted where no promise can be made."""
+        weight = weight[weight > 0]
         try:
             quantiles_of(np.zeros(len(weight)), weight, None, self.confidence_level)
         except ValueError as error:
             raise ValueError(f"{error} (n_samples={len(fits.y)})") from None
-
-    def _set_quantile(self, X: Any, scores: np.ndarray, weight: np.ndarray) -> None:
-        labels = group_labels(self.groups, X)
-        self.quantile_ = quantiles_of(scores, weight, labels, self.confidence_level)
-        self.n_calibration_ = len(scores)
 
     # -- the model that decides --------------------------------------------------------
 
@@ -527,35 +553,26 @@ class _Fits:
         params = _check_method_params(self.X, self._params, rows)
         return owner._unfitted_decider().fit(X, y, **params)
 
-    def errors_of_training(self, rows: np.ndarray) -> tuple[Any, ...]:
-        """Return features, planned costs, errors, weights and folds of training rows.
-
-        By models that have not seen them, but for a frozen one.
-        """
+    def outcomes_of_training(self, rows: np.ndarray) -> Outcomes:
+        """Return the outcomes of training rows by models without their fold, or a frozen one."""
         weight = self.weight_of(rows)
-        X, y = _safe_indexing(self.X, rows), self.y[rows]
-        code = codes_of(X, y)
-        if len(np.unique(code[weight > 0])) < 2:
+        code = codes_of(_safe_indexing(self.X, rows), self.y[rows])
+        n_distinct = len(np.unique(code[weight > 0]))
+        if n_distinct < 2:
             raise ValueError(
-                "scale= is fitted to the errors on at least 2 distinct training rows, got "
-                f"{len(np.unique(code[weight > 0]))}. Give more rows, or scale=None."
+                "scale= and sets are fitted to the errors on at least 2 distinct training rows, "
+                f"got {n_distinct}. Give more rows, or scale=None."
             )
         splits = random_splits(code, weight, _FOLDS, named_rng(0, "folds of the scale"))
-        at = [(rows[rest], rows[held]) for rest, held in splits]
-        planned, errors = self.errors_across(at)
-        kept = np.flatnonzero(weight > 0)
-        fold = fold_of(splits, len(rows))[kept]
-        given = None if self.weight is None else weight[kept]
-        kept_rows = rows[kept]
-        return _safe_indexing(X, kept), planned[kept_rows], errors[kept_rows], given, fold
+        return self.outcomes_across([(rows[rest], rows[held]) for rest, held in splits])
 
-    def errors_across(self, splits: Splits) -> tuple[np.ndarray, np.ndarray]:
-        """Return planned costs and errors (n,) of all rows by models without their fold."""
-        planned, errors = np.full((2, len(self.y)), np.nan)
+    def outcomes_across(self, splits: Splits) -> Outcomes:
+        """Return the outcomes of all rows in a fold by models that were fitted without it."""
         frozen = isinstance(self._owner.estimator, FrozenEstimator)
-        for rest, held in splits:
-            model = self.model(held if frozen else rest)
-            plans = Plans.of(model, _safe_indexing(self.X, held), self._owner.problem)
-            planned[held] = plans.planned
-            errors[held] = plans.realised(self.y[held]) - plans.planned
-        return planned, errors
+        parts = []
+        for number, (rest, held) in enumerate(splits):
+            X = _safe_indexing(self.X, held)
+            plans = Plans.of(self.model(held if frozen else rest), X, self._owner.problem)
+            weight = None if self.weight is None else self.weight[held]
+            parts.append(Outcomes.of(plans, X, self.y[held], weight, number))
+        return Outcomes.together(parts, [held for _, held in splits], self.X)

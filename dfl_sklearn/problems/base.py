@@ -429,6 +429,59 @@ class DecisionProblem(ProblemInputs, ABC):
         """
         return None
 
+    def cost_slopes(
+        self, decisions: np.ndarray, n_parameters: int, context: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Return the slopes of the cost in y, where it is affine in y; it checks nothing.
+
+        Parameters
+        ----------
+        decisions : ndarray of shape (n, k)
+        n_parameters : int
+            d, the number of columns of y.
+        context : ndarray of shape (n, c) or None
+            Known data of each row.
+
+        Returns
+        -------
+        ndarray of shape (n, d) or None
+            None where the cost of a decision is not affine in y. Here it is that of
+            :meth:`linear_objective`.
+        """
+        costs = self.linear_objective()
+        if costs is None:
+            return None
+        known = () if context is None else (context,)
+        z = decisions
+        at = np.zeros((len(z), n_parameters))
+        none = (costs(at, *known) * z).sum(axis=1)
+        slopes = np.empty((len(z), n_parameters))
+        for j in range(n_parameters):
+            at[:] = 0.0
+            at[:, j] = 1.0
+            slopes[:, j] = (costs(at, *known) * z).sum(axis=1) - none
+        return slopes
+
+    def solve_worst_rows(
+        self, center: np.ndarray, root: np.ndarray, context: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """Return the decisions for the worst y of sets, where the problem can; it checks nothing.
+
+        Parameters
+        ----------
+        center : ndarray of shape (n, d)
+        root : ndarray of shape (n, d) or (n, d, d)
+            Half widths of boxes around the centers, or what takes the unit ball to ellipsoids.
+        context : ndarray of shape (n, c) or None
+            Known data of each row.
+
+        Returns
+        -------
+        ndarray of shape (n, k) or None
+            None, as here, where it has no method of its own for that.
+        """
+        return None
+
     # -- checks ------------------------------------------------------------------------
 
     def _checked_decisions(self, decisions: np.ndarray, y: np.ndarray) -> np.ndarray:

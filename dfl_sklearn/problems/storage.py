@@ -7,6 +7,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from .._utils.checks import number, smoothing_number
+from .._utils.equal_rows import equal_rows
 from .._utils.rows import as_numpy_rows
 from ..solvers.polytope import Polytope
 from ..solvers.storage import (
@@ -213,6 +214,26 @@ class StorageProblem(DecisionProblem):
         state = initial + xp.cumulative_sum(efficiency * charge - discharge, axis=1)
         squares = pull * (state - capacity / 2) ** 2 + penalty * (charge**2 + discharge**2)
         return xp.sum(y * (charge - discharge) + squares, axis=1)
+
+    def cost_slopes(
+        self, decisions: np.ndarray, n_parameters: int, context: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return what is bought less what is sold (n, T): the slopes of the cost in the prices."""
+        return decisions[:, :n_parameters] - decisions[:, n_parameters:]
+
+    def solve_worst_rows(
+        self, center: np.ndarray, root: np.ndarray, context: np.ndarray | None = None
+    ) -> np.ndarray:
+        """Return the best schedules (n, 2 T) for the worst prices of boxes or ellipsoids."""
+        from ..solvers.storage_sets import best_for_box, best_for_ellipsoid
+
+        solve = best_for_box if root.ndim == 2 else best_for_ellipsoid
+        decisions = np.empty((len(center), 2 * center.shape[1]))
+        store = self._store(context)
+        table = np.stack(np.broadcast_arrays(*store, np.zeros(len(center)))[:-1], axis=1)
+        for rows in equal_rows(table):  # each of one store
+            decisions[rows] = solve(center[rows], root[rows], store.of(rows[:1], len(center)))
+        return decisions
 
     def states(self, decisions: Any, *, context: Any = None) -> np.ndarray:
         """Return the energy stored after each period.

@@ -266,6 +266,9 @@ def variants():
         "conformal-with-context": ConformalDecisions(
             LinearRegression(), SHIFTED, confidence_level=0.5, scale="ridge", context=[0]
         ),
+        "conformal-box": ConformalDecisions(
+            LinearRegression(), SIGNS, confidence_level=0.5, method="box"
+        ),
         "conformal-of-decisions": ConformalDecisions(
             TwoStageRegressor(Ridge(), EVEN), confidence_level=0.5, tail=0
         ),

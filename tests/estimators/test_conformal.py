@@ -18,8 +18,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dfl_sklearn import ConformalDecisions, PolicyRegressor, TwoStageRegressor, decide
+from dfl_sklearn._conformal.outcomes import Outcomes
 from dfl_sklearn._conformal.plans import Plans
-from dfl_sklearn._conformal.quantile import conformal_quantile
 from dfl_sklearn.problems import (
     DecisionProblem,
     FromContext,
@@ -58,12 +58,14 @@ def test_promises_are_kept_as_often_as_said(scale):
     model.fit(*sample(60, seed=2))
     kept = 0
     for X, y in (sample(20, seed=100 + k) for k in range(n)):
-        plans = Plans.of(model.decider_, X)
-        size = model._units.size(X, plans.planned)
-        scores = model._units.scores(plans.realised(y) - plans.planned, size)
-        quantile = conformal_quantile(scores[:19], np.ones(19), level)
-        promised = model._units.promises(plans.planned, size, quantile)
-        kept += int(plans.realised(y)[19] <= promised[19])
+        first, last = (
+            (Plans.of(model.decider_, X[rows]), X[rows], y[rows])
+            for rows in (slice(0, 19), slice(19, 20))
+        )
+        quantile = model._certificate.calibrate(Outcomes.of(*first, None), None, level)
+        plans, X_new, y_new = last
+        promised = model._certificate.decisions_and_promises(X_new, plans, quantile)[1]
+        kept += int((plans.realised(y_new) <= promised)[0])
     low, high = binom.ppf([0.0005, 0.9995], n, level)
     assert low <= kept <= high  # with 19 rows the probability is exactly 0.8
 
@@ -97,8 +99,8 @@ def test_a_cost_is_promised_where_its_score_is_the_quantile(scale, tail):
     model = ConformalDecisions(Ridge(), Purchase(), scale=scale, tail=tail).fit(X, y)
     z = model.decide(X)
     plans = Purchase().cost(z, model.predict(X))
-    size = model._units.size(X, plans)
-    scores = model._units.scores(model.promised_cost(X) - plans, size)
+    size = model._certificate._units.size(X, plans)
+    scores = model._certificate._units.scores(model.promised_cost(X) - plans, size)
     assert_allclose(scores, model.quantile_)
     held = model.certificate(X[90:], y[90:])
     assert held.coverage == 28 / 30  # ceil(31 * 0.9) = 28 calibration rows keep it, none is tied
