@@ -8,7 +8,7 @@ the test, the last ones (time) or random ones (shuffled); the other 1,751 are sp
 Wrapped are ridge regression on the logarithm of prices, the same with the mean of prices in the
 place of their median (each hour times the mean factor of held-out errors), ridge regression on
 prices, and a forest on logarithms. "no scale" and the like are the `scale` and `tail` of
-ConformalDecisions.
+ConformalDecisions, box and ellipsoid its `method`: they decide for the worst prices of a set.
 
 Needs the data of ``fetch_storage_prices``. Run ``python benchmarks/storage.py``; what is in
 results/storage.csv already is not run again. Writes results/storage.csv and results/storage.md.
@@ -81,6 +81,8 @@ WAYS = {
     "ridge, tail 0": {"scale": "ridge", "tail": 0},
     "ridge, tail 0.5": {"scale": "ridge"},
     "default, five folds": {"cv": KFold(5)},
+    "box": {"method": "box"},
+    "ellipsoid": {"method": "ellipsoid"},
 }
 OTHERS = ("no scale", "planned, tail 0.5 (default)")  # of the other models
 
@@ -136,9 +138,11 @@ def table(results):
         for (name, way), each in results[results["split"] == split].groupby(
             ["model", "way"], sort=False
         ):
+            seeds = each["seed"].nunique()
+            fewer = f" ({seeds} seeds)" if seeds < results["seed"].nunique() else ""
             rows.append(
                 [
-                    *(name, way),
+                    *(name, way + fewer),
                     f"{each['cost'].mean():.2f}",
                     f"{each['promise'].mean():.2f} ({each['promise'].std():.2f})",
                     f"{each['coverage'].mean():.1%} ({each['coverage'].std():.1%})",

@@ -88,10 +88,11 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         `scale`, nor for a set.
     cv : int, splitter, iterable or None, default=None
         Which rows calibrate, of those in `fit`. None: the last quarter of the rows in their order,
-        which the model is not fitted on. A splitter of one split: the rows it holds out. A number
-        of folds, blocks of consecutive rows, or a splitter of several: each row is predicted by a
-        model fitted without its fold, and the model that decides is fitted on all rows. That uses
-        every row twice, and is no guarantee, see the notes.
+        which the model is not fitted on. (A frozen model is not fitted at all: the first rows are
+        for `scale` then, and without it all of them calibrate.) A splitter of one split: the rows
+        it holds out. A number of folds, blocks of consecutive rows, or a splitter of several: each
+        row is predicted by a model fitted without its fold, and the model that decides is fitted on
+        all rows. That uses every row twice, and is no guarantee, see the notes.
     groups : str, int, list, slice, mask or callable, default=None
         Columns of X that say which group a row is of, or a callable that returns it of each row of
         X. Every group has a quantile of its own, so that the promise is kept in each of them.
@@ -506,6 +507,12 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
                 f"give it to {inner}."
             )
         return clone(self.estimator)
+
+    @property
+    def _context_columns(self) -> Any:
+        """The columns of the context, of what decides; None for none."""
+        decider = self.__dict__.get("decider_")
+        return None if decider is None else getattr(innermost(decider)[0], "_context_columns", None)
 
     @property
     def n_features_in_(self) -> int:

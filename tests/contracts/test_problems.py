@@ -267,3 +267,16 @@ def test_a_mean_of_decisions_costs_at_most_the_mean_of_their_costs(case, seed):
         assert problem.is_feasible(together, y).all()
         paid = (2 * problem.cost(z, y) + problem.cost(other, y)) / 3
         assert (problem.cost(together, y) <= paid + slack(case, paid)).all()
+
+
+def test_cost_slopes_are_those_of_an_affine_cost(case):
+    problem, y, z = rows_of(case, 6)
+    slopes = problem.cost_slopes(z, y.shape[1])
+    if slopes is None:  # unknown; a linear objective is never that
+        assert problem.linear_objective() is None
+        return
+    assert slopes.shape == y.shape
+    other = case.sample_y(np.random.default_rng(1), 6)
+    costs = problem.cost_rows(z, y, None), problem.cost_rows(z, other, None)
+    rise = (slopes * (other - y)).sum(axis=1)
+    assert_allclose(costs[1] - costs[0], rise, atol=1e-9 * (1 + np.abs(costs).max()))

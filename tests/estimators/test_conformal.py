@@ -1,6 +1,7 @@
 """Decisions with a promised cost: how often it is kept, and through which doors."""
 
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -15,11 +16,12 @@ from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV, KFold, ShuffleSplit
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from dfl_sklearn import ConformalDecisions, PolicyRegressor, TwoStageRegressor, decide
 from dfl_sklearn._conformal.outcomes import Outcomes
 from dfl_sklearn._conformal.plans import Plans
+from dfl_sklearn.compose import keep_context
 from dfl_sklearn.problems import (
     DecisionProblem,
     FromContext,
@@ -56,16 +58,15 @@ def test_promises_are_kept_as_often_as_said(scale):
     level, n = 0.8, 200
     model = ConformalDecisions(LinearRegression(), Purchase(), confidence_level=level, scale=scale)
     model.fit(*sample(60, seed=2))
-    kept = 0
-    for X, y in (sample(20, seed=100 + k) for k in range(n)):
-        first, last = (
-            (Plans.of(model.decider_, X[rows]), X[rows], y[rows])
-            for rows in (slice(0, 19), slice(19, 20))
-        )
-        quantile = model._certificate.calibrate(Outcomes.of(*first, None), None, level)
-        plans, X_new, y_new = last
-        promised = model._certificate.decisions_and_promises(X_new, plans, quantile)[1]
-        kept += int((plans.realised(y_new) <= promised)[0])
+    X, y = sample(20 * n, seed=100)
+    plans = Plans.of(model.decider_, X)
+    rows, kept = Outcomes.of(plans, X, y, None), 0
+    for start in range(0, 20 * n, 20):
+        first, last = np.arange(start, start + 19), [start + 19]
+        quantile = model._certificate.calibrate(rows.take(first, X[first]), None, level)
+        new = replace(plans, decisions=plans.decisions[last], planned=plans.planned[last])
+        promised = model._certificate.decisions_and_promises(X[last], new, quantile)[1]
+        kept += int(rows.realised[last][0] <= promised[0])
     low, high = binom.ppf([0.0005, 0.9995], n, level)
     assert low <= kept <= high  # with 19 rows the probability is exactly 0.8
 
@@ -185,7 +186,8 @@ def with_policy():
 )
 def test_models_that_decide_are_asked(make):
     X, y = sample(48)
-    model = ConformalDecisions(make()).fit(X, y)
+    careful = getattr(make(), "risk", None) is not None
+    model = ConformalDecisions(make(), scale=None if careful else "planned").fit(X, y)
     assert_array_equal(model.decide(X), decide(make().fit(X[:36], y[:36]), X))
     assert_array_equal(decide(model, X), model.decide(X))
     assert np.isfinite(model.promised_cost(X)).all()
@@ -331,6 +333,25 @@ def test_context_reaches_the_decision_and_the_promise():
         ResidualScenarios(LinearRegression()), problem, context="room"
     ).fit(table, y)
     assert scenarios.certificate(table[150:], y[150:]).coverage >= 0.9
+
+
+def test_a_context_inside_a_pipeline():
+    rng = np.random.default_rng(1)
+    y = rng.uniform(5, 15, (80, 2))
+    table = pd.DataFrame({"a": rng.standard_normal(80), "room": rng.uniform(10, 30, 80)})
+    problem = MultiProductNewsvendorProblem([9, 3], 1, capacity=FromContext("room"))
+    model = ConformalDecisions(LinearRegression(), problem, context="room", scale=None)
+    pipe = make_pipeline(keep_context(StandardScaler(), "room"), model).fit(table, y)
+    orders = decide(pipe, table)
+    assert (orders.sum(axis=1) <= table["room"] + 1e-9).all()
+    assert_array_equal(decide(pipe, table, problem), orders)
+    changed = make_pipeline(
+        StandardScaler().set_output(transform="pandas"),
+        FunctionTransformer(lambda X: X - X.min() + 1),
+        clone(model),
+    ).fit(table, y)
+    with pytest.warns(UserWarning, match="'room', has been changed by a step before Conformal"):
+        decide(changed, table)
 
 
 def test_what_makes_no_sense_is_refused():
