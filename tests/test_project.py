@@ -29,13 +29,13 @@ MAY_IMPORT = {
     "learners": {"_utils", "rows"},
     "datasets": {"_utils", "problems"},
     "online": {"_utils"},
-    "scenarios": {"_utils", "rows"},
-    "_conformal": {"_utils", "rows", "solvers", "problems", "scenarios", "robust", "_decide"},
     "robust": {"_utils", "rows", "solvers", "problems", "layers", "losses", "learners"},
-    "training": {"_utils", "rows", "problems", "losses", "learners", "robust"},
+    "scenarios": {"_utils", "rows", "learners", "robust"},
+    "_conformal": {"_utils", "rows", "solvers", "problems", "scenarios", "robust", "_decide"},
+    "training": {"_utils", "rows", "problems", "losses", "learners", "scenarios", "robust"},
     "estimators": {
-        *("_utils", "rows", "problems", "losses", "learners", "robust", "training", "metrics"),
-        *("_conformal", "_decide", "online"),
+        *("_utils", "rows", "problems", "losses", "learners", "scenarios", "robust", "training"),
+        *("_conformal", "_decide", "metrics", "online"),
     },
 }
 ON_TOP = {"compose", "inspection", "model_selection", "__init__"}

@@ -18,12 +18,9 @@ def as_batch(rows: Rows) -> Batch:
 
     In the shape in which skorch hands a batch on.
     """
-    rest = {
-        "y": rows.y,
-        "weight": rows.weight,
-        "best_decision": rows.optimum.decisions,
-        "best_cost": rows.optimum.cost,
-    }
+    rest = {"y": rows.y, "weight": rows.weight}
+    if rows.optimum is not None:
+        rest |= {"best_decision": rows.optimum.decisions, "best_cost": rows.optimum.cost}
     return rows.X, rest if rows.context is None else rest | {"context": rows.context}
 
 

@@ -44,7 +44,9 @@ from dfl_sklearn.robust import (
 )
 from dfl_sklearn.scenarios import (
     DistributionScenarios,
+    GaussianScenarios,
     LocalScenarios,
+    MixtureScenarios,
     ResidualScenarios,
 )
 
@@ -192,6 +194,7 @@ def code_paths():
         "distribution-scenarios": DistributionScenarios(
             QuantileRegressor(alpha=0), n_scenarios=3, random_state=0
         ),
+        "mixture-scenarios": MixtureScenarios(2, n_scenarios=20, **QUICK),
         "two-stage-scenarios": TwoStageRegressor(
             LocalScenarios(DecisionTreeRegressor(max_depth=6, random_state=0)),
             net_position(),
@@ -253,6 +256,7 @@ def variants():
             HistGradientBoostingRegressor(max_iter=30, random_state=0)
         ),
         "residual-scenarios-plain": ResidualScenarios(Ridge(), cv=3),
+        "gaussian-scenarios": GaussianScenarios(n_scenarios=20, early_stopping=True, **QUICK),
         "fine-tuning-squared": DFFRegressor(LinearRegression(), **FINE_TUNING),
         "fine-tuning-linear": DFFRegressor(
             LinearRegression(),
