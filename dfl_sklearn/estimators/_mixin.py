@@ -10,11 +10,13 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.context_columns import ContextColumns, Selection
+from .._utils.innermost import scenario_parts, shaped_for
 from .._utils.params import NestedParamsMixin
 from .._utils.rows import as_numpy_rows
 from .._utils.sklearn_private import InvalidParameterError
 from ..metrics._decisions import check_observed, d2_of_decisions
 from ..problems._average import averaged_decisions
+from ..problems._over_scenarios import decide_over_scenarios
 from ..problems.base import DecisionProblem
 from ..problems.closed_form import SquaredErrorProblem
 
@@ -75,6 +77,11 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
         if self._n_members == 1:
             return problem.solve(prediction, context=known)
         return averaged_decisions(problem, prediction, known)
+
+    def _decide_over(self, model: Any, X: Any, context: Any) -> np.ndarray:
+        """Return the decisions over the scenarios of a fitted model for X as it takes it."""
+        parts = scenario_parts(model, X)
+        return shaped_for(model, decide_over_scenarios(self._resolve_problem(), parts, context))
 
     def context_of(self, X: ArrayLike) -> Any:
         """Return the context of the rows of X, as the methods of the problem take it.

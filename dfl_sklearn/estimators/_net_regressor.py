@@ -284,12 +284,13 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             last = LastFit(self.predictor_.module_, self.x_scale_, self.y_scale_, follows)
         device, dtype = resolve_device(self.device), torch.as_tensor(train.X[:0]).dtype
         columns = self._context_columns
+        self._prepare(train, valid, seed)
         objective = self._objective(problem, rows.y.shape[1])
         units = NetUnits(self._scales(train, last, objective, seed), dtype, device, columns)
         ambiguity_set = self._worst_case_set()
         with torch.enable_grad():
             staged = StagedFit(
-                self._resolve_predictor(),
+                objective.predictor or self._resolve_predictor(),
                 objective,
                 *(train, valid, units, TrainingOptions.of(self), seed),
             )
@@ -420,6 +421,9 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             isinstance(predictor, NetFactory) and predictor.is_linear
         )
         return not is_linear and n_distinct >= _MIN_ROWS_TO_HOLD_OUT
+
+    def _prepare(self, train: Rows, valid: Rows | None, seed: int) -> None:
+        """Fit what the objective needs to canonical rows."""
 
     def _objective(self, problem: DecisionProblem, n_parameters: int) -> Objective:
         return Objective(problem, self.loss)

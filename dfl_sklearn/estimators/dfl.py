@@ -5,14 +5,26 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.utils.metaestimators import available_if
+from sklearn.utils.validation import check_is_fitted, validate_data
 from skorch import NeuralNet
 from torch import nn
 
 from .._utils.context_columns import Selection
+from .._utils.rows import refuse_unfit_table
+from .._utils.seeds import named_seed
+from ..learners.construct import on_cpu
 from ..learners.factories import NetFactory
 from ..losses.base import DecisionLoss
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
+from ..rows import Rows
+from ..scenarios._net_scenarios import NetScenarios
+from ..scenarios.base import Scenarios
+from ..training.objective import Objective
+from ..training.scenarios import ScenarioObjective
 from ._net_regressor import NetRegressor
 
 
@@ -32,14 +44,17 @@ class DFLRegressor(NetRegressor):
         with which this is a least-squares net.
     loss : DecisionLoss, default=None
         The loss of a row. None is :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear
-        in the decision, and else :class:`~dfl_sklearn.losses.RegretLoss`.
+        in the decision, and else :class:`~dfl_sklearn.losses.RegretLoss`. A scenario model is
+        trained on the regret of decisions over its scenarios: with ``RegretLoss()`` through the
+        scenarios, with ``ScoreFunctionLoss()`` through their density, and None is the first where
+        the problem has a `scenario_layer`.
     ambiguity_set : AmbiguitySet, default=None
         The distributions to be ready for. None trains for the rows as they are; otherwise
         training goes on from there, for the worst distribution in the set, searched anew in
         every epoch.
     nominal_weight : float, default=0.0
         Share of the real rows in that second part of training, in [0, 1]; 1 leaves it out.
-    predictor : None, callable, NetFactory or skorch.NeuralNet, default=None
+    predictor : None, callable, NetFactory, skorch.NeuralNet or scenario model, default=None
         The net. None is a multilayer perceptron with `hidden_layer_sizes`. A callable
         ``(n_in, n_out) -> torch.nn.Module`` builds any other, for example
         ``torch.nn.Linear``; an :class:`~dfl_sklearn.learners.LSTMPredictor` reads windows. An
@@ -47,6 +62,9 @@ class DFLRegressor(NetRegressor):
         callbacks (``predictor__lr`` is searchable); the loss is replaced, and settings that would
         have no effect, ``max_epochs`` for one, are refused. The net sees
         standardised features and its output is taken as standardised parameters.
+        A scenario model that is a net, :class:`~dfl_sklearn.scenarios.MixtureScenarios` or
+        :class:`~dfl_sklearn.scenarios.GaussianScenarios`, is first fitted by likelihood and then
+        trained for the cost of the decisions over its scenarios; `decide` decides over them.
     hidden_layer_sizes : sequence of int, default=(32, 32)
         Widths of the hidden layers where `predictor` is None; ``()`` is a linear model.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
@@ -130,6 +148,8 @@ class DFLRegressor(NetRegressor):
         The ambiguity set in its last state, where there is one. Held-out rows are dropped at the
         end of `fit`, and training rows are neither pickled nor copied, except in the pool of a
         :class:`~dfl_sklearn.robust.TiltedSearch`, from which the worst case is drawn.
+    scenario_model_ : ScenarioModel
+        The trained scenario model, where `predictor` is one.
     worst_case_ : Bunch
         Where there is an ambiguity set: the regret on the real rows and in the worst case, and
         the divergence reached, for the final weights. In `history_` they stand by epoch.
@@ -176,8 +196,11 @@ class DFLRegressor(NetRegressor):
 
     _parameter_constraints: dict = {
         **NetRegressor._parameter_constraints,
+        "predictor": [None, callable, NeuralNet, NetScenarios],
         "ambiguity_set": [AmbiguitySet, None],
     }
+
+    scenario_model_: NetScenarios
 
     def __init__(
         self,
@@ -235,3 +258,154 @@ class DFLRegressor(NetRegressor):
         self.verbose = verbose
         self.context = context
         self.context_is_feature = context_is_feature
+
+    @property
+    def _is_of_scenarios(self) -> bool:
+        """Whether the predictor is a scenario model; of a fitted estimator, whether it was."""
+        if hasattr(self, "predictor_"):
+            return hasattr(self, "scenario_model_")
+        return isinstance(self.predictor, NetScenarios)
+
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict the parameters of the problem.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, d)
+            In the problem's units; 1-d if `y` was in `fit`. With several estimators it is the mean
+            of what they predict, of a scenario model that of its scenarios.
+        """
+        if not self._is_of_scenarios:
+            return super().predict(X)
+        check_is_fitted(self)
+        return self.scenario_model_.predict(self._model_inputs(X))
+
+    @available_if(lambda self: not self._is_of_scenarios)
+    def predict_members(self, X: ArrayLike) -> np.ndarray:
+        """Predict the parameters of the problem by each of the nets.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n_estimators, n) or (n_estimators, n, d)
+            In the problem's units.
+        """
+        return super().predict_members(X)
+
+    @available_if(lambda self: self._is_of_scenarios)
+    def predict_scenarios(self, X: ArrayLike) -> Scenarios:
+        """Predict scenarios, where `predictor` is a scenario model.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        Scenarios
+            ``values`` of shape (n, S, d) and ``weight`` of shape (n, S).
+        """
+        check_is_fitted(self)
+        return self.scenario_model_.predict_scenarios(self._model_inputs(X))
+
+    def decide(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
+        """Return the decisions for the rows of X: ``problem.solve(predict(X))``.
+
+        With several estimators they are those of the mean prediction, or the mean of what each
+        decides, as the problem's `decision_average` says. Of a scenario model they are those with
+        the least mean cost over its scenarios.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        context : array-like or DataFrame of shape (n,) or (n, c), default=None
+            Known data of each row, in the place of the columns of X that are context.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, k)
+            One decision per row.
+        """
+        if not self._is_of_scenarios:
+            return super().decide(X, context=context)
+        check_is_fitted(self)
+        inputs = self._model_inputs(X)
+        known = self.context_of(X) if context is None else context
+        return self._decide_over(self.scenario_model_, inputs, known)
+
+    # -- scenario models ---------------------------------------------------------------
+
+    def _model_inputs(self, X: ArrayLike) -> np.ndarray:
+        """Return the columns of X that the scenario model sees, checked."""
+        refuse_unfit_table(X, "X")
+        features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        columns = self._context_columns
+        return features if columns is None else features[:, columns.inputs]
+
+    def _fit(self, X: Any, *args: Any, **kwargs: Any) -> None:
+        if isinstance(self.predictor, NetScenarios):
+            self._refuse_beside_scenarios(**kwargs)
+        self.__dict__.pop("scenario_model_", None)
+        super()._fit(X, *args, **kwargs)
+        if isinstance(self.predictor, NetScenarios):
+            model = self.scenario_model_
+            model.net_ = on_cpu(self.predictor_).module_.eval()
+            model.is_vector_ = self._target_ndim == 1
+
+    def _refuse_beside_scenarios(self, *, goes_on: bool, one_pass: bool = False) -> None:
+        """Raise a ValueError about what cannot be done with a scenario model."""
+        name = type(self.predictor).__name__
+        remedies = {
+            "ambiguity_set": (
+                self._worst_case_set() is not None,
+                "Set it to None; TwoStageRegressor(risk=) decides for the worst of its scenarios",
+            ),
+            "n_estimators": (self.n_estimators > 1, "Set it to 1"),
+            "warm_start": (self.warm_start, "Set it to False"),
+            "standardize": (not self.standardize, "Set it to True"),
+        }
+        for parameter, (is_set, remedy) in remedies.items():
+            if is_set:
+                raise ValueError(
+                    f"{parameter}={getattr(self, parameter)!r} does not work where the predictor "
+                    f"is a scenario model, {name}. {remedy}."
+                )
+        if goes_on or one_pass:
+            raise ValueError(f"partial_fit does not work with a scenario model, {name}: use fit.")
+
+    def _prepare(self, train: Rows, valid: Rows | None, seed: int) -> None:
+        """Fit the scenario model by likelihood."""
+        if not isinstance(self.predictor, NetScenarios):
+            return
+        model = clone(self.predictor)
+        model._validate_params()
+        columns = self._context_columns
+
+        def seen(rows: Rows) -> Rows:
+            X = rows.X if columns is None else columns.seen(rows.X, rows.context)
+            return Rows(X, rows.y, rows.weight)
+
+        for rows in (train, valid):
+            if rows is not None:
+                model._check_target(rows.y)
+        if model.random_state is None:
+            model.random_state = named_seed(seed, "scenario model") % 2**32
+        model.fit_rows(seen(train), None if valid is None else seen(valid))
+        self.scenario_model_ = model
+
+    def _objective(self, problem: DecisionProblem, n_parameters: int) -> Objective:
+        if isinstance(self.predictor, NetScenarios):
+            return ScenarioObjective(problem, self.loss, self.scenario_model_.net_)
+        return super()._objective(problem, n_parameters)
+
+    def _holds_out(self, n_distinct: int) -> bool:
+        if self.early_stopping == "auto" and isinstance(self.predictor, NetScenarios):
+            return self.predictor._holds_out(n_distinct)
+        return super()._holds_out(n_distinct)

@@ -236,8 +236,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             return super().decide(X, context=context)
         if self.risk is None or self.risk.is_nominal:
             known = self.context_of(X) if context is None else context
-            parts = scenario_parts(inner, reaches(self._seen(X)))
-            return shaped_for(inner, decide_over_scenarios(self._resolve_problem(), parts, known))
+            return self._decide_over(inner, reaches(self._seen(X)), known)
         found = self.worst_case_decisions(X, context=context)
         if (found.gap > _WIDE).any():
             i = int(found.gap.argmax())

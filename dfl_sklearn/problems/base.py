@@ -398,6 +398,30 @@ class DecisionProblem(ProblemInputs, ABC):
             "Implement decision_layer(smoothing), or use TwoStageRegressor."
         )
 
+    def scenario_layer(self, smoothing: float | None = None) -> "nn.Module":
+        """Return a torch module through which decisions over scenarios are differentiated.
+
+        It maps scenarios (B, S, d) and their weights (B, S), where the problem takes one also a
+        context (B, c), to the decisions (B, k) that `solve` takes over them. What a
+        :class:`~dfl_sklearn.DFLRegressor` trains scenario models through. Where the best decision
+        is that for the mean of the scenarios, the base class has one.
+
+        Parameters
+        ----------
+        smoothing : float or None, default=None
+            How much the slopes are smoothed, in the unit that the problem documents; None is the
+            problem's own default.
+        """
+        overrides = type(self).solve_scenarios is not DecisionProblem.solve_scenarios
+        if self.exact_scenarios and not overrides:
+            from ..layers.scenarios import ScenarioMeanLayer
+
+            return ScenarioMeanLayer(self.decision_layer(smoothing))
+        raise NotImplementedError(
+            f"{type(self).__name__} has no scenario_layer, through which scenarios are trained for "
+            "its decisions. Train on ScoreFunctionLoss(), which needs none."
+        )
+
     def decision_projection(self, n_parameters: int) -> "nn.Module":
         """Return a torch module, (B, k) -> (B, k), to the nearest decision that is allowed.
 

@@ -259,6 +259,19 @@ class NewsvendorProblem(DecisionProblem):
         )
         return KnownNumbersLayer(layer, nothing) if self.takes_context else layer
 
+    def scenario_layer(self, smoothing: float | None = None) -> "nn.Module":
+        """Return orders as a function of scenarios of demand.
+
+        `smoothing`, in standard deviations of the scenarios (default 0.25), is how far around an
+        order scenarios count for its slope; with 0 it is that of the one scenario that is ordered.
+        See :meth:`DecisionProblem.scenario_layer`.
+        """
+        from ..layers.scenarios import ScenarioOrdersLayer
+
+        self._check_constants()
+        width = scenario_smoothing(smoothing)
+        return ScenarioOrdersLayer(self.solve_scenarios, width, nonnegative=self.nonnegative)
+
     def decision_projection(self, n_parameters: int) -> "nn.Module":
         """Return orders, not below 0 unless they may be.
 
@@ -268,6 +281,12 @@ class NewsvendorProblem(DecisionProblem):
 
         self._check_constants()
         return NearestInBox(0.0 if self.nonnegative else -np.inf)
+
+
+def scenario_smoothing(smoothing: float | None) -> float:
+    """Return how far around an order scenarios count for its slope, in standard deviations."""
+    given = smoothing_number(smoothing, positive=False)
+    return 0.25 if given is None else given
 
 
 def weighted_quantile(y: np.ndarray, weight: np.ndarray, level: np.ndarray) -> np.ndarray:

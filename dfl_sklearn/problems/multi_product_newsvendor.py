@@ -14,6 +14,7 @@ from ._context import FromContext, stand_in
 from ._marked import as_those_of, check_marked, refuse_markers
 from ._shadow_prices import ShadowPrices
 from .base import DecisionProblem
+from .closed_form import scenario_smoothing
 
 if TYPE_CHECKING:
     from torch import nn
@@ -353,6 +354,24 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         layer = RationingLayer(extra, self.nonnegative, known, width=width)
         return KnownNumbersLayer(layer, partial(_columns, self)) if known is None else layer
 
+    def scenario_layer(self, smoothing: float | None = None) -> "nn.Module":
+        """Return orders as a function of scenarios of demand.
+
+        `smoothing`, in standard deviations of the scenarios (default 0.25), is how far around an
+        order scenarios count for its slope. With 0 an order follows the one scenario that is
+        ordered, and the last product takes what the others leave of the capacity. See
+        :meth:`DecisionProblem.scenario_layer`.
+        """
+        from ..layers.scenarios import ScenarioOrdersLayer
+
+        self._check_constants()
+        return ScenarioOrdersLayer(
+            self.solve_scenarios,
+            scenario_smoothing(smoothing),
+            nonnegative=self.nonnegative,
+            numbers=partial(_all_numbers, self),
+        )
+
     def decision_projection(self, n_parameters: int) -> "nn.Module":
         r"""Return the nearest orders that keep the capacity, in closed form.
 
@@ -365,6 +384,16 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         known = None if self.takes_context else self._numbers(None)[2:]
         layer = NearestOrders(self.nonnegative, known, width=self._n_parameters())
         return KnownNumbersLayer(layer, partial(_limits, self)) if known is None else layer
+
+
+def _all_numbers(problem: MultiProductNewsvendorProblem, context: Any) -> tuple[Any, ...]:
+    """Return both costs, usage and capacity as tensors (B or 1, ...)."""
+    import torch
+
+    if context is None:
+        return tuple(torch.as_tensor(each) for each in problem._numbers(None))
+    context = context.double()
+    return problem._numbers(context, context)
 
 
 def _columns(problem: MultiProductNewsvendorProblem, context: Any) -> tuple[Any, ...]:

@@ -136,8 +136,12 @@ class NetScenarios(ScenarioModel):
             return bool(self.early_stopping)
         return np.size(self.hidden_layer_sizes) > 0 and n_distinct >= _MIN_ROWS_TO_HOLD_OUT
 
+    def fit_rows(self, train: Rows, valid: Rows | None) -> None:
+        """Fit the net to canonical rows, checked, and watch it on others where there are any."""
+        self.n_features_in_ = train.X.shape[1]
+        self._fit_rows(train, valid, root_seed(self.random_state))
+
     def _fit_rows(self, train: Rows, valid: Rows | None, seed: int) -> None:
-        """Fit the net to canonical rows, and watch it on others where there are any."""
         of_all = train if valid is None else _together(train, valid)
         factory, n_out = self._recipe(of_all, named_seed(seed, "scenarios"))
         scales = Scale.of(train.X, train.weight), Scale.identity(n_out)

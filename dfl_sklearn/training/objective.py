@@ -43,7 +43,11 @@ class Objective:
     unit : float
         The mean regret of the best constant decision, which losses are divided by; see
         :meth:`measure`.
+    predictor : NetFactory or None
+        The net, where the objective brings its own.
     """
+
+    predictor: Any = None
 
     def __init__(self, problem: DecisionProblem, loss: DecisionLoss | None = None) -> None:
         self.problem = problem

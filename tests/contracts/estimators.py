@@ -255,6 +255,12 @@ def variants():
         "two-stage-one-output": TwoStageRegressor(
             HistGradientBoostingRegressor(max_iter=30, random_state=0)
         ),
+        # A scenario model that is fitted by likelihood, and then trained for the decision.
+        "trained-scenarios": DFLRegressor(
+            EVEN,
+            predictor=GaussianScenarios(n_scenarios=20, **{**QUICK, "max_iter": 4}),
+            **{**QUICK, "max_iter": 4},
+        ),
         "residual-scenarios-plain": ResidualScenarios(Ridge(), cv=3),
         "gaussian-scenarios": GaussianScenarios(n_scenarios=20, early_stopping=True, **QUICK),
         "fine-tuning-squared": DFFRegressor(LinearRegression(), **FINE_TUNING),

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 
 from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor, PolicyRegressor
 from dfl_sklearn.layers import QuadraticProgramLayer
@@ -33,6 +34,7 @@ from dfl_sklearn.robust import (
     TiltedSearch,
     WassersteinBall,
 )
+from dfl_sklearn.scenarios import GaussianScenarios, MixtureScenarios
 
 from .other_device import OTHER, OtherDevice, back, to_other
 
@@ -89,6 +91,10 @@ MODELS = {
     "ensemble of modules": net(GaussianNoise(0.1), predictor=torch.nn.Linear, n_estimators=2),
     "ensemble, moved rows": net(WassersteinBall(0.1), n_estimators=2),
     "moved rows": net(WassersteinBall(0.1)),
+    "scenarios": net(predictor=GaussianScenarios(rank=1, n_scenarios=9, **QUICK)),
+    "scenarios, by density": net(
+        predictor=MixtureScenarios(2, n_scenarios=9, **QUICK), loss=ScoreFunctionLoss()
+    ),
     # More rows than an epoch draws.
     "pool": flagship(TiltedSearch(1200)),
     "policy gradient": flagship(policy_gradient("kl")),
@@ -110,6 +116,14 @@ def test_a_fit_on_another_device_gives_the_same_bits(name):
         there = outcome(MODELS[name](OTHER).fit(X, Y))
     for one, other in zip(here, there, strict=True):
         assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize("likely", [GaussianScenarios(**QUICK), MixtureScenarios(2, **QUICK)])
+def test_a_distribution_is_fitted_on_another_device_to_the_same_bits(likely):
+    here = clone(likely).fit(X, Y)
+    with OtherDevice():
+        there = clone(likely).set_params(device=OTHER).fit(X, Y)
+    assert_array_equal(here.predict(X), there.predict(X))
 
 
 def of_generator(device):
