@@ -41,7 +41,7 @@ from ..training.record import continued, early_end
 from ..training.warm_start import LastFit
 from ._mixin import DecisionRegressorMixin
 
-_MIN_ROWS_TO_HOLD_OUT = 50  # with fewer, early_stopping="auto" watches the training rows
+MIN_ROWS_TO_HOLD_OUT = 50  # with fewer, early_stopping="auto" watches the training rows
 _MIN_ROWS_TO_RESCALE = 10  # with fewer, partial_fit keeps the standardisation of the last fit
 
 
@@ -420,7 +420,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         is_linear = predictor is nn.Linear or (
             isinstance(predictor, NetFactory) and predictor.is_linear
         )
-        return not is_linear and n_distinct >= _MIN_ROWS_TO_HOLD_OUT
+        return not is_linear and n_distinct >= MIN_ROWS_TO_HOLD_OUT
 
     def _prepare(self, train: Rows, valid: Rows | None, seed: int) -> None:
         """Fit what the objective needs to canonical rows."""

@@ -15,7 +15,6 @@ from torch import nn
 from .._utils.context_columns import Selection
 from .._utils.rows import refuse_unfit_table
 from .._utils.seeds import named_seed
-from ..learners.construct import on_cpu
 from ..learners.factories import NetFactory
 from ..losses.base import DecisionLoss
 from ..problems.base import DecisionProblem
@@ -25,7 +24,7 @@ from ..scenarios._net_scenarios import NetScenarios
 from ..scenarios.base import Scenarios
 from ..training.objective import Objective
 from ..training.scenarios import ScenarioObjective
-from ._net_regressor import NetRegressor
+from ._net_regressor import MIN_ROWS_TO_HOLD_OUT, NetRegressor
 
 
 class DFLRegressor(NetRegressor):
@@ -99,7 +98,7 @@ class DFLRegressor(NetRegressor):
     early_stopping : bool or "auto", default="auto"
         Whether to hold out `validation_fraction` of the distinct rows and watch the regret
         there rather than on the training rows. "auto" does so from 50 distinct rows on for
-        every net but linear ones (no hidden layer, or ``torch.nn.Linear``). Rows that overlap
+        every net but linear ones (no hidden layer, or ``torch.nn.Linear``) that predict a point. Rows that overlap
         in time leak into a random hold-out: give `X_val` and `y_val` to `fit` instead, which
         are then watched.
     validation_fraction : float, default=0.2
@@ -356,7 +355,8 @@ class DFLRegressor(NetRegressor):
         super()._fit(X, *args, **kwargs)
         if isinstance(self.predictor, NetScenarios):
             model = self.scenario_model_
-            model.net_ = on_cpu(self.predictor_).module_.eval()
+            trained = self.predictor_.module_.state_dict()
+            model.net_.load_state_dict({name: value.cpu() for name, value in trained.items()})
             model.is_vector_ = self._target_ndim == 1
 
     def _refuse_beside_scenarios(self, *, goes_on: bool, one_pass: bool = False) -> None:
@@ -406,6 +406,7 @@ class DFLRegressor(NetRegressor):
         return super()._objective(problem, n_parameters)
 
     def _holds_out(self, n_distinct: int) -> bool:
+        # A distribution has many numbers to fit the rows by, also where all are linear in x.
         if self.early_stopping == "auto" and isinstance(self.predictor, NetScenarios):
-            return self.predictor._holds_out(n_distinct)
+            return n_distinct >= MIN_ROWS_TO_HOLD_OUT
         return super()._holds_out(n_distinct)

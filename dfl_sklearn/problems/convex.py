@@ -393,6 +393,29 @@ class ConvexProgram(CvxpyProblem):
             is_by_context=is_by_context,
         )
 
+    def scenario_layer(self, smoothing: float | None = None) -> "nn.Module":
+        """Return the best decision over scenarios, for linear and quadratic programs.
+
+        All scenarios are in one program, of which some tens are quickly solved. There is nothing to
+        smooth, as in :meth:`decision_layer`. See :meth:`DecisionProblem.scenario_layer`.
+
+        Raises
+        ------
+        NotImplementedError
+            If the program is another one, or has a `solver` of its own.
+        """
+        from ..layers.scenario_program import ScenarioProgramLayer
+
+        if smoothing is not None:
+            raise ValueError(
+                f"smoothing must be None for ConvexProgram, got {smoothing!r}. Add a quadratic "
+                "term to the objective where the best decision jumps."
+            )
+        form = None if self.solver is not None else self._program().extensive
+        if form is None:
+            return super().scenario_layer(smoothing)
+        return ScenarioProgramLayer(form.form, form.decided, _rows_beside, self.solve_scenarios)
+
     def decision_projection(self, n_parameters: int) -> "nn.Module":
         """Return the nearest decision under the constraints that no prediction changes.
 
@@ -404,3 +427,8 @@ class ConvexProgram(CvxpyProblem):
             refuse_whole(self)
         nearest = NearestProgram(self.builder, self.penalty is not None)
         return ConvexProgram(nearest).decision_layer()
+
+
+def _rows_beside(y: "torch.Tensor", context: "torch.Tensor | None") -> "torch.Tensor":
+    """Return the parameters of rows as `beside` does, of a context that is a tensor."""
+    return beside(y, None if context is None else context.detach().cpu().numpy())

@@ -433,6 +433,42 @@ class RecourseLinearProgram(DecisionProblem):
         from ..layers.recourse import RecourseLayer
         from ..solvers.parametric_program import ParametricProgram
 
+        gamma, program = self._smoothed(smoothing)
+        return RecourseLayer(
+            ParametricProgram(program.joint(gamma), np.arange(len(program.lower))),
+            len(program.lower),
+            program.n_parameters,
+            program.n_context,
+            program.parameters,
+            self.solve_rows,
+            is_smoothed=gamma > 0,
+        )
+
+    def scenario_layer(self, smoothing: float | None = None) -> "nn.Module":
+        r"""Return the best plan over scenarios, under the mean cost plus :math:`\gamma \|z\|^2`.
+
+        All scenarios are in one program, of which some tens are quickly solved.
+
+        Parameters
+        ----------
+        smoothing : float or None, default=None
+            :math:`\gamma`, as in :meth:`decision_layer`.
+
+        Raises
+        ------
+        ValueError
+            If the plan has no slope: with whole numbers, or predicted entries of T or W.
+        """
+        from ..layers.scenario_program import ScenarioProgramLayer
+
+        gamma, program = self._smoothed(smoothing)
+        plan = np.arange(len(program.lower))
+        return ScenarioProgramLayer(
+            program.joint(), plan, program.parameters, self.solve_scenarios, gamma
+        )
+
+    def _smoothed(self, smoothing: float | None) -> "tuple[float, Recourse]":
+        """Return the smoothing of a layer, and the program; or say that there is no slope."""
         gamma = smoothing_number(smoothing, positive=False) or 0.0
         self._check_constants()
         program = self._program()
@@ -446,15 +482,7 @@ class RecourseLinearProgram(DecisionProblem):
                 "Costs are predicted, and the best plan jumps as they change: give a smoothing, as "
                 "in RegretLoss(smoothing=0.1), or train with ScoreFunctionLoss."
             )
-        return RecourseLayer(
-            ParametricProgram(program.joint(gamma), np.arange(len(program.lower))),
-            len(program.lower),
-            program.n_parameters,
-            program.n_context,
-            program.parameters,
-            self.solve_rows,
-            is_smoothed=gamma > 0,
-        )
+        return gamma, program
 
     def decision_projection(self, n_parameters: int) -> "nn.Module":
         """Return the nearest plan that keeps the constraints on plans, by a quadratic program.
