@@ -98,9 +98,9 @@ class DFLRegressor(NetRegressor):
     early_stopping : bool or "auto", default="auto"
         Whether to hold out `validation_fraction` of the distinct rows and watch the regret
         there rather than on the training rows. "auto" does so from 50 distinct rows on for
-        every net but linear ones (no hidden layer, or ``torch.nn.Linear``) that predict a point. Rows that overlap
-        in time leak into a random hold-out: give `X_val` and `y_val` to `fit` instead, which
-        are then watched.
+        every net but linear ones (no hidden layer, or ``torch.nn.Linear``) that predict a point.
+        Rows that overlap in time leak into a random hold-out: give `X_val` and `y_val` to `fit`
+        instead, which are then watched.
     validation_fraction : float, default=0.2
         Share of the distinct rows to hold out, in (0, 1).
     standardize : bool, default=True

@@ -23,7 +23,7 @@ class ScenarioProgramLayer(nn.Module):
 
     The program has the other variables, and their constraints, once for each scenario; see
     :class:`~dfl_sklearn.solvers.extensive_form.ExtensiveForm`. Slopes are those of its active
-    constraints, in the scenarios, and where costs are linear in their weights too. Where a row has
+    constraints, in the scenarios, and with smoothing of a linear program in weights. Where a row has
     several best decisions, that of `solve` is returned, without a slope; with smoothing there is
     only one.
 
@@ -53,6 +53,8 @@ class ScenarioProgramLayer(nn.Module):
         self.as_parameters, self.solve, self.smoothing = as_parameters, solve, smoothing
         self.costs = Affine(form.costs)
         self.needs_equal = bool(form.P[:, self.extensive.other].nnz)
+        # Of a linear program the decision jumps with the weights.
+        self.weights_have_slopes = smoothing > 0 and not self.needs_equal
         self._last: tuple[int, ParametricProgram] | None = None
 
     def forward(
@@ -73,6 +75,8 @@ class ScenarioProgramLayer(nn.Module):
                 "Scenarios must have equal weights where costs are quadratic in variables that "
                 "differ between them: train GaussianScenarios, or a mixture on ScoreFunctionLoss()."
             )
+        if not self.weights_have_slopes:
+            shares = shares.detach()
         rows = y.to("cpu", torch.float64).reshape(B * S, -1)
         there = None if context is None else context.cpu().repeat_interleave(S, dim=0)
         parameters = self.as_parameters(rows, there)
@@ -90,7 +94,7 @@ class ScenarioProgramLayer(nn.Module):
             parts = [each.detach().cpu()[rest].numpy().astype(np.float64) for each in (y, weight)]
             known = None if context is None else context.cpu()[rest].numpy().astype(np.float64)
             with renumbered(rest.numpy()):
-                plans = self.solve(*parts, known)
+                plans = self.solve(parts[0], parts[1], known)
             z = z.index_put((rest,), z.new_tensor(plans))
         return z.to(y) if z.requires_grad else z.to(y) + 0.0 * y.sum()
 

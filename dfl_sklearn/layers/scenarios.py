@@ -23,6 +23,8 @@ class ScenarioMeanLayer(nn.Module):
         Maps parameters (B, d), and their context, to decisions.
     """
 
+    weights_have_slopes = True
+
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()
         self.layer = layer
@@ -77,6 +79,7 @@ class ScenarioOrdersLayer(nn.Module):
         super().__init__()
         self.solve, self.smoothing = solve, smoothing
         self.nonnegative, self.numbers = nonnegative, numbers
+        self.weights_have_slopes = smoothing > 0
 
     def forward(
         self, y: torch.Tensor, weight: torch.Tensor, context: torch.Tensor | None = None

@@ -47,10 +47,10 @@ class ScoreFunctionLoss(DecisionLoss):
     Where a :class:`~dfl_sklearn.DFLRegressor` has a scenario model as predictor, the noise is that
     of the model, and `sigma` and `antithetic` do not count. Scenarios :math:`y_m` are drawn, and
     with the slope :math:`w_m` of the cost in the share of each, which the problem's
-    `scenario_layer` knows, the gradient is estimated by
+    `scenario_layer` may know, the gradient is estimated by
     :math:`\frac1S \sum_m (w_m - \bar w_m) \nabla \log p(y_m \mid x)`, where
     :math:`\bar w_m` is the mean of the others ("Diffusion-DFL", ICLR 2026; the baseline is ours).
-    Without a `scenario_layer`, `n_samples` sets of scenarios are drawn, and the score of each set
+    Where it does not, as with plans of linear programs, `n_samples` sets of scenarios are drawn, and the score of each set
     is weighted by the regret of its decision.
 
     The variance of the gradient grows with the number of parameters: with some tens of them it is

@@ -53,7 +53,7 @@ class ScenarioObjective(Objective):
         if isinstance(self.loss, RegretLoss):
             return self._through_scenarios(self.problem.scenario_layer(self.loss.smoothing))
         layer, rng = _layer_of(self.problem), np.random.default_rng(self.loss.random_state)
-        if layer is not None:
+        if getattr(layer, "weights_have_slopes", False):
             return self._through_density(layer, rng)
         return self._through_sets(self.loss.n_samples, rng)
 
@@ -70,7 +70,7 @@ class ScenarioObjective(Objective):
 
         return regret
 
-    def _through_density(self, layer: nn.Module, rng: np.random.Generator) -> RowLoss:
+    def _through_density(self, layer: Any, rng: np.random.Generator) -> RowLoss:
         # The slope of the regret in the share of a draw is -v' K^-1 dg(z, y_m), with v that of the
         # cost in the decision, and K the matrix of the optimality conditions: the layer knows it.
         # A change of p(y_m) changes that share. As shares sum to 1 a constant may be taken off: the

@@ -161,6 +161,19 @@ def test_one_epoch_that_helps_nobody_leaves_the_likelihood_fit(rows):
     assert_array_equal(trained.predict(X), expected.predict(X))
 
 
+def test_a_layer_without_slopes_in_weights_is_not_asked_for_them(rows, fitted):
+    X, y = (each[:3] for each in rows)
+
+    class Kinked(NewsvendorProblem):
+        def scenario_layer(self, smoothing=None):
+            return super().scenario_layer(0.0)
+
+    loss, start = losses(Kinked(9, 1), ScoreFunctionLoss(), fitted[0], X, y)
+    conditions = torch.tensor(start, requires_grad=True)
+    (slopes,) = torch.autograd.grad(loss(conditions).sum(), conditions)
+    assert slopes.abs().sum() > 1  # of sets of draws
+
+
 def test_without_a_layer_it_learns_by_the_score_function(rows):
     X, y = rows
     model = GaussianScenarios(**{**QUICK, "max_iter": 1})

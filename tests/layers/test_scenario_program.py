@@ -80,6 +80,18 @@ def test_slopes_are_those_of_differences(name):
         assert_allclose(slopes[(slice(None), *place)], (ends[0] - ends[1]) / 2e-5, atol=1e-6)
 
 
+def test_it_says_whether_weights_have_slopes():
+    # A score function by a layer that knows none would be 0.
+    has = {name: PROBLEMS[name][0].scenario_layer(PROBLEMS[name][2]) for name in PROBLEMS}
+    assert {name for name, layer in has.items() if layer.weights_have_slopes} == {
+        "smoothed",
+        "predicted costs",
+    }
+    y, weight = scenarios(3)
+    found = has["convex"](y.requires_grad_(), weight.requires_grad_()).sum()
+    assert torch.autograd.grad(found, weight, allow_unused=True)[0] is None
+
+
 def test_weights_of_linear_costs_count_and_have_slopes():
     problem = recourse()
     y, _ = scenarios(2)
@@ -108,7 +120,7 @@ def test_numbers_from_the_context():
 def test_what_has_no_slope_is_said():
     y, _ = scenarios(3)
     weight = torch.tensor([[0.5, 0.2, 0.1, 0.1, 0.1]] * 3)
-    with pytest.raises(ValueError, match="must have equal weights .* GaussianScenarios"):
+    with pytest.raises(ValueError, match=r"must have equal weights .* GaussianScenarios"):
         ConvexProgram(power).scenario_layer()(y, weight)
     with pytest.raises(ValueError, match="smoothing must be None"):
         ConvexProgram(power).scenario_layer(0.1)
