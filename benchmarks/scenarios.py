@@ -49,7 +49,12 @@ from dfl_sklearn.datasets import (
 from dfl_sklearn.losses import ScoreFunctionLoss
 from dfl_sklearn.problems import MultiProductNewsvendorProblem, RecourseLinearProgram
 from dfl_sklearn.robust import CVaR, KLBall
-from dfl_sklearn.scenarios import LocalScenarios, ResidualScenarios
+from dfl_sklearn.scenarios import (
+    GaussianScenarios,
+    LocalScenarios,
+    MixtureScenarios,
+    ResidualScenarios,
+)
 
 RESULTS = Path(__file__).parent / "results"
 N_TRAIN, N_TEST, N_TRUE = 300, 200, 400
@@ -179,6 +184,7 @@ def makers(to_numbers=None):
         "neighbours": LocalScenarios(
             make_pipeline(*steps, StandardScaler(), KNeighborsRegressor(25))
         ),
+        "mixture": make_pipeline(*steps, MixtureScenarios(hidden_layer_sizes=(), random_state=0)),
     }
 
 
@@ -208,6 +214,13 @@ def methods(problem, seed, to_numbers=None):
     }
     for name, maker in found.items():
         ways[name] = TwoStageRegressor(maker, problem)
+    if isinstance(problem, MultiProductNewsvendorProblem):  # others take hours
+        normal = GaussianScenarios(rank=0, hidden_layer_sizes=(), random_state=seed)
+        ways["Gaussian"] = TwoStageRegressor(make_pipeline(*steps[:1], normal), problem)
+        trained = DFLRegressor(problem, predictor=normal, random_state=seed)
+        ways["Gaussian, trained for the decision"] = net(
+            trained.set_params(learning_rate_init=1e-3)
+        )
     scaled = found["residuals, scaled"]
     ways["residuals, scaled, margin"] = Margin(scaled, problem)
     ways["residuals, scaled, CVaR"] = TwoStageRegressor(scaled, problem, risk=CVaR(0.5))

@@ -23,9 +23,9 @@ class ScenarioProgramLayer(nn.Module):
 
     The program has the other variables, and their constraints, once for each scenario; see
     :class:`~dfl_sklearn.solvers.extensive_form.ExtensiveForm`. Slopes are those of its active
-    constraints, in the scenarios, and with smoothing of a linear program in weights. Where a row has
-    several best decisions, that of `solve` is returned, without a slope; with smoothing there is
-    only one.
+    constraints, in the scenarios, and with smoothing of a linear program in weights. Where a row
+    has several best decisions, that of `solve` is returned, without a slope; with smoothing there
+    is only one.
 
     Parameters
     ----------

@@ -50,8 +50,8 @@ class ScoreFunctionLoss(DecisionLoss):
     `scenario_layer` may know, the gradient is estimated by
     :math:`\frac1S \sum_m (w_m - \bar w_m) \nabla \log p(y_m \mid x)`, where
     :math:`\bar w_m` is the mean of the others ("Diffusion-DFL", ICLR 2026; the baseline is ours).
-    Where it does not, as with plans of linear programs, `n_samples` sets of scenarios are drawn, and the score of each set
-    is weighted by the regret of its decision.
+    Where it does not, as with plans of linear programs, `n_samples` sets of scenarios are drawn,
+    and the score of each set is weighted by the regret of its decision.
 
     The variance of the gradient grows with the number of parameters: with some tens of them it is
     right, with hundreds more samples are needed than pay. Every step solves `n_samples` programs
