@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from ..rows import Rows
+from ._given_columns import JointCoordinates
 from ._given_context import TableCoordinates
 from ._reverse import ReverseChain, net_inputs
 from ._schedule import NoiseSchedule
@@ -34,17 +35,20 @@ class CoordinateRows(NamedTuple):
         Of mean 1.
     known : torch.Tensor of shape (n, k) or None
         Coordinates of the context.
+    n_given : int or None
+        Number of the first coordinates that may be given, where some may.
     """
 
     z: torch.Tensor
     weight: torch.Tensor
     known: torch.Tensor | None
+    n_given: int | None = None
 
     @classmethod
     def of(
         cls,
         rows: Rows,
-        coordinates: TableCoordinates,
+        coordinates: TableCoordinates | JointCoordinates,
         device: torch.device,
         dtype: torch.dtype = torch.float64,
     ) -> "CoordinateRows":
@@ -58,12 +62,17 @@ class CoordinateRows(NamedTuple):
             tensor(coordinates.forward(rows.X, rows.context)),
             tensor(rows.weight / rows.weight.mean()),
             None if known is None else tensor(known),
+            coordinates.n_given,
         )
 
     def take(self, index: torch.Tensor) -> "CoordinateRows":
         """Return the rows at an index."""
         known = None if self.known is None else self.known[index]
-        return CoordinateRows(self.z[index], self.weight[index], known)
+        return CoordinateRows(self.z[index], self.weight[index], known, self.n_given)
+
+    def conditional(self) -> "CoordinateRows":
+        """Return the coordinates that are never given, with those that may be as known."""
+        return CoordinateRows(self.z[:, self.n_given :], self.weight, self.z[:, : self.n_given])
 
 
 class NoisyBatches:
@@ -102,7 +111,9 @@ def _noisy(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Return rows noisy at steps `k`, with contexts and times, and the velocities to predict.
 
-    The noise, and `k`, are drawn on the CPU, the same for every device.
+    Where columns may be given they are in half of the rows: then their coordinates have no noise,
+    and their velocities do not count. The noise, and `k`, are drawn on the CPU, the same for every
+    device.
     """
     z = rows.z
     noise = torch.randn(z.shape, generator=generator, dtype=z.dtype).to(z.device)
@@ -111,8 +122,18 @@ def _noisy(
         for each in (schedule.time, np.cos(schedule.angle), np.sin(schedule.angle))
     )
     signal, spread = signal[:, None], spread[:, None]
-    inputs = net_inputs(signal * z + spread * noise, rows.known, time)
-    return inputs, {"velocity": signal * noise - spread * z, "weight": rows.weight}
+    noisy = signal * z + spread * noise
+    wanted = {"velocity": signal * noise - spread * z, "weight": rows.weight}
+    if rows.n_given is None:
+        return net_inputs(noisy, rows.known, time), wanted
+    given = torch.randint(2, (len(z), 1), generator=generator).to(z)
+    x, others = z[:, : rows.n_given], z[:, rows.n_given :]
+    is_clean = torch.cat([given.expand_as(x), torch.zeros_like(others)], dim=1)
+    noisy = torch.where(is_clean > 0, z, noisy)
+    counts = 1 - is_clean
+    share = counts.mean(dim=1, keepdim=True)
+    wanted["counts"] = counts / torch.where(share > 0, share, 1.0)
+    return net_inputs(noisy, given, time), wanted
 
 
 def watched_rows(
@@ -134,7 +155,10 @@ def watched_rows(
 def velocity_loss(output: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return the weighted mean square error; outputs for the columns of the context are idle."""
     velocity = batch["velocity"]
-    errors = ((output[:, : velocity.shape[1]] - velocity) ** 2).mean(dim=1)
+    errors = (output[:, : velocity.shape[1]] - velocity) ** 2
+    if "counts" in batch:
+        errors = batch["counts"] * errors
+    errors = errors.mean(dim=1)
     return (batch["weight"] * errors).mean()
 
 

@@ -15,9 +15,12 @@ from ..learners.patience import Stopping
 from ..learners.trainer import AveragedNet, BatchCriterion, Training, train
 from ..rows import Rows
 from ._denoising import CoordinateRows, NoisyBatches, velocity_loss, watched_rows
+from ._given_columns import JointCoordinates, MixedNet
 from ._given_context import TableCoordinates
 from ._reverse import NET_DTYPE, ReverseChain, VelocityNet
 from ._schedule import NoiseSchedule
+
+Coordinates = TableCoordinates | JointCoordinates
 
 _N_MEASURED = 1024  # rows on which the power of the predicted noise is measured
 
@@ -32,7 +35,7 @@ class TrainingOptions(NamedTuple):
     report: Callable[[dict[str, float]], None]
 
 
-def built_denoiser(recipe: Any, coordinates: TableCoordinates, seed: int) -> nn.Module:
+def built_denoiser(recipe: Any, coordinates: Coordinates, seed: int) -> nn.Module:
     """Return the net that a recipe makes, for the columns of a row and those of its context."""
     n_columns = coordinates.n_coordinates + coordinates.n_known
     if hasattr(recipe, "build"):
@@ -46,7 +49,7 @@ def built_denoiser(recipe: Any, coordinates: TableCoordinates, seed: int) -> nn.
 def trained_denoiser(
     module: nn.Module,
     rows: Rows,
-    coordinates: TableCoordinates,
+    coordinates: Coordinates,
     noise: NoiseSchedule,
     options: TrainingOptions,
     seed: int,
@@ -54,8 +57,9 @@ def trained_denoiser(
 ) -> tuple[nn.Module, Training]:
     """Train a net on noisy rows, until rows held out are denoised no better."""
     train_rows, held = rows.split(options.validation_fraction, named_rng(seed, "hold-out"))
+    n_given = coordinates.n_given
     net = AveragedNet(
-        VelocityNet(module),
+        VelocityNet(module) if n_given is None else MixedNet(module, n_given),
         criterion=BatchCriterion(velocity_loss),
         **adam(module, device),
         lr=options.learning_rate,
@@ -89,17 +93,21 @@ def trained_denoiser(
     return net.module_.denoiser.cpu().eval(), training
 
 
-def measured_noise(
-    chain: ReverseChain, rows: Rows, coordinates: TableCoordinates, seed: int
-) -> NoiseSchedule:
+def measured_rows(rows: Rows, coordinates: Coordinates, seed: int) -> CoordinateRows:
+    """Return the rows, drawn by weight, on which the power of the predicted noise is measured."""
+    rng = named_rng(seed, "power")
+    drawn = rng.choice(len(rows.X), size=_N_MEASURED, p=rows.weight / rows.weight.sum())
+    return CoordinateRows.of(rows.take(drawn), coordinates, torch.device("cpu"))
+
+
+def measured_noise(chain: ReverseChain, rows: CoordinateRows, seed: int) -> NoiseSchedule:
     """Return a chain's schedule with the power of the predicted noise, measured on the rows.
 
     That is the power of noise predicted with a velocity of 0, which is known, and of what the net
     adds to it, which alone is measured: a few rows do.
     """
-    rng = named_rng(seed, "power")
-    drawn = rng.choice(len(rows.X), size=_N_MEASURED, p=rows.weight / rows.weight.sum())
-    z, _, known = CoordinateRows.of(rows.take(drawn), coordinates, chain.device)
+    z = rows.z.to(chain.device)
+    known = None if rows.known is None else rows.known.to(chain.device)
     generator = torch.Generator().manual_seed(named_seed(seed, "power"))
     if z.shape[1] == 0:
         return chain.schedule

@@ -1,7 +1,7 @@
 """Coordinates of rows given their context: what a Gaussian regression on it leaves unexplained."""
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -16,6 +16,11 @@ _MOST_DEGREES = 1 / 3
 _PENALTIES = 10.0 ** np.arange(4.0, -12.1, -0.25)
 
 
+def input_scale(n_known: int) -> float:
+    """Return by what a net is to see so many known coordinates enlarged."""
+    return max(1.0, _INPUT_SIZE / float(np.sqrt(max(1, n_known))))
+
+
 @dataclass
 class TableCoordinates:
     """A map between rows of a table and the coordinates (n, d) in which a diffusion model works.
@@ -28,6 +33,7 @@ class TableCoordinates:
     table: ColumnCoordinates
     context: ColumnCoordinates | None = None
     given: "GivenContext | None" = None
+    n_given: ClassVar[None] = None  # no columns of a row are given
 
     @classmethod
     def fit(
@@ -69,8 +75,7 @@ class TableCoordinates:
         """
         if self.context is None:
             return None
-        enlarged = max(1.0, _INPUT_SIZE / np.sqrt(max(1, self.n_known)))
-        return enlarged * self.context.forward(context)
+        return input_scale(self.n_known) * self.context.forward(context)
 
     def forward(self, Z: np.ndarray, context: Any = None) -> np.ndarray:
         """Map rows (n, p), with contexts (n, c), to coordinates (n, d)."""

@@ -1,5 +1,6 @@
 """The reverse chain of a diffusion model: from noise to rows, in the model's coordinates."""
 
+from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -58,12 +59,16 @@ class ReverseChain:
         denoiser: nn.Module,
         schedule: NoiseSchedule,
         net_dtype: torch.dtype | None = None,
+        net: Callable[[nn.Module], VelocityNet] = VelocityNet,
     ) -> "ReverseChain":
-        """Return the chain of a denoiser, or of a copy of it on another device or in a type."""
+        """Return the chain of a denoiser, or of a copy of it on another device or in a type.
+
+        `net` makes it a velocity net.
+        """
         there = all(each.device == device for each in denoiser.state_dict().values())
         if net_dtype is not None or not there:
             denoiser = deepcopy(denoiser).to(device, net_dtype)
-        return cls(VelocityNet(denoiser), schedule, device=device)
+        return cls(net(denoiser), schedule, device=device)
 
     def __post_init__(self) -> None:
         def tensor(values: object) -> torch.Tensor:
@@ -122,7 +127,17 @@ class ReverseChain:
         sampler: str = "ddpm",
     ) -> torch.Tensor:
         """Return `n` rows (n, d); only the steps of the sampler "ddpm" add noise."""
-        z = self.draw(n, d, generator)
+        return self.from_noise(self.draw(n, d, generator), generator, known, sampler=sampler)
+
+    def from_noise(
+        self,
+        z: torch.Tensor,
+        generator: torch.Generator,
+        known: torch.Tensor | None = None,
+        *,
+        sampler: str = "ddpm",
+    ) -> torch.Tensor:
+        """Return the rows (n, d) that noise becomes."""
         if sampler == "ode":
             return self.flow(z, known)
         for k in range(len(self) - 1, -1, -1):

@@ -7,11 +7,11 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
 from .._utils.checks import number
-from .._utils.once import compute_once
 from .._utils.recent import Recent
 from .._utils.seeds import named_seed
 from ..problems.base import DecisionProblem
 from ..rows import Rows
+from ._fitted_once import fitted_once, seeded
 from .base import AmbiguitySet, RowLoss
 from .generator import DiffusionGenerator
 from .search import TableLoss, WorstCaseSearch
@@ -86,14 +86,9 @@ class DiffusionBall(AmbiguitySet):
         self._n_features = rows.X.shape[1]
         self._recent = Recent()
         real = _table(rows)
-        generator = clone(self.generator) if self.generator is not None else DiffusionGenerator()
-        if generator.random_state is None:
-            generator.set_params(random_state=named_seed(seed, "generator") % 2**32)
         memory = check_memory(self.memory)
-        self.generator_ = compute_once(
-            memory,
-            ("generator", *real.arrays, rows.weight, generator),
-            lambda: _fitted_to_the_end(generator, real.replace(weight=rows.weight)),
+        self.generator_ = fitted_once(
+            seeded(self.generator, seed), real.replace(weight=rows.weight), memory
         )
         self.search_ = clone(self.search) if self.search is not None else TiltedSearch()
         self.search_.set_nominal(
@@ -176,12 +171,3 @@ class DiffusionBall(AmbiguitySet):
 def _table(rows: Rows) -> Rows:
     table = np.concatenate([rows.X, rows.y], axis=1).astype(np.float64)
     return Rows.of_table(table, rows.as_shares().weight, rows.context)
-
-
-def _fitted_to_the_end(generator: DiffusionGenerator, rows: Rows) -> DiffusionGenerator:
-    """Fit, and pass an interruption on: half a generator must not be kept for later fits."""
-    given = {} if rows.context is None else {"context": rows.context}
-    generator.fit(rows.X, sample_weight=rows.weight, **given)
-    if generator.was_interrupted_:
-        raise KeyboardInterrupt
-    return generator

@@ -20,7 +20,7 @@ from .._utils.checks import whole_number
 from .._utils.memory import check_rows
 from .._utils.params import NestedParamsMixin
 from .._utils.rows import check_total, refuse_unfit_table
-from .._utils.seeds import named_seed, root_seed
+from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from .._utils.threads import pinned_threads
 from ..learners.construct import (
@@ -40,9 +40,18 @@ from ._denoising import (
     evidence_lower_bound,
     mean_noise_error,
 )
-from ._fitting import TrainingOptions, built_denoiser, measured_noise, trained_denoiser
+from ._fitting import (
+    Coordinates,
+    TrainingOptions,
+    built_denoiser,
+    measured_noise,
+    measured_rows,
+    trained_denoiser,
+)
+from ._given_columns import ConditionalNet, GivenColumns, JointCoordinates, JointNet
 from ._given_context import TableCoordinates
-from ._reverse import ReverseChain
+from ._quasi_random import quasi_normal
+from ._reverse import ReverseChain, VelocityNet
 from ._schedule import NoiseSchedule
 from .denoisers import ConvDenoiser, MLPDenoiser
 
@@ -63,6 +72,10 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     price or a capacity: `sample` then generates a row for each context that it is given. The
     context itself is not generated.
 
+    With `given_columns` in `fit`, one net learns both whole rows and what the other columns are
+    given these: in half of the training draws the given columns have no noise, and the net is told
+    so. `sample` then generates whole rows, or, where it is given values of these columns, the rest.
+
     Parameters
     ----------
     denoiser : MLPDenoiser, ConvDenoiser, callable or None, default=None
@@ -72,7 +85,8 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         ``sqrt(abar) eps - sqrt(1 - abar) z_0``. It is trained, and generates, in float32;
         `score_samples` and `denoising_loss` convert it to float64. With a context d counts the
         columns of a row and, after them, those of its context; what the module gives for the
-        latter is not used.
+        latter is not used. With given columns these come first, enlarged as a context is, then the
+        others, and last a column that is 1 where the first ones are given and 0 where they are not.
     hidden_layer_sizes : sequence of int, default=(128, 128)
         Widths of the hidden layers where `denoiser` is None.
     schedule : {"cosine", "linear"}, default="cosine"
@@ -120,7 +134,8 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Whether training ended by Ctrl-C, with what was learnt until then.
     shrinkage_ : float
         Weight of the identity in the correlation matrix of the Gaussian part: near 1 where the
-        rows are as many as the columns or fewer. With a context, that of the residuals.
+        rows are as many as the columns or fewer. With a context, or with given columns, that of the
+        residuals.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -141,6 +156,9 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     rows shrink it. Columns that are affine functions of the context are generated exactly so,
     unless the distinct rows are as few as the columns of the context. A context that is the same in
     all rows changes nothing.
+
+    With given columns, these have coordinates of their own, and the others those that they would
+    have given a context: the untrained net generates a Gaussian, and its conditional distributions.
 
     References
     ----------
@@ -168,6 +186,16 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     >>> drawn = model.sample(500, random_state=0, context=np.full((500, 1), 1.2))
     >>> bool(abs(drawn.mean() - 6.4) < 0.3)
     True
+
+    Price and demand, and demand given a price:
+
+    >>> rows = np.hstack([price, demand])
+    >>> model = DiffusionGenerator(random_state=0, max_iter=20).fit(rows, given_columns=[0])
+    >>> model.sample(5, random_state=0).shape
+    (5, 2)
+    >>> drawn = model.sample(500, random_state=0, given=np.full((500, 1), 1.2))
+    >>> bool((drawn[:, 0] == 1.2).all()), bool(abs(drawn[:, 1].mean() - 6.4) < 0.3)
+    (True, True)
     """
 
     _parameter_constraints: dict = {
@@ -234,6 +262,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         y: Any = None,
         sample_weight: ArrayLike | None = None,
         context: ArrayLike | None = None,
+        given_columns: Any = None,
     ) -> "DiffusionGenerator":
         """Fit the model to the rows of a table.
 
@@ -247,6 +276,9 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         context : array-like of shape (n, c) or (n,), default=None
             Known columns of each row, given which the rows are learnt. The other methods then
             need a context with the same columns.
+        given_columns : str, int, list, slice or mask, default=None
+            Columns of Z, some of them, that :meth:`sample` may be given: by name or position, as in
+            :class:`sklearn.compose.ColumnTransformer`. Without a context.
 
         Returns
         -------
@@ -259,7 +291,15 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         )
         check_total(weight, "sample_weight")
         self._context_columns: ContextColumns | None = None
+        self._given_columns: GivenColumns | None = None
         known = None
+        if given_columns is not None:
+            if context is not None:
+                raise ValueError(
+                    "A fit takes context= or given_columns=, not both: make the context columns of "
+                    "Z, and give them as well."
+                )
+            self._given_columns = GivenColumns.of(given_columns, Z, table.shape[1])
         if context is not None:
             self._context_columns, known = ContextColumns.of(context, len(table))
         rows = Rows.of_table(table, weight, known).canonical()
@@ -268,7 +308,11 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
                 "A fit needs at least 2 distinct rows of positive weight, got n_samples=1."
             )
         seed = root_seed(self.random_state)
-        self._coordinates = TableCoordinates.fit(rows.X, rows.weight, rows.context)
+        self._coordinates: Coordinates
+        if self._given_columns is None:
+            self._coordinates = TableCoordinates.fit(rows.X, rows.weight, rows.context)
+        else:
+            self._coordinates = JointCoordinates.fit(rows.X, rows.weight, self._given_columns)
         self.shrinkage_ = self._coordinates.shrinkage
         self._noise = NoiseSchedule.make(self.schedule, self.n_steps)
         device = resolve_device(self.device)
@@ -283,7 +327,11 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
                 recipe = MLPDenoiser(self.hidden_layer_sizes)
             module = built_denoiser(recipe, self._coordinates, net_seed)
             self.denoiser_, training = self._train(module, rows, seed, device)
-            self._noise = measured_noise(self._chain(self._noise), rows, self._coordinates, seed)
+            noise, measured = self._noise, measured_rows(rows, self._coordinates, seed)
+            self._noise = measured_noise(self._chain(noise), measured, seed)
+            if self._given_columns is not None:
+                chain = self._chain(noise, conditional=True)
+                self._noise_of_rest = measured_noise(chain, measured.conditional(), seed)
         self.history_ = pd.DataFrame(training.history)
         self.n_iter_ = max(len(training.history), 1)
         self.was_interrupted_ = training.outcome == "interrupted"
@@ -301,6 +349,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         n_samples: int = 1,
         random_state: int | np.random.RandomState | None = None,
         context: ArrayLike | None = None,
+        given: ArrayLike | None = None,
     ) -> np.ndarray:
         """Generate rows.
 
@@ -311,6 +360,9 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
             Seed of this sample; the fitted model does not change.
         context : array-like of shape (n_samples, c), default=None
             The context of each row, needed where the model was fitted with one.
+        given : array-like of shape (n_samples, g), default=None
+            Values of the `given_columns` of the fit: what is returned has them, and in the other
+            columns what is generated given them. None generates whole rows.
 
         Returns
         -------
@@ -320,16 +372,55 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         ------
         ValueError
             If a context is missing, or of another shape than (n_samples, c), or given where the
-            model was fitted without.
+            model was fitted without. The same of `given`, which need not be there.
         """
         check_is_fitted(self)
         whole_number(n_samples, "n_samples", at_least=1)
-        given = checked_context(self._context_columns, context, n_samples, "sample")
         d, k = self._coordinates.n_coordinates, self._coordinates.n_known
         check_rows("n_samples", n_samples, max(2 * d, d + self.n_features_in_) + k)
+        if given is not None:
+            coordinates, x = self._joint_coordinates(), self._checked_given(given, n_samples)
+            chain = self._conditional_chain()
+            u = torch.as_tensor(coordinates.of_given.forward(x), device=chain.device)
+            d = coordinates.rest.n_coordinates
+            return coordinates.joined(x, self._drawn(chain, n_samples, d, u, random_state))
+        at = checked_context(self._context_columns, context, n_samples, "sample")
+        chain = self._chain(self._respaced(self._noise))
+        known = self._known(at, chain.device)
+        return self._coordinates.inverse(self._drawn(chain, n_samples, d, known, random_state), at)
+
+    def _common_draws(self, given: np.ndarray, n_draws: int, seed: int) -> np.ndarray:
+        """Return draws (n, n_draws, p - g) of the other columns for each row of given ones (n, g).
+
+        All rows have the same noise, which fills its space evenly. The draws of a row are computed
+        by themselves: a product of matrices may round a row otherwise among others.
+        """
+        coordinates, chain = self._joint_coordinates(), self._conditional_chain()
+        u = torch.as_tensor(coordinates.of_given.forward(given), device=chain.device)
+        rng = named_rng(seed, "base noise")
+        noise = quasi_normal(n_draws, coordinates.rest.n_coordinates, rng)
+        start = torch.as_tensor(noise, dtype=chain.dtype, device=chain.device)
+        z = np.empty((len(given), *start.shape))
+        with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
+            for row, known in zip(z, u, strict=True):
+                generator = torch.Generator().manual_seed(named_seed(seed, "further noise"))
+                known = known.expand(n_draws, -1)
+                found = chain.from_noise(start, generator, known, sampler=self.sampler)
+                row[:] = found.cpu().numpy()
+        flat = z.reshape(-1, start.shape[1])
+        others = coordinates.rest.inverse(flat, np.repeat(given, n_draws, axis=0))
+        return others.reshape(len(given), n_draws, others.shape[1])
+
+    def _drawn(
+        self,
+        chain: ReverseChain,
+        n_samples: int,
+        d: int,
+        known: torch.Tensor | None,
+        random_state: Any,
+    ) -> np.ndarray:
+        """Return so many draws of `d` coordinates."""
         generator = torch.Generator().manual_seed(named_seed(root_seed(random_state), "sample"))
-        chain = self._chain(self._sampling_schedule())
-        known = self._known(given, chain.device)
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
             parts = [
                 chain.sample(
@@ -341,9 +432,11 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
                 )
                 for first in range(0, n_samples, EPOCH)
             ]
-        return self._coordinates.inverse(torch.cat(parts).cpu().numpy(), given)
+        return torch.cat(parts).cpu().numpy()
 
-    def score_samples(self, Z: ArrayLike, context: ArrayLike | None = None) -> np.ndarray:
+    def score_samples(
+        self, Z: ArrayLike, context: ArrayLike | None = None, *, conditional: bool = False
+    ) -> np.ndarray:
         """Return a lower bound of the log density of each row, in nats.
 
         The evidence lower bound of the diffusion, with the same noise for every row, so that
@@ -357,18 +450,26 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Z : array-like of shape (n, p)
         context : array-like of shape (n, c), default=None
             Needed where the model was fitted with one.
+        conditional : bool, default=False
+            Whether the density is that of the other columns given the `given_columns` of the fit.
 
         Returns
         -------
         ndarray of shape (n,)
         """
         check_is_fitted(self)
-        chain = self._chain(self._noise, torch.float64)
-        rows, (z, _, known) = self._rows(Z, context, chain.device, "score_samples")
+        noise = self._noise
+        if conditional:
+            log_det, noise = self._joint_coordinates().conditional_log_det, self._noise_of_rest
+        chain = self._chain(noise, torch.float64, conditional=conditional)
+        rows, found = self._rows(Z, context, chain.device, "score_samples")
+        found = found.conditional() if conditional else found
         generator = torch.Generator().manual_seed(0)
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
-            bound = evidence_lower_bound(chain, z, known, generator)
-        return bound.cpu().numpy() + self._coordinates.log_det(rows.X, rows.context)
+            bound = evidence_lower_bound(chain, found.z, found.known, generator).cpu().numpy()
+        if conditional:
+            return bound + log_det(rows.X)
+        return bound + self._coordinates.log_det(rows.X, rows.context)
 
     def score(self, Z: ArrayLike, y: Any = None, context: ArrayLike | None = None) -> float:
         """Return the mean of `score_samples` over the rows."""
@@ -397,7 +498,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         """
         check_is_fitted(self)
         chain = self._chain(self._noise, torch.float64)
-        rows, (z, _, known) = self._rows(Z, context, chain.device, "denoising_loss")
+        rows, (z, _, known, _) = self._rows(Z, context, chain.device, "denoising_loss")
         weight = _check_sample_weight(
             sample_weight, rows.X, dtype=np.float64, ensure_non_negative=True
         )
@@ -436,14 +537,48 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         known = self._coordinates.known(given)
         return None if known is None else torch.as_tensor(known, device=device)
 
-    def _sampling_schedule(self) -> NoiseSchedule:
+    def _joint_coordinates(self) -> JointCoordinates:
+        """Return the coordinates of a model that may be given columns, or say that it has none."""
+        if self._given_columns is None:
+            raise ValueError(
+                "No columns may be given to this generator: fit it with given_columns= first."
+            )
+        assert isinstance(self._coordinates, JointCoordinates)
+        return self._coordinates
+
+    def _checked_given(self, given: ArrayLike, n_samples: int) -> np.ndarray:
+        self._joint_coordinates()
+        assert self._given_columns is not None
+        return self._given_columns.values(given, n_samples)
+
+    def _respaced(self, noise: NoiseSchedule) -> NoiseSchedule:
+        """Return the steps of `sample`."""
         n_steps = self.sampling_steps
         if n_steps is None:
-            n_steps = _FLOW_STEPS if self.sampler == "ode" else len(self._noise)
-        return self._noise.respaced(min(n_steps, len(self._noise)))
+            n_steps = _FLOW_STEPS if self.sampler == "ode" else len(noise)
+        return noise.respaced(min(n_steps, len(noise)))
 
-    def _chain(self, schedule: NoiseSchedule, net_dtype: torch.dtype | None = None) -> ReverseChain:
-        return ReverseChain.on(device_or_cpu(self.device), self.denoiser_, schedule, net_dtype)
+    def _chain(
+        self,
+        schedule: NoiseSchedule,
+        net_dtype: torch.dtype | None = None,
+        *,
+        conditional: bool = False,
+    ) -> ReverseChain:
+        """Return the reverse chain of rows, or of what the columns that may be given leave open."""
+
+        def net(denoiser: nn.Module) -> VelocityNet:
+            n_given = self._coordinates.n_given
+            if n_given is None:
+                return VelocityNet(denoiser)
+            return (ConditionalNet if conditional else JointNet)(denoiser, n_given)
+
+        device = device_or_cpu(self.device)
+        return ReverseChain.on(device, self.denoiser_, schedule, net_dtype, net)
+
+    def _conditional_chain(self) -> ReverseChain:
+        """Return the chain by which :meth:`sample` generates the rest of rows."""
+        return self._chain(self._respaced(self._noise_of_rest), conditional=True)
 
     def _report(self, record: dict[str, float]) -> None:
         every = int(self.verbose)

@@ -43,6 +43,7 @@ from dfl_sklearn.robust import (
     WassersteinBall,
 )
 from dfl_sklearn.scenarios import (
+    DiffusionScenarios,
     DistributionScenarios,
     GaussianScenarios,
     LocalScenarios,
@@ -195,6 +196,7 @@ def code_paths():
             QuantileRegressor(alpha=0), n_scenarios=3, random_state=0
         ),
         "mixture-scenarios": MixtureScenarios(2, n_scenarios=20, **QUICK),
+        "diffusion-scenarios": DiffusionScenarios(generator(), n_scenarios=9, random_state=0),
         "two-stage-scenarios": TwoStageRegressor(
             LocalScenarios(DecisionTreeRegressor(max_depth=6, random_state=0)),
             net_position(),

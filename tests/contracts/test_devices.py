@@ -34,7 +34,7 @@ from dfl_sklearn.robust import (
     TiltedSearch,
     WassersteinBall,
 )
-from dfl_sklearn.scenarios import GaussianScenarios, MixtureScenarios
+from dfl_sklearn.scenarios import DiffusionScenarios, GaussianScenarios, MixtureScenarios
 
 from .other_device import OTHER, OtherDevice, back, to_other
 
@@ -136,6 +136,19 @@ def test_the_generator_samples_and_scores_on_its_device():
     here = of_generator("cpu")
     with OtherDevice():
         there = of_generator(OTHER)
+    for one, other in zip(here, there, strict=True):
+        assert_array_equal(one, other)
+
+
+def scenarios_on(device):
+    model = DiffusionScenarios(generator(device), n_scenarios=5, random_state=0).fit(X, Y)
+    return model.predict_scenarios(X[:9]).values, model.sample(X[:9], random_state=0)
+
+
+def test_scenarios_are_generated_on_the_device():
+    here = scenarios_on("cpu")
+    with OtherDevice():
+        there = scenarios_on(OTHER)
     for one, other in zip(here, there, strict=True):
         assert_array_equal(one, other)
 

@@ -1,0 +1,246 @@
+"""Scenarios from a diffusion model of features and parameters."""
+
+import warnings
+from numbers import Integral
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+from sklearn.base import clone
+from sklearn.utils import Tags
+from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
+
+from .._utils.all_or_nothing import all_or_nothing
+from .._utils.checks import whole_number
+from .._utils.params import NestedParamsMixin
+from .._utils.rows import as_rows, check_total, refuse_unfit_table, refuse_unfit_target
+from .._utils.seeds import named_rng, named_seed, root_seed
+from .._utils.sklearn_private import HasMethods, Interval, _check_sample_weight, _fit_context
+from ..robust._fitted_once import fitted_once, seeded
+from ..robust.generator import DiffusionGenerator
+from ..rows import Rows
+from .base import ScenarioModel, Scenarios
+
+
+class DiffusionScenarios(NestedParamsMixin, ScenarioModel):
+    r"""What a diffusion model of (x, y) generates for y given x.
+
+    One net learns rows (x, y) and y given x, as :class:`~dfl_sklearn.robust.DiffusionGenerator`
+    does with given columns. Scenarios are the draws of y to which it leads the same noise at every
+    x, so that decisions at two places differ by what x says and not by chance. The noise is a
+    sequence of Sobol: a few scenarios then stand for the distribution better than independent draws
+    do.
+
+    Parameters
+    ----------
+    generator : DiffusionGenerator, default=None
+        The model; None is ``DiffusionGenerator()``.
+    n_scenarios : int, default=100
+        Scenarios of each row, of equal weight.
+    n_estimators : int, default=1
+        Number of generators that are fitted, each from a seed of its own. They make
+        the scenarios together, each an equal part of them.
+    memory : str, joblib.Memory or None, default=None
+        Where to keep fitted generators, so that one is fitted once per training set, whatever
+        number of scenarios is asked of it. Not used, with a warning, where neither `random_state`
+        nor that of the generator is set.
+    random_state : int, RandomState or None, default=None
+        Seed of the noise and, where it has none of its own, of the generator.
+
+    Attributes
+    ----------
+    generators_ : list of DiffusionGenerator
+        The fitted models of rows (x, y), of which the columns of x may be given.
+    generator_ : DiffusionGenerator
+        The first of them.
+    n_scenarios_ : int
+    n_features_in_ : int
+        Number of features seen during fit.
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
+        Names of the features, where X has string column names.
+
+    See Also
+    --------
+    ResidualScenarios : The prediction of any regressor plus its errors.
+    LocalScenarios : Training rows near x, by a forest or by neighbours.
+
+    Notes
+    -----
+    With few rows the net finds nothing that a Gaussian does not have, and training keeps it at
+    that: scenarios are then those of a linear regression with correlated errors of the same size
+    everywhere. Hundreds of rows are needed for more, the more of them the more columns there are.
+
+    Columns of y that are whole numbers stay so, and functions of x are exact. Sample weights are
+    exact: weight 2 is the row twice.
+
+    References
+    ----------
+    "Diffusion-DFL" (ICLR 2026) decides over such draws, and trains the model for the decision.
+
+    Examples
+    --------
+    >>> from dfl_sklearn import TwoStageRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import DiffusionGenerator
+    >>> from dfl_sklearn.scenarios import DiffusionScenarios
+    >>> X, y = make_newsvendor(random_state=0)
+    >>> scenarios = DiffusionScenarios(DiffusionGenerator(max_iter=20), random_state=0)
+    >>> model = TwoStageRegressor(scenarios, NewsvendorProblem(9, 1)).fit(X, y)
+    >>> model.predict_scenarios(X[:3]).values.shape
+    (3, 100, 1)
+    """
+
+    _parameter_constraints: dict = {
+        "generator": [DiffusionGenerator, None],
+        "n_scenarios": [Interval(Integral, 1, None, closed="left")],
+        "n_estimators": [Interval(Integral, 1, None, closed="left")],
+        "memory": [str, HasMethods(["cache"]), None],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        generator: DiffusionGenerator | None = None,
+        *,
+        n_scenarios: int = 100,
+        n_estimators: int = 1,
+        memory: Any = None,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.generator = generator
+        self.n_scenarios = n_scenarios
+        self.n_estimators = n_estimators
+        self.memory = memory
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=False)
+    @all_or_nothing
+    def fit(
+        self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None
+    ) -> "DiffusionScenarios":
+        """Fit the generators to rows of features and parameters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+            Numbers.
+        y : array-like of shape (n,) or (n, d)
+        sample_weight : array-like of shape (n,), default=None
+            Non-negative weights of the rows.
+
+        Returns
+        -------
+        self : DiffusionScenarios
+
+        Raises
+        ------
+        ValueError
+            If X or y hold other things than finite numbers; if there is but one distinct row; if
+            there are fewer scenarios than generators.
+        """
+        if self.n_scenarios < self.n_estimators:
+            raise ValueError(
+                f"n_scenarios={self.n_scenarios} are made by n_estimators={self.n_estimators} "
+                "generators, each of which makes one at least."
+            )
+        refuse_unfit_target(y, "y")
+        table, y = self._checked(X, y=y, multi_output=True, y_numeric=True)
+        weight = _check_sample_weight(
+            sample_weight, table, dtype=np.float64, ensure_non_negative=True
+        )
+        check_total(weight, "sample_weight")
+        targets = as_rows(y, "y").astype(np.float64)
+        rows = Rows.of_table(np.concatenate([table, targets], axis=1), weight).canonical()
+        seed = root_seed(self.random_state)
+        first = seeded(self.generator, seed)
+        is_seeded = self.random_state is not None or (
+            self.generator is not None and self.generator.random_state is not None
+        )
+        if self.memory is not None and not is_seeded:
+            warnings.warn(
+                "memory is not used, because random_state is None: no two fits are alike then. Set "
+                "random_state to keep the generator.",
+                UserWarning,
+                stacklevel=4,
+            )
+        memory = check_memory(self.memory if is_seeded else None)
+        own = root_seed(first.random_state)
+        others = [
+            clone(first).set_params(random_state=named_seed(own, f"generator {j}") % 2**32)
+            for j in range(1, self.n_estimators)
+        ]
+        given = slice(0, table.shape[1])
+        self.generators_ = [fitted_once(each, rows, memory, given) for each in (first, *others)]
+        self._seed = seed
+        self.n_scenarios_, self.n_outputs_ = self.n_scenarios, targets.shape[1]
+        self.is_vector_ = np.ndim(y) == 1
+        return self
+
+    @property
+    def generator_(self) -> DiffusionGenerator:
+        """The first generator of the last fit."""
+        check_is_fitted(self)
+        return self.generators_[0]
+
+    def sample(self, X: Any, n_samples: int = 1, random_state: Any = None) -> np.ndarray:
+        """Draw y for each row anew, independently: of the distribution, not of its scenarios.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        n_samples : int, default=1
+            Draws of each row.
+        random_state : int, RandomState or None, default=None
+
+        Returns
+        -------
+        ndarray of shape (n, n_samples, d)
+        """
+        (X,) = self._conditions(X)
+        n_samples = whole_number(n_samples, "n_samples", at_least=1)
+        seed = root_seed(random_state)
+        given = np.repeat(X, n_samples, axis=0)
+        n_members = len(self.generators_)
+        member = named_rng(seed, "generators").integers(n_members, size=len(given))
+        found = np.empty((len(given), self.n_outputs_))
+        for j, each in enumerate(self.generators_):
+            some = member == j
+            if some.any():
+                rows = each.sample(
+                    int(some.sum()), named_seed(seed, f"draws {j}") % 2**32, given=given[some]
+                )
+                found[some] = rows[:, X.shape[1] :]
+        return found.reshape(len(X), n_samples, -1)
+
+    def _checked(self, X: Any, **params: Any) -> Any:
+        """Return X, and y in `fit`, validated; say what to do with text."""
+        refuse_unfit_table(X, "X")
+        try:
+            return validate_data(self, X, dtype=np.float64, **params)
+        except ValueError as error:
+            if "could not convert string to float" not in str(error):
+                raise
+            raise ValueError(
+                f"X must hold numbers: {error}. Encode such columns by a step before, as in "
+                "make_pipeline(make_column_transformer((OneHotEncoder(), columns), "
+                'remainder="passthrough"), DiffusionScenarios()).'
+            ) from error
+
+    def _conditions(self, X: Any) -> tuple[np.ndarray]:
+        check_is_fitted(self)
+        return (self._checked(X, reset=False),)
+
+    def _scenarios(self, X: np.ndarray) -> Scenarios:
+        shares = np.array_split(np.arange(self.n_scenarios_), len(self.generators_))
+        values = [
+            each._common_draws(X, len(share), named_seed(self._seed, f"scenarios {j}"))
+            for j, (each, share) in enumerate(zip(self.generators_, shares, strict=True))
+        ]
+        weight = np.full((len(X), self.n_scenarios_), 1.0 / self.n_scenarios_)
+        return Scenarios(np.concatenate(values, axis=1), weight)
+
+    def __sklearn_tags__(self) -> Tags:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
