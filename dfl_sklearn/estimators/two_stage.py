@@ -15,13 +15,13 @@ from .._utils.context_columns import CONTEXT, Selection
 from .._utils.hidden_scenarios import warn_of_hidden_scenarios
 from .._utils.innermost import innermost, innermost_unfitted, shaped_for
 from .._utils.scenario_models import predicts_scenarios, scenario_parts
-from .._utils.sklearn_private import HasMethods, _fit_context
+from .._utils.sklearn_private import HasMethods, StrOptions, _fit_context
 from .._utils.wrapping import WrappingMixin
 from ..problems._over_scenarios import decide_over_scenarios
 from ..problems._scenario_weights import normalised_weight
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
-from ..robust.decisions import WorstCaseDecisions, decide_for_worst
+from ..robust.decisions import WorstCaseDecisions, best_costs, decide_for_worst
 from ._mixin import DecisionRegressorMixin
 
 _WIDE = 0.01  # a gap that is said
@@ -54,6 +54,11 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         mean of the costliest share of them, :class:`~dfl_sklearn.robust.KLBall` and
         :class:`~dfl_sklearn.robust.ChiSquareBall` for the worst weights within a divergence. Sets
         that move or generate rows cannot weight scenarios.
+    risk_of : {"cost", "regret"}, default="cost"
+        What `risk` weights scenarios by: their cost, or their regret, which is the cost less that
+        of the best decision for the scenario alone. A scenario in which any decision is costly then
+        has no more weight than others. The best decisions of all scenarios are solved for, each
+        time that decisions are taken. Without `risk` both lead to the same decision.
 
     Attributes
     ----------
@@ -96,6 +101,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         "context": CONTEXT,
         "context_is_feature": ["boolean"],
         "risk": [AmbiguitySet, None],
+        "risk_of": [StrOptions({"cost", "regret"})],
     }
 
     # Weights in `fit` are the wrapped regressor's; `score` uses its own.
@@ -109,12 +115,14 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         context: Selection = None,
         context_is_feature: bool = True,
         risk: AmbiguitySet | None = None,
+        risk_of: str = "cost",
     ) -> None:
         self.estimator = estimator
         self.problem = problem
         self.context = context
         self.context_is_feature = context_is_feature
         self.risk = risk
+        self.risk_of = risk_of
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
@@ -273,7 +281,8 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         WorstCaseDecisions
             ``decisions`` of shape (n, k), ``worst_cost`` of shape (n,): the largest mean cost of
             the scenarios reweighted within `risk`, and ``gap`` of shape (n,): by how much of their
-            mean absolute cost a decision may be better at most.
+            mean absolute cost a decision may be better at most. With ``risk_of="regret"`` all costs
+            are regrets.
 
         Raises
         ------
@@ -292,7 +301,10 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         def solve(values: np.ndarray, weight: np.ndarray, context: Any) -> np.ndarray:
             there = problem.context_rows(context, len(values))
             shares = normalised_weight(weight, *values.shape[:2])
-            parts.append(decide_for_worst(problem, values, shares, risk, context=there))
+            problem._check_parameter_array(values)
+            less = best_costs(problem, values, there) if self.risk_of == "regret" else None
+            found = decide_for_worst(problem, values, shares, risk, context=there, offset=less)
+            parts.append(found)
             return parts[-1].decisions
 
         scenarios = scenario_parts(inner, reaches(self._seen(X)))

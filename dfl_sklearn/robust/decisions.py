@@ -9,6 +9,7 @@ from ..problems.base import DecisionProblem
 from ..solvers.matrix_game import matrix_game
 from .base import AmbiguitySet
 
+_ROWS_AT_ONCE = 4096  # of best decisions that are solved for together
 _MIXED, _WHOLE = 60, 20  # solves at most, where decisions can be mixed and where they cannot
 
 
@@ -100,6 +101,38 @@ def decide_for_worst(
         np.array([game.upper for game in games]),
         np.array([game.gap if problem.exact_scenarios else np.nan for game in games]),
     )
+
+
+def best_costs(
+    problem: DecisionProblem, values: np.ndarray, context: np.ndarray | None = None
+) -> np.ndarray:
+    """Return what the best decision for each scenario alone costs in it.
+
+    Scenarios that are there several times, with the same context, are solved for once.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+    values : ndarray of shape (n, S, d)
+    context : ndarray of shape (n, c), default=None
+        As ``problem.context_rows`` returns it.
+
+    Returns
+    -------
+    ndarray of shape (n, S)
+    """
+    n, n_scenarios, d = values.shape
+    table = values.reshape(-1, d)
+    if context is not None:
+        table = np.concatenate([table, np.repeat(context, n_scenarios, axis=0)], axis=1)
+    distinct, place = np.unique(table, axis=0, return_inverse=True)
+    costs = np.empty(len(distinct))
+    for start in range(0, len(distinct), _ROWS_AT_ONCE):
+        some = slice(start, start + _ROWS_AT_ONCE)
+        y = distinct[some, :d]
+        known = None if context is None else distinct[some, d:]
+        costs[some] = problem.cost_rows(problem.solve_rows(y, known), y, known)
+    return costs[place.ravel()].reshape(n, n_scenarios)
 
 
 class _Game:

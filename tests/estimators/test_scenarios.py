@@ -34,6 +34,7 @@ from dfl_sklearn.problems import (
     SquaredErrorProblem,
 )
 from dfl_sklearn.robust import CVaR, KLBall, WassersteinBall
+from dfl_sklearn.robust.decisions import best_costs
 from dfl_sklearn.scenarios import (
     LocalScenarios,
     ResidualScenarios,
@@ -447,3 +448,68 @@ def test_a_risk_given_after_fit_needs_scenarios_too(rows):
     for ask in (model.decide, model.worst_case_decisions):
         with pytest.raises(ValueError, match="risk= weights scenarios, and LinearRegression"):
             ask(X)
+
+
+def worst_regret_by_cvxpy(values, weight, problem, alpha):
+    """Return the least CVaR of the regrets of a shared capacity: an exact linear program."""
+    cp = pytest.importorskip("cvxpy")
+    z, level = cp.Variable(2, nonneg=True), cp.Variable()
+    costs = sum(
+        under * cp.pos(y - z[j]) + cp.pos(z[j] - y)
+        for j, (under, y) in enumerate(zip([9.0, 4.0], values.T, strict=True))
+    )
+    regrets = costs - problem.cost(problem.solve(values), values)
+    objective = level + weight @ cp.pos(regrets - level) / alpha
+    program = cp.Problem(cp.Minimize(objective), [cp.sum(z) <= 65.0])
+    return program.solve(solver=cp.CLARABEL)
+
+
+def test_the_risk_of_regret_is_that_of_a_convex_program(rows):
+    X, y = rows
+    rng = np.random.default_rng(0)
+    values, weight = rng.uniform(10, 60, (12, 2)), rng.dirichlet(np.ones(12))
+    model = TwoStageRegressor(Fixed(values, weight), problem(), risk=CVaR(0.4), risk_of="regret")
+    found = model.fit(X, y).worst_case_decisions(X[:2])
+    expected = worst_regret_by_cvxpy(values, weight, problem(), 0.4)
+    assert_allclose(found.worst_cost, expected, rtol=1e-5)
+    assert found.gap.max() < 1e-6
+    assert_array_equal(found.decisions, model.decide(X[:2]))
+    costs = model.set_params(risk_of="cost").worst_case_decisions(X[:2])
+    assert np.abs(costs.decisions - found.decisions).max() > 1.0  # another decision
+
+
+@pytest.mark.parametrize("risk", [CVaR(0.3), KLBall(0.2)])
+def test_the_risk_of_regret_of_one_product_and_its_context(risk):
+    """Against a grid of orders, each row with a price of its own."""
+    rng = np.random.default_rng(0)
+    X, y = rng.uniform(1, 9, (40, 1)), rng.uniform(10, 40, 40)
+    model = TwoStageRegressor(
+        Fixed(y[:9, None]),
+        NewsvendorProblem(FromContext(0), 1.0),
+        context=[0],
+        risk=risk,
+        risk_of="regret",
+    ).fit(X, y)
+    found = model.worst_case_decisions(X[:4])
+    grid = np.linspace(10, 40, 301)
+    for price, worst in zip(X[:4, 0], found.worst_cost, strict=True):
+        # The best order for a scenario alone is its demand, which costs nothing.
+        over = grid[:, None] - y[:9]
+        regret = np.maximum(over, 0) + price * np.maximum(-over, 0)
+        best = min(risk.worst_mean(each) for each in regret)
+        assert best - 0.05 * price <= worst <= best + 1e-6  # half a step of the grid
+
+
+def test_regret_at_radius_0_is_the_plain_decision_to_the_bit(rows):
+    X, y = rows
+    plain = TwoStageRegressor(residuals(), problem()).fit(X, y).decide(X[:20])
+    for risk in (None, KLBall(0.0), CVaR(1.0)):
+        model = TwoStageRegressor(residuals(), problem(), risk=risk, risk_of="regret").fit(X, y)
+        assert_array_equal(model.decide(X[:20]), plain)
+
+
+def test_best_costs_of_scenarios_that_repeat(rows):
+    _, y = rows
+    values = y[np.random.default_rng(0).integers(0, 20, (5, 30))]
+    expected = np.stack([problem().optimal_cost(each) for each in values])
+    assert_array_equal(best_costs(problem(), values), expected)
