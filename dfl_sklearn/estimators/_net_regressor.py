@@ -297,7 +297,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             result = staged.run(last, ambiguity_set, self._memory(), one_pass=one_pass)
         self.predictor_, (self.x_scale_, self.y_scale_) = result.net, units.scales
         self._target_ndim, self._n_parameters = target_ndim, rows.y.shape[1]
-        for name in ("ambiguity_set_", "worst_case_"):
+        for name in ("ambiguity_set_", "worst_case_", "estimator_"):
             self.__dict__.pop(name, None)
         if ambiguity_set is not None and result.worst_case is not None:
             ambiguity_set.finish()

@@ -1,27 +1,42 @@
 """The flagship: decision-focused learning for the worst case near a diffusion model."""
 
 from collections.abc import Callable, Iterable, Sequence
-from numbers import Real
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from joblib import Memory
+from numpy.typing import ArrayLike
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted
 from skorch import NeuralNet
 from torch import nn
 
 from .._utils.context_columns import Selection
+from .._utils.holdout import is_given
 from .._utils.seeds import named_rng, root_seed
-from .._utils.sklearn_private import HasMethods, Interval
+from .._utils.sklearn_private import HasMethods, Interval, StrOptions
 from ..learners.factories import NetFactory
 from ..losses.base import DecisionLoss
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
+from ..robust.decisions import WorstCaseDecisions
 from ..robust.diffusion import DiffusionBall
+from ..robust.divergences import KLBall
 from ..robust.generator import DiffusionGenerator
 from ..robust.search import WorstCaseSearch
+from ..scenarios.diffusion import DiffusionScenarios
 from ._net_regressor import NetRegressor
+from .two_stage import TwoStageRegressor
+
+# Parameters that concern the net of a point alone, and are None or False unless asked for.
+_OF_THE_NET = ("search", "predictor", "loss", "callbacks", "warm_start")
+# What a fit for a point leaves.
+_OF_A_POINT = (
+    *("predictor_", "x_scale_", "y_scale_", "best_epoch_", "ambiguity_set_", "worst_case_"),
+)
 
 
 class DiffusionDRODFLRegressor(NetRegressor):
@@ -37,14 +52,33 @@ class DiffusionDRODFLRegressor(NetRegressor):
     :class:`~dfl_sklearn.robust.DiffusionBall`, whose parameters are flat here, so that
     ``GridSearchCV(estimator, {"radius": [...]})`` works as it stands.
 
+    Where no point leads to the best decision (:doc:`/user_guide/scenarios`),
+    ``decision="scenarios"`` decides over draws of the same diffusion model, for the worst weights
+    near theirs:
+
+    .. math:: \min_z \max_{KL(p \| 1/S) \le radius} \sum_s p_s\, r(z, y_s),
+        \quad y_s \sim P_0(y | x)
+
+    That is :class:`TwoStageRegressor` with :class:`~dfl_sklearn.scenarios.DiffusionScenarios`, a
+    :class:`~dfl_sklearn.robust.KLBall` and ``risk_of="regret"``. No net is trained but the
+    generator's.
+
     Parameters
     ----------
     problem : DecisionProblem, default=None
         The problem in which the predictions are used. None is the squared-error problem.
+    decision : {"point", "scenarios"}, default="point"
+        What decisions are taken from: the prediction of a net that was trained for the worst case,
+        or scenarios. With "scenarios" a `search`, a `predictor`, a `loss`, `callbacks` and
+        `warm_start` are refused, and what else concerns the net (from `nominal_weight` to
+        `standardize`, and `verbose`) is not used.
+    n_scenarios : int, default=100
+        Scenarios of a row, with ``decision="scenarios"``.
     radius : float, default=0.1
         How far the worst distribution may be from the nominal one, in nats: that of the diffusion
         model, with a share of the real rows where the search mixes them in. 0 is the non-robust
-        fit. Choose it by cross-validation on data that shift, or by the price in
+        fit. With ``decision="scenarios"`` the distributions are those of y at one x, near that of
+        the scenarios. Choose it by cross-validation on data that shift, or by the price in
         distribution that you are ready to pay.
     search : WorstCaseSearch, default=None
         None is :class:`~dfl_sklearn.robust.TiltedSearch`, exact on a pool of samples;
@@ -71,7 +105,8 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Activation of the hidden layers where `predictor` is None.
     n_estimators : int, default=1
         Nets that are trained side by side, as in :class:`DFLRegressor`. The worst case is the one
-        for what they decide together.
+        for what they decide together. With ``decision="scenarios"`` it is the number of generators
+        that make the scenarios together, fitted one after the other.
     alpha : float, default=1e-4
         Strength of the L2 penalty, as in :class:`DFLRegressor`.
     batch_size : int or "auto", default="auto"
@@ -125,13 +160,17 @@ class DiffusionDRODFLRegressor(NetRegressor):
         policy gradient), its ``effective_sample_size``, the ``projected_share`` of the rows that
         were moved into the problem's domain, and the ``objective`` that was pushed down; where
         rows are held out, ``valid_worst_regret`` on rows not trained on. Where this last
-        look is interrupted, those of the last epoch.
+        look is interrupted, those of the last epoch. Not with ``decision="scenarios"``, where the
+        worst case is one of each row, see :meth:`worst_case_decisions`.
     ambiguity_set_ : DiffusionBall
-        The ambiguity set in its last state.
+        The ambiguity set in its last state; of ``decision="point"`` alone, as `predictor_`.
     predictor_ : skorch.NeuralNet
         The trained net, in standardised units.
+    estimator_ : TwoStageRegressor
+        What predicts and decides, with ``decision="scenarios"`` alone.
     history_ : pandas.DataFrame
-        One row per epoch, of training on the real rows and then for the worst case.
+        One row per epoch, of training on the real rows and then for the worst case; with
+        ``decision="scenarios"`` of the generators.
     n_iter_ : int
         Number of epochs run.
     n_features_in_ : int
@@ -155,10 +194,21 @@ class DiffusionDRODFLRegressor(NetRegressor):
     ... ).fit(X, y)
     >>> bool(model.worst_case_.worst_regret > model.worst_case_.train_regret)
     True
+
+    Over scenarios:
+
+    >>> model = DiffusionDRODFLRegressor(
+    ...     NewsvendorProblem(9, 1), decision="scenarios", radius=0.05, random_state=0
+    ... ).fit(X, y)
+    >>> found = model.worst_case_decisions(X[:3])
+    >>> bool((found.decisions[:, 0] == model.decide(X[:3])).all())
+    True
     """
 
     _parameter_constraints: dict = {
         **NetRegressor._parameter_constraints,
+        "decision": [StrOptions({"point", "scenarios"})],
+        "n_scenarios": [Interval(Integral, 1, None, closed="left")],
         "radius": [Interval(Real, 0, None, closed="left")],
         "search": [WorstCaseSearch, None],
         "generator": [DiffusionGenerator, None],
@@ -169,6 +219,8 @@ class DiffusionDRODFLRegressor(NetRegressor):
         self,
         problem: DecisionProblem | None = None,
         *,
+        decision: str = "point",
+        n_scenarios: int = 100,
         radius: float = 0.1,
         search: WorstCaseSearch | None = None,
         predictor: Callable[[int, int], nn.Module] | NetFactory | NeuralNet | None = None,
@@ -199,6 +251,8 @@ class DiffusionDRODFLRegressor(NetRegressor):
         context_is_feature: bool = True,
     ) -> None:
         self.problem = problem
+        self.decision = decision
+        self.n_scenarios = n_scenarios
         self.radius = radius
         self.search = search
         self.predictor = predictor
@@ -231,21 +285,124 @@ class DiffusionDRODFLRegressor(NetRegressor):
     @property
     def ambiguity_set(self) -> AmbiguitySet:  # type: ignore[override]
         """The set that these parameters describe; a new one each time."""
-        generator = self.generator
-        if generator is None:
-            generator = DiffusionGenerator(device=self.device)
-        memory = None if self.random_state is None else self.memory
-        return DiffusionBall(self.radius, generator=generator, search=self.search, memory=memory)
+        if self.decision == "scenarios":
+            return KLBall(self.radius)
+        return DiffusionBall(
+            self.radius,
+            generator=self._own_generator(),
+            search=self.search,
+            memory=self._useful_memory(),
+        )
 
     @property
     def generator_(self) -> DiffusionGenerator:
         """The nominal model of the last fit."""
+        check_is_fitted(self)
+        if self._is_over_scenarios:
+            return self.estimator_.estimator_.generator_
         return self._ball().generator_
 
+    def predict(self, X: ArrayLike) -> np.ndarray:
+        """Predict the parameters of the problem.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, d)
+            In the problem's units; 1-d if `y` was in `fit`. With several estimators it is the mean
+            of what they predict, and with ``decision="scenarios"`` that of the scenarios.
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict(X) if self._is_over_scenarios else super().predict(X)
+
+    @available_if(lambda self: self._decides_from("point"))
+    def predict_members(self, X: ArrayLike) -> np.ndarray:
+        """Predict the parameters of the problem by each of the nets.
+
+        Not with ``decision="scenarios"``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        ndarray of shape (n_estimators, n) or (n_estimators, n, d)
+            In the problem's units.
+        """
+        return super().predict_members(X)
+
+    @available_if(lambda self: self._decides_from("scenarios"))
+    def predict_scenarios(self, X: ArrayLike) -> Any:
+        """Return the scenarios of each row, with ``decision="scenarios"``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+
+        Returns
+        -------
+        Scenarios
+            ``values`` of shape (n, n_scenarios, d) and ``weight`` of shape (n, n_scenarios).
+        """
+        check_is_fitted(self)
+        return self.estimator_.predict_scenarios(X)
+
+    def decide(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
+        """Return the decisions for the rows of X.
+
+        Those for the prediction, ``problem.solve(predict(X))``. With several estimators they are
+        those of the mean prediction, or the mean of what each decides, as the problem's
+        `decision_average` says. With ``decision="scenarios"`` the largest mean regret within the
+        radius is the least.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        context : array-like or DataFrame of shape (n,) or (n, c), default=None
+            Known data of each row, in the place of the columns of X that are context.
+
+        Returns
+        -------
+        ndarray of shape (n,) or (n, k)
+            One decision per row.
+        """
+        check_is_fitted(self)
+        if self._is_over_scenarios:
+            return self.estimator_.decide(X, context=context)
+        return super().decide(X, context=context)
+
+    @available_if(lambda self: self._decides_from("scenarios"))
+    def worst_case_decisions(
+        self, X: ArrayLike, *, context: ArrayLike | None = None
+    ) -> WorstCaseDecisions:
+        """Return decisions and their largest mean regret, with ``decision="scenarios"``.
+
+        Parameters
+        ----------
+        X : array-like of shape (n, p)
+        context : array-like or DataFrame of shape (n,) or (n, c), default=None
+            Known data of each row, in the place of the columns of X that are context.
+
+        Returns
+        -------
+        WorstCaseDecisions
+            As :meth:`TwoStageRegressor.worst_case_decisions` returns them: ``decisions`` of shape
+            (n, k), their ``worst_cost`` (n,), a regret, and the ``gap`` (n,).
+        """
+        check_is_fitted(self)
+        return self.estimator_.worst_case_decisions(X, context=context)
+
+    @available_if(lambda self: self._decides_from("point"))
     def sample_worst_case(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
         """Draw rows of the worst distribution found in the last fit.
+
+        Not with ``decision="scenarios"``, where the worst case is one of each row.
 
         Parameters
         ----------
@@ -270,3 +427,85 @@ class DiffusionDRODFLRegressor(NetRegressor):
         ball = self.ambiguity_set_
         assert isinstance(ball, DiffusionBall)
         return ball
+
+    # -- over scenarios ----------------------------------------------------------------
+
+    @property
+    def _is_over_scenarios(self) -> bool:
+        """Whether the last fit was one with ``decision="scenarios"``."""
+        return "estimator_" in self.__dict__
+
+    def _decides_from(self, decision: str) -> bool:
+        """Return whether decisions are taken from what a method is about, or say that not."""
+        fitted = "estimator_" in self.__dict__ or "predictor_" in self.__dict__
+        now = self.decision
+        if fitted:
+            now = "scenarios" if self._is_over_scenarios else "point"
+        if now == decision:
+            return True
+        where = "of each row: see worst_case_decisions(X)" if now == "scenarios" else "worst_case_"
+        raise AttributeError(
+            f'This is there with decision="{decision}" alone, and this model decides from '
+            f'decision="{now}". The worst case is {where}.'
+        )
+
+    def __getattr__(self, name: str) -> Any:
+        """Say why a model lacks what one has that decides from the other thing."""
+        if name in ("sample_worst_case", "predict_members"):
+            self._decides_from("point")
+        if name in ("predict_scenarios", "worst_case_decisions"):
+            self._decides_from("scenarios")
+        if name in _OF_A_POINT and self._is_over_scenarios:
+            self._decides_from("point")
+        return self.__getattribute__(name)  # which raises once more, with a reason if it has one
+
+    @property
+    def _n_members(self) -> int:  # type: ignore[override]
+        return 1 if self._is_over_scenarios else super()._n_members
+
+    def _own_generator(self) -> DiffusionGenerator:
+        return DiffusionGenerator(device=self.device) if self.generator is None else self.generator
+
+    def _useful_memory(self) -> Any:
+        return None if self.random_state is None else self.memory
+
+    @property
+    def _fit(self) -> Callable[..., None]:
+        """The way to fit; found out before it is called, so that warnings name the user's line."""
+        return self._fit_scenarios if self.decision == "scenarios" else super()._fit
+
+    def _fit_scenarios(
+        self, X: Any, y: Any, sample_weight: Any, held_out: tuple[Any, Any, Any], **_: Any
+    ) -> None:
+        refused = [name for name in _OF_THE_NET if getattr(self, name)]
+        refused += ["X_val"] if is_given(*held_out) else []
+        if refused:
+            raise ValueError(
+                f'{", ".join(refused)} would have no effect: with decision="scenarios" no '
+                'predictor is trained. Leave out, or set decision="point".'
+            )
+        rows, target_ndim = self._check_rows(X, y, sample_weight, reset=True)
+        scenarios = DiffusionScenarios(
+            self._own_generator(),
+            n_scenarios=self.n_scenarios,
+            n_estimators=self.n_estimators,
+            memory=self._useful_memory(),
+            random_state=self.random_state,
+        )
+        fitted = TwoStageRegressor(
+            scenarios,
+            self.problem,
+            context=self.context,
+            context_is_feature=self.context_is_feature,
+            risk=KLBall(self.radius),
+            risk_of="regret",
+        ).fit(X, y, sample_weight=rows.weight)
+        for name in _OF_A_POINT:
+            self.__dict__.pop(name, None)
+        self.estimator_ = fitted
+        self._target_ndim, self._n_parameters = target_ndim, rows.y.shape[1]
+        generators = fitted.estimator_.generators_
+        histories = [each.history_.assign(generator=j) for j, each in enumerate(generators)]
+        self.history_ = pd.concat(histories, ignore_index=True)
+        self.n_iter_ = max(each.n_iter_ for each in generators)
+        self._warn([])

@@ -58,6 +58,8 @@ class Shifted(DecisionProblem):
     Like the squared-error problem it takes any numbers, as the checks draw them.
     """
 
+    exact_scenarios = True  # the mean is the best decision
+
     def __init__(self, shift=0.0):
         self.shift = shift
 
@@ -149,6 +151,12 @@ def robust(problem, search):
     )
 
 
+def over_scenarios(problem, **params):
+    """Return a quick flagship that decides over scenarios."""
+    found = robust(problem, None)
+    return found.set_params(decision="scenarios", n_scenarios=2, n_estimators=2, **params)
+
+
 def in_set(problem, ambiguity_set, **params):
     """Return a quick net trained for an ambiguity set."""
     return DFLRegressor(problem, ambiguity_set=ambiguity_set, **{**QUICK, **params})
@@ -179,6 +187,8 @@ def code_paths():
         "moved-rows": in_set(SquaredErrorProblem(), WassersteinBall(0.05), early_stopping=False),
         # A class of its own, with a generator inside.
         "diffusion-dro": robust(net_position(), TiltedSearch(60)),
+        # The same, over scenarios of its generator.
+        "diffusion-dro-scenarios": over_scenarios(net_position()),
         # Not a regressor.
         "generator": generator(),
         # A net whose output is the decision; as an ordinary regressor.
@@ -305,6 +315,7 @@ def variants():
         SHIFTED, WassersteinBall(0.05), context=[0], early_stopping=False
     )
     found["diffusion-dro-with-context"] = robust(SHIFTED, TiltedSearch(150)).set_params(context=[0])
+    found["diffusion-dro-scenarios-with-context"] = over_scenarios(SHIFTED, context=[0], radius=0.0)
     found["policy-newsvendor"] = PolicyRegressor(
         net_position(), early_stopping=True, **{**QUICK, "max_iter": 20}
     )
