@@ -37,7 +37,13 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from threadpoolctl import threadpool_limits
 
-from dfl_sklearn import DFLRegressor, PolicyRegressor, TwoStageRegressor, decide
+from dfl_sklearn import (
+    DFLRegressor,
+    DiffusionDRODFLRegressor,
+    PolicyRegressor,
+    TwoStageRegressor,
+    decide,
+)
 from dfl_sklearn.datasets import (
     fetch_yaz,
     flexible_capacity_numbers,
@@ -50,6 +56,7 @@ from dfl_sklearn.losses import ScoreFunctionLoss
 from dfl_sklearn.problems import MultiProductNewsvendorProblem, RecourseLinearProgram
 from dfl_sklearn.robust import CVaR, KLBall
 from dfl_sklearn.scenarios import (
+    DiffusionScenarios,
     GaussianScenarios,
     LocalScenarios,
     MixtureScenarios,
@@ -185,6 +192,7 @@ def makers(to_numbers=None):
             make_pipeline(*steps, StandardScaler(), KNeighborsRegressor(25))
         ),
         "mixture": make_pipeline(*steps, MixtureScenarios(hidden_layer_sizes=(), random_state=0)),
+        "diffusion": make_pipeline(*steps, DiffusionScenarios(random_state=0)),
     }
 
 
@@ -225,18 +233,24 @@ def methods(problem, seed, to_numbers=None):
     ways["residuals, scaled, margin"] = Margin(scaled, problem)
     ways["residuals, scaled, CVaR"] = TwoStageRegressor(scaled, problem, risk=CVaR(0.5))
     ways["residuals, scaled, KL"] = TwoStageRegressor(scaled, problem, risk=KLBall(0.1))
+    flagship = focused(problem, seed, DiffusionDRODFLRegressor)
+    ways["flagship"] = net(flagship)
+    ways["flagship, five averaged"] = net(clone(flagship).set_params(n_estimators=5))
+    ways["flagship, scenarios"] = net(
+        DiffusionDRODFLRegressor(problem, decision="scenarios", random_state=seed)
+    )
     ways["chosen"] = Chosen(found, problem)
     return ways
 
 
-def focused(problem, seed):
+def focused(problem, seed, kind=DFLRegressor):
     """Return a net trained for the decision, on the score function where there is no layer.
 
     That takes 60 epochs at most: each solves the program 8 times a row.
     """
     if has_layer(problem):
-        return DFLRegressor(problem, random_state=seed)
-    return DFLRegressor(problem, loss=ScoreFunctionLoss(), max_iter=60, random_state=seed)
+        return kind(problem, random_state=seed)
+    return kind(problem, loss=ScoreFunctionLoss(), max_iter=60, random_state=seed)
 
 
 def has_layer(problem):

@@ -34,22 +34,37 @@ class TimeEmbedding(nn.Module):
 
 
 class MLPDenoiserNet(nn.Module):
-    """A multilayer perceptron of the noisy row and the embedded time; it starts as 0."""
+    """A multilayer perceptron of the noisy row and the embedded time; it starts as 0.
 
-    def __init__(self, n_columns: int, hidden: Sequence[int], generator: torch.Generator) -> None:
+    With `gain` it has twice as many outputs: of these the second half are factors of the noisy row.
+    """
+
+    def __init__(
+        self,
+        n_columns: int,
+        hidden: Sequence[int],
+        generator: torch.Generator,
+        *,
+        gain: bool = False,
+    ) -> None:
         super().__init__()
+        self.gain = gain
         self.embedding = TimeEmbedding()
         sizes = [n_columns + self.embedding.width, *hidden]
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
             layers += [seeded_linear(n_in, n_out, generator), nn.SiLU()]
-        last = seeded_linear(sizes[-1], n_columns, generator)
+        last = seeded_linear(sizes[-1], 2 * n_columns if gain else n_columns, generator)
         _zero(last)
         self.layers = nn.Sequential(*layers, last)
 
     def forward(self, z: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         """Map noisy rows (B, d) at times (B,) to velocities (B, d)."""
-        return self.layers(torch.cat([z, self.embedding(time)], dim=1))
+        output = self.layers(torch.cat([z, self.embedding(time)], dim=1))
+        if not self.gain:
+            return output
+        offset, factor = output.chunk(2, dim=1)
+        return offset + factor * z
 
 
 class ConvDenoiserNet(nn.Module):
@@ -94,15 +109,20 @@ class MLPDenoiser(BaseEstimator):
     ----------
     hidden_layer_sizes : sequence of int, default=(128, 128)
         Widths of the hidden layers.
+    gain : bool, default=False
+        Whether the velocity has a part that is the noisy row times factors, which the perceptron
+        gives as well. That is the velocity of a Gaussian whose spread depends on what is known, and
+        few rows show it then.
     """
 
-    def __init__(self, hidden_layer_sizes: Sequence[int] = (128, 128)) -> None:
+    def __init__(self, hidden_layer_sizes: Sequence[int] = (128, 128), gain: bool = False) -> None:
         self.hidden_layer_sizes = hidden_layer_sizes
+        self.gain = gain
 
     def build(self, n_columns: int, generator: torch.Generator) -> nn.Module:
         """Return the network, with weights drawn from `generator`."""
         sizes = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
-        return MLPDenoiserNet(n_columns, sizes, generator)
+        return MLPDenoiserNet(n_columns, sizes, generator, gain=self.gain)
 
 
 class ConvDenoiser(BaseEstimator):

@@ -79,7 +79,8 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     Parameters
     ----------
     denoiser : MLPDenoiser, ConvDenoiser, callable or None, default=None
-        The net. None is a perceptron with `hidden_layer_sizes`. A callable
+        The net. None is a perceptron with `hidden_layer_sizes`, and with a `gain` where columns may
+        be given. A callable
         ``n_columns -> torch.nn.Module`` builds any module with
         ``forward(z, time)``, (B, d) and (B,) -> (B, d), which predicts the velocity
         ``sqrt(abar) eps - sqrt(1 - abar) z_0``. It is trained, and generates, in float32;
@@ -324,7 +325,8 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         ):
             recipe = self.denoiser
             if recipe is None:
-                recipe = MLPDenoiser(self.hidden_layer_sizes)
+                gain = self._given_columns is not None
+                recipe = MLPDenoiser(self.hidden_layer_sizes, gain=gain)
             module = built_denoiser(recipe, self._coordinates, net_seed)
             self.denoiser_, training = self._train(module, rows, seed, device)
             noise, measured = self._noise, measured_rows(rows, self._coordinates, seed)

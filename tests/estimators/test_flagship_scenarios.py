@@ -83,11 +83,11 @@ def test_another_radius_fits_no_generator(data, tmp_path, monkeypatch):
     X, y = data
     model = flagship(memory=str(tmp_path), radius=0.0).fit(X, y)
     fits = []
-    monkeypatch.setattr(DiffusionGenerator, "fit", lambda *args, **params: fits.append(args))
-    careful = clone(model).set_params(radius=0.2).fit(X, y)
+    with monkeypatch.context() as patch:
+        patch.setattr(DiffusionGenerator, "fit", lambda *args, **params: fits.append(args))
+        careful = clone(model).set_params(radius=0.2).fit(X, y)
     assert not fits
     assert np.abs(careful.decide(X[:5]) - model.decide(X[:5])).max() > 0.1
-    monkeypatch.undo()
     assert_array_equal(careful.decide(X[:5]), flagship(radius=0.2).fit(X, y).decide(X[:5]))
     with pytest.warns(UserWarning, match="memory is not used, because random_state is None"):
         model.set_params(random_state=None).fit(X, y)

@@ -9,7 +9,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import ks_2samp, multivariate_normal, norm
 
-from dfl_sklearn.robust import ConvDenoiser, DiffusionGenerator
+from dfl_sklearn.robust import ConvDenoiser, DiffusionGenerator, MLPDenoiser
 from dfl_sklearn.robust._quasi_random import quasi_normal
 
 QUICK = {"hidden_layer_sizes": (8,), "n_steps": 10, "max_iter": 3, "random_state": 0}
@@ -135,6 +135,28 @@ def test_modes_that_depend_on_what_is_given_are_learnt(modes):
     assert modes.score_samples(fresh, conditional=True).mean() > 0.3 + (
         gaussian.score_samples(fresh, conditional=True).mean()
     )
+
+
+def test_a_spread_that_depends_on_what_is_given_is_learnt_from_few_rows():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, 300)
+    Z = np.column_stack([x, 5 + x + np.exp(x) * rng.standard_normal(300)])
+    model = DiffusionGenerator(hidden_layer_sizes=(32,), random_state=0, max_iter=30)
+    model.fit(Z, given_columns=0)
+    for at in (-0.8, 0.0, 0.8):
+        made = model.sample(4000, random_state=0, given=np.full((4000, 1), at))[:, 1]
+        assert made.mean() == pytest.approx(5 + at, abs=0.3)
+        assert made.std() == pytest.approx(np.exp(at), rel=0.25)
+
+
+def test_a_gain_multiplies_the_noisy_row():
+    net = MLPDenoiser((4,), gain=True).build(2, torch.Generator().manual_seed(0))
+    z, time = torch.randn(5, 2, dtype=torch.float64), torch.full((5,), 0.5, dtype=torch.float64)
+    assert_array_equal(net(z, time).detach(), np.zeros((5, 2)))  # as the net without
+    with torch.no_grad():
+        net.layers[-1].bias.copy_(torch.tensor([1.0, 2.0, 3.0, 4.0]))
+    expected = np.array([1.0, 2.0]) + np.array([3.0, 4.0]) * z.numpy()
+    assert_allclose(net(z, time).detach(), expected)
 
 
 def test_whole_rows_are_as_the_rest_given_their_columns(modes):
