@@ -7,11 +7,13 @@ import numpy as np
 from sklearn.utils import _safe_indexing
 
 from .._decide import Decided, decided
-from .._utils.innermost import innermost, predicts_scenarios, scenario_parts
+from .._utils.innermost import innermost
 from .._utils.policies import policy_in
 from .._utils.rows import as_numpy_rows, check_finite
+from .._utils.scenario_models import predicts_scenarios, scenario_parts
 from .._utils.sklearn_private import _num_samples
-from ..problems.base import DecisionProblem, normalised_weight
+from ..problems._scenario_weights import normalised_weight
+from ..problems.base import DecisionProblem
 
 _AT_ONCE = 200  # rows whose scenarios are held
 

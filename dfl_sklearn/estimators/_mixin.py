@@ -10,9 +10,10 @@ from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.context_columns import ContextColumns, Selection
-from .._utils.innermost import scenario_parts, shaped_for
+from .._utils.innermost import shaped_for
 from .._utils.params import NestedParamsMixin
 from .._utils.rows import as_numpy_rows
+from .._utils.scenario_models import scenario_parts
 from .._utils.sklearn_private import InvalidParameterError
 from ..metrics._decisions import check_observed, d2_of_decisions
 from ..problems._average import averaged_decisions

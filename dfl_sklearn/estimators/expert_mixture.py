@@ -16,10 +16,11 @@ from .._decide import decided
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.checks import whole_number
 from .._utils.context_columns import CONTEXT, Selection
-from .._utils.innermost import innermost, predicts_scenarios
+from .._utils.innermost import innermost
 from .._utils.members import weighted_mean
 from .._utils.policies import policy_in
 from .._utils.rows import as_numpy_rows, check_finite, refuse_unfit_target
+from .._utils.scenario_models import predicts_scenarios
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import _BaseComposition, _fit_context
 from .._utils.wrapping import regressor_for, takes_weights
