@@ -11,6 +11,7 @@ _SURELY = 1e-12  # by how much rounding errors may
 _GAP = 1e-7  # between a cost and its lower bound, as a share of the absolute terms of the cost
 _ZERO = 1e-9  # a reduced cost that counts as none, as a share of its terms
 _SURELY_ZERO = 1e-13
+_NOISE = 1e-13  # a dual value that may be a rounding error, as a share of the largest of its row
 _EPS = 2.0**-52
 
 
@@ -41,8 +42,25 @@ class Certificate(NamedTuple):
 
         With reduced costs :math:`d = c - A^\top y` the cost is at least :math:`b^\top y` plus what
         d costs at the cheaper bounds. Cost and bound differ by terms of which each is at least 0,
-        and which are added up, so that nothing cancels.
+        and which are added up, so that nothing cancels. Any dual values give a bound: where these
+        prove nothing, they are tried again without those that may be rounding errors.
         """
+        found = cls._of(polytope, costs, z, dual)
+        if np.isfinite(found.gap).all():
+            return found
+        size = np.abs(dual)
+        noise = _NOISE * size.max(axis=1, keepdims=True, initial=0.0)
+        again = cls._of(polytope, costs, z, np.where(size > noise, dual, 0.0))
+        better = again.gap < found.gap
+        gap, doubt = (
+            np.where(better, *each) for each in ((again.gap, found.gap), (again.doubt, found.doubt))
+        )
+        return cls(found.missed, gap, doubt)
+
+    @classmethod
+    def _of(
+        cls, polytope: Polytope, costs: np.ndarray, z: np.ndarray, dual: np.ndarray
+    ) -> "Certificate":
         A, end = polytope.matrix, polytope.row_upper
         n_rows, n_ub = end.shape[-1], polytope.A_ub.shape[0]
         dual = np.where(np.isfinite(end), dual, 0.0)
