@@ -32,6 +32,7 @@ from ..learners.construct import (
 from ..learners.patience import Stopping
 from ..learners.trainer import Training
 from ..rows import Rows
+from ._conditional_draws import ConditionalDraws
 from ._contexts import ContextColumns, checked_context
 from ._denoising import (
     EPOCH,
@@ -581,6 +582,11 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     def _conditional_chain(self) -> ReverseChain:
         """Return the chain by which :meth:`sample` generates the rest of rows."""
         return self._chain(self._respaced(self._noise_of_rest), conditional=True)
+
+    def _conditional_draws(self, denoiser: nn.Module, device: torch.device) -> ConditionalDraws:
+        """Return draws of the rest as functions of the weights of a net like `denoiser_`."""
+        steps = self._respaced(self._noise_of_rest)
+        return ConditionalDraws(self._joint_coordinates(), denoiser, steps, device)
 
     def _report(self, record: dict[str, float]) -> None:
         every = int(self.verbose)
