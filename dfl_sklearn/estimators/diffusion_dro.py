@@ -17,7 +17,7 @@ from torch import nn
 from .._utils.context_columns import Selection
 from .._utils.holdout import is_given
 from .._utils.seeds import named_rng, root_seed
-from .._utils.sklearn_private import HasMethods, Interval, StrOptions
+from .._utils.sklearn_private import HasMethods, Interval, StrOptions, _routing_enabled
 from ..learners.factories import NetFactory
 from ..losses.base import DecisionLoss
 from ..problems.base import DecisionProblem
@@ -52,7 +52,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
     :class:`~dfl_sklearn.robust.DiffusionBall`, whose parameters are flat here, so that
     ``GridSearchCV(estimator, {"radius": [...]})`` works as it stands.
 
-    Where no point leads to the best decision (:doc:`/user_guide/scenarios`),
+    Where no point leads to the best decision, as under a capacity that several products share,
     ``decision="scenarios"`` decides over draws of the same diffusion model, for the worst weights
     near theirs:
 
@@ -492,6 +492,8 @@ class DiffusionDRODFLRegressor(NetRegressor):
             memory=self._useful_memory(),
             random_state=self.random_state,
         )
+        if _routing_enabled():
+            scenarios.set_fit_request(sample_weight=True)
         fitted = TwoStageRegressor(
             scenarios,
             self.problem,

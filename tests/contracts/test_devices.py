@@ -287,6 +287,12 @@ def test_the_generator_on_cuda():
         assert_allclose(there, here, rtol=1e-4, atol=1e-4)
 
 
+@needs_cuda
+def test_scenarios_on_cuda():
+    for here, there in zip(scenarios_on("cpu"), scenarios_on("cuda"), strict=True):
+        assert_allclose(there, here, rtol=1e-4, atol=1e-4)
+
+
 def test_recurrent_nets_are_differentiated_without_cudnn(monkeypatch):
     """In eval mode cuDNN's raise in the backward pass."""
     enabled = []

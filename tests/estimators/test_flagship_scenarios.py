@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -132,6 +133,15 @@ def test_weights_are_exact_and_a_pickle_decides_the_same(data):
     assert_array_equal(pickle.loads(pickle.dumps(model)).decide(X[:5]), expected)
     repeated = np.repeat(X, weight, axis=0), np.repeat(y, weight, axis=0)
     assert_array_equal(flagship(radius=0.05).fit(*repeated).decide(X[:5]), expected)
+
+
+def test_weights_arrive_where_metadata_are_routed(data):
+    X, y = data
+    weight = np.random.default_rng(0).integers(0, 3, 80)
+    expected = flagship(radius=0.0).fit(X, y, sample_weight=weight).decide(X[:5])
+    with config_context(enable_metadata_routing=True):
+        model = flagship(radius=0.0).fit(X, y, sample_weight=weight)
+    assert_array_equal(model.decide(X[:5]), expected)
 
 
 def test_a_vector_of_parameters(data):
