@@ -12,6 +12,8 @@ ConformalDecisions, box and ellipsoid its `method`: they decide for the worst pr
 
 Needs the data of ``fetch_storage_prices``. Run ``python benchmarks/storage.py``; what is in
 results/storage.csv already is not run again. Writes results/storage.csv and results/storage.md.
+With ``--tails`` it compares values of `tail` on the days that are not for the test, and writes
+results/storage_tails.md.
 """
 
 import argparse
@@ -125,6 +127,53 @@ def run(split, seed, name, way, prices):
     }
 
 
+def days_before(split, prices):
+    """Yield days to fit on and days to look at, none of them for the test."""
+    rows = np.sort(np.concatenate([prices.train, prices.calibration]))
+    if split == "time":  # ever more days, and the 219 that follow
+        yield from ((rows[:n], rows[n : n + 219]) for n in (875, 1094, 1313, 1532))
+    else:
+        folds = KFold(4, shuffle=True, random_state=0).split(rows)
+        yield from ((rows[rest], rows[held]) for rest, held in folds)
+
+
+def tails(data_home, n_seeds=3):
+    """Return a comparison of values of `tail` as Markdown."""
+    ways = {"no scale": {"scale": None}}
+    ways |= {f"tail {tail}": {"tail": tail} for tail in (0, 0.25, 0.5, 0.75, 1, 1.5, 2)}
+    records = []
+    for split in ("time", "shuffled"):
+        prices = fetch_storage_prices(split=split, data_home=data_home)
+        X, y = prices.data.to_numpy(), prices.target.to_numpy()
+        for rest, held in days_before(split, prices):
+            for seed in range(n_seeds):
+                order = np.random.default_rng(seed).permutation(rest)
+                train, calibration = np.split(order, [int(0.8 * len(order))])
+                for way, params in ways.items():
+                    model = ConformalDecisions(models()["ridge on logs"], PROBLEM, **params)
+                    model.fit(X[train], y[train], X_cal=X[calibration], y_cal=y[calibration])
+                    found = model.certificate(X[held], y[held])
+                    kept = found.realised <= found.promised
+                    planned = PROBLEM.cost(model.decide(X[held]), model.predict(X[held]))
+                    lively = planned < np.median(planned)
+                    shares = found.coverage, kept[lively].mean(), kept[~lively].mean()
+                    records.append([split, way, found.mean_promise, *shares])
+    columns = ["split", "promise by", "mean promise", "kept", "lively days", "calm days"]
+    means = pd.DataFrame(records, columns=columns).groupby(columns[:2], sort=False).mean()
+    rows = [
+        [*key, f"{row.iloc[0]:.2f}", *(f"{each:.1%}" for each in row.iloc[1:])]
+        for key, row in means.iterrows()
+    ]
+    return "\n".join(
+        [
+            "# The tail of promises, on days before the test\n",
+            f"Ridge regression on logs. Means over four parts of the days that are not for the "
+            f"test, and {n_seeds} seeds each.\n",
+            markdown(columns, rows),
+        ]
+    )
+
+
 def table(results):
     """Return the comparison as Markdown."""
     parts = [
@@ -169,7 +218,11 @@ def main():
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--data-home", default=None)
     parser.add_argument("--results", type=Path, default=RESULTS)
+    parser.add_argument("--tails", action="store_true", help="compare them before the test")
     args = parser.parse_args()
+    if args.tails:
+        (args.results / "storage_tails.md").write_text(tails(args.data_home))
+        return
     path = args.results / "storage.csv"
     records = pd.read_csv(path).to_dict("records") if path.exists() else []
     done = {(each["split"], each["seed"], each["model"], each["way"]) for each in records}
