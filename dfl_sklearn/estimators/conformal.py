@@ -12,7 +12,7 @@ from sklearn.utils import Bunch, _safe_indexing, indexable
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
 from sklearn.utils.validation import check_is_fitted
 
-from .._conformal.calibration_rows import calibration_splits, codes_of, warn_of_shared_rows
+from .._conformal.calibration_rows import calibration_splits, warn_of_shared_rows
 from .._conformal.certificates import CostCertificate, SetCertificate
 from .._conformal.groups import group_labels, quantile_of_rows, quantiles_of
 from .._conformal.outcomes import Outcomes
@@ -20,14 +20,12 @@ from .._conformal.plans import Plans
 from .._decide import decided
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT, Selection
-from .._utils.cross_fit import Splits, fold_of, random_splits
+from .._utils.cross_fit import Splits, fold_of
 from .._utils.innermost import innermost, innermost_unfitted
-from .._utils.seeds import named_rng
 from .._utils.sklearn_private import (
     HasMethods,
     Interval,
     StrOptions,
-    _check_method_params,
     _check_sample_weight,
     _fit_context,
     _num_samples,
@@ -35,10 +33,9 @@ from .._utils.sklearn_private import (
 from .._utils.wrapping import WrappingMixin
 from ..metrics._decisions import check_observed
 from ..problems.base import DecisionProblem
+from ._calibrated_fits import Fits
 from ._mixin import DecisionRegressorMixin
 from .two_stage import TwoStageRegressor
-
-_FOLDS = 5  # of the errors on training rows
 
 
 class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
@@ -81,9 +78,9 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         so they are with "planned" where the plan always costs nothing, as that of a newsvendor. For
         a set it predicts the error of each output, "planned" from what is predicted of it.
     tail : float, default=0.5
-        How far errors reach beyond the promise on average, in units of s(x), 0 or more. The mean
-        promise is lowest for the :math:`\tau` for which that is so: promises of uncertain rows are
-        lowered, which are then kept less often, those of the others are raised. With 0 they are in
+        How far errors reach beyond the promise on average, in units of s(x), 0 or more. With
+        exponential tails the mean promise is lowest at that :math:`\tau`: promises of uncertain
+        rows are lowered, and kept less often, those of the others are raised. With 0 they are in
         proportion to s(x), and are kept about as often everywhere. It does nothing without
         `scale`, nor for a set.
     cv : int, splitter, iterable or None, default=None
@@ -263,7 +260,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             weight = _check_sample_weight(
                 sample_weight, target, dtype=np.float64, ensure_non_negative=True
             )
-        fitted = _Fits(self, X, target, weight, fit_params)
+        fitted = Fits(self, X, target, weight, fit_params)
         held_out = self._checked_calibration_rows(X, target, X_cal, y_cal, sample_weight_cal)
         self.__dict__.pop("feature_names_in_", None)
         if held_out is not None:
@@ -426,7 +423,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         return X_cal, y_cal, weight
 
     def _calibrate_on(
-        self, X_cal: Any, y_cal: np.ndarray, weight: np.ndarray, fits: "_Fits", rows: np.ndarray
+        self, X_cal: Any, y_cal: np.ndarray, weight: np.ndarray, fits: Fits, rows: np.ndarray
     ) -> None:
         """Fit on some rows, and calibrate on others that the model does not see."""
         self._check_enough(weight, fits)
@@ -440,7 +437,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self._calibrate(Outcomes.of(plans, X_cal, y_cal[kept], weight[kept]))
         self.guaranteed_level_: float | None = self.confidence_level
 
-    def _calibrate_across(self, splits: Splits, fits: "_Fits") -> None:
+    def _calibrate_across(self, splits: Splits, fits: Fits) -> None:
         """Fit on all rows, and calibrate each by a model that was fitted without its fold."""
         fold = fold_of(splits, len(fits.y))
         self._check_enough(fits.weight_of(np.flatnonzero(fold >= 0)), fits)
@@ -465,7 +462,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             return CostCertificate(self.scale, self.tail)
         return SetCertificate(self.method, self.scale)
 
-    def _check_enough(self, weight: np.ndarray, fits: "_Fits") -> None:
+    def _check_enough(self, weight: np.ndarray, fits: Fits) -> None:
         """Raise an error before models are fitted where no promise can be made."""
         weight = weight[weight > 0]
         try:
@@ -526,60 +523,3 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the routing of metadata: of `fit` to the wrapped estimator, and here."""
         return super().get_metadata_routing().add_self_request(self)
-
-
-class _Fits:
-    """The rows that were given, and models fitted on some of them."""
-
-    def __init__(
-        self,
-        owner: ConformalDecisions,
-        X: Any,
-        y: np.ndarray,
-        weight: np.ndarray | None,
-        fit_params: dict[str, Any],
-    ) -> None:
-        self.X, self.y, self.weight = X, y, weight
-        self._owner = owner
-        if owner._decides_itself():
-            self._params = owner._wrapped_params(weight, fit_params)
-        else:  # routed by the model that is put around the regressor
-            owner._wrapped_params(weight, fit_params)  # or an error in the owner's name
-            self._params = {**fit_params, **({} if weight is None else {"sample_weight": weight})}
-
-    def weight_of(self, rows: np.ndarray) -> np.ndarray:
-        """Return the weights of some rows."""
-        return np.ones(len(rows)) if self.weight is None else self.weight[rows]
-
-    def model(self, rows: np.ndarray) -> Any:
-        """Return a model fitted on some rows; a frozen one is not fitted."""
-        owner = self._owner
-        if isinstance(owner.estimator, FrozenEstimator) and not len(rows):
-            rows = np.arange(len(self.y))
-        X, y = _safe_indexing(self.X, rows), self.y[rows]
-        params = _check_method_params(self.X, self._params, rows)
-        return owner._unfitted_decider().fit(X, y, **params)
-
-    def outcomes_of_training(self, rows: np.ndarray) -> Outcomes:
-        """Return the outcomes of training rows by models without their fold, or a frozen one."""
-        weight = self.weight_of(rows)
-        code = codes_of(_safe_indexing(self.X, rows), self.y[rows])
-        n_distinct = len(np.unique(code[weight > 0]))
-        if n_distinct < 2:
-            raise ValueError(
-                "scale= and sets are fitted to the errors on at least 2 distinct training rows, "
-                f"got {n_distinct}. Give more rows, or scale=None."
-            )
-        splits = random_splits(code, weight, _FOLDS, named_rng(0, "folds of the scale"))
-        return self.outcomes_across([(rows[rest], rows[held]) for rest, held in splits])
-
-    def outcomes_across(self, splits: Splits) -> Outcomes:
-        """Return the outcomes of all rows in a fold by models that were fitted without it."""
-        frozen = isinstance(self._owner.estimator, FrozenEstimator)
-        parts = []
-        for number, (rest, held) in enumerate(splits):
-            X = _safe_indexing(self.X, held)
-            plans = Plans.of(self.model(held if frozen else rest), X, self._owner.problem)
-            weight = None if self.weight is None else self.weight[held]
-            parts.append(Outcomes.of(plans, X, self.y[held], weight, number))
-        return Outcomes.together(parts, [held for _, held in splits], self.X)
