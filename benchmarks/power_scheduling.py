@@ -11,8 +11,8 @@ Forecasts of squared error alone are the classical baseline. Plain rules add a m
 of the ridge regression, from residuals of rows that were not fitted on: their quantile at 50 / 50.5
 as for a newsvendor, and the margin of the least mean cost if there were no limit on changes.
 Decision-focused are a line and a net, trained on the regret through the layer of the program, which
-is ten lines of cvxpy. "Net, Gaussian" predicts a normal distribution of each hour by likelihood, and
-decides over a hundred scenarios of it.
+is ten lines of cvxpy. "Net, Gaussian" predicts a normal distribution of each hour by likelihood,
+and decides over a hundred scenarios of it.
 
 Needs ``pjm_load/pjm_load_data_2008-11.txt`` and ``pjm_load_data_2012-16.txt`` in the data home, as
 in the code that came with the paper and with Diffusion-DFL (GT-KOALA/Diffusion_DFL on GitHub). Run

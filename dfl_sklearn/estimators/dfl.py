@@ -397,8 +397,8 @@ class DFLRegressor(NetRegressor):
                 model._check_target(rows.y)
         if model.random_state is None:
             model.random_state = named_seed(seed, "scenario model") % 2**32
-        watches = valid is not None and model._holds_out(len(train))
-        model.fit_rows(seen(train), None if valid is None or not watches else seen(valid))
+        watched = valid if model._holds_out(len(train)) else None
+        model.fit_rows(seen(train), None if watched is None else seen(watched))
         self.scenario_model_ = model
 
     def _objective(self, problem: DecisionProblem, n_parameters: int) -> Objective:

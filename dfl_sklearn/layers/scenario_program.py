@@ -1,5 +1,6 @@
 """Linear and quadratic programs over scenarios as layers, by their extensive form."""
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -37,7 +38,8 @@ class ScenarioProgramLayer(nn.Module):
     solve : callable
         From arrays of scenarios (B, S, d), weights (B, S) and context to decisions (B, k).
     smoothing : float
-        What the squares of decided variables are multiplied by, and added to the cost.
+        What the squares of decided variables, and the means over scenarios of those of the others,
+        are multiplied by, and added to the cost.
     """
 
     def __init__(
@@ -91,6 +93,14 @@ class ScenarioProgramLayer(nn.Module):
         if len(rest):
             if self.smoothing > 0:
                 raise UnsolvedError(int(rest[0]))
+            if len(rest) == B and z.requires_grad:
+                warnings.warn(
+                    f"None of {B} rows has a single best decision over its scenarios, so that "
+                    "there is no slope to train on. Give a smoothing that costs next to nothing, "
+                    "such as RegretLoss(smoothing=1e-3), or another number of scenarios.",
+                    UserWarning,
+                    stacklevel=2,
+                )
             parts = [each.detach().cpu()[rest].numpy().astype(np.float64) for each in (y, weight)]
             known = None if context is None else context.cpu()[rest].numpy().astype(np.float64)
             with renumbered(rest.numpy()):
@@ -128,7 +138,9 @@ class ScenarioProgramLayer(nn.Module):
         P = sparse.csc_array(one.P[0] + sparse.diags_array(np.full(k, 2.0 * self.smoothing)))
         if m:
             across = sparse.kron(np.full((1, S), 1.0 / S), one.P[1])
-            later = sparse.kron(sparse.diags_array(np.full(S, 1.0 / S)), one.P[2])
+            # Of the others a mean of squares, whatever the weights: they have one value too.
+            square = one.P[2] + sparse.diags_array(np.full(m, 2.0 * self.smoothing))
+            later = sparse.kron(sparse.diags_array(np.full(S, 1.0 / S)), square)
             P = sparse.block_array([[P, across], [across.T, later]], format="csc")
         A = sparse.csr_array(sparse.vstack(blocks, format="csr"))
         n_equations = len(one.rows[0]) + S * len(one.rows[1])

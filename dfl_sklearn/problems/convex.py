@@ -414,7 +414,15 @@ class ConvexProgram(CvxpyProblem):
         form = None if self.solver is not None else self._program().extensive
         if form is None:
             return super().scenario_layer(smoothing)
-        return ScenarioProgramLayer(form.form, form.decided, _rows_beside, self.solve_scenarios)
+        return ScenarioProgramLayer(
+            form.form, form.decided, self._checked_parameters, self.solve_scenarios
+        )
+
+    def _checked_parameters(self, y: "torch.Tensor", context: Any) -> "torch.Tensor":
+        """Return the parameters of rows (n, q), of which each is what cvxpy was told it is."""
+        known = self._context_rows(context)
+        self._program().check_rows(y.detach().numpy(), known)
+        return beside(y, known)
 
     def decision_projection(self, n_parameters: int) -> "nn.Module":
         """Return the nearest decision under the constraints that no prediction changes.
@@ -427,8 +435,3 @@ class ConvexProgram(CvxpyProblem):
             refuse_whole(self)
         nearest = NearestProgram(self.builder, self.penalty is not None)
         return ConvexProgram(nearest).decision_layer()
-
-
-def _rows_beside(y: "torch.Tensor", context: "torch.Tensor | None") -> "torch.Tensor":
-    """Return the parameters of rows as `beside` does, of a context that is a tensor."""
-    return beside(y, None if context is None else context.detach().cpu().numpy())

@@ -445,14 +445,15 @@ class RecourseLinearProgram(DecisionProblem):
         )
 
     def scenario_layer(self, smoothing: float | None = None) -> "nn.Module":
-        r"""Return the best plan over scenarios, under the mean cost plus :math:`\gamma \|z\|^2`.
+        r"""Return the best plan over scenarios, for the mean of the cost in :meth:`decision_layer`.
 
         All scenarios are in one program, of which some tens are quickly solved.
 
         Parameters
         ----------
         smoothing : float or None, default=None
-            :math:`\gamma`, as in :meth:`decision_layer`.
+            :math:`\gamma`, as in :meth:`decision_layer`. With equal weights a row often has
+            several best plans, and no slope: a smoothing that costs next to nothing leaves one.
 
         Raises
         ------

@@ -109,12 +109,45 @@ def test_weights_of_linear_costs_count_and_have_slopes():
         assert_allclose(slopes[:, s], off, atol=1e-5)
 
 
+def test_rows_with_several_best_plans_have_no_slope_unless_smoothed():
+    # A price of 4 against a cost of 2 and four scenarios: any order between two of them.
+    problem = recourse(c=[2.0, 1.5], q=[4.0, 3.0, 0.0, 0.0], b_ub=[99.0])
+    y, weight = scenarios(2, S=4)
+    exact = problem.scenario_layer()
+    with pytest.warns(UserWarning, match=r"None of 3 rows .* RegretLoss\(smoothing=1e-3\)"):
+        found = exact(y.requires_grad_(), weight)
+    assert torch.autograd.grad(found.sum(), y)[0].abs().sum() == 0
+    smoothed = problem.scenario_layer(1e-4)(y, weight)
+    assert (torch.autograd.grad(smoothed.sum(), y)[0].abs().sum(dim=(1, 2)) > 0.5).all()
+    costs = [
+        sum(problem.cost(each.detach().numpy(), y[:, s].detach().numpy()) for s in range(4))
+        for each in (found, smoothed)
+    ]
+    assert_allclose(*costs, rtol=1e-3)
+
+
 def test_numbers_from_the_context():
     problem = recourse(b_ub=[FromContext(0)])
     y, weight = scenarios(2)
     limits = torch.tensor([[5.0], [6.0], [30.0]])
     found = problem.scenario_layer()(y, weight, limits)
     assert_allclose(found, problem.solve(y.numpy(), context=limits.numpy()), atol=1e-8)
+
+
+def positive():
+    """Return what is nearest to a number that is not negative."""
+    import cvxpy as cp
+
+    y, z = cp.Parameter(1, nonneg=True), cp.Variable(1)
+    return cp.Problem(cp.Minimize(cp.sum_squares(z - y))), y, z
+
+
+def test_parameters_are_what_cvxpy_was_told():
+    layer = ConvexProgram(positive).scenario_layer()
+    y, weight = scenarios(1)
+    assert_allclose(layer(y.abs(), weight), y.abs().mean(dim=1), atol=1e-9)
+    with pytest.raises(ValueError, match="nonneg"):
+        layer(-y.abs(), weight)
 
 
 def test_what_has_no_slope_is_said():
