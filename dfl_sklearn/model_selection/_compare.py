@@ -1,0 +1,301 @@
+"""Comparing estimators by what their decisions cost."""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from .._utils.checks import flag, job_count, number
+from .._utils.context_columns import Selection
+from .._utils.rows import check_total
+from .._utils.sklearn_private import _check_sample_weight, _num_samples
+from ..problems.base import DecisionProblem
+from ._compared import (
+    INCUMBENT,
+    checked_estimators,
+    common_problem,
+    decisions_taken,
+    observed_rows,
+    shift_rows,
+)
+from ._comparison import DecisionComparison
+from ._held_out import HeldOut
+from ._paired import neighbour_correlation
+from ._splits import block_numbers, equal_splits
+from ._trials import HeldOutRows, Task, Trial, run_trials
+
+_FEW_BLOCKS = 10
+_SURPRISE = 3.5  # standard errors of a correlation that independent blocks hardly reach
+_ALIKE = 0.1  # correlations below it hardly change an interval
+
+
+def compare_decisions(
+    estimators: Mapping[str, Any] | Sequence[tuple[str, Any]],
+    X: Any,
+    y: ArrayLike,
+    *,
+    problem: DecisionProblem | None = None,
+    context: Selection = None,
+    cv: Any = 5,
+    groups: ArrayLike | None = None,
+    sample_weight: ArrayLike | None = None,
+    incumbent: ArrayLike | None = None,
+    shifts: Mapping[str, tuple[Any, ArrayLike]] | None = None,
+    reference: str | None = None,
+    blocks: int | ArrayLike | None = None,
+    confidence_level: float = 0.95,
+    n_jobs: int | None = None,
+    verbose: bool = False,
+) -> DecisionComparison:
+    """Compare estimators by what their decisions cost on rows that they were not fitted on.
+
+    Each estimator is cloned and fitted on the training rows of each split, and decides for the
+    rows held out, by :func:`dfl_sklearn.decide`. The same rows cost all estimators something, so
+    that differences are taken row by row; their intervals are narrower than those of each cost.
+
+    Parameters
+    ----------
+    estimators : dict of str to estimator, or list of (str, estimator)
+        Anything that :func:`dfl_sklearn.decide` can ask: regressors, Pipelines, searches, policies,
+        scenario models. One that predicts a single output is fitted once per column of a 2-d `y`.
+        Models in :class:`sklearn.frozen.FrozenEstimator` are not fitted again; they must not have
+        seen the rows, and are compared with each other only.
+    X : array-like of shape (n, p)
+        As the estimators take it; in order of time, where there is one.
+    y : array-like of shape (n,) or (n, d)
+        Observed parameters.
+    problem : DecisionProblem, default=None
+        By which costs are measured, and in which models that know none decide. None is the problem
+        of the estimators, where it is the same.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are context, for estimators that know none; those of the others, which
+        decide in their own, must be the same.
+    cv : int, splitter or iterable of (train, test), default=5
+        Every row must be held out equally often, or never: a row that is never held out has no
+        cost, as the first rows of :class:`sklearn.model_selection.TimeSeriesSplit`. With repeated
+        splits the costs of a row are averaged. An int is that many folds of consecutive rows.
+    groups : array-like of shape (n,), default=None
+        For splitters that take it, such as :class:`sklearn.model_selection.GroupKFold`.
+    sample_weight : array-like of shape (n,), default=None
+        Handed to the estimators, which must take it, and to the means.
+    incumbent : array-like of shape (n,) or (n, k), default=None
+        Decisions that were really taken for the rows, for a line of the table called "incumbent".
+    shifts : dict of str to (X, y), default=None
+        Further test sets. Models fitted on all rows of X, one more fit each, decide for them.
+    reference : str, default=None
+        Name of the estimator, or "incumbent", that others are compared with; None is the first.
+    blocks : int or array-like of shape (n,), default=None
+        What intervals take for independent. An int is the number of blocks of consecutive rows,
+        all about as long, for rows in order of time; an array has a label for each row, such as its
+        day or its shop. None takes each row for itself.
+    confidence_level : float, default=0.95
+    n_jobs : int, default=None
+        Fits that run at the same time; None is 1, -1 all cores.
+    verbose : bool, default=False
+        Whether to print a line for each fit.
+
+    Returns
+    -------
+    DecisionComparison
+        Its repr is a table. Ctrl-C ends the fits and returns what is known by then: the splits that
+        all estimators have been through, or else the estimators that have been through one.
+
+    Raises
+    ------
+    ValueError
+        If there is no problem or several; if rows are not held out equally often; if a decision
+        has no cost, by row and estimator. Errors of a fit say in a note of which.
+    KeyboardInterrupt
+        By Ctrl-C before the first fit has ended.
+
+    Warns
+    -----
+    UserWarning
+        With fewer than 10 blocks. If the differences of neighbouring blocks are alike, so that
+        intervals are too narrow. If the comparison was interrupted.
+
+    See Also
+    --------
+    dfl_sklearn.inspection.DecisionComparisonDisplay : Draws the result.
+    DecisionComparison.differences : The formulas of intervals, and of rows needed.
+
+    Notes
+    -----
+    An interval is about the models fitted here and further rows like those held out, in blocks that
+    are independent. It does not know how much models vary with their training rows, which folds
+    share; cross-validation has no unbiased estimate of that [1]_. Repeat the splits to see it.
+
+    With many estimators some interval excludes 0 by chance: with m of them, a `confidence_level` of
+    1 - 0.05 / (m - 1) holds for all comparisons with the reference at once. The mean cost of the
+    cheapest of many is lower than what it will cost.
+
+    References
+    ----------
+    .. [1] Y. Bengio and Y. Grandvalet, "No unbiased estimator of the variance of K-fold
+       cross-validation", Journal of Machine Learning Research 5, 2004.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression, QuantileRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.model_selection import compare_decisions
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> X, y = make_newsvendor(300, random_state=0)
+    >>> found = compare_decisions(
+    ...     {"mean": LinearRegression(), "quantile": QuantileRegressor(quantile=0.9, alpha=0)},
+    ...     *(X, y),
+    ...     problem=NewsvendorProblem(9, 1),
+    ... )
+    >>> found.to_frame()[["mean_cost", "price", "low", "high", "more_rows"]].round(2)
+    ...
+    """
+    flag(verbose, "verbose")
+    job_count(n_jobs)
+    number(confidence_level, "confidence_level", above=0, below=1)
+    named = checked_estimators(
+        estimators, has_weights=sample_weight is not None, has_incumbent=incumbent is not None
+    )
+    problem = common_problem(named, problem)
+    if context is not None and not problem.takes_context:
+        raise ValueError(
+            f"context={context!r} was given, but {type(problem).__name__} takes no context."
+        )
+    names = [*named, *([] if incumbent is None else [INCUMBENT])]
+    reference = names[0] if reference is None else reference
+    if reference not in names:
+        raise ValueError(f"reference={reference!r} is none of {names}.")
+
+    y = y if hasattr(y, "ndim") else np.asarray(y)
+    observed = observed_rows(y, problem, "y")
+    n = len(observed)
+    if _num_samples(X) != n:
+        raise ValueError(f"X has {_num_samples(X)} rows and y has {n}.")
+    weight = _check_sample_weight(
+        sample_weight, observed, dtype=np.float64, ensure_non_negative=True
+    )
+    splits = equal_splits(cv, X, y, groups, n)
+    tested = np.zeros(n, dtype=bool)
+    for _, test in splits:
+        tested[test] = True
+    check_total(weight[tested], "sample_weight of the rows held out")
+    block = block_numbers(blocks, tested)
+
+    rounds = [
+        [HeldOutRows(f"split {k + 1}", f"split {k + 1} of {len(splits)}", X, observed, test)]
+        for k, (_, test) in enumerate(splits)
+    ]
+    trained = [train for train, _ in splits]
+    if shifts is not None:
+        rounds.append(shift_rows(shifts, X, observed, problem))
+        trained.append(np.arange(n))
+    held_out = HeldOut(
+        problem,
+        list(named),
+        rounds,
+        None if incumbent is None else decisions_taken(incumbent, n),
+        len(splits),
+        verbose,
+    )
+    trials = (
+        Trial((k, i), name, estimator, trained[k], rounds[k])
+        for k in range(len(rounds))
+        for i, (name, estimator) in enumerate(named.items())
+    )
+    task = Task(X, y, None if sample_weight is None else weight, problem, context)
+    run_trials(task, trials, n_jobs, held_out.hear)
+
+    found = _result(held_out, _index(X, y), weight, block, reference, float(confidence_level))
+    for message in _doubts(found, held_out):
+        warnings.warn(message, UserWarning, stacklevel=2)
+    return found
+
+
+def _index(X: Any, y: Any) -> pd.Index:
+    known = (getattr(each, "index", None) for each in (X, y))
+    index = next((each for each in known if isinstance(each, pd.Index)), None)
+    return pd.RangeIndex(len(y)) if index is None else index
+
+
+def _result(
+    held_out: HeldOut,
+    index: pd.Index,
+    weight: np.ndarray,
+    block: np.ndarray,
+    reference: str,
+    level: float,
+) -> DecisionComparison:
+    """Return what is known of the rows that all of the estimators kept have decided."""
+    splits, kept = held_out.finished()
+    n, names = len(index), [held_out.names[i] for i in kept]
+    costs = {held_out.names[i]: held_out.costs(splits, i, n) for i in kept}
+    seconds = {
+        held_out.names[i]: float(np.mean([held_out.tried[k, i].seconds for k in splits]))
+        for i in kept
+    }
+    if held_out.incumbent is not None:
+        costs[INCUMBENT] = held_out.incumbent_costs(splits, n)
+        seconds[INCUMBENT] = np.nan
+    best = held_out.best_costs(splits, n)
+    shift_costs = shift_regrets = None
+    if len(held_out.rounds) > held_out.n_splits:
+        last = held_out.n_splits
+        columns = [each.name for each in held_out.rounds[last]]
+        shift_costs = pd.DataFrame(np.nan, index=[*costs], columns=columns)
+        shift_regrets = shift_costs.copy()
+        for i in kept:
+            if (last, i) in held_out.tried:
+                paid = held_out.tried[last, i].costs
+                best_paid = [each.best for each in held_out.rulers[last]]
+                name = held_out.names[i]
+                shift_costs.loc[name] = [each.mean() for each in paid]
+                pairs = zip(paid, best_paid, strict=True)
+                shift_regrets.loc[name] = [(one - two).mean() for one, two in pairs]
+    return DecisionComparison(
+        costs=pd.DataFrame(costs, index=index),
+        best_cost=pd.Series(best, index=index, name="best_cost"),
+        weight=weight,
+        block=np.where(np.isnan(best), -1, block),
+        reference=reference if reference in costs else names[0],
+        confidence_level=level,
+        fit_seconds=pd.Series(seconds, name="fit_seconds"),
+        shift_costs=shift_costs,
+        shift_regrets=shift_regrets,
+        n_repeats=held_out.n_repeats(splits),
+        interrupted=held_out.is_incomplete,
+    )
+
+
+def _doubts(found: DecisionComparison, held_out: HeldOut) -> Iterator[str]:
+    """Yield what there is to warn of."""
+    if found.interrupted:
+        missing = [each for each in held_out.names if each not in found.costs]
+        splits, _ = held_out.finished()
+        yield (
+            f"The comparison was interrupted. It knows {len(splits)} of {held_out.n_splits} splits"
+            + (f", and nothing of {', '.join(map(repr, missing))}." if missing else ".")
+        )
+    if len(found.costs.columns) > 1 and found.n_blocks < _FEW_BLOCKS:
+        yield (
+            f"Intervals over {found.n_blocks} blocks are rough: they take differences of blocks "
+            f"for normal. Better have {_FEW_BLOCKS} or more."
+        )
+    counted = (found.block >= 0) & (found.weight > 0)
+    weight, block = found.weight[counted], found.block[counted]
+    paid = found.costs[counted]
+    alike = {
+        name: neighbour_correlation((paid[name] - paid[found.reference]).to_numpy(), weight, block)
+        for name in paid
+        if name != found.reference
+    }
+    most = max(alike, key=lambda name: alike[name], default=None)
+    if most is not None and alike[most] > max(_ALIKE, _SURPRISE / np.sqrt(found.n_blocks)):
+        what = "rows" if len(block) == found.n_blocks else "blocks"
+        yield (
+            f"What {most!r} costs more than {found.reference!r} is alike in {what} that follow "
+            f"each other, with a correlation of {alike[most]:.2f}, and intervals take {what} for "
+            "independent. If rows are in order of time, intervals are too narrow: give fewer and "
+            "longer blocks=, with a time-series split as cv=. If the order means nothing, shuffle."
+        )

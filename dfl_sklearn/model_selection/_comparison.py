@@ -1,0 +1,241 @@
+"""What a comparison of decisions has found."""
+
+import numpy as np
+import pandas as pd
+
+from .._utils.checks import number
+from ._paired import paired_mean, rows_to_tell_apart
+
+_NOTHING = 1e-12  # best costs beside regrets, that are rounding errors
+
+
+class DecisionComparison:
+    """What the decisions of several estimators cost, row by row.
+
+    :func:`compare_decisions` returns one. It prints as the table of :meth:`to_frame`.
+
+    Parameters
+    ----------
+    costs : DataFrame of shape (n, m)
+    best_cost : Series of shape (n,)
+    weight, block : ndarray of shape (n,)
+    reference : str
+    confidence_level : float
+    fit_seconds : Series of shape (m,)
+    shift_costs, shift_regrets : DataFrame of shape (m, n_shifts) or None
+    n_repeats : int
+    interrupted : bool
+
+    Attributes
+    ----------
+    costs : DataFrame of shape (n, m)
+        Cost of the decision for each row of X by each estimator, and by the incumbent, with the
+        index of X or y. NaN where a row was in no test set; the mean where it was in several.
+    best_cost : Series of shape (n,)
+        Cost of the best decision for each row in hindsight, NaN where it was in no test set.
+    weight : ndarray of shape (n,)
+        Sample weights, all 1 where none were given.
+    block : ndarray of shape (n,)
+        Number of the block of each row, -1 where it was in no test set.
+    reference : str
+        What the others are compared with.
+    confidence_level : float
+    fit_seconds : Series of shape (m,)
+        Mean seconds of a fit, on the core where it ran; NaN for the incumbent.
+    shift_costs, shift_regrets : DataFrame of shape (m, n_shifts) or None
+        Mean cost and mean regret on each of the shifts, by models fitted on all rows.
+    n_repeats : int
+        In how many test sets a row was at most.
+    interrupted : bool
+        Whether Ctrl-C ended the comparison, so that rows or estimators are missing.
+
+    See Also
+    --------
+    dfl_sklearn.inspection.DecisionComparisonDisplay : Draws it.
+    """
+
+    def __init__(
+        self,
+        *,
+        costs: pd.DataFrame,
+        best_cost: pd.Series,
+        weight: np.ndarray,
+        block: np.ndarray,
+        reference: str,
+        confidence_level: float,
+        fit_seconds: pd.Series,
+        shift_costs: pd.DataFrame | None = None,
+        shift_regrets: pd.DataFrame | None = None,
+        n_repeats: int = 1,
+        interrupted: bool = False,
+    ) -> None:
+        self.costs = costs
+        self.best_cost = best_cost
+        self.weight = weight
+        self.block = block
+        self.reference = reference
+        self.confidence_level = confidence_level
+        self.fit_seconds = fit_seconds
+        self.shift_costs = shift_costs
+        self.shift_regrets = shift_regrets
+        self.n_repeats = n_repeats
+        self.interrupted = interrupted
+
+    def __repr__(self) -> str:
+        table = self.to_frame().dropna(axis=1, how="all").drop(columns="relative_regret")
+        times = "once" if self.n_repeats == 1 else f"{self.n_repeats} times"
+        counted = int(self._counted.sum())
+        what = (
+            f"Decisions for {counted} of {len(self.costs)} rows, each held out {times}"
+            f"{', interrupted' if self.interrupted else ''}. Differences to {self.reference!r}, "
+            f"{100 * self.confidence_level:g} % intervals over "
+            f"{'rows' if self.n_blocks == counted else f'{self.n_blocks} blocks'}:"
+        )
+        text = table.to_string(
+            float_format=lambda x: f"{x:.4g}", formatters={"more_rows": _whole}, na_rep=""
+        )
+        return f"{what}\n{text}"
+
+    @property
+    def regrets(self) -> pd.DataFrame:
+        """Cost of each row's decision less that of the best one, with the columns of `costs`."""
+        return self.costs.sub(self.best_cost, axis=0)
+
+    @property
+    def n_blocks(self) -> int:
+        """Number of blocks whose rows have a weight."""
+        return len(np.unique(self.block[self._counted]))
+
+    @property
+    def _counted(self) -> np.ndarray:
+        """Whether each row counts: it was in a test set, and has a weight."""
+        return (self.block >= 0) & (self.weight > 0)
+
+    def to_frame(self) -> pd.DataFrame:
+        """Return the table, with a line for each estimator and for the incumbent.
+
+        Returns
+        -------
+        DataFrame
+            With the columns
+
+            - ``mean_cost`` and ``mean_regret``, by weight, in the unit of the cost;
+            - ``normalized_regret``, the total regret as a share of the total absolute cost of the
+              best decisions; NaN where those cost nothing;
+            - ``relative_regret``, the total regret as a share of that of the reference;
+            - ``price``, what it costs more than the reference, as a share of the absolute cost of
+              the reference;
+            - ``difference``, ``low``, ``high`` and ``more_rows``, see :meth:`differences`;
+            - ``fit_seconds``, the mean of a fit;
+            - ``worst_shift_cost`` and ``worst_shift_regret``, where there are shifts: the largest
+              mean of a shift.
+        """
+        counted, reference = self._counted, self.reference
+        weight, best = self.weight[counted], self.best_cost.to_numpy()[counted]
+        costs = self.costs.to_numpy()[counted]
+        names = pd.Index(self.costs.columns, name="estimator")
+        cost = pd.Series(np.average(costs, axis=0, weights=weight), names)
+        regret = pd.Series(np.average(costs - best[:, None], axis=0, weights=weight), names)
+        scale = float(np.average(np.abs(best), weights=weight))
+        table = pd.DataFrame({"mean_cost": cost, "mean_regret": regret})
+        table["normalized_regret"] = _share(regret, scale)
+        table["relative_regret"] = _share(regret, regret[reference])
+        table["price"] = _share(cost - cost[reference], abs(cost[reference]))
+        columns = ["difference", "low", "high", "more_rows"]
+        table[columns] = self.differences()[columns].reindex(names)
+        table.loc[reference, "difference"] = 0.0
+        table["fit_seconds"] = self.fit_seconds
+        if self.shift_costs is not None and self.shift_regrets is not None:
+            table["worst_shift_cost"] = self.shift_costs.max(axis=1, skipna=False)
+            table["worst_shift_regret"] = self.shift_regrets.max(axis=1, skipna=False)
+        return table
+
+    def differences(self, reference: str | None = None, *, power: float = 0.8) -> pd.DataFrame:
+        r"""Return how much more the decisions of each cost than those of a reference.
+
+        Rows are paired: the difference of the two costs is taken row by row, which costs that all
+        share on hard rows do not blur.
+
+        Parameters
+        ----------
+        reference : str, default=None
+            Name of an estimator, or "incumbent"; None is the attribute.
+        power : float, default=0.8
+            Chance that `more_rows` gives the interval to exclude 0, in [0.5, 1).
+
+        Returns
+        -------
+        DataFrame
+            A line for each of the others, with the columns
+
+            - ``difference``, of the mean costs, negative where the other is cheaper;
+            - ``standard_error``, from the means of the blocks;
+            - ``degrees_of_freedom`` of its t distribution: the number of blocks less 1, or less
+              where blocks differ in weight;
+            - ``low`` and ``high``, the ends of the confidence interval;
+            - ``design_effect``, by how many times more rows are needed than if rows were
+              independent;
+            - ``more_rows``, how many further rows it takes to tell the two apart.
+
+        Notes
+        -----
+        Let :math:`m_b` be the mean of the differences in block b, :math:`a_b` its share of the
+        weight, :math:`m = \sum_b a_b m_b`. The squared standard error is
+
+        .. math:: e^2 = \sum_b \frac{a_b^2 (m_b - m)^2}{1 - a_b},
+
+        which for blocks of one size is the variance of their means by their number. Else it is the
+        estimate "CR2" of Bell and McCaffrey, with their degrees of freedom, for a mean.
+
+        With n rows it equals :math:`D s^2 / n`, where :math:`s^2` is the variance of the paired
+        differences of single rows and D the design effect, :math:`1 + (L - 1) \rho` for blocks of L
+        rows of correlation :math:`\rho`. With r times as many rows in blocks like these it falls to
+        :math:`e^2 / r`, so that an interval excludes 0 with the chance asked for where
+
+        .. math:: |m| \sqrt{r} = (t_{1 - \alpha / 2} + t_{power}) e.
+
+        ``more_rows`` is n (r - 1). It is 0 where the interval excludes 0 as it is, and infinite
+        where the two cost the same. It takes the difference measured for the true one: where that
+        is within its error, it says how far away an answer is, and no more.
+        """
+        reference = self.reference if reference is None else reference
+        if reference not in self.costs:
+            raise ValueError(f"reference={reference!r} is none of {list(self.costs)}.")
+        number(power, "power", at_least=0.5, below=1)
+        counted = self._counted
+        weight, level = self.weight[counted], self.confidence_level
+        _, block = np.unique(self.block[counted], return_inverse=True)
+        lines = {}
+        for name in self.costs:
+            if name == reference:
+                continue
+            difference = (self.costs[name] - self.costs[reference]).to_numpy()[counted]
+            found = paired_mean(difference, weight, block, level)
+            lines[name] = {
+                "difference": found.mean,
+                "standard_error": found.standard_error,
+                "degrees_of_freedom": found.degrees_of_freedom,
+                "low": found.low,
+                "high": found.high,
+                "design_effect": found.design_effect,
+                "more_rows": rows_to_tell_apart(found, len(weight), level, power),
+            }
+        columns = [
+            *("difference", "standard_error", "degrees_of_freedom", "low", "high"),
+            *("design_effect", "more_rows"),
+        ]
+        table = pd.DataFrame.from_dict(lines, orient="index", columns=columns, dtype=float)
+        return table.rename_axis("estimator")
+
+
+def _whole(number: float) -> str:
+    """Return a number of rows as text."""
+    if np.isnan(number):
+        return ""
+    return "infinite" if np.isinf(number) else f"{number:,.0f}" if number < 1e9 else f"{number:.0e}"
+
+
+def _share(values: pd.Series, whole: float) -> pd.Series:
+    """Return values as a share of a whole, NaN where that is nothing beside them."""
+    nothing = whole <= _NOTHING * values.abs().max()
+    return values * np.nan if nothing else values / whole

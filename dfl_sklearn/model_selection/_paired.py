@@ -1,0 +1,147 @@
+"""The mean of paired differences over blocks of rows: its interval, and the rows it takes."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import brentq
+from scipy.special import stdtrit
+
+_MOST_LOG_TIMES = 600.0  # beyond it numbers of rows are no floats
+
+
+@dataclass(frozen=True)
+class PairedMean:
+    """A mean difference, and what is known of it.
+
+    Attributes
+    ----------
+    mean : float
+        Over the rows, by weight.
+    standard_error : float
+        From the means of blocks.
+    degrees_of_freedom : float
+        Of the t distribution that goes with it.
+    low, high : float
+        Ends of the confidence interval.
+    design_effect : float
+        Squared standard error by that of as many independent rows; NaN where all differ alike.
+    """
+
+    mean: float
+    standard_error: float
+    degrees_of_freedom: float
+    low: float
+    high: float
+    design_effect: float
+
+
+def paired_mean(
+    difference: np.ndarray, weight: np.ndarray, block: np.ndarray, level: float
+) -> PairedMean:
+    r"""Return the weighted mean of differences with an interval over independent blocks.
+
+    With shares :math:`a_b` of the weight and means :math:`m_b` of blocks, the mean is :math:`m =
+    \sum_b a_b m_b`, and its squared standard error :math:`\sum_b a_b^2 (m_b - m)^2 / (1 - a_b)`.
+    For blocks of one size that is the variance of their means by their number, with one degree of
+    freedom less than blocks. Else it is unbiased where rows are independent ("CR2"), and the
+    degrees of freedom are those by which its variance is that of a chi-square variable [1]_.
+
+    Parameters
+    ----------
+    difference, weight : ndarray of shape (n,)
+    block : ndarray of shape (n,)
+        Numbers of the blocks, from 0.
+    level : float
+        In (0, 1).
+
+    Returns
+    -------
+    PairedMean
+        With NaN for what takes two blocks where there is one.
+
+    References
+    ----------
+    .. [1] R. M. Bell and D. F. McCaffrey, "Bias reduction in standard errors for linear regression
+       with multi-stage samples", Survey Methodology 28, 2002.
+    """
+    share = weight / weight.sum()
+    mean = float(share @ difference)
+    of_block = np.bincount(block, share)
+    # Of what is left of the mean, so that equal differences have an error of 0.
+    sums = np.bincount(block, share * (difference - mean))[of_block > 0]
+    of_block = of_block[of_block > 0]
+    if len(of_block) < 2:
+        return PairedMean(mean, *[float("nan")] * 5)
+    error = float(np.sqrt((sums**2 / (1 - of_block)).sum()))
+    leverage = of_block**2 / (1 - of_block)
+    freedom = float(1 / ((of_block**2).sum() + leverage.sum() ** 2 - (leverage**2).sum()))
+    reach = quantile(0.5 + level / 2, freedom) * error
+    independent = float((share**2 * (difference - mean) ** 2 / (1 - share)).sum())
+    effect = error**2 / independent if independent > 0 else float("nan")
+    return PairedMean(mean, error, freedom, mean - reach, mean + reach, effect)
+
+
+def quantile(probability: float, degrees_of_freedom: float) -> float:
+    """Return a quantile of the t distribution."""
+    return float(stdtrit(degrees_of_freedom, probability))
+
+
+def rows_to_tell_apart(found: PairedMean, n_rows: int, level: float, power: float) -> float:
+    """Return how many more rows it takes until the interval excludes 0 with this probability.
+
+    More blocks like those seen shrink the squared standard error in proportion. The number r of
+    times the rows seen solves :math:`t_{(1 + level)/2} + t_{power} = |m| sqrt(r) / error`, with
+    quantiles of the t distribution for r times the degrees of freedom.
+
+    Parameters
+    ----------
+    found : PairedMean
+    n_rows : int
+        That it is the mean of.
+    level, power : float
+        In (0, 1); `power` at least 0.5.
+
+    Returns
+    -------
+    float
+        0 where the interval excludes 0 as it is, infinite where the mean is 0, NaN where the error
+        is not known.
+    """
+    if np.isnan(found.standard_error):
+        return float("nan")
+    if found.low > 0 or found.high < 0:
+        return 0.0
+    if found.mean == 0:
+        return float("inf")
+    distance = abs(found.mean) / found.standard_error
+
+    def missing(log_times: float) -> float:
+        times = np.exp(log_times)
+        freedom = times * found.degrees_of_freedom
+        wanted = quantile(0.5 + level / 2, freedom) + quantile(power, freedom)
+        return wanted - distance * np.sqrt(times)
+
+    # Quantiles fall with the degrees of freedom: those of now are enough.
+    with np.errstate(divide="ignore", over="ignore"):
+        most = float(2 * np.log((missing(0.0) + distance) / distance))
+    if most > _MOST_LOG_TIMES:
+        return float("inf")
+    if missing(most) >= 0:  # but for rounding errors, where they no longer fall
+        times = np.exp(most)
+    else:
+        times = np.exp(brentq(missing, 0.0, most, xtol=1e-12))
+    return float(np.ceil(n_rows * (times - 1)))
+
+
+def neighbour_correlation(difference: np.ndarray, weight: np.ndarray, block: np.ndarray) -> float:
+    """Return the correlation of the means of blocks that follow each other, 0 where there is none.
+
+    Blocks are numbered in their order. With differences of independent blocks it is normal about 0
+    with a variance of 1 by their number, or less.
+    """
+    of_block = np.bincount(block, weight)
+    kept = of_block > 0
+    means = np.bincount(block, weight * difference)[kept] / of_block[kept]
+    away = means - means.mean()
+    total = away @ away
+    return float(away[1:] @ away[:-1] / total) if total > 0 else 0.0

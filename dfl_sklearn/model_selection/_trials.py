@@ -1,0 +1,163 @@
+"""Models fitted on some rows, and what their decisions for others cost."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.utils import _safe_indexing
+
+from .._decide import decided
+from .._utils.context_columns import Selection
+from .._utils.row_numbers import renumbered
+from .._utils.rows import as_numpy_rows
+from .._utils.wrapping import regressor_for
+from ..problems.base import DecisionProblem
+
+
+@dataclass(frozen=True)
+class HeldOutRows:
+    """Rows that models are tested on.
+
+    Attributes
+    ----------
+    name : str
+    what : str
+        For errors, to go on from "for".
+    X : array-like of shape (N, p)
+    y : ndarray of shape (N, d)
+    rows : ndarray of shape (n,)
+        Numbers of the rows of both that are meant.
+    """
+
+    name: str
+    what: str
+    X: Any
+    y: np.ndarray
+    rows: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trial:
+    """An estimator to be fitted on some rows, and others for which it then decides."""
+
+    key: tuple[int, int]
+    name: str
+    estimator: Any
+    train: np.ndarray
+    tests: Sequence[HeldOutRows]
+
+
+@dataclass(frozen=True)
+class Tried:
+    """What came of a trial.
+
+    Attributes
+    ----------
+    key : tuple of 2 int
+        Of the trial.
+    costs : list of ndarray of shape (n,)
+        Of the decisions for each of the sets of rows.
+    contexts : list
+        In which they were taken, as the problem takes it.
+    seconds : float
+        Of the fit.
+    """
+
+    key: tuple[int, int]
+    costs: list[np.ndarray]
+    contexts: list[Any]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Task:
+    """What all trials share."""
+
+    X: Any
+    y: Any
+    weight: np.ndarray | None
+    problem: DecisionProblem
+    context: Selection
+
+    def run(self, trial: Trial) -> Tried:
+        """Fit a clone of the estimator, and decide."""
+        with noted(f"In the fit of {trial.name!r} for {trial.tests[0].what}."):
+            X, y = (_safe_indexing(each, trial.train) for each in (self.X, self.y))
+            params = {} if self.weight is None else {"sample_weight": self.weight[trial.train]}
+            model = regressor_for(clone(trial.estimator), y)
+            start = time.perf_counter()
+            model = model.fit(X, y, **params)
+            seconds = time.perf_counter() - start
+        costs, contexts = [], []
+        for test in trial.tests:
+            with noted(f"In what {trial.name!r} decides for {test.what}."), renumbered(test.rows):
+                asked = _safe_indexing(test.X, test.rows)
+                found = decided(model, asked, self.problem, self.context)
+                decisions = as_numpy_rows(found.decisions, "decisions")
+                if len(decisions) != len(test.rows):
+                    raise ValueError(f"It decides {len(decisions)} rows of {len(test.rows)}.")
+                observed = test.y[test.rows]
+                costs.append(self.problem.cost(decisions, observed, context=found.context))
+                contexts.append(found.context)
+        return Tried(trial.key, costs, contexts, seconds)
+
+
+def run_trials(
+    task: Task, trials: Iterable[Trial], n_jobs: int | None, hear: Callable[[Tried], None]
+) -> None:
+    """Run trials, and hand on what came of each as soon as it is known.
+
+    Ctrl-C ends it. A fit that keeps Ctrl-C to itself, and ends early, does not count.
+    """
+    with _Interrupts() as interrupts:
+        try:
+            running = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+                delayed(task.run)(each) for each in trials
+            )
+            with closing(running):
+                for each in running:
+                    if interrupts.seen:
+                        return
+                    hear(each)
+        except KeyboardInterrupt:
+            return
+
+
+class _Interrupts:
+    """Whether Ctrl-C was pressed within a block, also where a fit has caught it."""
+
+    seen = False
+
+    def __enter__(self) -> "_Interrupts":
+        self._before: Any = None
+        if threading.current_thread() is threading.main_thread():
+            before = signal.getsignal(signal.SIGINT)
+            if callable(before):
+                self._before = before
+                signal.signal(signal.SIGINT, self._note)
+        return self
+
+    def _note(self, number: int, frame: Any) -> None:
+        self.seen = True
+        self._before(number, frame)
+
+    def __exit__(self, *_: Any) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+
+@contextmanager
+def noted(note: str) -> Iterator[None]:
+    """Note on an error where it happened."""
+    try:
+        yield
+    except Exception as error:
+        error.add_note(note)
+        raise
