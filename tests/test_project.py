@@ -121,6 +121,10 @@ import dfl_sklearn.problems, dfl_sklearn.compose, dfl_sklearn.inspection
 from dfl_sklearn import TwoStageRegressor, datasets, model_selection
 from dfl_sklearn.metrics import regret
 from dfl_sklearn.robust import KLBall
+from sklearn.dummy import DummyRegressor
+model_selection.compare_decisions(
+    {{"mean": DummyRegressor()}}, [[0]] * 20, range(20), problem=dfl_sklearn.problems.TopKProblem(1)
+)
 assert not set(sys.modules) & set({heavy}), set(sys.modules) & set({heavy})
 """
     subprocess.run([sys.executable, "-c", code], check=True)

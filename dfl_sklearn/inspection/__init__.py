@@ -2,6 +2,7 @@
 
 from .bias_correction import BiasCorrectionDisplay
 from .certificate import CertificateDisplay
+from .comparison import DecisionComparisonDisplay
 from .decision import DecisionDisplay
 from .radius_curve import RadiusCurveDisplay
 from .scenarios import ScenarioDisplay
@@ -10,6 +11,7 @@ from .worst_case import WorstCaseDisplay
 __all__ = [
     "BiasCorrectionDisplay",
     "CertificateDisplay",
+    "DecisionComparisonDisplay",
     "DecisionDisplay",
     "RadiusCurveDisplay",
     "ScenarioDisplay",

@@ -1,9 +1,10 @@
 """A picture of a comparison: differences and their intervals, over time, and under shifts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from .._utils.optional import import_optional
 from ..model_selection import DecisionComparison
@@ -24,14 +25,12 @@ class DecisionComparisonDisplay:
         Of the mean costs, and the ends of their intervals.
     confidence_level : float
     cumulated : ndarray of shape (n, m)
-        Differences added up over the rows held out, in the order of X.
-    index : ndarray of shape (n,)
-        Where to draw the rows: times, for example, or their numbers.
-    has_places : bool, default=False
-        Whether `index` is more than the numbers of the rows.
-    cost, worst_shift_cost : dict of str to float, default=None
-        Mean cost on the rows held out, and the largest mean cost of a shift, of the reference as
-        well. None without shifts.
+        Differences, times weight, added up over the rows held out in the order of X.
+    index : ndarray of shape (n,), default=None
+        Where to draw the rows, times for example; None is their position.
+    shift_costs : dict of str to (float, float), default=None
+        Mean cost on the rows held out and the largest mean cost of a shift, by name, of the
+        reference as well. None without shifts.
 
     Attributes
     ----------
@@ -69,8 +68,7 @@ class DecisionComparisonDisplay:
         confidence_level: float,
         cumulated: np.ndarray,
         index: np.ndarray | None = None,
-        cost: np.ndarray | None = None,
-        worst_shift_cost: np.ndarray | None = None,
+        shift_costs: Mapping[str, tuple[float, float]] | None = None,
     ) -> None:
         self.names = names
         self.reference = reference
@@ -80,8 +78,7 @@ class DecisionComparisonDisplay:
         self.confidence_level = confidence_level
         self.cumulated = cumulated
         self.index = index
-        self.cost = cost
-        self.worst_shift_cost = worst_shift_cost
+        self.shift_costs = shift_costs
 
     @classmethod
     def from_result(
@@ -109,3 +106,96 @@ class DecisionComparisonDisplay:
         -------
         DecisionComparisonDisplay
         """
+        reference = result.reference if reference is None else reference
+        table = result.differences(reference)
+        if not len(table):
+            raise ValueError(f"There is nothing beside {reference!r} to draw.")
+        counted = (result.block >= 0) & (result.weight > 0)
+        names = list(table.index)
+        costs = result.costs[counted]
+        differences = costs[names].to_numpy() - costs[[reference]].to_numpy()
+        index = None if isinstance(result.costs.index, pd.RangeIndex) else places(costs)
+        shift_costs = None
+        if result.shift_costs is not None:
+            mean, worst = (result.to_frame()[key] for key in ("mean_cost", "worst_shift_cost"))
+            shift_costs = {
+                name: (float(mean[name]), float(worst[name]))
+                for name in mean.index
+                if np.isfinite(worst[name])
+            }
+        display = cls(
+            names=names,
+            reference=reference,
+            difference=table["difference"].to_numpy(),
+            low=table["low"].to_numpy(),
+            high=table["high"].to_numpy(),
+            confidence_level=result.confidence_level,
+            cumulated=np.cumsum(result.weight[counted, None] * differences, axis=0),
+            index=index,
+            shift_costs=shift_costs or None,
+        )
+        return display.plot(ax=ax, **line_kw)
+
+    def plot(self, ax: Any = None, **line_kw: Any) -> "DecisionComparisonDisplay":
+        """Draw.
+
+        Parameters
+        ----------
+        ax : array-like of 2 or 3 matplotlib.axes.Axes, default=None
+            Where to draw, three where there are shifts; None makes a new figure.
+        **line_kw : dict
+            Handed to matplotlib's `plot` for the cumulated differences.
+
+        Returns
+        -------
+        DecisionComparisonDisplay
+            self, with `figure_` and `axes_`.
+        """
+        pyplot = import_optional(
+            "matplotlib.pyplot", extra="plot", needed_by="DecisionComparisonDisplay"
+        )
+        n_axes = 2 if self.shift_costs is None else 3
+        if ax is None:
+            size = (4.5 * n_axes, 3.6)
+            _, ax = pyplot.subplots(1, n_axes, figsize=size, layout="constrained")
+        self.axes_ = np.asarray(ax, dtype=object).ravel()
+        if len(self.axes_) != n_axes:
+            raise ValueError(f"ax must hold {n_axes} axes, got {len(self.axes_)}.")
+        self.figure_ = self.axes_[0].figure
+        colors = {self.reference: "0.35"}
+        colors.update({name: f"C{j}" for j, name in enumerate(self.names)})
+        self._draw_intervals(self.axes_[0], colors)
+        self._draw_cumulated(self.axes_[1], colors, line_kw)
+        if self.shift_costs is not None:
+            self._draw_shifts(self.axes_[2], colors)
+        return self
+
+    def _draw_intervals(self, ax: Any, colors: Mapping[str, str]) -> None:
+        ax.axvline(0.0, color="0.7", lw=0.8, zorder=0)
+        for j, name in enumerate(self.names):
+            reach = [[self.difference[j] - self.low[j]], [self.high[j] - self.difference[j]]]
+            ax.errorbar(self.difference[j], j, xerr=reach, color=colors[name], fmt="o", capsize=3)
+        ax.set(
+            yticks=range(len(self.names)),
+            yticklabels=self.names,
+            ylim=(len(self.names) - 0.5, -0.5),
+            xlabel=f"mean cost less that of {self.reference}\n"
+            f"({100 * self.confidence_level:g} % intervals)",
+        )
+
+    def _draw_cumulated(self, ax: Any, colors: Mapping[str, str], line_kw: dict[str, Any]) -> None:
+        x = np.arange(len(self.cumulated)) if self.index is None else self.index
+        ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
+        for j, name in enumerate(self.names):
+            ax.plot(x, self.cumulated[:, j], **{"color": colors[name], "label": name, **line_kw})
+        ax.set(
+            xlabel="row held out" if self.index is None else None,
+            ylabel=f"cumulated cost less that of {self.reference}",
+        )
+        ax.legend(frameon=False)
+
+    def _draw_shifts(self, ax: Any, colors: Mapping[str, str]) -> None:
+        for name, place in (self.shift_costs or {}).items():
+            ax.plot(*place, "o", color=colors[name], label=name)
+            ax.annotate(name, place, xytext=(4, 4), textcoords="offset points")
+        ax.set(xlabel="mean cost without a shift", ylabel="mean cost under the worst shift")

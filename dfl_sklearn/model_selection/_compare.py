@@ -150,7 +150,10 @@ def compare_decisions(
     ...     problem=NewsvendorProblem(9, 1),
     ... )
     >>> found.to_frame()[["mean_cost", "price", "low", "high", "more_rows"]].round(2)
-    ...
+               mean_cost  price   low  high  more_rows
+    estimator
+    mean            4.76   0.00   NaN   NaN        NaN
+    quantile        2.57  -0.46 -2.78 -1.59        0.0
     """
     flag(verbose, "verbose")
     job_count(n_jobs)
@@ -277,12 +280,13 @@ def _doubts(found: DecisionComparison, held_out: HeldOut) -> Iterator[str]:
             f"The comparison was interrupted. It knows {len(splits)} of {held_out.n_splits} splits"
             + (f", and nothing of {', '.join(map(repr, missing))}." if missing else ".")
         )
+    counted = (found.block >= 0) & (found.weight > 0)
+    what = "rows" if counted.sum() == found.n_blocks else "blocks"
     if len(found.costs.columns) > 1 and found.n_blocks < _FEW_BLOCKS:
         yield (
-            f"Intervals over {found.n_blocks} blocks are rough: they take differences of blocks "
-            f"for normal. Better have {_FEW_BLOCKS} or more."
+            f"Intervals over {found.n_blocks} {what} are rough: they take the means of {what} for "
+            f"normal. Better have {_FEW_BLOCKS} or more."
         )
-    counted = (found.block >= 0) & (found.weight > 0)
     weight, block = found.weight[counted], found.block[counted]
     paid = found.costs[counted]
     alike = {
@@ -292,7 +296,6 @@ def _doubts(found: DecisionComparison, held_out: HeldOut) -> Iterator[str]:
     }
     most = max(alike, key=lambda name: alike[name], default=None)
     if most is not None and alike[most] > max(_ALIKE, _SURPRISE / np.sqrt(found.n_blocks)):
-        what = "rows" if len(block) == found.n_blocks else "blocks"
         yield (
             f"What {most!r} costs more than {found.reference!r} is alike in {what} that follow "
             f"each other, with a correlation of {alike[most]:.2f}, and intervals take {what} for "

@@ -82,7 +82,9 @@ class DecisionComparison:
         self.interrupted = interrupted
 
     def __repr__(self) -> str:
-        table = self.to_frame().dropna(axis=1, how="all").drop(columns="relative_regret")
+        table = self.to_frame().dropna(axis=1, how="all")
+        if "normalized_regret" in table:
+            table = table.drop(columns="relative_regret", errors="ignore")
         times = "once" if self.n_repeats == 1 else f"{self.n_repeats} times"
         counted = int(self._counted.sum())
         what = (
