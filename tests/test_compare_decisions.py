@@ -375,6 +375,23 @@ def test_ctrl_c_in_the_first_split_keeps_the_estimators_that_are_done(data):
         compare({"slow": Interrupted(1), "line": LINE}, X, y)
 
 
+def test_ctrl_c_before_the_shifts_keeps_all_splits(data):
+    X, y = data
+    Interrupted.fits = 0
+    with pytest.warns(UserWarning, match="It knows all splits, and not what all decide for the sh"):
+        found = compare({"line": LINE, "slow": Interrupted(6)}, X, y, shifts={"late": (X, y)})
+    assert found.shift_costs["late"].isna().tolist() == [False, True]
+    assert found.costs.notna().all().all()
+
+
+def test_one_estimator_alone_has_a_cost(data):
+    X, y = data
+    found = compare({"line": LINE}, X, y)
+    assert len(found.differences()) == 0
+    assert found.to_frame().loc["line", "mean_cost"] == pytest.approx(found.costs["line"].mean())
+    assert "line" in repr(found)
+
+
 def test_random_hold_outs_may_leave_rows_out(data):
     X, y = data
     once = ShuffleSplit(1, test_size=20, random_state=0)

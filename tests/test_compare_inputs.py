@@ -121,6 +121,7 @@ def test_estimators_that_cannot_be_compared(estimators, message):
         ({"shifts": {"late": X}}, "shifts must be a dict of names to"),
         ({"shifts": {"late": (X, Y[:3])}}, "X of the shift 'late' has 20 rows and y has 3"),
         ({"shifts": {"late": (X, [*Y[:19], np.nan])}}, "y of the shift 'late' is not finite at"),
+        ({"shifts": {"late": (X, -Y)}}, "negative demand at row 0.*\nIn y of the shift 'late'"),
         ({"shifts": {"late": (X, np.ones((20, 2)))}}, "2 columns and y has 1"),
         ({"shifts": {"late": (X[["a"]], Y)}}, r"'late' has other columns than X: it lacks \['b'\]"),
         ({"shifts": {"late": (X.rename(columns={"b": "c"}), Y)}}, r"and has \['c'\] besides"),

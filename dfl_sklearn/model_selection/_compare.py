@@ -276,10 +276,12 @@ def _doubts(found: DecisionComparison, held_out: HeldOut) -> Iterator[str]:
     if found.interrupted:
         missing = [each for each in held_out.names if each not in found.costs]
         splits, _ = held_out.finished()
-        yield (
-            f"The comparison was interrupted. It knows {len(splits)} of {held_out.n_splits} splits"
-            + (f", and nothing of {', '.join(map(repr, missing))}." if missing else ".")
-        )
+        known = f"{len(splits)} of {held_out.n_splits} splits"
+        if missing:
+            known += f", and nothing of {', '.join(map(repr, missing))}"
+        elif len(splits) == held_out.n_splits:
+            known = "all splits, and not what all decide for the shifts"
+        yield f"The comparison was interrupted. It knows {known}."
     counted = (found.block >= 0) & (found.weight > 0)
     what = "rows" if counted.sum() == found.n_blocks else "blocks"
     if len(found.costs.columns) > 1 and found.n_blocks < _FEW_BLOCKS:

@@ -11,7 +11,7 @@ from .._utils.rows import as_numpy_rows, check_finite, column_names
 from .._utils.sklearn_private import _num_samples, _routing_enabled
 from .._utils.wrapping import takes_weights
 from ..problems.base import DecisionProblem
-from ._trials import HeldOutRows
+from ._trials import HeldOutRows, noted
 
 INCUMBENT = "incumbent"
 
@@ -142,7 +142,8 @@ def shift_rows(
         if not (isinstance(name, str) and isinstance(pair, tuple) and len(pair) == 2):
             raise ValueError(f"{wanted}, got {name!r}: {pair!r}.")
         X_shift, what = pair[0], f"the shift {name!r}"
-        y_shift = observed_rows(pair[1], problem, f"y of {what}")
+        with noted(f"In y of {what}."):
+            y_shift = observed_rows(pair[1], problem, f"y of {what}")
         rows = _num_samples(X_shift)
         if rows != len(y_shift):
             raise ValueError(f"X of {what} has {rows} rows and y has {len(y_shift)}.")
@@ -164,6 +165,8 @@ def _check_columns(X_shift: Any, X: Any, what: str) -> None:
         if not missing and not other:
             differ = "they are in another order"
         raise ValueError(f"X of {what} has other columns than X: {differ}.")
-    width, its_width = (np.shape(each)[1:] for each in (X, X_shift))
+    width, its_width = (
+        each.shape[1:] if hasattr(each, "shape") else np.shape(each[0]) for each in (X, X_shift)
+    )
     if width != its_width:
         raise ValueError(f"X of {what} has rows of shape {its_width}, and X of shape {width}.")

@@ -12,21 +12,10 @@ _NOTHING = 1e-12  # best costs beside regrets, that are rounding errors
 class DecisionComparison:
     """What the decisions of several estimators cost, row by row.
 
-    :func:`compare_decisions` returns one. It prints as the table of :meth:`to_frame`.
+    :func:`compare_decisions` returns one, and all arguments are stored as attributes. It prints as
+    the table of :meth:`to_frame`.
 
     Parameters
-    ----------
-    costs : DataFrame of shape (n, m)
-    best_cost : Series of shape (n,)
-    weight, block : ndarray of shape (n,)
-    reference : str
-    confidence_level : float
-    fit_seconds : Series of shape (m,)
-    shift_costs, shift_regrets : DataFrame of shape (m, n_shifts) or None
-    n_repeats : int
-    interrupted : bool
-
-    Attributes
     ----------
     costs : DataFrame of shape (n, m)
         Cost of the decision for each row of X by each estimator, and by the incumbent, with the
@@ -42,12 +31,19 @@ class DecisionComparison:
     confidence_level : float
     fit_seconds : Series of shape (m,)
         Mean seconds of a fit, on the core where it ran; NaN for the incumbent.
-    shift_costs, shift_regrets : DataFrame of shape (m, n_shifts) or None
+    shift_costs, shift_regrets : DataFrame of shape (m, n_shifts), default=None
         Mean cost and mean regret on each of the shifts, by models fitted on all rows.
-    n_repeats : int
+    n_repeats : int, default=1
         In how many test sets a row was at most.
-    interrupted : bool
+    interrupted : bool, default=False
         Whether Ctrl-C ended the comparison, so that rows or estimators are missing.
+
+    Attributes
+    ----------
+    regrets : DataFrame of shape (n, m)
+        Cost of each row's decision less that of the best one.
+    n_blocks : int
+        Number of blocks whose rows have a weight.
 
     See Also
     --------
@@ -100,7 +96,7 @@ class DecisionComparison:
 
     @property
     def regrets(self) -> pd.DataFrame:
-        """Cost of each row's decision less that of the best one, with the columns of `costs`."""
+        """Cost of each row's decision less that of the best one."""
         return self.costs.sub(self.best_cost, axis=0)
 
     @property
