@@ -126,7 +126,9 @@ def compare_decisions(
     -----
     An interval is about the models fitted here and further rows like those held out, in blocks that
     are independent. It does not know how much models vary with their training rows, which folds
-    share; cross-validation has no unbiased estimate of that [1]_. Repeat the splits to see it.
+    share; cross-validation has no unbiased estimate of that [1]_. Repeat the splits to see it. Rows
+    held out in one split train the models of others, too, which makes intervals a little too narrow
+    where rows are few.
 
     With many estimators some interval excludes 0 by chance: with m of them, a `confidence_level` of
     1 - 0.05 / (m - 1) holds for all comparisons with the reference at once. The mean cost of the
