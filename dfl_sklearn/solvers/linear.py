@@ -17,6 +17,7 @@ from .scaling import Units
 _MOST_CELLS = 5_000  # of a matrix that exact arithmetic is used for, some tenths of a second
 _FEW_CELLS = 400  # of one for which it is quick
 _EPS = 2.0**-52
+_TOLERANCES, _LEAST = ("primal_feasibility_tolerance", "dual_feasibility_tolerance"), 1e-10
 _NO_END = ("kUnbounded", "kUnboundedOrInfeasible")
 
 
@@ -236,26 +237,33 @@ class LinearSolver:
     def _solve_in_other_units(
         self, cost: np.ndarray, size: float, row: int
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Ask again, with other units of the costs, from the vertex and from nothing."""
-        assert self.highs is not None
-        if self.vertex is None:  # the first try may have left out the presolve
-            self.highs = Highs(self.scaled, self.name)
-        scaled = np.abs(cost * self.units.columns)
-        used = self._solution(size)[0] != 0 if self._run(cost, size) == "kOptimal" else scaled > 0
-        best = None
-        for sizes in (scaled[used & (scaled > 0)], scaled[scaled > 0]):
-            for unit in (np.median(sizes), sizes.max(), sizes.min()) if len(sizes) else (1.0,):
+        """Ask again, with the least tolerances first, in other units of the costs."""
+        best, scaled = None, np.abs(cost * self.units.columns)
+        for highs in self._others:
+            status = highs.run(cost * self.units.columns / size, self.vertex)
+            used = highs.solution()[0] != 0 if status == "kOptimal" else scaled > 0
+            units = [size]
+            for sizes in (scaled[used & (scaled > 0)], scaled[scaled > 0]):
+                units += [np.median(sizes), sizes.max(), sizes.min()] if len(sizes) else [1.0]
+            for unit in map(float, units):
                 for vertex in (None,) if self.vertex is None else (self.vertex, None):
-                    status = self.highs.run(cost * self.units.columns / unit, vertex)
+                    status = highs.run(cost * self.units.columns / unit, vertex)
                     if status != "kOptimal":
                         continue
-                    z, dual = self._solution(float(unit))
+                    z, dual = highs.solution()
+                    z, dual = self._in_bounds(z), dual * self.units.rows * unit
                     best = Certificate.of(self.polytope, cost[None], z[None], dual[None])
                     if best.holds()[0]:
                         return z, dual
         if status in _NO_END:
             raise NoMinimumError(self._no_minimum(cost, row))
         raise RuntimeError(self._unproven(best, f"HiGHS ends with the status {status}", row))
+
+    @cached_property
+    def _others(self) -> list[Highs]:
+        """Further models, so that other rows are solved as they would be without this one."""
+        strict = dict.fromkeys(_TOLERANCES, _LEAST)
+        return [Highs(self.scaled, self.name, **options) for options in (strict, {})]
 
     # -- words ---------------------------------------------------------------------------
 
