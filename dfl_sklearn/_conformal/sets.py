@@ -115,7 +115,9 @@ class Ellipsoid:
 
     def farthest(self, slopes: np.ndarray) -> np.ndarray:
         """Return the scaled error (n, d) in the set of radius 1 that is largest along slopes."""
-        along = slopes @ self._root
+        # Their size does not matter, and squares of small or large slopes are no numbers.
+        size = np.abs(slopes).max(axis=1, keepdims=True)
+        along = (slopes / np.where(size > 0, size, 1.0)) @ self._root
         length = np.linalg.norm(along, axis=1, keepdims=True)
         return np.where(length > 0, along / np.where(length > 0, length, 1.0), 0.0) @ self._root.T
 

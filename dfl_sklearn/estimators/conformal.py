@@ -86,8 +86,8 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     cv : int, splitter, iterable or None, default=None
         Which rows calibrate, of those in `fit`. None: the last quarter of the rows in their order,
         which the model is not fitted on. (A frozen model is not fitted at all: the first rows are
-        for `scale` then, and without it all of them calibrate.) A splitter of one split: the rows
-        it holds out. A number of folds, blocks of consecutive rows, or a splitter of several: each
+        for `scale` or the shape of a set then, and where there is neither all of them calibrate.) A
+        splitter of one split: the rows it holds out. A number of folds, blocks of consecutive rows, or a splitter of several: each
         row is predicted by a model fitted without its fold, and the model that decides is fitted on
         all rows. That uses every row twice, and is no guarantee, see the notes.
     groups : str, int, list, slice, mask or callable, default=None
@@ -265,7 +265,11 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self.__dict__.pop("feature_names_in_", None)
         if held_out is not None:
             self._calibrate_on(*held_out, fitted, np.arange(len(target)))
-        elif isinstance(self.estimator, FrozenEstimator) and self.scale is self.cv is None:
+        elif (
+            isinstance(self.estimator, FrozenEstimator)
+            and self.cv is None
+            and not self._unfitted_certificate().needs_training
+        ):
             rows = np.arange(len(target))
             self._calibrate_on(X, target, fitted.weight_of(rows), fitted, rows[:0])
         else:

@@ -4,6 +4,7 @@ import cvxpy as cp
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge
 
 from dfl_sklearn import ConformalDecisions, PolicyRegressor, TwoStageRegressor
@@ -206,3 +207,26 @@ def test_sets_are_refused_where_the_cost_is_not_affine():
     )
     with pytest.raises(ValueError, match="the estimator predicts decisions alone"):
         ConformalDecisions(policy, method="ellipsoid").fit(X, y)
+
+
+@pytest.mark.parametrize("kind", SETS)
+@pytest.mark.parametrize("unit", [1e-250, 1e250])
+def test_promises_have_the_unit_of_y(kind, unit):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((60, 2))
+    y = np.exp(X @ [[1.0, 0.0, 1.0], [0.0, 1.0, 1.0]] + 0.3 * rng.standard_normal((60, 3)))
+    model = ConformalDecisions(LinearRegression(), TopKProblem(1), method=kind)
+    promised = model.fit(X, y).promised_cost(X)
+    assert_allclose(model.fit(X, unit * y).promised_cost(X), unit * promised, rtol=1e-9)
+
+
+@pytest.mark.parametrize("kind", SETS)
+def test_a_frozen_model_leaves_the_first_rows_to_the_shape_of_the_set(kind):
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((80, 2))
+    y = X @ rng.standard_normal((2, 3)) + rng.standard_normal((80, 3))
+    frozen = FrozenEstimator(LinearRegression().fit(X[:20], y[:20]))
+    model = ConformalDecisions(frozen, TopKProblem(1), method=kind, scale=None)
+    model.fit(X[20:], y[20:])
+    assert model.n_calibration_ == 15
+    assert model.certificate(X[20:], y[20:]).coverage > 0.8
