@@ -6,6 +6,8 @@ from typing import Protocol
 
 import numpy as np
 
+from .._utils.checks import number, whole_number
+
 _SHARES, _RATES = (0.0, 0.001, 0.01), (0.1, 0.5, 2.0)
 
 
@@ -65,39 +67,51 @@ class AdaHedge:
     """
 
     def __init__(self, n_experts: int) -> None:
+        whole_number(n_experts, "n_experts", at_least=1)
         self.total = np.zeros(n_experts)
         self.weight = np.full(n_experts, 1.0 / n_experts)
-        self.gap = self.variance = self.widest = 0.0
+        self.gap = self.widest = self._deviation = 0.0
+
+    @property
+    def variance(self) -> float:
+        """The sum of the variances of the losses under the weights."""
+        return self._deviation * self._deviation
 
     def update(self, loss: np.ndarray) -> None:
         """Learn from the losses (N,) of one row."""
-        weight, least = self.weight, loss.min()
-        apart = loss - least
-        mean = float(weight @ apart)
-        if self.gap == 0 or len(loss) == 1:
-            mixed = float((self.total + apart).min())
-        else:
-            rate = np.log(len(loss)) / self.gap
-            mixed = -float(np.log(weight @ np.exp(-rate * apart))) / rate
-        self.variance += float(weight @ (apart - mean) ** 2)
-        self.widest = max(self.widest, float(apart.max()))
+        apart = _apart(loss, len(self.total))
+        mean, widest = float(self.weight @ apart), float(apart.max())
+        if widest > 0:  # squares of small or large losses are no numbers
+            row = np.sqrt(self.weight @ ((apart - mean) / widest) ** 2) * widest
+            self._deviation = float(np.hypot(self._deviation, row))
+        self.widest = max(self.widest, widest)
+        before, total = self._raw(self.total), self.total + apart
+        least = float(total.min())
+        self.total = total - least
+        # Of weights in logarithms: one that is 0 in numbers may be that of the best expert soon.
+        mixed = least
+        if self.gap > 0 and len(total) > 1:
+            change = np.log(before.sum()) - np.log(self._raw(self.total).sum())
+            mixed += self.gap / np.log(len(total)) * float(change)
         self.gap += max(0.0, mean - mixed)
-        self.total = self.total + apart
-        self.total -= self.total.min()
-        if self.gap == 0:
-            raw = np.where(self.total == 0, 1.0, 0.0)
-        else:
-            raw = np.exp(-np.log(len(loss)) / self.gap * self.total)
+        raw = self._raw(self.total)
         self.weight = raw / raw.sum()
+
+    def _raw(self, total: np.ndarray) -> np.ndarray:
+        """Return the weights of sums of losses, of which the largest is 1."""
+        if self.gap == 0:
+            return np.where(total == 0, 1.0, 0.0)
+        with np.errstate(over="ignore"):
+            return np.exp(-np.log(len(total)) * (total / self.gap))
 
     def bound(self) -> float:
         r"""Return by how much the weighted losses can exceed those of the best expert so far.
 
-        :math:`2 \sqrt{V \ln N} + S (4/3 \\ln N + 2)`, with the sum V of variances and the largest
+        :math:`2 \sqrt{V \ln N} + S (4/3 \ln N + 2)`, with the sum V of variances and the largest
         range S.
         """
         size = np.log(len(self.total))
-        return float(2 * np.sqrt(self.variance * size) + self.widest * (4 / 3 * size + 2))
+        return float(2 * self._deviation * np.sqrt(size) + self.widest * (4 / 3 * size + 2))
 
 
 class TrackingHedge:
@@ -152,6 +166,8 @@ class TrackingHedge:
         rates: Sequence[float] = _RATES,
     ) -> None:
         self.plain = AdaHedge(n_experts)
+        shares = [number(each, "shares", at_least=0, below=1) for each in shares]
+        rates = [number(each, "rates", above=0) for each in rates]
         self.over_copies = AdaHedge(len(shares) * len(rates) + 1)
         self._rates = np.tile(np.asarray(rates, dtype=np.float64), len(shares))[:, None]
         share = np.repeat(np.asarray(shares, dtype=np.float64), len(rates))[:, None]
@@ -163,11 +179,11 @@ class TrackingHedge:
 
     def update(self, loss: np.ndarray) -> None:
         """Learn from the losses (N,) of one row."""
-        apart = loss - loss.min()
+        apart = _apart(loss, len(self.weight))
         self.over_copies.update(self._weights @ apart)
-        self.plain.update(loss)
+        self.plain.update(apart)
         if self.plain.widest > 0:  # some loss has differed from another one
-            moved = self._log_weights - self._rates / self.plain.widest * apart
+            moved = self._log_weights - self._rates * (apart / self.plain.widest)
             moved -= np.logaddexp.reduce(moved, axis=1, keepdims=True)
             self._log_weights = np.logaddexp(moved + self._log_kept, self._log_given)
         self._mix()
@@ -178,6 +194,17 @@ class TrackingHedge:
         self._weights = np.concatenate([of_shares, self.plain.weight[None]])  # of all copies (C, N)
         mixed = self.over_copies.weight @ self._weights
         self.weight = mixed / mixed.sum()
+
+
+def _apart(loss: np.ndarray, n_experts: int) -> np.ndarray:
+    """Return how far losses (N,) are above the least one."""
+    loss = np.asarray(loss, dtype=np.float64)
+    if loss.shape != (n_experts,) or not np.isfinite(loss).all():
+        raise ValueError(
+            f"The losses of a row must be {n_experts} finite numbers, one of each expert, got "
+            f"{loss.tolist()}."
+        )
+    return loss - loss.min()
 
 
 def play(hedge: Hedge, losses: np.ndarray, delay: int = 1) -> np.ndarray:

@@ -141,3 +141,55 @@ def test_the_best_sequence_is_that_of_all_sequences():
             if np.count_nonzero(np.diff(path)) <= k
         )
         assert found[k] == pytest.approx(min(every))
+
+
+@pytest.mark.parametrize("kind", [AdaHedge, TrackingHedge])
+def test_an_expert_of_no_weight_comes_back_within_the_bound(kind):
+    # After 2000 rows the weight of the second expert is 0 in floats. Rows that hurt who leads
+    # follow, larger ones than before.
+    hedge = kind(2)
+    play(hedge, np.tile([0.0, 1.0], (2000, 1)))
+    losses = []
+    for _ in range(300):
+        losses.append(1e5 * (hedge.weight == hedge.weight.max()))
+        hedge.update(losses[-1])
+    losses = np.array([[0.0, 1.0]] * 2000 + losses)
+    hedge = kind(2)
+    parts = (hedge,) if kind is AdaHedge else (hedge.plain, hedge.over_copies)
+    assert excess(play(hedge, losses), losses) <= sum(each.bound() for each in parts)
+
+
+@pytest.mark.parametrize("kind", [AdaHedge, TrackingHedge])
+@pytest.mark.parametrize("unit", [1e-300, 1e300])
+def test_weights_and_bounds_have_no_unit(kind, unit):
+    losses = np.random.default_rng(0).uniform(size=(60, 3))
+    plain, scaled = kind(3), kind(3)
+    assert_allclose(play(scaled, unit * losses), play(plain, losses), rtol=1e-9)
+    of = (lambda hedge: hedge) if kind is AdaHedge else (lambda hedge: hedge.over_copies)
+    assert of(scaled).bound() == pytest.approx(unit * of(plain).bound(), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", [AdaHedge, TrackingHedge])
+def test_losses_near_the_least_float_lead_to_weights(kind):
+    weights = play(kind(2), np.array([[0.0, 5e-324]] * 9 + [[1.0, 0.0]] * 9))
+    assert_allclose(weights.sum(axis=1), 1.0)
+    assert weights[5, 0] > 0.6
+    assert weights[-1, 1] > 0.6
+
+
+@pytest.mark.parametrize("kind", [AdaHedge, TrackingHedge])
+@pytest.mark.parametrize("loss", [[0.0, np.nan], [0.0, np.inf], [1.0], [[0.0, 1.0]]])
+def test_losses_that_are_no_numbers_are_refused(kind, loss):
+    hedge = kind(2)
+    with pytest.raises(ValueError, match="must be 2 finite numbers, one of each expert"):
+        hedge.update(np.array(loss))
+    assert_array_equal(hedge.weight, [0.5, 0.5])
+
+
+def test_parameters_out_of_range_are_named():
+    with pytest.raises(ValueError, match="n_experts must be a whole number of at least 1, got 0"):
+        AdaHedge(0)
+    with pytest.raises(ValueError, match=r"shares must be in \[0, 1\), got 1.0"):
+        TrackingHedge(2, shares=[0.0, 1.0])
+    with pytest.raises(ValueError, match="rates must be a number above 0, got 0"):
+        TrackingHedge(2, rates=[0])
