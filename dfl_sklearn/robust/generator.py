@@ -410,7 +410,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
                 known = known.expand(n_draws, -1)
                 found = chain.from_noise(start, generator, known, sampler=self.sampler)
                 row[:] = found.cpu().numpy()
-        flat = z.reshape(-1, start.shape[1])
+        flat = z.reshape(len(given) * n_draws, start.shape[1])
         others = coordinates.rest.inverse(flat, np.repeat(given, n_draws, axis=0))
         return others.reshape(len(given), n_draws, others.shape[1])
 

@@ -111,6 +111,14 @@ def test_a_vector_of_parameters(short_epochs):
     assert model.predict_scenarios(X).values.shape == (60, 5, 1)
 
 
+@pytest.mark.parametrize("of_x", [lambda X: np.full(len(X), 3.0), lambda X: X @ [1.0, 2.0] + 3.0])
+def test_a_function_of_x_has_one_scenario_value(short_epochs, of_x):
+    X = np.random.default_rng(0).standard_normal((40, 2))
+    model = DiffusionScenarios(DiffusionGenerator(max_iter=1), n_scenarios=5, random_state=0)
+    found = model.fit(X, of_x(X)).predict_scenarios(X[:3]).values
+    assert_allclose(found[:, :, 0], np.tile(of_x(X[:3])[:, None], 5), rtol=1e-9)
+
+
 def test_numbers_of_a_unit_and_functions_of_x_are_kept(short_epochs):
     rng = np.random.default_rng(0)
     X = rng.integers(5, 30, (80, 1)).astype(float)

@@ -306,6 +306,8 @@ def test_bad_input():
         model.log_likelihood(X, bad)
     with pytest.raises(ValueError, match=r"y must have shape \(20, 2\), got \(20, 1\)"):
         model.log_likelihood(X, y[:, 0])
+    with pytest.raises(ValueError, match="y is not finite at row 3, column 1: nan"):
+        model.log_likelihood(X, np.where(bad < 0, np.nan, y))
     with torch.no_grad():
         model.net_.net[0].weight.mul_(1e300)
         model.net_.net[2].weight.mul_(1e300)
