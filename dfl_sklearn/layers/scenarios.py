@@ -140,7 +140,8 @@ class ScenarioOrdersLayer(nn.Module):
         at, share = demand.detach(), weight.detach()[..., None]
         mean = (share * at).sum(dim=1, keepdim=True)
         spread = (share * (at - mean) ** 2).sum(dim=1).sqrt()
-        width = self.smoothing * (spread + 1e-9 * (1.0 + mean[:, 0].abs()))
+        unit = spread + 1e-9 * mean[:, 0].abs()
+        width = self.smoothing * torch.where(unit > 0, unit, 1.0)
         gap = (z[:, None] - at) / width[:, None]
         kernel = torch.exp(-0.5 * gap**2) / (math.sqrt(2 * math.pi) * width[:, None])
         least = _LEAST_DENSITY / (math.sqrt(2 * math.pi) * width * demand.shape[1])

@@ -1,5 +1,8 @@
 """Weights of rows by how likely their features are tomorrow."""
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
@@ -31,6 +34,7 @@ from .._utils.wrapping import takes_weights
 from ._tilt import effective_sample_size
 
 _FEW_FEATURES = 20  # of which products are taken
+_APART = 0.1  # mean ratio over the source, below which nearly nothing of the target is in it
 
 
 class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
@@ -137,7 +141,14 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the columns differ, or there are fewer distinct rows than 2 in one of the samples.
+            If the columns differ, or there are fewer distinct rows than 2 in one of the samples;
+            if the classifier is sure that all source rows are of the source, or that some are of
+            the target.
+
+        Warns
+        -----
+        UserWarning
+            If hardly a source row looks like the target, so that weights are no estimate.
         """
         every, n = _joined(X, X_target, "X_target"), _num_samples(X)
         is_target = np.arange(_num_samples(every)) >= n
@@ -172,7 +183,8 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
                 )
             model = self._unfitted(_safe_indexing(every, rest))
             params = self._weights_for(model, weight[rest]) if is_weighted else {}
-            model.fit(_safe_indexing(every, rest), is_target[rest].astype(int), **params)
+            with self._saying_what_it_takes():
+                model.fit(_safe_indexing(every, rest), is_target[rest].astype(int), **params)
             self.classifiers_.append(model)
             self._log_priors.append(float(np.log(totals[1] / totals[0])))
             odds[held] = self._log_odds(len(self._log_priors) - 1, _safe_indexing(every, held))
@@ -180,6 +192,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         unseen = np.flatnonzero(weight[:n] == 0)
         self._source_odds[unseen] = self._mean_log_odds(_safe_indexing(every, unseen))
         self._level = _level(self._source_odds, weight[:n], self.clip)
+        _warn_where_apart(self._source_odds, weight[:n])
         self.weight_ = self._ratios(self._source_odds)
         self.effective_sample_size_ = effective_sample_size(self.weight_ * weight[:n])
         return self
@@ -217,6 +230,20 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         found[is_known] = self._source_odds[first[place[is_known]]]
         return self._ratios(found)
 
+    @contextmanager
+    def _saying_what_it_takes(self) -> Iterator[None]:
+        try:
+            yield
+        except ValueError as error:
+            if self.classifier is not None:
+                raise
+            what = str(error).partition("\n")[0].rstrip(".")
+            raise ValueError(
+                "The default classifier is a logistic regression, which takes finite numbers "
+                f"alone: {what}. Give a classifier that takes these features, such as a Pipeline "
+                "with an encoder or an imputer, as classifier=."
+            ) from error
+
     def _unfitted(self, X: Any) -> Any:
         if self.classifier is not None:
             return clone(self.classifier)
@@ -243,7 +270,8 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
 
     def _log_odds(self, fold: int, X: Any) -> np.ndarray:
         """Return the log ratio of densities by the classifier of a fold."""
-        found = np.asarray(self.classifiers_[fold].predict_proba(X), dtype=np.float64)
+        with self._saying_what_it_takes():
+            found = np.asarray(self.classifiers_[fold].predict_proba(X), dtype=np.float64)
         with np.errstate(divide="ignore"):
             return np.log(found[:, 1]) - np.log(found[:, 0]) - self._log_priors[fold]
 
@@ -315,7 +343,12 @@ def _level(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> floa
     """Return the level under which weights, cut at `clip`, have the mean 1."""
     log_odds, share = log_odds[weight > 0], weight[weight > 0] / weight.sum()
     top = float(log_odds.max())
-    if not np.isfinite(top) and clip is None:
+    if top == -np.inf:
+        raise ValueError(
+            "The classifier is sure that no row of X is of X_target: there are no weights under "
+            "which X looks like it. Is X_target in the units of X?"
+        )
+    if top == np.inf and clip is None:
         return 0.0  # an error that names the row follows
     if clip is None:
         return top + float(np.log(share @ np.exp(log_odds - top)))
@@ -340,6 +373,21 @@ def _level(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> floa
     return float(brentq(lambda level: mean(level) - 1.0, low, high, xtol=1e-13))
 
 
+def _warn_where_apart(log_odds: np.ndarray, weight: np.ndarray) -> None:
+    """Say so where the ratios have a mean far below 1, which is that of a ratio of densities."""
+    with np.errstate(over="ignore"):
+        mean = float(np.average(np.exp(log_odds[weight > 0]), weights=weight[weight > 0]))
+    if mean < _APART:
+        warnings.warn(
+            "X and X_target hardly overlap: a ratio of densities has the mean 1 over X, and what "
+            f"the classifier finds has {mean:.2g}. The weights of rows are no estimate then, and "
+            "effective_sample_size_ is none either. Is X_target in the units of X? If it is, leave "
+            "out features that tell the two apart without saying anything about y, such as a date.",
+            UserWarning,
+            stacklevel=5,
+        )
+
+
 def _joined(X: Any, more: Any, name: str) -> Any:
     """Return the rows of two tables with the same columns, one after the other."""
     names, others = column_names(X), column_names(more)
@@ -359,5 +407,22 @@ def _joined(X: Any, more: Any, name: str) -> Any:
     if sparse.issparse(X) or sparse.issparse(more):
         raise ValueError("CovariateShiftWeight takes no sparse tables: equal rows are looked for.")
     if hasattr(X, "columns") and hasattr(more, "columns"):
-        return pd.concat([pd.DataFrame(X), pd.DataFrame(more)], ignore_index=True)
+        tables = pd.DataFrame(X), pd.DataFrame(more)
+        return pd.concat(_with_common_categories(*tables), ignore_index=True)
     return np.concatenate([np.asarray(X), np.asarray(more)])
+
+
+def _with_common_categories(X: pd.DataFrame, more: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
+    """Return two tables whose categorical columns know the categories of both.
+
+    Columns of other categories would be joined to one of no categories.
+    """
+    tables = X.copy(deep=False), more.copy(deep=False)
+    for j in range(X.shape[1]):
+        one, other = X.dtypes.iloc[j], more.dtypes.iloc[j]
+        both = isinstance(one, pd.CategoricalDtype) and isinstance(other, pd.CategoricalDtype)
+        if both and one != other:
+            common = pd.CategoricalDtype(one.categories.append(other.categories).unique())
+            for table in tables:
+                table.isetitem(j, table.iloc[:, j].astype(common))
+    return tables

@@ -8,6 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_normal
 from sklearn.dummy import DummyClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -107,6 +108,39 @@ def test_tables_with_words():
     assert_array_equal(model.weight(table.iloc[::-1]), model.weight_[::-1])
     with pytest.raises(ValueError, match="they differ in 'c'"):
         model.weight(later.rename(columns={"b": "c"}))
+
+
+def test_samples_that_do_not_overlap():
+    model = CovariateShiftWeight()
+    with pytest.warns(UserWarning, match="X and X_target hardly overlap"):
+        model.fit(X[:100], X[100:200] + 20)
+    # As far apart as that leaves weights that look like those of samples without a shift.
+    assert model.effective_sample_size_ > 20
+    for clip in (None, 5.0):
+        tree = CovariateShiftWeight(DecisionTreeClassifier(random_state=0), clip=clip)
+        with pytest.raises(ValueError, match="sure that no row of X is of X_target"):
+            tree.fit(X[:100], X[100:200] + 20)
+
+
+def test_categorical_columns_with_other_categories_stay_categorical():
+    def table(rows, names):
+        place = pd.Categorical(np.where(rows[:, 0] > 0, *names), categories=sorted(names))
+        return pd.DataFrame({"a": rows[:, 1], "place": place})
+
+    trees = HistGradientBoostingClassifier(categorical_features="from_dtype", max_iter=5)
+    source, target = table(X[:300], ("x", "y")), table(TOMORROW[:300], ("x", "z"))
+    model = CovariateShiftWeight(trees).fit(source, target)
+    is_x = source["place"] == "x"
+    assert model.weight_[is_x].mean() > 2 * model.weight_[~is_x].mean()
+    assert_array_equal(model.weight(source), model.weight_)
+
+
+@pytest.mark.parametrize("value", ["word", None, np.inf])
+def test_the_default_classifier_says_what_it_does_not_take(value):
+    table = pd.DataFrame(X[:20], columns=["a", "b"]).astype({"a": object})
+    table.iloc[3, 0] = value
+    with pytest.raises(ValueError, match=r"takes finite numbers alone: .*Give a classifier"):
+        CovariateShiftWeight().fit(table, table)
 
 
 class Sure(LogisticRegression):
