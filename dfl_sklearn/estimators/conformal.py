@@ -87,9 +87,10 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Which rows calibrate, of those in `fit`. None: the last quarter of the rows in their order,
         which the model is not fitted on. (A frozen model is not fitted at all: the first rows are
         for `scale` or the shape of a set then, and where there is neither all of them calibrate.) A
-        splitter of one split: the rows it holds out. A number of folds, blocks of consecutive rows, or a splitter of several: each
-        row is predicted by a model fitted without its fold, and the model that decides is fitted on
-        all rows. That uses every row twice, and is no guarantee, see the notes.
+        splitter of one split: the rows it holds out. A number of folds, blocks of consecutive rows,
+        or a splitter of several: each row is predicted by a model fitted without its fold, and the
+        model that decides is fitted on all rows. That uses every row twice, and is no guarantee,
+        see the notes.
     groups : str, int, list, slice, mask or callable, default=None
         Columns of X that say which group a row is of, or a callable that returns it of each row of
         X. Every group has a quantile of its own, so that the promise is kept in each of them.

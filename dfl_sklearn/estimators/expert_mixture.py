@@ -181,7 +181,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         )
         kind = TrackingHedge if self.tracking else AdaHedge
         self.hedge_: Hedge = kind(len(names))
-        self.n_rows_seen_, self._target_ndim = 0, y.ndim
+        self.n_rows_seen_, self._target_ndim, self._fitted_names = 0, y.ndim, list(names)
         self.__dict__.pop("feature_names_in_", None)
         for each in self.experts_:
             if hasattr(each, "feature_names_in_"):
@@ -236,7 +236,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
             If an expert is a policy, whose predictions are decisions.
         """
         check_is_fitted(self)
-        for name, each in zip(self._names, self.experts_, strict=True):
+        for name, each in zip(self._fitted_names, self.experts_, strict=True):
             if policy_in(each) is not None:
                 raise ValueError(
                     f"The expert {name!r} is a policy, which predicts decisions and no parameters. "
@@ -330,7 +330,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
             cost=cost,
             weights=weights,
             expert_cost=costs,
-            best_expert=self._names[int(total.argmin())],
+            best_expert=self._fitted_names[int(total.argmin())],
             regret=float(cost.sum() - total.min()),
             switching_cost=least_switching_cost(costs, max_switches),
         )
@@ -375,13 +375,13 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
     def _expert_decisions(self, X: Any) -> np.ndarray:
         """Return what each expert decides, (N, n) or (N, n, k)."""
         problem, found = self._resolve_problem(), []
-        for name, each in zip(self._names, self.experts_, strict=True):
+        for name, each in zip(self._fitted_names, self.experts_, strict=True):
             found.append(decided(each, X, problem, self.context).decisions)
             one, first = (as_numpy_rows(z, "decisions").shape for z in (found[-1], found[0]))
             if one != first:
                 raise ValueError(
                     f"The expert {name!r} decides {one[1]} numbers for each of {one[0]} rows, and "
-                    f"{self._names[0]!r} decides {first[1]} for each of {first[0]}."
+                    f"{self._fitted_names[0]!r} decides {first[1]} for each of {first[0]}."
                 )
         if any(each.ndim == 1 for each in found):
             return np.stack([each.reshape(len(each)) for each in found])
@@ -400,7 +400,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         if not np.isfinite(costs).all():
             row, expert = (int(i) for i in np.argwhere(~np.isfinite(costs))[0])
             raise ValueError(
-                f"What the expert {self._names[expert]!r} decides in row {row} costs "
+                f"What the expert {self._fitted_names[expert]!r} decides in row {row} costs "
                 f"{costs[row, expert]}, from which no weights can be learnt."
             )
         return costs

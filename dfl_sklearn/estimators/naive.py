@@ -91,6 +91,8 @@ class NaiveForecaster(RegressorMixin, BaseEstimator):
         weight = _check_sample_weight(sample_weight, X, ensure_non_negative=True)
         check_total(weight, "sample_weight")
         self._columns = np.arange(X.shape[1]) if columns is None else np.asarray(columns)
+        if not len(self._columns):
+            raise ValueError(f"columns={self.columns!r} must select at least one column of X.")
         if self.strategy == "seasonal":
             n_values = len(self._columns)
             if self.season_length is None or self.season_length > n_values:

@@ -199,3 +199,12 @@ class Wider(NewsvendorProblem):
 def test_errors_say_what_is_wrong(act, message):
     with pytest.raises(ValueError, match=message):
         act()
+
+
+def test_experts_set_after_a_fit_are_those_of_the_next_one():
+    model = fitted()
+    expected = model.progressive(X[100:150], Y[100:150])
+    played = model.set_params(experts=EXPERTS[1:]).progressive(X[100:150], Y[100:150])
+    assert played.best_expert == expected.best_expert
+    assert_array_equal(model.predict(X), fitted().predict(X))
+    assert len(model.fit(X[:100], Y[:100]).weights_) == 2

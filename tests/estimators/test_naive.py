@@ -41,5 +41,10 @@ def test_a_season_is_at_most_what_is_known(length):
         NaiveForecaster("seasonal", season_length=length).fit(X, Y)
 
 
+def test_no_columns_are_refused():
+    with pytest.raises(ValueError, match="must select at least one column of X"):
+        NaiveForecaster(columns=[]).fit(X, Y)
+
+
 def test_it_is_an_estimator():
     check_estimator(NaiveForecaster("mean"))
