@@ -16,7 +16,13 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.checks import whole_number
-from .._utils.rows import as_rows, check_finite, check_total, refuse_unfit_table, refuse_unfit_target
+from .._utils.rows import (
+    as_rows,
+    check_finite,
+    check_total,
+    refuse_unfit_table,
+    refuse_unfit_target,
+)
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
 from .._utils.threads import pinned_threads
