@@ -1,0 +1,121 @@
+"""The stress test as a scorer, for model selection."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from .._utils.checks import number, whole_number
+from .._utils.context_columns import Selection
+from .._utils.sklearn_private import _BaseScorer
+from ..problems import DecisionProblem
+from ._stress_test import _check_generator, stress_test
+from ._worst_of_pool import MIN_EFFECTIVE
+
+if TYPE_CHECKING:
+    from ..robust import DiffusionGenerator
+
+
+def _worst_regret(y_true: Any, pred_decision: Any, sample_weight: Any = None) -> None:
+    """Say by its arguments what scikit-learn may hand to the scorer."""
+
+
+class _StressScorer(_BaseScorer):
+    """A scorer of the worst regret near a diffusion model of the rows scored."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(_worst_regret, -1, options)
+
+    def __repr__(self) -> str:
+        options = ", ".join(f"{name}={value!r}" for name, value in self._kwargs.items())
+        return f"make_stress_scorer({options})"
+
+    def _score(self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **kwargs: Any) -> Any:
+        result = stress_test(
+            estimator, X, y_true, sample_weight=kwargs.get("sample_weight"), **self._kwargs
+        )
+        return self._sign * float(result.to_frame()["worst"].iloc[0])
+
+
+def make_stress_scorer(
+    problem: DecisionProblem | None = None,
+    *,
+    radius: float = 0.1,
+    generator: "DiffusionGenerator | None" = None,
+    n_samples: int = 10_000,
+    context: Selection = None,
+    memory: Any = None,
+    random_state: int = 0,
+) -> Callable[..., float]:
+    """Make a scorer of the worst regret within a radius, for ``cross_validate`` and grid search.
+
+    It scores by :func:`stress_test` on the rows of the test fold. A search by it chooses the model
+    that breaks last, with no row of a shift seen.
+
+    Parameters
+    ----------
+    problem : DecisionProblem, default=None
+        None is the problem of the estimator scored. Fix it where its constants are searched over.
+    radius : float, default=0.1
+        In nats.
+    generator : DiffusionGenerator, default=None
+        Fitted to every test fold, unless it is fitted.
+    n_samples : int, default=10000
+        Number of generated rows.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are not generated; None are those that the estimator knows.
+    memory : str, joblib.Memory or None, default=None
+        Where to keep generators and their rows, so that one is fitted per fold, and not one per
+        fold and candidate.
+    random_state : int, default=0
+        Of the generator and its rows: the same estimator has the same score, and candidates are
+        compared on the same rows.
+
+    Returns
+    -------
+    callable
+        ``scorer(estimator, X, y)``: minus the worst regret, so that greater is better.
+        ``sample_weight`` is used when requested: ``scorer.set_score_request(sample_weight=True)``.
+
+    Raises
+    ------
+    ValueError
+        By the scorer, as in :func:`stress_test`.
+
+    Notes
+    -----
+    A score costs the fit of a generator to the fold, some seconds, unless `memory` or `generator`
+    save it, and `n_samples` decisions of the estimator and of the problem. A generator that is
+    fitted to all rows is of more than a fold has, and costs one fit; rows that it generates are
+    then also like those that a candidate was trained on.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import QuantileRegressor
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.model_selection import make_stress_scorer
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import DiffusionGenerator
+    >>> X, y = make_newsvendor(300, random_state=0)
+    >>> generator = DiffusionGenerator(max_iter=10, random_state=0)
+    >>> scorer = make_stress_scorer(NewsvendorProblem(9, 1), generator=generator, n_samples=2000)
+    >>> search = GridSearchCV(
+    ...     QuantileRegressor(alpha=0), {"quantile": [0.5, 0.9]}, scoring=scorer, cv=2
+    ... ).fit(X, y)
+    >>> search.best_params_
+    {'quantile': 0.9}
+    """
+    if problem is not None and not isinstance(problem, DecisionProblem):
+        raise ValueError(f"problem must be a DecisionProblem or None, got {problem!r}.")
+    number(radius, "radius", at_least=0)
+    whole_number(n_samples, "n_samples", at_least=int(MIN_EFFECTIVE))
+    whole_number(random_state, "random_state", at_least=0)
+    _check_generator(generator)
+    return _StressScorer(
+        problem=problem,
+        radius=radius,
+        generator=generator,
+        n_samples=n_samples,
+        context=context,
+        memory=memory,
+        random_state=random_state,
+    )

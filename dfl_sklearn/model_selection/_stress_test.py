@@ -1,0 +1,328 @@
+"""Stress before deployment: a fitted model under the worst distribution near a diffusion model."""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+from sklearn.utils.validation import check_memory
+
+from .._utils.checks import number, whole_number
+from .._utils.context_columns import Selection
+from .._utils.rows import as_numpy_rows, check_finite, check_total
+from .._utils.seeds import named_seed, root_seed
+from .._utils.sklearn_private import _check_sample_weight
+from ..problems import DecisionProblem
+from ..robust import ChiSquareBall, CVaR, KLBall, TotalVariationBall
+from ..robust._tilt import effective_sample_size
+from ..rows import Rows
+from ._stress_result import StressTestResult
+from ._stressed_model import Outcomes, common_problem, known_positions
+from ._table_form import TableForm
+from ._worst_of_pool import MIN_EFFECTIVE, worst_of_pool
+
+if TYPE_CHECKING:
+    from ..robust import DiffusionGenerator
+
+
+def stress_test(
+    estimator: Any,
+    X: ArrayLike,
+    y: ArrayLike,
+    *,
+    problem: DecisionProblem | None = None,
+    radius: float | Sequence[float] = (0.05, 0.1, 0.2),
+    generator: "DiffusionGenerator | None" = None,
+    groups: Any = None,
+    n_samples: int = 10_000,
+    context: Selection = None,
+    sample_weight: ArrayLike | None = None,
+    memory: Any = None,
+    random_state: int | np.random.RandomState | None = None,
+) -> StressTestResult:
+    r"""Measure the regret of a fitted model under the worst distribution near its data.
+
+    A diffusion model is fitted to the rows, features and parameters together, and of all
+    distributions P within `radius` of it that with the largest mean regret is found:
+
+    .. math:: \max_{KL(P \| P_0) \le radius} E_{(x, y) \sim P}[r(x, y)]
+
+    The maximiser is :math:`P_0 \exp(r / \tau)`. It is computed on `n_samples` rows that are drawn
+    from the diffusion model once, so that all radii and all models are compared on the same rows.
+    The model is asked for its decisions (:func:`dfl_sklearn.decide`) and not fitted or changed.
+
+    Give rows that the model was not fitted on. On its training rows a flexible model has too
+    little regret, and a generator of these rows generates others like them.
+
+    Parameters
+    ----------
+    estimator : estimator or dict of str to estimator
+        Fitted: a regressor, a policy, a scenario model, a Pipeline or a search. Of several, by
+        name, each is a part of the result.
+    X : array-like or DataFrame of shape (n, p)
+        Rows of numbers that the model was not fitted on. Generated rows are given to the model in
+        the same form, with the same columns.
+    y : array-like of shape (n,) or (n, d)
+        What came true on them.
+    problem : DecisionProblem, default=None
+        None is the problem of the estimator; of several, the one that they share.
+    radius : float or sequence of float, default=(0.05, 0.1, 0.2)
+        In nats. 0 is the nominal distribution itself.
+    generator : DiffusionGenerator, default=None
+        The model of the rows; None is ``DiffusionGenerator()``. One that is fitted is used as it
+        is, such as ``result.generator`` of an earlier test: its columns are those of X without the
+        context, then those of y.
+    groups : array-like of shape (n,) or str, default=None
+        Labels of the rows, or the column of X that holds them, whose worst group is reported.
+    n_samples : int, default=10000
+        Number of generated rows, at least 50. A radius at which fewer than 50 of them count
+        effectively is refused.
+    context : str, int, list, slice, mask or callable, default=None
+        Columns of X that are not generated, such as a capacity: a generated row has those of a
+        real row, drawn by weight, and the rest is generated given these. None are the columns that
+        the estimators know as their context.
+    sample_weight : array-like of shape (n,), default=None
+        Weights of the rows. Weight 2 is the row twice.
+    memory : str, joblib.Memory or None, default=None
+        Where to keep fitted generators and their rows, so that the same rows are modelled once.
+        Needs a `random_state`.
+    random_state : int, RandomState or None, default=None
+
+    Returns
+    -------
+    StressTestResult
+
+    Raises
+    ------
+    ValueError
+        If a radius is too large for `n_samples`; the message has the largest one, and how many
+        samples it would take. If a column of X holds no numbers. If a decision has no cost on a
+        generated row.
+
+    See Also
+    --------
+    make_stress_scorer : The same as a scorer.
+    dfl_sklearn.inspection.StressTestDisplay : A picture of the result.
+
+    Notes
+    -----
+    Beside the worst distribution near the generator stand the worst weightings of the real rows.
+    :class:`~dfl_sklearn.robust.KLBall` has the same radius in the same unit. The conditional
+    value at risk of the share ``exp(-radius)`` (:class:`~dfl_sklearn.robust.CVaR`) is the worst
+    of weightings that all lie within this radius, and so never larger; by Pinsker's inequality all
+    weightings within it have a total variation of at most ``sqrt(radius / 2)``, so that
+    :class:`~dfl_sklearn.robust.TotalVariationBall` of this radius is never less.
+    :class:`~dfl_sklearn.robust.ChiSquareBall` has the radius ``2 * radius``, which is the same to
+    second order alone. A weighting of few rows rests on fewer yet.
+
+    Where the problem is not solved exactly, regrets may be negative.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression, QuantileRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.model_selection import stress_test
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import DiffusionGenerator
+    >>> X, y = make_newsvendor(600, random_state=0)
+    >>> models = {
+    ...     "mean": LinearRegression().fit(X[:300], y[:300]),
+    ...     "quantile": QuantileRegressor(quantile=0.9, alpha=0).fit(X[:300], y[:300]),
+    ... }
+    >>> result = stress_test(
+    ...     models,
+    ...     X[300:],
+    ...     y[300:],
+    ...     problem=NewsvendorProblem(9, 1),
+    ...     radius=0.1,
+    ...     generator=DiffusionGenerator(max_iter=10),
+    ...     random_state=0,
+    ... )
+    >>> levels = result.to_frame().set_index("estimator")
+    >>> bool(levels.loc["quantile", "worst"] < levels.loc["mean", "worst"])
+    True
+    """
+    estimators = _named(estimator)
+    radii = _checked_radii(radius)
+    whole_number(n_samples, "n_samples", at_least=int(MIN_EFFECTIVE))
+    _check_generator(generator)
+    problem = common_problem(estimators, problem)
+    form, values = TableForm.of(X)
+    observed = as_numpy_rows(y, "y").astype(np.float64)
+    if len(observed) != len(values):
+        raise ValueError(f"X has {len(values)} rows and y has {len(observed)}.")
+    check_finite(observed, "y")
+    problem.check_parameters(observed)
+    weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)
+    check_total(weight, "sample_weight")
+    codes, labels = _group_codes(groups, X, len(values))
+    known = known_positions(context, X, problem, estimators)
+    # Rows that are sorted and merged: how they were written down does not matter.
+    rows = Rows(np.column_stack([values, codes]), observed, weight).canonical()
+    real = Outcomes(form, rows.X[:, :-1], rows.y, problem)
+    seed = root_seed(random_state)
+    fitted, pool = _pool(
+        *(generator, rows.replace(X=rows.X[:, :-1]), known, n_samples, seed),
+        memory=None if random_state is None else memory,
+    )
+    y_pool, share = problem.project_parameters(pool.y)
+    generated = Outcomes(form, form.possible(pool.X), y_pool, problem)
+    levels, outcomes, weights, by_group = [], {}, {}, []
+    for name, model in estimators.items():
+        on_real = real.of(model, context, "real rows").regret
+        outcomes[name] = generated.of(model, context, "generated rows")
+        regret = outcomes[name].regret
+        found = [worst_of_pool(regret, pool.weight, each, repr(name)) for each in radii]
+        weights[name] = np.stack([p for p, _ in found])
+        of_groups = _of_groups(on_real, rows, labels, name)
+        by_group.append(of_groups)
+        for each, (p, divergence) in zip(radii, found, strict=True):
+            levels.append(
+                {
+                    "estimator": name,
+                    "radius": each,
+                    "real": float(rows.weight @ on_real / rows.weight.sum()),
+                    "nominal": float(pool.weight @ regret),
+                    "worst": float(p @ regret),
+                    "divergence": divergence,
+                    "effective_sample_size": effective_sample_size(p),
+                    **_worst_of_real(on_real, rows.weight, each),
+                    **_worst_group(of_groups),
+                }
+            )
+    return StressTestResult(
+        generator=fitted,
+        radii=radii,
+        estimators=tuple(estimators),
+        projected_share=float(share),
+        group_regret=None if labels is None else pd.concat(by_group, ignore_index=True),
+        _levels=pd.DataFrame(levels),
+        _form=form,
+        _values=generated.values,
+        _y=y_pool,
+        _y_names=_target_names(y, observed.shape[1]),
+        _outcomes=outcomes,
+        _weights=weights,
+    )
+
+
+def _named(estimator: Any) -> dict[str, Any]:
+    if not isinstance(estimator, Mapping):
+        return {type(estimator).__name__: estimator}
+    if not estimator or not all(isinstance(name, str) for name in estimator):
+        raise ValueError(
+            f"estimator must be a fitted estimator, or a dict of some by name, got {estimator!r}."
+        )
+    return dict(estimator)
+
+
+def _checked_radii(radius: Any) -> tuple[float, ...]:
+    several = [radius] if np.ndim(radius) == 0 else list(radius)
+    if not several:
+        raise ValueError("radius must be a number or some numbers, got none.")
+    return tuple(number(each, "radius", at_least=0) for each in several)
+
+
+def _check_generator(generator: Any) -> None:
+    from ..robust import DiffusionGenerator
+
+    if generator is not None and not isinstance(generator, DiffusionGenerator):
+        raise ValueError(f"generator must be a DiffusionGenerator or None, got {generator!r}.")
+
+
+def _group_codes(groups: Any, X: Any, n: int) -> tuple[np.ndarray, Any]:
+    """Return the group (n,) of each row as a number, and the labels in order; zeros for none."""
+    if groups is None:
+        return np.zeros(n), None
+    if isinstance(groups, str):
+        if not hasattr(X, "columns") or groups not in X.columns:
+            raise ValueError(f"groups={groups!r} is no column of X; give a column or labels.")
+        groups = X[groups]
+    found = np.asarray(groups)
+    if found.shape != (n,):
+        raise ValueError(f"groups must have shape ({n},), one label for each row of X.")
+    codes, labels = pd.factorize(found, sort=True)
+    if (codes < 0).any():
+        raise ValueError(f"groups has no label in row {int(np.argmax(codes < 0))}.")
+    return codes.astype(np.float64), labels
+
+
+def _pool(
+    generator: "DiffusionGenerator | None",
+    rows: Rows,
+    known: list[int],
+    n_samples: int,
+    seed: int,
+    memory: Any,
+) -> tuple["DiffusionGenerator", Rows]:
+    """Return a fitted generator, and rows drawn from it: all columns of X, and y."""
+    from ..robust._fitted_once import fitted_once, seeded
+    from ..robust.tilted import TiltedSearch
+
+    others = [j for j in range(rows.X.shape[1]) if j not in known]
+    table = np.concatenate([rows.X[:, others], rows.y], axis=1)
+    fixed = rows.X[:, known] if known else None
+    real = Rows.of_table(table, rows.weight, fixed).canonical()  # of several groups alike
+    memory = check_memory(memory)
+    if generator is not None and hasattr(generator, "denoiser_"):
+        if generator.n_features_in_ != table.shape[1]:
+            raise ValueError(
+                f"The generator was fitted to {generator.n_features_in_} columns, and X (without "
+                f"{len(known)} of context) and y have {table.shape[1]}."
+            )
+        fitted, memory = generator, check_memory(None)  # which knows fits by their parameters
+    else:
+        fitted = fitted_once(seeded(generator, seed), real, memory)
+    search = TiltedSearch(n_samples, real_share=0.0)
+    search.set_nominal(fitted, real.as_shares(), named_seed(seed, "search"), memory=memory)
+    drawn = search.nominal()
+    X = np.empty((n_samples, rows.X.shape[1]))
+    X[:, others] = drawn.X[:, : len(others)]
+    if known:
+        X[:, known] = drawn.context
+    return fitted, Rows(X, drawn.X[:, len(others) :], drawn.weight)
+
+
+def _worst_of_real(regret: np.ndarray, weight: np.ndarray, radius: float) -> dict[str, float]:
+    """Return the worst weighted means of real rows, in sets of comparable size."""
+    sets = {
+        "real_cvar": CVaR(float(np.exp(-radius))),
+        "real_kl": KLBall(radius),
+        "real_chi_square": ChiSquareBall(2 * radius),
+        "real_total_variation": TotalVariationBall(min(1.0, float(np.sqrt(radius / 2)))),
+    }
+    return {name: each.worst_mean(regret, weight) for name, each in sets.items()}
+
+
+def _of_groups(regret: np.ndarray, rows: Rows, labels: Any, name: str) -> pd.DataFrame | None:
+    if labels is None:
+        return None
+    codes = rows.X[:, -1].astype(int)
+    total = np.bincount(codes, rows.weight, len(labels))
+    sums = np.bincount(codes, rows.weight * regret, len(labels))
+    met = total > 0
+    return pd.DataFrame(
+        {
+            "estimator": name,
+            "group": labels[met],
+            "weight": total[met],
+            "regret": sums[met] / total[met],
+        }
+    )
+
+
+def _worst_group(of_groups: pd.DataFrame | None) -> dict[str, Any]:
+    if of_groups is None:
+        return {}
+    worst = int(of_groups["regret"].to_numpy().argmax())
+    columns = {"worst_group": "group", "worst_group_regret": "regret"}
+    return {name: of_groups[column].iloc[worst] for name, column in columns.items()}
+
+
+def _target_names(y: Any, d: int) -> list[Any]:
+    if hasattr(y, "columns"):
+        return list(y.columns)
+    if isinstance(y, pd.Series) and y.name is not None:
+        return [y.name]
+    return ["y"] if d == 1 else [f"y{j}" for j in range(d)]

@@ -1,0 +1,71 @@
+"""The worst weights of a pool of generated rows, and when a pool is too small for a radius."""
+
+import math
+
+import numpy as np
+
+from ..robust._tilt import effective_sample_size, tilt
+
+MIN_EFFECTIVE = 50.0  # rows of equal weight, below which a mean over the pool is no estimate
+
+
+def worst_of_pool(
+    regret: np.ndarray, weight: np.ndarray, radius: float, whose: str
+) -> tuple[np.ndarray, float]:
+    """Return the worst weights (n,) of generated rows within a radius, and the divergence.
+
+    Parameters
+    ----------
+    regret : ndarray of shape (n,)
+    weight : ndarray of shape (n,)
+        Nominal weights, all 1 / n.
+    radius : float
+        In nats.
+    whose : str
+        Whose regret it is, for the error.
+
+    Raises
+    ------
+    ValueError
+        If the worst weights are worth fewer than 50 rows of equal weight.
+    """
+    worst, divergence = tilt(regret, weight, radius)
+    found = effective_sample_size(worst)
+    if found < MIN_EFFECTIVE:
+        largest = largest_radius(regret, weight)
+        raise ValueError(
+            f"radius={radius:g} is too large for {len(regret)} generated rows: the worst "
+            f"distribution for {whose} rests on an effective sample of {found:.1f} rows, and "
+            f"below {MIN_EFFECTIVE:g} the result is the largest regret of the sample. "
+            f"The largest radius for this sample is {largest:g}; for {radius:g} it takes about "
+            f"n_samples={_samples_needed(len(regret), found)}, and more where the regret has a "
+            "heavier tail than these rows show."
+        )
+    return worst, divergence
+
+
+def largest_radius(regret: np.ndarray, weight: np.ndarray) -> float:
+    """Return the largest radius, rounded down, with worst weights worth enough rows.
+
+    The effective sample size falls with the radius: it is exp(2 K(t) - K(2 t)) times n, with
+    K the convex cumulant function of the regret at the rate t of the tilt.
+    """
+
+    def is_enough(radius: float) -> bool:
+        return effective_sample_size(tilt(regret, weight, radius)[0]) >= MIN_EFFECTIVE
+
+    low, high = 0.0, math.log(len(regret))
+    if is_enough(high):
+        return math.inf
+    while high - low > 1e-4 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if is_enough(middle) else (low, middle)
+    digits = 1 - math.floor(math.log10(low)) if low > 0 else 0
+    return math.floor(low * 10**digits) / 10**digits
+
+
+def _samples_needed(n: int, effective: float) -> int:
+    """Return how many rows have enough effective ones, if these stay the same share of them."""
+    needed = n * MIN_EFFECTIVE / effective
+    unit = 10 ** (math.floor(math.log10(needed)) - 1)
+    return int(math.ceil(needed / unit) * unit)
