@@ -6,6 +6,7 @@ from .comparison import DecisionComparisonDisplay
 from .decision import DecisionDisplay
 from .radius_curve import RadiusCurveDisplay
 from .scenarios import ScenarioDisplay
+from .stress_test import StressTestDisplay
 from .worst_case import WorstCaseDisplay
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "DecisionDisplay",
     "RadiusCurveDisplay",
     "ScenarioDisplay",
+    "StressTestDisplay",
     "WorstCaseDisplay",
 ]

@@ -150,7 +150,8 @@ class StressTestResult:
         weight = self.worst_weight(radius=radius, estimator=estimator)
         table = np.concatenate([self._values, self._y], axis=1)
         varies = table.max(axis=0) > table.min(axis=0)
-        means, spreads = table.mean(axis=0), np.where(varies, table.std(axis=0), 1.0)
+        means = np.where(varies, table.mean(axis=0), table[0])
+        spreads = np.where(varies, table.std(axis=0), 1.0)
         excess = (table - means) / spreads
         shift = weight @ excess
         spread = np.sqrt(weight @ (excess - shift) ** 2)

@@ -96,7 +96,7 @@ def make_stress_scorer(
     >>> from dfl_sklearn.problems import NewsvendorProblem
     >>> from dfl_sklearn.robust import DiffusionGenerator
     >>> X, y = make_newsvendor(300, random_state=0)
-    >>> generator = DiffusionGenerator(max_iter=10, random_state=0)
+    >>> generator = DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=3)
     >>> scorer = make_stress_scorer(NewsvendorProblem(9, 1), generator=generator, n_samples=2000)
     >>> search = GridSearchCV(
     ...     QuantileRegressor(alpha=0), {"quantile": [0.5, 0.9]}, scoring=scorer, cv=2

@@ -18,7 +18,7 @@ from ..robust import ChiSquareBall, CVaR, KLBall, TotalVariationBall
 from ..robust._tilt import effective_sample_size
 from ..rows import Rows
 from ._stress_result import StressTestResult
-from ._stressed_model import Outcomes, common_problem, known_positions
+from ._stressed_model import Outcomes, common_problem, context_for, known_positions
 from ._table_form import TableForm
 from ._worst_of_pool import MIN_EFFECTIVE, worst_of_pool
 
@@ -66,7 +66,7 @@ def stress_test(
     y : array-like of shape (n,) or (n, d)
         What came true on them.
     problem : DecisionProblem, default=None
-        None is the problem of the estimator; of several, the one that they share.
+        None is the problem of the estimator; of several, that of those which have one.
     radius : float or sequence of float, default=(0.05, 0.1, 0.2)
         In nats. 0 is the nominal distribution itself.
     generator : DiffusionGenerator, default=None
@@ -170,8 +170,9 @@ def stress_test(
     generated = Outcomes(form, form.possible(pool.X), y_pool, problem)
     levels, outcomes, weights, by_group = [], {}, {}, []
     for name, model in estimators.items():
-        on_real = real.of(model, context, "real rows").regret
-        outcomes[name] = generated.of(model, context, "generated rows")
+        selection = context_for(model, context, known, problem)
+        on_real = real.of(model, selection, "real rows").regret
+        outcomes[name] = generated.of(model, selection, "generated rows")
         regret = outcomes[name].regret
         found = [worst_of_pool(regret, pool.weight, each, repr(name)) for each in radii]
         weights[name] = np.stack([p for p, _ in found])

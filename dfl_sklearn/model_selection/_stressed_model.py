@@ -94,12 +94,12 @@ def _joined(contexts: list[Any]) -> Any:
 def common_problem(
     estimators: Mapping[str, Any], problem: DecisionProblem | None
 ) -> DecisionProblem:
-    """Return the problem given, or the one that all estimators have.
+    """Return the problem given, or the one of all estimators that have one.
 
     Raises
     ------
     ValueError
-        If one has none, or they differ.
+        If none has one, or they differ.
     """
     if problem is not None:
         if not isinstance(problem, DecisionProblem):
@@ -111,11 +111,13 @@ def common_problem(
         own = getattr(inner, "problem", None)
         if own is None and hasattr(inner, "_resolve_problem"):
             own = inner._resolve_problem()
-        if not isinstance(own, DecisionProblem):
-            raise ValueError(
-                f"{type(inner).__name__} knows no decision problem: give one as problem=."
-            )
-        found[name] = own
+        if isinstance(own, DecisionProblem):
+            found[name] = own
+    if not found:
+        types = ", ".join(
+            sorted({type(innermost(each)[0]).__name__ for each in estimators.values()})
+        )
+        raise ValueError(f"{types} knows no decision problem: give one as problem=.")
     first, *others = found
     for name in others:
         if not _are_same(found[first], found[name]):
@@ -149,14 +151,13 @@ def known_positions(
     """
     chosen = ContextColumns.of(context, X, problem.context_columns())
     if chosen is not None:
-        return sorted(chosen.positions)
+        return list(chosen.positions)
     found: dict[str, list[int]] = {}
     for name, estimator in estimators.items():
         inner, reaches = innermost(estimator)
         own = getattr(inner, "_context_columns", None)
-        if not isinstance(own, ContextColumns):
-            continue
-        found[name] = _positions_in(X, own, reaches, name)
+        if own is not None:
+            found[name] = _positions_in(X, own, reaches, name)
     if len(set(map(tuple, found.values()))) > 1:
         raise ValueError(
             f"The estimators have different columns as context ({found}, positions in X): give "
@@ -172,12 +173,22 @@ def known_positions(
     return []
 
 
+def context_for(
+    estimator: Any, context: Selection, known: list[int], problem: DecisionProblem
+) -> Selection:
+    """Return the selection of context with which a model is asked: None where it has its own."""
+    if not problem.takes_context:
+        return None
+    knows = getattr(innermost(estimator)[0], "_context_columns", None) is not None
+    return context if knows or context is not None else known
+
+
 def _positions_in(X: Any, own: ContextColumns, reaches: Any, name: str) -> list[int]:
     names, head = column_names(X), X[:1]
     if names is not None and own.labels is not None and set(own.labels) <= set(names):
-        return sorted(names.index(each) for each in own.labels)
+        return [names.index(each) for each in own.labels]
     if reaches(head) is head and np.shape(X)[1] == own.n_columns:
-        return sorted(own.positions)
+        return list(own.positions)
     raise ValueError(
         f"The context of {name!r} cannot be found among the columns of X, as a step of the "
         "Pipeline comes before: give context=, the columns of X that are not to be generated."

@@ -1,0 +1,156 @@
+"""A picture of a stress test: how regret rises with the radius, and which columns move."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .._utils.checks import whole_number
+from .._utils.optional import import_optional
+
+
+class StressTestDisplay:
+    """Worst regret against the radius, and the columns that the worst distribution moves.
+
+    It is recommended to use :meth:`from_result`; all arguments are then stored as attributes.
+
+    Parameters
+    ----------
+    levels : DataFrame
+        With the columns ``estimator``, ``radius``, ``real``, ``nominal`` and ``worst``, as
+        ``StressTestResult.to_frame`` returns it.
+    shifts : dict of str to Series
+        For each model the shift of columns in nominal standard deviations, all of the same columns
+        in the order in which to draw them.
+    radius : float
+        The radius at which these shifts are.
+
+    Attributes
+    ----------
+    figure_ : matplotlib.figure.Figure
+    axes_ : ndarray of 2 matplotlib.axes.Axes
+        Regret on the left: the worst one as a line that starts from the nominal one, and the mean
+        on the real rows dashed. Shifts on the right.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.inspection import StressTestDisplay
+    >>> from dfl_sklearn.model_selection import stress_test
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import DiffusionGenerator
+    >>> X, y = make_newsvendor(300, random_state=0)
+    >>> result = stress_test(
+    ...     LinearRegression().fit(X[:150], y[:150]),
+    ...     X[150:],
+    ...     y[150:],
+    ...     problem=NewsvendorProblem(9, 1),
+    ...     generator=DiffusionGenerator(max_iter=5),
+    ...     random_state=0,
+    ... )
+    >>> display = StressTestDisplay.from_result(result)
+    >>> display.shifts["LinearRegression"].index[0]
+    'y'
+    """
+
+    def __init__(
+        self, *, levels: pd.DataFrame, shifts: Mapping[str, pd.Series], radius: float
+    ) -> None:
+        self.levels = levels
+        self.shifts = shifts
+        self.radius = radius
+
+    @classmethod
+    def from_result(
+        cls,
+        result: Any,
+        *,
+        radius: float | None = None,
+        n_columns: int = 8,
+        ax: Any = None,
+        **line_kw: Any,
+    ) -> "StressTestDisplay":
+        """Draw the result of a stress test.
+
+        Parameters
+        ----------
+        result : StressTestResult
+            Of :func:`~dfl_sklearn.model_selection.stress_test`.
+        radius : float, default=None
+            The radius at which to draw what moved; None is the largest.
+        n_columns : int, default=8
+            How many columns, those that move most under any of the models.
+        ax : array-like of 2 matplotlib.axes.Axes, default=None
+            Where to draw; None makes a new figure.
+        **line_kw : dict
+            Handed to matplotlib's `plot` for the worst regret.
+
+        Returns
+        -------
+        StressTestDisplay
+        """
+        whole_number(n_columns, "n_columns", at_least=1)
+        radius = max(result.radii) if radius is None else radius
+        shifts = pd.DataFrame(
+            {
+                name: result.moved_columns(radius=radius, estimator=name)["shift"]
+                for name in result.estimators
+            }
+        )
+        most = np.argsort(-shifts.abs().max(axis=1).to_numpy(), kind="stable")[:n_columns]
+        chosen = shifts.iloc[most]
+        display = cls(
+            levels=result.to_frame(),
+            shifts={name: chosen[name] for name in result.estimators},
+            radius=radius,
+        )
+        return display.plot(ax=ax, **line_kw)
+
+    def plot(self, ax: Any = None, **line_kw: Any) -> "StressTestDisplay":
+        """Draw.
+
+        Parameters
+        ----------
+        ax : array-like of 2 matplotlib.axes.Axes, default=None
+            Where to draw; None makes a new figure.
+        **line_kw : dict
+            Handed to matplotlib's `plot` for the worst regret.
+
+        Returns
+        -------
+        StressTestDisplay
+            self, with `figure_` and `axes_`.
+        """
+        pyplot = import_optional("matplotlib.pyplot", extra="plot", needed_by="StressTestDisplay")
+        if ax is None:
+            _, ax = pyplot.subplots(
+                1, 2, figsize=(10, 4), width_ratios=(3, 2), layout="constrained"
+            )
+        self.axes_ = np.asarray(ax, dtype=object).ravel()
+        if len(self.axes_) != 2:
+            raise ValueError(f"ax must hold 2 axes, got {len(self.axes_)}.")
+        left, right = self.axes_
+        self.figure_ = left.figure
+        height = 0.8 / len(self.shifts)
+        for j, (name, shift) in enumerate(self.shifts.items()):
+            own = self.levels[self.levels["estimator"] == name].sort_values("radius")
+            radii, worst = own["radius"].to_numpy(), own["worst"].to_numpy()
+            if radii[0] > 0:
+                radii = np.concatenate([[0.0], radii])
+                worst = np.concatenate([[own["nominal"].iloc[0]], worst])
+            style = {"marker": "o", "ms": 4, "color": f"C{j}", "label": name, **line_kw}
+            left.plot(radii, worst, **style)
+            left.axhline(own["real"].iloc[0], ls="--", lw=1, color=style["color"])
+            places = np.arange(len(shift)) + (j - (len(self.shifts) - 1) / 2) * height
+            right.barh(places, shift.to_numpy(), height, color=style["color"], label=name)
+        left.set(xlabel="radius, nats", ylabel="mean regret")
+        left.plot([], [], ls="--", lw=1, color="0.4", label="real rows")
+        left.legend(frameon=False)
+        columns = next(iter(self.shifts.values())).index
+        right.axvline(0, color="0.2", lw=0.8)
+        right.set_yticks(np.arange(len(columns)), [str(each) for each in columns])
+        right.invert_yaxis()
+        right.set_xlabel(f"shift of the mean at radius {self.radius:g}, standard deviations")
+        return self
