@@ -152,5 +152,5 @@ class StressTestDisplay:
         right.axvline(0, color="0.2", lw=0.8)
         right.set_yticks(np.arange(len(columns)), [str(each) for each in columns])
         right.invert_yaxis()
-        right.set_xlabel(f"shift of the mean at radius {self.radius:g}, standard deviations")
+        right.set_xlabel(f"shift at radius {self.radius:g}, standard deviations")
         return self
