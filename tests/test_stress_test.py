@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import BaseEstimator, RegressorMixin
+from sklearn.compose import ColumnTransformer
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression, QuantileRegressor
 from sklearn.pipeline import make_pipeline
@@ -298,7 +299,11 @@ def test_names_that_occur_twice_are_told_apart():
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        (["a", "b"] * 60, r"Column 'new' of X is (str|object).* pipe\[1:\] and pipe\[:1\].trans"),
+        (["a", 1] * 60, "Column 'new' of X is object, and holds neither numbers alone nor words"),
+        (
+            [f"a{i}" for i in range(120)],
+            r"'new' of X has 120 different words.* pipe\[1:\] and pipe",
+        ),
         (pd.date_range("2026", periods=120), "column 'new' is datetime64"),
         ([np.nan] + [1.0] * 119, "Column 'new' of X has missing values"),
         ([np.inf] + [1.0] * 119, "X is not finite at row 0, column 1"),
@@ -310,12 +315,58 @@ def test_columns_that_cannot_be_generated_are_refused_by_name(column, message):
         stressed(Recorder().fit(frame, Y_NEW), frame, Y_NEW)
 
 
-def test_after_its_encoder_a_pipeline_of_words_can_be_tested():
-    frame = pd.DataFrame({"town": np.where(X[:, 0] > 0, "Bonn", "Ulm")})
-    encoder = OneHotEncoder(sparse_output=False).set_output(transform="pandas")
-    pipe = make_pipeline(encoder, LinearRegression()).fit(frame[:120], Y_FIT)
-    result = stressed(pipe[1:], pipe[:1].transform(frame[120:]), Y_NEW)
-    assert set(result.moved_columns().index) == {"town_Bonn", "town_Ulm", "y"}
+def towns():
+    """Return rows in which a town and a class say how much is asked for."""
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(
+        {
+            "town": rng.choice(["Ulm", "Bonn", "Kiel"], 240, p=[0.5, 0.3, 0.2]),
+            "warm": rng.normal(size=240),
+            "size": pd.Categorical(rng.choice(["S", "L"], 240), categories=["S", "M", "L"]),
+        }
+    )
+    level = frame["town"].map({"Ulm": 10.0, "Bonn": 30.0, "Kiel": 50.0})
+    return frame, (level + 5 * (frame["size"] == "L") + rng.normal(size=240)).to_numpy()
+
+
+def test_words_are_those_of_real_rows_and_numbers_are_generated_given_them():
+    frame, y = towns()
+    encode = ColumnTransformer(
+        [("words", OneHotEncoder(), ["town", "size"])], remainder="passthrough"
+    )
+    pipe = make_pipeline(encode, LinearRegression()).fit(frame[:120], y[:120])
+    result = stressed(pipe, frame[120:], y[120:], groups="town")
+    rows = result.worst_rows(2000)
+    assert list(rows.dtypes[:3]) == list(frame.dtypes)
+    pairs = {*zip(frame["town"], frame["size"], strict=True)}
+    assert {*zip(rows["town"], rows["size"], strict=True)} == pairs
+    means = rows.groupby(["town", "size"], observed=True)["y"].mean()
+    for town, level in (("Ulm", 10.0), ("Bonn", 30.0), ("Kiel", 50.0)):
+        assert means[town, "S"] == pytest.approx(level, abs=1.0)
+        assert means[town, "L"] == pytest.approx(level + 5, abs=1.0)
+    real = frame[120:]["town"].value_counts(normalize=True)
+    shares = rows["town"].value_counts(normalize=True)
+    assert_allclose(shares[real.index], real, atol=0.04)
+    moved = result.moved_columns()
+    assert {*moved.index} == {
+        *("town=Bonn", "town=Kiel", "town=Ulm", "warm", "size=S", "size=L", "y")
+    }
+    kiel = float(result.worst_rows(2000).query("town == 'Kiel'")["weight"].sum())
+    assert moved.loc["town=Kiel", "worst_mean"] == pytest.approx(kiel)
+    assert set(result.group_regret["group"]) == {"Bonn", "Kiel", "Ulm"}
+    with pytest.raises(ValueError, match="does not say which words it was fitted with"):
+        stressed(pipe, frame[120:], y[120:], generator=result.generator)
+
+
+def test_a_model_that_breaks_in_one_town_meets_it_more_often():
+    frame, y = towns()
+    y = y + np.where(frame["town"] == "Kiel", 30, 0)  # unknown to the model
+    model = make_pipeline(
+        ColumnTransformer([("town", OneHotEncoder(), ["town"])]), LinearRegression()
+    ).fit(frame[:120], towns()[1][:120])
+    moved = stressed(model, frame[120:], y[120:]).moved_columns()
+    assert moved.loc["town=Kiel", "shift"] > 0.3
+    assert moved.loc["town=Ulm", "shift"] < -0.1
 
 
 @pytest.mark.parametrize(

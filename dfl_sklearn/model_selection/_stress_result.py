@@ -145,17 +145,18 @@ class StressTestResult:
         DataFrame
             For each column of X and y, those that moved most first: ``shift``, by how many nominal
             standard deviations the mean is moved, ``spread``, the standard deviation as a multiple
-            of the nominal one, and both means. Of a constant column they are 0 and 1.
+            of the nominal one, and both means. Of a constant column they are 0 and 1. A column of
+            words has a row for each word, whose mean is its share.
         """
         weight = self.worst_weight(radius=radius, estimator=estimator)
-        table = np.concatenate([self._values, self._y], axis=1)
+        labels, features = self._form.measured(self._values)
+        table = np.concatenate([features, self._y], axis=1)
         varies = table.max(axis=0) > table.min(axis=0)
         means = np.where(varies, table.mean(axis=0), table[0])
         spreads = np.where(varies, table.std(axis=0), 1.0)
         excess = (table - means) / spreads
         shift = weight @ excess
         spread = np.sqrt(weight @ (excess - shift) ** 2)
-        labels = [*self._form.columns]
         for each in self._y_names:
             labels.append(_unlike(each, labels))
         found = pd.DataFrame(

@@ -61,8 +61,10 @@ def stress_test(
         Fitted: a regressor, a policy, a scenario model, a Pipeline or a search. Of several, by
         name, each is a part of the result.
     X : array-like or DataFrame of shape (n, p)
-        Rows of numbers that the model was not fitted on. Generated rows are given to the model in
-        the same form, with the same columns.
+        Rows that the model was not fitted on. Generated rows are given to the model in the same
+        form, with the same columns. Columns of words in a DataFrame (text, or categories), of at
+        most 50 words each, are not generated: a generated row has those of a real row, drawn by
+        weight, and the numbers are generated given these.
     y : array-like of shape (n,) or (n, d)
         What came true on them.
     problem : DecisionProblem, default=None
@@ -97,8 +99,8 @@ def stress_test(
     ------
     ValueError
         If a radius is too large for `n_samples`; the message has the largest one, and how many
-        samples it would take. If a column of X holds no numbers. If a decision has no cost on a
-        generated row.
+        samples it would take. If a column of X holds neither numbers nor words. If a decision has
+        no cost on a generated row.
 
     See Also
     --------
@@ -163,7 +165,7 @@ def stress_test(
     real = Outcomes(form, rows.X[:, :-1], rows.y, problem)
     seed = root_seed(random_state)
     fitted, pool = _pool(
-        *(generator, rows.replace(X=rows.X[:, :-1]), known, n_samples, seed),
+        *(generator, rows.replace(X=rows.X[:, :-1]), form, known, n_samples, seed),
         memory=None if random_state is None else memory,
     )
     y_pool, share = problem.project_parameters(pool.y)
@@ -252,6 +254,7 @@ def _group_codes(groups: Any, X: Any, n: int) -> tuple[np.ndarray, Any]:
 def _pool(
     generator: "DiffusionGenerator | None",
     rows: Rows,
+    form: TableForm,
     known: list[int],
     n_samples: int,
     seed: int,
@@ -261,16 +264,24 @@ def _pool(
     from ..robust._fitted_once import fitted_once, seeded
     from ..robust.tilted import TiltedSearch
 
-    others = [j for j in range(rows.X.shape[1]) if j not in known]
+    kept = [j for j in known if j not in form.words]
+    others = [j for j in range(rows.X.shape[1]) if j not in (*kept, *form.words)]
     table = np.concatenate([rows.X[:, others], rows.y], axis=1)
-    fixed = rows.X[:, known] if known else None
+    # Words are known columns as well: a generated row has those of a real one.
+    blocks = [rows.X[:, kept], *(form.indicators(rows.X, j) for j in form.words)]
+    fixed = np.concatenate(blocks, axis=1) if kept or form.words else None
     real = Rows.of_table(table, rows.weight, fixed).canonical()  # of several groups alike
     memory = check_memory(memory)
     if generator is not None and hasattr(generator, "denoiser_"):
+        if form.words:
+            raise ValueError(
+                "A fitted generator does not say which words it was fitted with, and X has columns "
+                "of words: give it unfitted, and memory= to fit it once."
+            )
         if generator.n_features_in_ != table.shape[1]:
             raise ValueError(
                 f"The generator was fitted to {generator.n_features_in_} columns, and X (without "
-                f"{len(known)} of context) and y have {table.shape[1]}."
+                f"{len(kept)} of context) and y have {table.shape[1]}."
             )
         fitted, memory = generator, check_memory(None)  # which knows fits by their parameters
     else:
@@ -280,8 +291,12 @@ def _pool(
     drawn = search.nominal()
     X = np.empty((n_samples, rows.X.shape[1]))
     X[:, others] = drawn.X[:, : len(others)]
-    if known:
-        X[:, known] = drawn.context
+    if kept:
+        X[:, kept] = drawn.context[:, : len(kept)]
+    first = len(kept)
+    for j, levels in form.words.items():
+        X[:, j] = drawn.context[:, first : first + len(levels)].argmax(axis=1)
+        first += len(levels)
     return fitted, Rows(X, drawn.X[:, len(others) :], drawn.weight)
 
 

@@ -1,13 +1,15 @@
 """The form in which a table was given: numbers out of it, and numbers back into it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
 
-from .._utils.rows import as_float, check_finite, column_names, refuse_unfit_table
+from .._utils.rows import as_float, check_finite, refuse_unfit_table
+
+_MOST_LEVELS = 50  # of a column of words
 
 
 @dataclass(frozen=True)
@@ -20,19 +22,23 @@ class TableForm:
         Labels of the columns; those of an array are ``x0, x1, ...``.
     dtypes : list or None
         Types of the columns of a DataFrame; None for an array.
+    words : dict of int to Index
+        Positions of the columns of words, with the words that occur: their values are the positions
+        of the words among these.
     """
 
     columns: list[Any]
     dtypes: list[Any] | None
+    words: dict[int, pd.Index] = field(default_factory=dict)
 
     @classmethod
     def of(cls, X: Any, name: str = "X") -> tuple["TableForm", np.ndarray]:
-        """Return the form of a table of numbers, and its values (n, p) in float64.
+        """Return the form of a table, and its values (n, p) in float64.
 
         Raises
         ------
         ValueError
-            If there is a column that does not hold numbers; the message names it.
+            If there is a column that holds neither numbers nor words; the message names it.
         """
         if issparse(X):
             raise ValueError(f"{name} must be dense to be generated, got a sparse one.")
@@ -55,34 +61,44 @@ class TableForm:
     def _of_frame(cls, X: pd.DataFrame, name: str) -> tuple["TableForm", np.ndarray]:
         if not X.columns.is_unique:
             raise ValueError(f"Columns of {name} have the same name: {list(X.columns)}.")
-        for label, dtype in zip(X.columns, X.dtypes, strict=True):
-            if getattr(dtype, "kind", None) not in tuple("biuf"):
-                raise ValueError(
-                    f"Column {label!r} of {name} is {dtype}, and rows are generated in columns of "
-                    "numbers. Encode it before, and give the model as it is after the encoder: of "
-                    "a Pipeline, pipe[1:] and pipe[:1].transform(X)."
-                )
         if X.isna().to_numpy().any():
             label = X.columns[X.isna().any().to_numpy()][0]
             raise ValueError(
                 f"Column {label!r} of {name} has missing values. Remove or impute such rows first."
             )
-        values = X.astype(np.float64).to_numpy()
+        values, words = np.empty(X.shape), {}
+        for j, (label, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
+            column = X.iloc[:, j]
+            if getattr(dtype, "kind", None) in tuple("biuf"):
+                values[:, j] = column.astype(np.float64)
+                continue
+            is_words = isinstance(dtype, pd.CategoricalDtype)
+            if not is_words and not all(isinstance(each, str) for each in column):
+                raise ValueError(
+                    f"Column {label!r} of {name} is {dtype}, and holds neither numbers alone nor "
+                    "words alone: convert it, by astype(float) or astype(str)."
+                )
+            codes, words[j] = pd.factorize(column, sort=True)
+            if len(words[j]) > _MOST_LEVELS:
+                raise ValueError(
+                    f"Column {label!r} of {name} has {len(words[j])} different words, more than "
+                    f"{_MOST_LEVELS}. Join rare ones, or encode it before: of a Pipeline give "
+                    "pipe[1:] and pipe[:1].transform(X)."
+                )
+            values[:, j] = codes
         check_finite(values, name)
-        return cls(list(X.columns), list(X.dtypes)), values
-
-    @property
-    def has_names(self) -> bool:
-        """Whether the columns have names, by which they can be found."""
-        return self.dtypes is not None and column_names(pd.DataFrame(columns=self.columns)) is not (
-            None
-        )
+        return cls(list(X.columns), list(X.dtypes), words), values
 
     def back(self, values: np.ndarray) -> Any:
         """Return values (n, p) as the table was given; whole numbers and truth values as such."""
         if self.dtypes is None:
             return values
-        columns = [_as_type(values[:, j], dtype) for j, dtype in enumerate(self.dtypes)]
+        columns = [
+            pd.Series(self.words[j].take(values[:, j].astype(int))).astype(dtype)
+            if j in self.words
+            else _as_type(values[:, j], dtype)
+            for j, dtype in enumerate(self.dtypes)
+        ]
         frame = pd.DataFrame(dict(enumerate(columns)))
         frame.columns = pd.Index(self.columns)
         return frame
@@ -91,7 +107,29 @@ class TableForm:
         """Return values (n, p) as :meth:`back` gives them to a model, as numbers."""
         if self.dtypes is None:
             return values
-        return self.back(values).astype(np.float64).to_numpy()
+        found = values.copy()
+        for j, dtype in enumerate(self.dtypes):
+            if j not in self.words:
+                found[:, j] = _as_type(values[:, j], dtype).astype(np.float64)
+        return found
+
+    def indicators(self, values: np.ndarray, position: int) -> np.ndarray:
+        """Return for each row which word a column of words has, (n, levels) of 0 and 1."""
+        levels = np.arange(len(self.words[position]))
+        return (values[:, [position]] == levels).astype(np.float64)
+
+    def measured(self, values: np.ndarray) -> tuple[list[Any], np.ndarray]:
+        """Return labels and columns that have a mean: for words, how often each occurs."""
+        labels: list[Any] = []
+        parts = []
+        for j, label in enumerate(self.columns):
+            if j in self.words:
+                labels += [f"{label}={word}" for word in self.words[j]]
+                parts.append(self.indicators(values, j))
+            else:
+                labels.append(label)
+                parts.append(values[:, [j]])
+        return labels, np.concatenate(parts, axis=1)
 
 
 def _as_type(values: np.ndarray, dtype: Any) -> pd.Series:
