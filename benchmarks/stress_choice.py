@@ -205,7 +205,7 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--families", nargs="*", default=list(FAMILIES), choices=list(FAMILIES))
     parser.add_argument("--tail", action="store_true", help="choose by CostTailSplit as well")
-    parser.add_argument("--n-jobs", type=int, default=1)
+    parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     cache = args.results / "scratch" / "stress_choice"
