@@ -424,5 +424,5 @@ def _with_common_categories(X: pd.DataFrame, more: pd.DataFrame) -> tuple[pd.Dat
         if both and one != other:
             common = pd.CategoricalDtype(one.categories.append(other.categories).unique())
             for table in tables:
-                table.isetitem(j, table.iloc[:, j].astype(common))
+                table.isetitem(j, table.iloc[:, j].astype(common).array)
     return tables
