@@ -2,8 +2,8 @@
 
 Minutes are those of 2 cores, rounded up, from the seconds that the last full run of each recorded,
 halved where fits run two at a time; that of newsvendor_population is ten times what a tenth of its
-rows takes, and those of the two on scenarios are estimates from a part of their seeds. Write the
-new number here where a benchmark changes.
+rows takes, and those of the two on scenarios, and of stress_choice, are estimates from a part of
+their seeds. Write the new number here where a benchmark changes.
 
 Run ``python benchmarks/run_all.py``, with names for some of them, ``--list`` to see the minutes.
 """
@@ -22,6 +22,7 @@ MINUTES = {
     "newsvendor_population": 6,
     "newsvendor_shift": 24,
     "shift_suite": 90,
+    "stress_choice": 7,
     "layers": 2,
     "linear_losses": 5,
     "cyclic_paths": 8,

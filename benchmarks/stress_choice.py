@@ -35,7 +35,7 @@ N_FOLDS = 3
 
 
 def worst(models, family, X, y, fitted, seed):
-    """Return {stress: {name: worst regret}}, without radii that are too large for any model."""
+    """Return worst regrets by model and radius, without radii too large for any model."""
     radii = STRESS
     while True:
         try:
@@ -58,7 +58,7 @@ def run(family_name, seed, cache):
     """Return the worst regrets of all candidates on the training rows of a seed, cached."""
     finished = cache / f"{family_name}_{seed}.json".replace(" ", "_").replace(":", "-")
     if finished.exists():
-        return pd.read_json(finished)
+        return pd.read_json(finished, precise_float=True)  # knobs are looked up
     family, parts = FAMILIES[family_name], []
     X, y = family.train(seed)
     table = methods(family, "MLP")
@@ -158,7 +158,10 @@ def scored(chosen, suite):
         for name, picks in own.groupby("choose", sort=False):
             if len(picks) < len(seeds):
                 continue
-            hit = picks[["seed", "method", "knob"]].merge(part, on=["seed", "method", "knob"])
+            keys = ["seed", "method", "knob"]
+            hit = picks[keys].merge(part, on=keys, validate="one_to_one")
+            if len(hit) < len(seeds):
+                raise SystemExit(f"The suite has not been run for a candidate of {name}.")
             rows.append(row(name, hit))
         for name in CANDIDATES:
             usable = allowed(part, name)
