@@ -21,6 +21,7 @@ from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
 from ..scenarios._net_scenarios import NetScenarios
+from ..scenarios.mixture import GaussianScenarios, MixtureScenarios
 from ..scenarios.base import Scenarios
 from ..training.objective import Objective
 from ..training.scenarios import ScenarioObjective
@@ -195,7 +196,7 @@ class DFLRegressor(NetRegressor):
 
     _parameter_constraints: dict = {
         **NetRegressor._parameter_constraints,
-        "predictor": [None, callable, NeuralNet, NetScenarios],
+        "predictor": [None, callable, NeuralNet, MixtureScenarios, GaussianScenarios],
         "ambiguity_set": [AmbiguitySet, None],
     }
 

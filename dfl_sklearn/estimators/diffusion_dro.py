@@ -482,7 +482,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         if refused:
             raise ValueError(
                 f'{", ".join(refused)} would have no effect: with decision="scenarios" no '
-                'predictor is trained. Leave out, or set decision="point".'
+                'predictor is trained. Leave it out, or set decision="point".'
             )
         rows, target_ndim = self._check_rows(X, y, sample_weight, reset=True)
         scenarios = DiffusionScenarios(

@@ -169,3 +169,15 @@ def test_bad_input():
         PROBLEMS["tight"].scenario_layer(-1.0)
     with pytest.raises(NotImplementedError, match=r"no scenario_layer.*ScoreFunctionLoss"):
         UncertainKnapsackProblem(1.0, 2.0, penalty=3.0).scenario_layer()
+
+
+@pytest.mark.parametrize("unit", [1e-12, 1e12])
+def test_smoothed_slopes_have_no_unit(unit):
+    layer = NewsvendorProblem(*COSTS).scenario_layer(0.5)
+    slopes = []
+    for scale in (1.0, unit):
+        y, weight = scenarios()
+        y = (scale * y).requires_grad_()
+        layer(y, weight).sum().backward()
+        slopes.append(y.grad)
+    assert_allclose(slopes[1], slopes[0], rtol=1e-6, atol=1e-9)
