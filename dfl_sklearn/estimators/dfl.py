@@ -21,8 +21,8 @@ from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
 from ..scenarios._net_scenarios import NetScenarios
-from ..scenarios.mixture import GaussianScenarios, MixtureScenarios
 from ..scenarios.base import Scenarios
+from ..scenarios.mixture import GaussianScenarios, MixtureScenarios
 from ..training.objective import Objective
 from ..training.scenarios import ScenarioObjective
 from ._net_regressor import MIN_ROWS_TO_HOLD_OUT, NetRegressor
