@@ -288,6 +288,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         objective = self._objective(problem, rows.y.shape[1])
         units = NetUnits(self._scales(train, last, objective, seed), dtype, device, columns)
         ambiguity_set = self._worst_case_set()
+        if ambiguity_set is not None:
+            ambiguity_set.set_columns(getattr(self, "feature_names_in_", None), self._as_given)
         with torch.enable_grad():
             staged = StagedFit(
                 objective.predictor or self._resolve_predictor(),

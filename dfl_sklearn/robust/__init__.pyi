@@ -5,6 +5,7 @@ from .denoisers import ConvDenoiser, MLPDenoiser
 from .diffusion import DiffusionBall
 from .divergences import ChiSquareBall, CVaR, KLBall, TotalVariationBall
 from .generator import DiffusionGenerator
+from .groups import GroupDRO
 from .policy_gradient import PolicyGradientSearch
 from .search import WorstCaseSearch
 from .tilted import TiltedSearch
@@ -19,6 +20,7 @@ __all__ = [
     "DiffusionBall",
     "DiffusionGenerator",
     "GaussianNoise",
+    "GroupDRO",
     "KLBall",
     "MLPDenoiser",
     "NominalSamples",

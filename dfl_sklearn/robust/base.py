@@ -1,6 +1,7 @@
 """The one protocol of ambiguity sets: which weighted rows to train on next."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Protocol
 
 import numpy as np
@@ -40,9 +41,24 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     radius: float
     needs_slopes: ClassVar[bool] = False
     """Whether :meth:`worst_case` asks for slopes of the regret."""
+    least_patience: ClassVar[int] = 0
+    """Epochs without progress that training waits for at least, before it slows down or stops."""
     _of_training: ClassVar[tuple[str, ...]] = ()
     _not_stored: ClassVar[tuple[str, ...]] = ()
     _held_out: Rows | None = None
+
+    def set_columns(
+        self, names: Sequence[str] | None, as_given: Callable[[Rows], np.ndarray]
+    ) -> None:
+        """Take up how X looks as the user gave it; estimators call this before `set_nominal`.
+
+        Parameters
+        ----------
+        names : sequence of str or None
+            Those of the columns of X, where it has names.
+        as_given : callable
+            Returns X (n, p) of rows, context included, in the order in which the user gave it.
+        """
 
     @abstractmethod
     def set_nominal(
@@ -76,6 +92,13 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         divergence : float
             Divergence from the nominal distribution, in the unit of the set's radius.
         """
+
+    def worst_regret(self, rows: Rows, loss: np.ndarray) -> float:
+        """Return the worst regret, of rows that :meth:`worst_case` has returned and their losses.
+
+        It is watched where no rows are held out. The base class gives the weighted mean.
+        """
+        return float(rows.weight @ loss)
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
         """Return the worst regret on rows that training does not see, None where there are none.

@@ -196,6 +196,7 @@ class StagedFit:
         patience = max(
             math.ceil(_ROBUST_PATIENCE * options.n_iter_no_change),
             2 * ambiguity_set.refresh_every,
+            ambiguity_set.least_patience,
         )
         stopping = options.stopping(
             source.monitored, patience, _N_ROBUST_REDUCTIONS, objective.unit

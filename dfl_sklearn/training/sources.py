@@ -186,7 +186,8 @@ class WorstCaseRows(RowSource):
         return self._measure(self.row_loss.again(self.worst))
 
     def _measure(self, losses: np.ndarray) -> dict[str, float]:
-        worst_regret, name = float(self.worst.weight @ losses), self.watched.name
+        worst_regret = self.ambiguity_set.worst_regret(self.worst, losses)
+        name = self.watched.name
         numbers = {
             name: self.watched.regret(self.row_loss.learner),
             "worst_regret": worst_regret,

@@ -36,6 +36,7 @@ from dfl_sklearn.robust import (
     CVaR,
     DiffusionGenerator,
     GaussianNoise,
+    GroupDRO,
     KLBall,
     NominalSamples,
     PolicyGradientSearch,
@@ -122,6 +123,11 @@ def weights_of(y):
     if isinstance(y, torch.Tensor):
         return torch.nn.functional.softplus(y)
     return np.logaddexp(0.0, y)
+
+
+def first_is_positive(X):
+    """Return the group of each row."""
+    return np.asarray(X)[:, 0] > 0
 
 
 # Small enough for a hundred fits, with mini-batches on the checks' data of 20 to 200 rows.
@@ -302,6 +308,7 @@ def variants():
     found |= {
         "kl-newsvendor": in_set(net_position(), KLBall(0.05), early_stopping=False),
         "cvar-squared": in_set(SquaredErrorProblem(), CVaR(0.8), early_stopping=False),
+        "groups-squared": in_set(SquaredErrorProblem(), GroupDRO(first_is_positive)),
         "noise-newsvendor": in_set(net_position(), GaussianNoise(0.05), nominal_weight=0.5),
         "samples-squared": in_set(
             SquaredErrorProblem(), NominalSamples(200, generator=generator()), nominal_weight=0.8
