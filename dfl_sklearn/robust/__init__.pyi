@@ -6,8 +6,10 @@ from .diffusion import DiffusionBall
 from .divergences import ChiSquareBall, CVaR, KLBall, TotalVariationBall
 from .generator import DiffusionGenerator
 from .groups import GroupDRO
+from .hard_rows import JustTrainTwice
 from .policy_gradient import PolicyGradientSearch
 from .search import WorstCaseSearch
+from .sinkhorn import SinkhornBall
 from .tilted import TiltedSearch
 from .wasserstein import WassersteinBall
 
@@ -21,10 +23,12 @@ __all__ = [
     "DiffusionGenerator",
     "GaussianNoise",
     "GroupDRO",
+    "JustTrainTwice",
     "KLBall",
     "MLPDenoiser",
     "NominalSamples",
     "PolicyGradientSearch",
+    "SinkhornBall",
     "TiltedSearch",
     "TotalVariationBall",
     "WassersteinBall",

@@ -43,6 +43,7 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     """Whether :meth:`worst_case` asks for slopes of the regret."""
     least_patience: ClassVar[int] = 0
     """Epochs without progress that training waits for at least, before it slows down or stops."""
+    _takes_no_losses: ClassVar[str] = "moves or generates rows, which needs more than their losses"
     _of_training: ClassVar[tuple[str, ...]] = ()
     _not_stored: ClassVar[tuple[str, ...]] = ()
     _held_out: Rows | None = None
@@ -116,11 +117,11 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         Raises
         ------
         TypeError
-            Where the set moves or generates rows.
+            Where the set moves, generates or groups rows.
         """
         raise TypeError(
-            f"{type(self).__name__} moves or generates rows, which needs more than their losses: "
-            "it cannot weight scenarios. KLBall, ChiSquareBall, TotalVariationBall and CVaR can."
+            f"{type(self).__name__} {self._takes_no_losses}: it cannot weight scenarios. KLBall, "
+            "ChiSquareBall, TotalVariationBall and CVaR can."
         )
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:

@@ -27,8 +27,8 @@ class GroupDRO(AmbiguitySet):
 
     .. math:: q \leftarrow (1 - \eta_t) q + \eta_t e_g, \qquad \eta_t = \min(\eta, 1 / k_t).
 
-    The step falls with the number :math:`k_t` of times that another group became the worst (Kesten's
-    rule). Neither the unit of costs nor the number of rows of a group matters.
+    The step falls with the number :math:`k_t` of times that another group became the worst
+    (Kesten's rule). Neither the unit of costs nor the number of rows of a group matters.
 
     Parameters
     ----------
@@ -83,6 +83,7 @@ class GroupDRO(AmbiguitySet):
     """
 
     least_patience = 20
+    _takes_no_losses = "weighs groups of rows, which scenarios do not have"
     _of_training = ("_names", "_as_given")
     _not_stored = ("weight_", "_group", "_held_out_group")
 
@@ -154,18 +155,6 @@ class GroupDRO(AmbiguitySet):
     def report(self, row_loss: RowLoss) -> dict[str, float]:
         """Return how many rows of equal weight the weights are worth (Kish)."""
         return {"effective_sample_size": effective_sample_size(self.weight_)}
-
-    def worst_weights(self, loss: Any, weight: Any = None) -> np.ndarray:
-        """Raise an error: what group a scenario belongs to is not known.
-
-        Raises
-        ------
-        TypeError
-        """
-        raise TypeError(
-            "GroupDRO weighs groups of rows, which scenarios do not have: it cannot weight them. "
-            "KLBall, ChiSquareBall, TotalVariationBall and CVaR can."
-        )
 
     def _means(self, loss: np.ndarray) -> np.ndarray:
         """Return the mean (n_groups,) of losses of the training rows."""

@@ -37,9 +37,11 @@ from dfl_sklearn.robust import (
     DiffusionGenerator,
     GaussianNoise,
     GroupDRO,
+    JustTrainTwice,
     KLBall,
     NominalSamples,
     PolicyGradientSearch,
+    SinkhornBall,
     TiltedSearch,
     WassersteinBall,
 )
@@ -309,6 +311,10 @@ def variants():
         "kl-newsvendor": in_set(net_position(), KLBall(0.05), early_stopping=False),
         "cvar-squared": in_set(SquaredErrorProblem(), CVaR(0.8), early_stopping=False),
         "groups-squared": in_set(SquaredErrorProblem(), GroupDRO(first_is_positive)),
+        "hard-rows-newsvendor": in_set(net_position(), JustTrainTwice(0.2, 2.0)),
+        "sinkhorn-squared": in_set(
+            SquaredErrorProblem(), SinkhornBall(0.02, 0.001, 2), early_stopping=True
+        ),
         "noise-newsvendor": in_set(net_position(), GaussianNoise(0.05), nominal_weight=0.5),
         "samples-squared": in_set(
             SquaredErrorProblem(), NominalSamples(200, generator=generator()), nominal_weight=0.8

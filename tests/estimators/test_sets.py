@@ -11,10 +11,12 @@ from dfl_sklearn.robust import (
     ChiSquareBall,
     CVaR,
     DiffusionGenerator,
-    GroupDRO,
     GaussianNoise,
+    GroupDRO,
+    JustTrainTwice,
     KLBall,
     NominalSamples,
+    SinkhornBall,
     TotalVariationBall,
     WassersteinBall,
 )
@@ -31,10 +33,14 @@ SETS = {
     "CVaR": CVaR(0.4),
     "total variation": TotalVariationBall(0.2),
     "groups": GroupDRO(lambda X: X[:, 0] > 1),
+    "hard rows": JustTrainTwice(0.2),
     "Wasserstein": WassersteinBall(0.3),
+    "Sinkhorn": SinkhornBall(0.3, 0.05, 4),
     "Gaussian noise": GaussianNoise(0.3),
     "nominal samples": NominalSamples(300, generator=GENERATOR),
 }
+# Whose rows are others, or weighted where no row is worse.
+DIFFERENT = ("nominal samples", "groups", "Sinkhorn")
 
 
 def model(name, **params):
@@ -88,9 +94,7 @@ class FirstFeature(EvenLoss):
         return rows.X[:, 0]
 
 
-@pytest.mark.parametrize(
-    "name", [name for name in SETS if name not in ("nominal samples", "groups")]
-)
+@pytest.mark.parametrize("name", [name for name in SETS if name not in DIFFERENT])
 def test_the_weights_of_the_rows_are_the_nominal_ones(name, data):
     rng = np.random.default_rng(0)
     rows = Rows(data[0], data[1][:, None], rng.uniform(0.5, 2.0, len(data[1]))).canonical()
