@@ -12,17 +12,20 @@ from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._checks import Knob, check_count, resolve_shift
 
 RUSH_FACTOR = 3.0
+GROUP_SPREAD, GROUP_CENTRE = 0.6, (2.0, -2.0)
 
 KNOBS = {
     "noise": Knob(0.5, low=0.0, high=1.0),
     "mean": Knob(0.0),
     "rush": Knob(0.0, low=0.0, high=1.0),
+    "group": Knob(0.0, low=0.0, high=1.0),
 }
 PRESETS = {
     "noise": {"noise": 0.9},
     "mean_up": {"mean": 0.5},
     "mean_down": {"mean": -0.5},
     "rush": {"rush": 0.3},
+    "group": {"group": 0.3},
 }
 
 
@@ -50,6 +53,17 @@ def make_shortest_path(
     :math:`r_j = 3` times as long; else :math:`r_j = 1`. The rows :math:`b_j` are drawn once for
     each p and grid, so that samples drawn with different seeds share one distribution.
 
+    Rows of a rare group, of which there is none unless `shift` says so, lie elsewhere, at
+    :math:`0.6 x + (2, -2, 0, \ldots)`, and their costs have twice the degree:
+
+    .. math::
+
+        y_j = \left( \left( \frac{b_j^\top x / \sqrt p + 3}{3} \right)_+^{2 g} + 0.5 \right)
+              \varepsilon_j \, r_j.
+
+    Data for training with ``shift={"group": 0.05}`` have few such rows, and those with
+    ``shift="group"`` many. Both share their draws and the law of the other rows.
+
     Parameters
     ----------
     n_samples : int, default=1000
@@ -69,6 +83,7 @@ def make_shortest_path(
         "mean"   mu, mean of every feature               0        "mean_up": 0.5,
                                                                   "mean_down": -0.5
         "rush"   probability of a rush hour              0        "rush": 0.3
+        "group"  probability of the rare group           0        "group": 0.3
         =======  ======================================  =======  ====================
 
     random_state : int, RandomState instance or None, default=None
@@ -212,8 +227,17 @@ def _draw(
     noise = 1.0 + knobs["noise"] * rng.uniform(-1.0, 1.0, size=(n_samples, n_costs))
     is_rush = rng.uniform(size=n_samples) < knobs["rush"]
 
+    in_group = np.zeros(n_samples, dtype=bool)
+    if knobs["group"] > 0:  # else a RandomState would be left in another state than it used to
+        in_group = rng.uniform(size=n_samples) < knobs["group"]
+    X[in_group] *= GROUP_SPREAD
+    X[in_group, :2] += GROUP_CENTRE[:n_features]
+
     slopes = _slopes(n_costs, n_features)
-    y = ((X @ slopes.T / np.sqrt(n_features) + 3.0) ** degree + 1.0) / 3.5**degree * noise
+    level = X @ slopes.T / np.sqrt(n_features) + 3.0
+    y = (level**degree + 1.0) / 3.5**degree
+    y[in_group] = (np.maximum(level[in_group], 0.0) / 3.0) ** (2 * degree) + 0.5
+    y *= noise
     y[np.ix_(is_rush, in_rush)] *= RUSH_FACTOR
     return X, y
 

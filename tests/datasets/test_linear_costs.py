@@ -38,6 +38,36 @@ def test_shifts_are_paired(make):
     assert (struck == struck[0]).all()  # the same ones in every rush
 
 
+def test_a_rare_group_lies_elsewhere_and_costs_by_its_own_formula():
+    X, _ = make_shortest_path(2000, 5, (4, 4), degree=2, random_state=0)
+    few, many = (
+        make_shortest_path(
+            2000, 5, (4, 4), degree=2, shift={"group": share, "noise": 0.0}, random_state=0
+        )
+        for share in (0.05, 0.3)
+    )
+    is_few, is_many = ((each[0] != X).any(axis=1) for each in (few, many))
+    assert is_few.mean() == pytest.approx(0.05, abs=0.015)
+    assert is_many.mean() == pytest.approx(0.3, abs=0.03)
+    assert is_many[is_few].all()  # paired
+    moved = 0.6 * X[is_many] + [2, -2, 0, 0, 0]
+    np.testing.assert_allclose(many[0][is_many], moved, rtol=1e-14, atol=1e-15)
+    # The others have their cost, by slopes that the quiet data without a group give away.
+    _, quiet = make_shortest_path(2000, 5, (4, 4), degree=2, shift={"noise": 0.0}, random_state=0)
+    np.testing.assert_array_equal(many[1][~is_many], quiet[~is_many])
+    score = np.linalg.lstsq(X[:40], np.sqrt(quiet[:40] * 12.25 - 1) - 3, rcond=None)[0]
+    slopes = np.rint(score * np.sqrt(5))
+    b = moved @ slopes / np.sqrt(5)
+    np.testing.assert_allclose(many[1][is_many], np.maximum(b + 3, 0) ** 4 / 81 + 0.5, rtol=1e-9)
+    named = make_shortest_path(50, grid=(4, 4), shift="group", random_state=0)
+    by_number = make_shortest_path(50, grid=(4, 4), shift={"group": 0.3}, random_state=0)
+    np.testing.assert_array_equal(named[1], by_number[1])
+    one, _ = make_shortest_path(50, 1, (3, 3), shift={"group": 1.0}, random_state=0)
+    np.testing.assert_allclose(
+        one, 0.6 * make_shortest_path(50, 1, (3, 3), random_state=0)[0] + 2.0, rtol=1e-14
+    )
+
+
 def test_a_rush_strikes_edges_between_inner_nodes():
     problem = ShortestPathProblem.grid(4, 5)
     _, y = make_shortest_path(5, grid=(4, 5), random_state=0)
