@@ -16,9 +16,12 @@ from dfl_sklearn.robust import (
     CVaR,
     DiffusionGenerator,
     GaussianNoise,
+    GroupDRO,
+    JustTrainTwice,
     KLBall,
     NominalSamples,
     PolicyGradientSearch,
+    SinkhornBall,
     TiltedSearch,
     WassersteinBall,
 )
@@ -50,11 +53,18 @@ def policy_gradient(divergence="kl"):
     )
 
 
+def is_high(X):
+    return X[:, 0] > 1
+
+
 SETS = {
     "KL": KLBall(),
     "chi-square": ChiSquareBall(),
     "CVaR": CVaR(),
     "Wasserstein": WassersteinBall(),
+    "Sinkhorn": SinkhornBall(),
+    "hard rows": JustTrainTwice(),
+    "groups": GroupDRO(is_high),
     "noise": GaussianNoise(),
     "samples": NominalSamples(50, generator=GENERATOR),
     "own": OwnSet(),
