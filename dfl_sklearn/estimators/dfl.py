@@ -20,8 +20,9 @@ from ..losses.base import DecisionLoss
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
-from ..scenarios._net_scenarios import NetScenarios
+from ..scenarios._trainable import TrainableScenarios
 from ..scenarios.base import Scenarios
+from ..scenarios.diffusion import DiffusionScenarios
 from ..scenarios.mixture import GaussianScenarios, MixtureScenarios
 from ..training.objective import Objective
 from ..training.scenarios import ScenarioObjective
@@ -62,8 +63,9 @@ class DFLRegressor(NetRegressor):
         callbacks (``predictor__lr`` is searchable); the loss is replaced, and settings that would
         have no effect, ``max_epochs`` for one, are refused. The net sees
         standardised features and its output is taken as standardised parameters.
-        A scenario model that is a net, :class:`~dfl_sklearn.scenarios.MixtureScenarios` or
-        :class:`~dfl_sklearn.scenarios.GaussianScenarios`, is first fitted by likelihood and then
+        A scenario model that is a net, :class:`~dfl_sklearn.scenarios.MixtureScenarios`,
+        :class:`~dfl_sklearn.scenarios.GaussianScenarios` or
+        :class:`~dfl_sklearn.scenarios.DiffusionScenarios`, is first fitted by itself and then
         trained for the cost of the decisions over its scenarios; `decide` decides over them.
     hidden_layer_sizes : sequence of int, default=(32, 32)
         Widths of the hidden layers where `predictor` is None; ``()`` is a linear model.
@@ -196,11 +198,14 @@ class DFLRegressor(NetRegressor):
 
     _parameter_constraints: dict = {
         **NetRegressor._parameter_constraints,
-        "predictor": [None, callable, NeuralNet, MixtureScenarios, GaussianScenarios],
+        "predictor": [
+            *(None, callable, NeuralNet),
+            *(MixtureScenarios, GaussianScenarios, DiffusionScenarios),
+        ],
         "ambiguity_set": [AmbiguitySet, None],
     }
 
-    scenario_model_: NetScenarios
+    scenario_model_: TrainableScenarios
 
     def __init__(
         self,
@@ -264,7 +269,7 @@ class DFLRegressor(NetRegressor):
         """Whether the predictor is a scenario model; of a fitted estimator, whether it was."""
         if hasattr(self, "predictor_"):
             return hasattr(self, "scenario_model_")
-        return isinstance(self.predictor, NetScenarios)
+        return isinstance(self.predictor, TrainableScenarios)
 
     def predict(self, X: ArrayLike) -> np.ndarray:
         """Predict the parameters of the problem.
@@ -350,14 +355,14 @@ class DFLRegressor(NetRegressor):
         return features if columns is None else features[:, columns.inputs]
 
     def _fit(self, X: Any, *args: Any, **kwargs: Any) -> None:
-        if isinstance(self.predictor, NetScenarios):
+        if isinstance(self.predictor, TrainableScenarios):
             self._refuse_beside_scenarios(**kwargs)
         self.__dict__.pop("scenario_model_", None)
         super()._fit(X, *args, **kwargs)
-        if isinstance(self.predictor, NetScenarios):
+        if isinstance(self.predictor, TrainableScenarios):
             model = self.scenario_model_
             trained = self.predictor_.module_.state_dict()
-            model.net_.load_state_dict({name: value.cpu() for name, value in trained.items()})
+            model.take_up({name: value.cpu() for name, value in trained.items()})
             model.is_vector_ = self._target_ndim == 1
 
     def _refuse_beside_scenarios(self, *, goes_on: bool, one_pass: bool = False) -> None:
@@ -383,7 +388,7 @@ class DFLRegressor(NetRegressor):
 
     def _prepare(self, train: Rows, valid: Rows | None, seed: int) -> None:
         """Fit the scenario model by likelihood."""
-        if not isinstance(self.predictor, NetScenarios):
+        if not isinstance(self.predictor, TrainableScenarios):
             return
         model = clone(self.predictor)
         model._validate_params()
@@ -403,12 +408,12 @@ class DFLRegressor(NetRegressor):
         self.scenario_model_ = model
 
     def _objective(self, problem: DecisionProblem, n_parameters: int) -> Objective:
-        if isinstance(self.predictor, NetScenarios):
-            return ScenarioObjective(problem, self.loss, self.scenario_model_.net_)
+        if isinstance(self.predictor, TrainableScenarios):
+            return ScenarioObjective(problem, self.loss, self.scenario_model_.net_to_train())
         return super()._objective(problem, n_parameters)
 
     def _holds_out(self, n_distinct: int) -> bool:
         # A distribution has many numbers to fit the rows by, also where all are linear in x.
-        if self.early_stopping == "auto" and isinstance(self.predictor, NetScenarios):
+        if self.early_stopping == "auto" and isinstance(self.predictor, TrainableScenarios):
             return n_distinct >= MIN_ROWS_TO_HOLD_OUT
         return super()._holds_out(n_distinct)

@@ -38,15 +38,21 @@ class ConditionalDraws:
         """Number of coordinates d of a draw, those of its noise."""
         return self.coordinates.rest.n_coordinates
 
-    def draws(self, x: np.ndarray, noise: torch.Tensor) -> torch.Tensor:
+    def draws(self, x: np.ndarray, noise: torch.Tensor, *, rounds: bool = False) -> torch.Tensor:
         """Return what noise (n, S, d) becomes at the given columns x (n, g): (n, S, p - g).
 
-        Whole numbers are not rounded, as a step has no slope.
+        Whole numbers are not rounded, as a step has no slope. With `rounds` they are, and keep the
+        slopes that they have without.
         """
         n, n_draws, d = noise.shape
         known = self._known(x).repeat_interleave(n_draws, dim=0)
         z = self.chain.flow(noise.reshape(-1, d), known)
-        return self._rows(z, np.repeat(x, n_draws, axis=0)).reshape(n, n_draws, -1)
+        there = np.repeat(x, n_draws, axis=0)
+        rows = self._rows(z, there)
+        if rounds:
+            exact = self._tensor(self.coordinates.rest.inverse(z.detach().cpu().numpy(), there))
+            rows = exact + (rows - rows.detach())
+        return rows.reshape(n, n_draws, -1)
 
     def noise_errors(
         self, x: np.ndarray, y: np.ndarray, noise: torch.Tensor, steps: torch.Tensor

@@ -9,12 +9,12 @@ from torch import nn
 
 from ..learners.factories import MLPPredictor, NetFactory
 from ._components import Components
-from ._scenario_net import ScenarioNet, stratified
+from ._scenario_net import LikelihoodNet, stratified
 
 _SHARE = 0.1  # of the usual weights of the last layer
 
 
-class MixtureNet(ScenarioNet):
+class MixtureNet(LikelihoodNet):
     """Components of which one is selected for all outputs together.
 
     Scenarios are shared out equally among the components, with the probabilities of the selector as

@@ -34,16 +34,17 @@ from ..learners.patience import Stopping
 from ..learners.scaling import Scale
 from ..learners.trainer import NonFiniteLossError, forward
 from ..rows import Rows
-from ._scenario_net import ScenarioNet
-from .base import ScenarioModel, Scenarios
+from ._scenario_net import LikelihoodNet
+from ._trainable import TrainableScenarios
+from .base import Scenarios
 
 _MIN_ROWS_TO_HOLD_OUT = 50  # with fewer, early_stopping="auto" watches the training rows
 _N_REDUCTIONS = 3  # of an adaptive learning rate
 _AT_ONCE = 2**20  # numbers of a sample
 
 
-class NetScenarios(ScenarioModel):
-    """Base class of scenario models whose scenarios come from a net, a :class:`ScenarioNet`.
+class NetScenarios(TrainableScenarios):
+    """Base class of scenario models whose scenarios come from a net, a :class:`LikelihoodNet`.
 
     A subclass has the parameters named in `_parameter_constraints` and fills in `_recipe`.
     :class:`~dfl_sklearn.DFLRegressor` trains the net on, for the cost of decisions.
@@ -82,15 +83,12 @@ class NetScenarios(ScenarioModel):
     n_jobs: int | None
     random_state: Any
     verbose: bool | int
-    net_: ScenarioNet
+    net_: LikelihoodNet
     x_scale_: Scale
 
     @abstractmethod
     def _recipe(self, rows: Rows, seed: int) -> tuple[NetFactory, int]:
         """Return a factory of nets for all rows, and the number of their conditions."""
-
-    def _check_target(self, y: np.ndarray) -> None:
-        """Raise a ValueError that names a number (n, d) that cannot be observed."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     @all_or_nothing
@@ -147,6 +145,14 @@ class NetScenarios(ScenarioModel):
         self.n_features_in_ = train.X.shape[1]
         self._fit_rows(train, valid, root_seed(self.random_state))
 
+    def net_to_train(self) -> LikelihoodNet:
+        """Return the net."""
+        return self.net_
+
+    def take_up(self, state: dict[str, torch.Tensor]) -> None:
+        """Take up weights of the net."""
+        self.net_.load_state_dict(state)
+
     def _fit_rows(self, train: Rows, valid: Rows | None, seed: int) -> None:
         of_all = train if valid is None else _together(train, valid)
         factory, n_out = self._recipe(of_all, named_seed(seed, "scenarios"))
@@ -166,7 +172,7 @@ class NetScenarios(ScenarioModel):
                 lr=self.learning_rate_init,
                 batch_size=auto if self.batch_size == "auto" else self.batch_size,
             )
-            net: ScenarioNet = learner.net.module_
+            net: LikelihoodNet = learner.net.module_
 
             def loss(conditions: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
                 share = batch["weight"] / len(conditions)

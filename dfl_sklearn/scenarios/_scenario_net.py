@@ -41,8 +41,27 @@ class ScenarioNet(nn.Module, ABC):
         """Return independent draws (B, n_samples, d); the numbers are drawn on the CPU."""
 
     @abstractmethod
+    def score_of(
+        self, conditions: torch.Tensor, y: torch.Tensor, rng: np.random.Generator
+    ) -> torch.Tensor:
+        """Return what has the slopes (B, M) of the log density of rows of y (B, M, d).
+
+        Or an estimate of it, up to one number for all rows of y of a condition.
+        """
+
+
+class LikelihoodNet(ScenarioNet):
+    """A net of scenarios whose density is known."""
+
+    @abstractmethod
     def log_density(self, conditions: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return the log density, or a lower bound of it, (B, M) of rows of y (B, M, d)."""
+        """Return the log density (B, M) of rows of y (B, M, d)."""
+
+    def score_of(
+        self, conditions: torch.Tensor, y: torch.Tensor, rng: np.random.Generator
+    ) -> torch.Tensor:
+        """Return the log density."""
+        return self.log_density(conditions, y)
 
     def fit_loss(self, conditions: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         """Return what a fit without decisions pushes down, (B,), for observed y (B, d)."""

@@ -1,10 +1,12 @@
 """Scenarios from a diffusion model of features and parameters."""
 
 import warnings
+from copy import copy, deepcopy
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.utils import Tags
@@ -16,13 +18,17 @@ from .._utils.params import NestedParamsMixin
 from .._utils.rows import as_rows, check_total, refuse_unfit_table, refuse_unfit_target
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import HasMethods, Interval, _check_sample_weight, _fit_context
+from ..learners.scaling import Scale
 from ..robust._fitted_once import fitted_once, seeded
+from ..robust._quasi_random import quasi_normal
 from ..robust.generator import DiffusionGenerator
 from ..rows import Rows
-from .base import ScenarioModel, Scenarios
+from ._diffusion_net import DiffusionNet
+from ._trainable import TrainableScenarios
+from .base import Scenarios
 
 
-class DiffusionScenarios(NestedParamsMixin, ScenarioModel):
+class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
     r"""What a diffusion model of (x, y) generates for y given x.
 
     One net learns rows (x, y) and y given x, as :class:`~dfl_sklearn.robust.DiffusionGenerator`
@@ -139,19 +145,28 @@ class DiffusionScenarios(NestedParamsMixin, ScenarioModel):
             If X or y hold other things than finite numbers; if there is but one distinct row; if
             there are fewer scenarios than generators.
         """
-        if self.n_scenarios < self.n_estimators:
-            raise ValueError(
-                f"n_scenarios={self.n_scenarios} are made by n_estimators={self.n_estimators} "
-                "generators, each of which makes one at least."
-            )
+        self._check_numbers()
         refuse_unfit_target(y, "y")
         table, y = self._checked(X, y=y, multi_output=True, y_numeric=True)
         weight = _check_sample_weight(
             sample_weight, table, dtype=np.float64, ensure_non_negative=True
         )
         check_total(weight, "sample_weight")
-        targets = as_rows(y, "y").astype(np.float64)
-        rows = Rows.of_table(np.concatenate([table, targets], axis=1), weight).canonical()
+        self._fit_rows(Rows(table, as_rows(y, "y").astype(np.float64), weight), stacklevel=5)
+        self.is_vector_ = np.ndim(y) == 1
+        return self
+
+    def _check_numbers(self) -> None:
+        if self.n_scenarios < self.n_estimators:
+            raise ValueError(
+                f"n_scenarios={self.n_scenarios} are made by n_estimators={self.n_estimators} "
+                "generators, each of which makes one at least."
+            )
+
+    def _fit_rows(self, checked: Rows, stacklevel: int) -> None:
+        table = checked.X.astype(np.float64)
+        joint = np.concatenate([table, checked.y], axis=1)
+        rows = Rows.of_table(joint, checked.weight).canonical()
         seed = root_seed(self.random_state)
         first = seeded(self.generator, seed)
         is_seeded = self.random_state is not None or (
@@ -162,7 +177,7 @@ class DiffusionScenarios(NestedParamsMixin, ScenarioModel):
                 "memory is not used, because random_state is None: no two fits are alike then. Set "
                 "random_state to keep the generator.",
                 UserWarning,
-                stacklevel=4,
+                stacklevel=stacklevel,
             )
         memory = check_memory(self.memory if is_seeded else None)
         own = root_seed(first.random_state)
@@ -173,9 +188,51 @@ class DiffusionScenarios(NestedParamsMixin, ScenarioModel):
         given = slice(0, table.shape[1])
         self.generators_ = [fitted_once(each, rows, memory, given) for each in (first, *others)]
         self._seed = seed
-        self.n_scenarios_, self.n_outputs_ = self.n_scenarios, targets.shape[1]
-        self.is_vector_ = np.ndim(y) == 1
-        return self
+        self.n_scenarios_, self.n_outputs_ = self.n_scenarios, checked.y.shape[1]
+
+    # -- training for decisions --------------------------------------------------------
+
+    def _holds_out(self, n_distinct: int) -> bool:
+        return False  # the generator holds rows out by itself
+
+    def fit_rows(self, train: Rows, valid: Rows | None) -> None:
+        """Fit the generator to rows, checked, of which it holds some out by itself."""
+        sampler = "ode" if self.generator is None else self.generator.sampler
+        if self.n_estimators > 1:
+            raise ValueError(
+                f"n_estimators={self.n_estimators} of DiffusionScenarios does not work where it is "
+                "trained for decisions: one generator is. Set it to 1."
+            )
+        if sampler != "ode":
+            raise ValueError(
+                f"sampler={sampler!r} of the generator does not work where DiffusionScenarios are "
+                'trained for decisions, through the steps of the sampler "ode". Set that one.'
+            )
+        self._check_numbers()
+        self.n_features_in_ = train.X.shape[1]
+        self._fit_rows(train, stacklevel=7)
+        if next(self.generator_.denoiser_.parameters(), None) is None:
+            raise ValueError(
+                f"The generator of DiffusionScenarios has no net to train for decisions after "
+                f"{len(train)} distinct rows: 30 are needed with a denoiser of one's own."
+            )
+        self._x_scale = Scale.of(train.X, train.weight)
+
+    def net_to_train(self) -> DiffusionNet:
+        """Return the net of the generator, with the noise of the scenarios."""
+        rng = named_rng(named_seed(self._seed, "scenarios 0"), "base noise")
+        width = self.generator_._joint_coordinates().rest.n_coordinates
+        noise = quasi_normal(self.n_scenarios, width, rng)
+        return DiffusionNet(self.generator_, self._x_scale, noise, self.n_outputs_)
+
+    def take_up(self, state: dict[str, torch.Tensor]) -> None:
+        """Take up weights of the net, in a generator that is not the one kept in memory."""
+        generator = copy(self.generator_)
+        own = {name.removeprefix("denoiser."): value for name, value in state.items()}
+        denoiser = deepcopy(generator.denoiser_)
+        denoiser.load_state_dict(own)
+        generator.denoiser_ = denoiser
+        self.generators_ = [generator]
 
     @property
     def generator_(self) -> DiffusionGenerator:

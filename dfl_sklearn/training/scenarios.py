@@ -89,7 +89,7 @@ class ScenarioObjective(Objective):
                 cost = self.problem.cost_rows(decisions, y, context)
                 (slopes,) = torch.autograd.grad(cost.sum(), share)
             pull = (slopes - slopes.mean(dim=1, keepdim=True)) / (S - 1)
-            score = (pull * self.net.log_density(conditions, drawn)).sum(dim=1)
+            score = (pull * self.net.score_of(conditions, drawn, rng)).sum(dim=1)
             return cost.detach() - optimum.cost + (score - score.detach())
 
         return regret
@@ -112,7 +112,7 @@ class ScenarioObjective(Objective):
             decisions = torch.as_tensor(found, dtype=y.dtype, device=y.device)
             cost = self.problem.cost_rows(decisions, y[rows], there).reshape(B, K)
             mean = cost.mean(dim=1)
-            log_density = self.net.log_density(conditions, drawn).reshape(B, K, S).sum(dim=2)
+            log_density = self.net.score_of(conditions, drawn, rng).reshape(B, K, S).sum(dim=2)
             score = ((cost - mean[:, None]) * log_density).sum(dim=1) / (K - 1)
             return mean - optimum.cost + (score - score.detach())
 

@@ -1,0 +1,143 @@
+"""The net of a diffusion model as one whose scenarios are trained for decisions."""
+
+from collections.abc import Callable
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+from torch.utils.checkpoint import checkpoint
+
+from ..learners.scaling import Scale
+from ..robust._conditional_draws import ConditionalDraws
+from ..robust.generator import DiffusionGenerator
+from ._scenario_net import ScenarioNet
+
+_AT_ONCE = 2**13  # draws without slopes that are in memory together
+_MOST_KEPT = 2**27  # bytes of slopes of a flow, more than which are computed twice
+_N_LEVELS = 4  # of noise at which a draw is denoised, each with a pair of noise vectors
+
+
+class DiffusionNet(ScenarioNet):
+    """Draws of a diffusion model, as functions of the weights of its denoiser.
+
+    The conditions are the standardised features themselves. The draws of all rows have the same
+    noise, and are those that the model predicts.
+
+    Parameters
+    ----------
+    generator : DiffusionGenerator
+        Fitted, with the features as given columns.
+    x_scale : Scale
+        Of the features.
+    noise : ndarray of shape (S, d)
+        That scenarios come from, in the coordinates of the generator.
+    n_outputs : int
+    """
+
+    def __init__(
+        self, generator: DiffusionGenerator, x_scale: Scale, noise: np.ndarray, n_outputs: int
+    ) -> None:
+        super().__init__()
+        self.generator, self.x_scale, self.base_noise = generator, x_scale, noise
+        self.denoiser = deepcopy(generator.denoiser_)
+        self.n_conditions, self.n_outputs = len(x_scale.mean), n_outputs
+        self.n_scenarios = len(noise)
+
+    def train(self, mode: bool = True) -> "DiffusionNet":
+        """Set the mode, of the denoiser that of evaluation: its draws are to stay the same."""
+        super().train(mode)
+        self.denoiser.eval()
+        return self
+
+    def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Any:
+        """Go to another device, and keep the type of the denoiser, whatever that of X is."""
+        dtype = next(self.denoiser.parameters()).dtype
+        super()._apply(fn, recurse)
+        self.denoiser.to(dtype)
+        return self
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return standardised features (B, p)."""
+        return x
+
+    def draws(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return scenarios (B, S, d) and their weights (B, S)."""
+        noise = torch.as_tensor(self.base_noise, device=conditions.device)
+        values = self._drawn(conditions, noise.expand(len(conditions), -1, -1))
+        return values, torch.full_like(values[..., 0], 1.0 / self.n_scenarios)
+
+    def sample(
+        self, conditions: torch.Tensor, n_samples: int, rng: np.random.Generator
+    ) -> torch.Tensor:
+        """Return independent draws (B, n_samples, d)."""
+        shape = (len(conditions), n_samples, self.base_noise.shape[1])
+        noise = torch.as_tensor(rng.standard_normal(shape), device=conditions.device)
+        return self._drawn(conditions, noise)
+
+    def score_of(
+        self, conditions: torch.Tensor, y: torch.Tensor, rng: np.random.Generator
+    ) -> torch.Tensor:
+        """Return less the squared errors (B, M) of the noise predicted for rows of y.
+
+        It is the evidence lower bound without the weights of its levels of noise, as in
+        "Diffusion-DFL". All rows of y of a condition get the same noise, so that differences
+        between them are not those of the noise.
+        """
+        B, M, _ = y.shape
+        x = np.repeat(self._features(conditions), 2 * M, axis=0)
+        rows = y.detach().cpu().numpy().repeat(2, axis=1).reshape(2 * B * M, -1)
+        model = self._model(conditions, recomputes=_of_slopes(self.denoiser, len(x) * _N_LEVELS))
+        n_steps, total = len(model.chain), 0.0
+        for level in range(_N_LEVELS):
+            step = ((level + rng.random(B)) / _N_LEVELS * n_steps).astype(int)
+            half = rng.standard_normal((B, 1, 1, model.width))
+            noise = np.concatenate([half, -half], axis=2).repeat(M, axis=1)
+            errors = model.noise_errors(
+                *(x, rows),
+                torch.as_tensor(noise.reshape(2 * B * M, -1), device=y.device),
+                torch.as_tensor(step.repeat(2 * M), device=y.device),
+            )
+            total = total + errors.reshape(B, M, 2).mean(dim=2)
+        return -total / _N_LEVELS
+
+    def _drawn(self, conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        x, n_draws = self._features(conditions), noise.shape[1]
+        if torch.is_grad_enabled():
+            n_passes = noise.shape[0] * n_draws * len(self._model(conditions).chain)
+            recomputes = _of_slopes(self.denoiser, n_passes)
+            return self._model(conditions, recomputes=recomputes).draws(x, noise, rounds=True)
+        model, rows = self._model(conditions), max(1, _AT_ONCE // max(1, n_draws))
+        parts = [
+            model.draws(x[i : i + rows], noise[i : i + rows], rounds=True)
+            for i in range(0, len(x), rows)
+        ]
+        return torch.cat(parts)
+
+    def _model(self, conditions: torch.Tensor, *, recomputes: bool = False) -> ConditionalDraws:
+        denoiser = _Recomputed(self.denoiser) if recomputes else self.denoiser
+        return self.generator._conditional_draws(denoiser, conditions.device)
+
+    def _features(self, conditions: torch.Tensor) -> np.ndarray:
+        mean, scale = self.x_scale
+        return conditions.detach().cpu().numpy().astype(np.float64) * scale + mean
+
+
+class _Recomputed(nn.Module):
+    """A denoiser that is evaluated once more for its slopes, and keeps nothing in between."""
+
+    def __init__(self, denoiser: nn.Module) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+
+    def forward(self, z: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
+        """Return the velocities."""
+        return checkpoint(self.denoiser, z, time, use_reentrant=False, preserve_rng_state=False)
+
+
+def _of_slopes(denoiser: nn.Module, n_rows: int) -> bool:
+    """Return whether slopes of so many rows, about, are too many to be kept."""
+    weights = list(denoiser.parameters())
+    width = sum(3 * each.shape[0] for each in weights if each.ndim > 1)
+    return n_rows * width * weights[0].element_size() > _MOST_KEPT
