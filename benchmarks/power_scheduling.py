@@ -58,6 +58,7 @@ SHORT, OVER, RAMP = 50.0, 0.5, 0.4
 BLOCK, N_BOOTSTRAP = 14, 10_000  # days, draws
 HIDDEN = (64, 64)
 N_SCENARIOS, RATE = 50, 1e-3
+FEW = {"max_iter": 4}  # epochs of a diffusion model, each of which takes as long as its fit
 REFERENCE = "ridge, residuals"
 FOCUSED = {"batch_size": 32, "max_iter": 25, "n_iter_no_change": 3, "early_stopping": True}
 
@@ -261,8 +262,10 @@ def methods(seed):
         "Gaussian, decision-focused": clone(likely).set_params(predictor=gaussian),
         "Gaussian, score function": clone(likely).set_params(predictor=gaussian, loss=score),
         "diffusion": diffusion,
-        "diffusion, decision-focused": clone(likely).set_params(predictor=diffusion),
-        "diffusion, score function": clone(likely).set_params(predictor=diffusion, loss=score),
+        "diffusion, decision-focused": clone(likely).set_params(predictor=diffusion, **FEW),
+        "diffusion, score function": clone(likely).set_params(
+            predictor=diffusion, loss=score, **FEW | {"learning_rate_init": 1e-4}
+        ),
     }
 
 

@@ -64,7 +64,7 @@ class DiffusionNet(ScenarioNet):
 
     def draws(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return scenarios (B, S, d) and their weights (B, S)."""
-        noise = torch.as_tensor(self.base_noise, device=conditions.device)
+        noise = torch.as_tensor(self.base_noise)
         values = self._drawn(conditions, noise.expand(len(conditions), -1, -1))
         return values, torch.full_like(values[..., 0], 1.0 / self.n_scenarios)
 
@@ -73,8 +73,7 @@ class DiffusionNet(ScenarioNet):
     ) -> torch.Tensor:
         """Return independent draws (B, n_samples, d)."""
         shape = (len(conditions), n_samples, self.base_noise.shape[1])
-        noise = torch.as_tensor(rng.standard_normal(shape), device=conditions.device)
-        return self._drawn(conditions, noise)
+        return self._drawn(conditions, torch.as_tensor(rng.standard_normal(shape)))
 
     def score_of(
         self, conditions: torch.Tensor, y: torch.Tensor, rng: np.random.Generator
@@ -88,7 +87,7 @@ class DiffusionNet(ScenarioNet):
         B, M, _ = y.shape
         x = np.repeat(self._features(conditions), 2 * M, axis=0)
         rows = y.detach().cpu().numpy().repeat(2, axis=1).reshape(2 * B * M, -1)
-        model = self._model(conditions, recomputes=_of_slopes(self.denoiser, len(x) * _N_LEVELS))
+        model = self._model(recomputes=_of_slopes(self.denoiser, len(x) * _N_LEVELS))
         n_steps, total = len(model.chain), 0.0
         for level in range(_N_LEVELS):
             step = ((level + rng.random(B)) / _N_LEVELS * n_steps).astype(int)
@@ -96,28 +95,31 @@ class DiffusionNet(ScenarioNet):
             noise = np.concatenate([half, -half], axis=2).repeat(M, axis=1)
             errors = model.noise_errors(
                 *(x, rows),
-                torch.as_tensor(noise.reshape(2 * B * M, -1), device=y.device),
-                torch.as_tensor(step.repeat(2 * M), device=y.device),
+                torch.as_tensor(noise.reshape(2 * B * M, -1), device=model.chain.device),
+                torch.as_tensor(step.repeat(2 * M), device=model.chain.device),
             )
             total = total + errors.reshape(B, M, 2).mean(dim=2)
-        return -total / _N_LEVELS
+        return -(total / _N_LEVELS).to(conditions.device)
 
     def _drawn(self, conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        x, n_draws = self._features(conditions), noise.shape[1]
+        """Return what noise (B, M, d) becomes; it is computed where the denoiser is."""
+        x, (B, n_draws, _) = self._features(conditions), noise.shape
+        model, at_once = self._model(), max(1, _AT_ONCE // max(1, n_draws))
         if torch.is_grad_enabled():
-            n_passes = noise.shape[0] * n_draws * len(self._model(conditions).chain)
-            recomputes = _of_slopes(self.denoiser, n_passes)
-            return self._model(conditions, recomputes=recomputes).draws(x, noise, rounds=True)
-        model, rows = self._model(conditions), max(1, _AT_ONCE // max(1, n_draws))
+            at_once = B
+            if _of_slopes(self.denoiser, B * n_draws * len(model.chain)):
+                model = self._model(recomputes=True)
+        noise = noise.to(model.chain.device)
         parts = [
-            model.draws(x[i : i + rows], noise[i : i + rows], rounds=True)
-            for i in range(0, len(x), rows)
+            model.draws(x[i : i + at_once], noise[i : i + at_once], rounds=True)
+            for i in range(0, B, at_once)
         ]
-        return torch.cat(parts)
+        return torch.cat(parts).to(conditions.device)
 
-    def _model(self, conditions: torch.Tensor, *, recomputes: bool = False) -> ConditionalDraws:
+    def _model(self, *, recomputes: bool = False) -> ConditionalDraws:
         denoiser = _Recomputed(self.denoiser) if recomputes else self.denoiser
-        return self.generator._conditional_draws(denoiser, conditions.device)
+        device = next(self.denoiser.parameters()).device
+        return self.generator._conditional_draws(denoiser, device)
 
     def _features(self, conditions: torch.Tensor) -> np.ndarray:
         mean, scale = self.x_scale

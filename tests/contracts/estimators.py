@@ -281,6 +281,11 @@ def variants():
             predictor=GaussianScenarios(n_scenarios=20, **{**QUICK, "max_iter": 4}),
             **{**QUICK, "max_iter": 4},
         ),
+        "trained-diffusion": DFLRegressor(
+            EVEN,
+            predictor=DiffusionScenarios(generator(), n_scenarios=9),
+            **{**QUICK, "max_iter": 1},
+        ),
         "residual-scenarios-plain": ResidualScenarios(Ridge(), cv=3),
         "gaussian-scenarios": GaussianScenarios(n_scenarios=20, early_stopping=True, **QUICK),
         "fine-tuning-squared": DFFRegressor(LinearRegression(), **FINE_TUNING),

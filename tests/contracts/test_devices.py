@@ -95,6 +95,12 @@ MODELS = {
     "scenarios, by density": net(
         predictor=MixtureScenarios(2, n_scenarios=9, **QUICK), loss=ScoreFunctionLoss()
     ),
+    "scenarios, diffusion": lambda device: net(
+        predictor=DiffusionScenarios(generator(device), n_scenarios=9)
+    )(device),
+    "scenarios, diffusion, by density": lambda device: net(
+        predictor=DiffusionScenarios(generator(device), n_scenarios=9), loss=ScoreFunctionLoss()
+    )(device),
     # More rows than an epoch draws.
     "pool": flagship(TiltedSearch(1200)),
     "policy gradient": flagship(policy_gradient("kl")),
