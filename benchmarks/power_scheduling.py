@@ -352,9 +352,10 @@ def table(results, n_train, n_test):
             "several seeds the mean, with their standard deviation in brackets. Differences are "
             f"paired by day, with 95 % intervals of a bootstrap of blocks of {BLOCK} days; costs "
             "of seeds are averaged first. At the ramp: share of days whose generation changes as "
-            "much as it may. CPU seconds are of one fit on one core, median. Decisions of nets are over "
-            f"{N_SCENARIOS} scenarios, those of residuals over all of them. Training for the "
-            f"decision ends after {FOCUSED['max_iter']} epochs.\n",
+            "much as it may. CPU seconds are of one fit on one core, median. Decisions of nets "
+            f"are over {N_SCENARIOS} scenarios, those of residuals over all of them. Training for "
+            f"the decision ends after {FOCUSED['max_iter']} epochs, of a diffusion model after "
+            f"{FEW['max_iter']}.\n",
             markdown([*header, "at the ramp", "epochs", "CPU seconds"], rows),
             "Published for Diffusion-DFL on the same days, means of 10 seeds: diffusion trained "
             "for the decision 3.15 (through its draws) and 3.17 (score function), Gaussian trained "

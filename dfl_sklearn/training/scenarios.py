@@ -129,6 +129,11 @@ class ScenarioObjective(Objective):
     def _in_domain(self, values: torch.Tensor) -> torch.Tensor:
         """Return scenarios (B, S, d) within the domain of the problem, without slopes if moved."""
         table = values.detach().cpu().numpy().reshape(-1, values.shape[-1])
+        if not np.isfinite(table).all():
+            raise FloatingPointError(
+                "The net has drawn scenarios that are not finite: its weights have diverged. Lower "
+                "learning_rate_init."
+            )
         found = self.problem.project_parameters(table)[0].reshape(values.shape)
         inside = torch.as_tensor(found, dtype=values.dtype, device=values.device)
         return torch.where(inside == values, values, inside)

@@ -68,8 +68,11 @@ def loss_of(problem, loss, net, X, y):
     return lambda: objective.row_loss(conditions, *known).sum()
 
 
-@pytest.mark.parametrize("problem", [SquaredErrorProblem(), PROBLEM], ids=["smooth", "orders"])
-@pytest.mark.parametrize("recomputes", [False, True])
+@pytest.mark.parametrize(
+    ("problem", "recomputes"),
+    [(SquaredErrorProblem(), False), (PROBLEM, False), (PROBLEM, True)],
+    ids=["smooth", "orders", "recomputed"],
+)
 def test_slopes_through_draws_are_those_of_differences(rows, net, problem, recomputes, monkeypatch):
     if recomputes:
         monkeypatch.setattr(_diffusion_net, "_MOST_KEPT", 0)
@@ -191,3 +194,10 @@ def test_a_kept_generator_stays_as_it_was(rows, tmp_path):
 def test_what_does_not_work_is_refused(rows, predictor, message):
     with pytest.raises(ValueError, match=message):
         DFLRegressor(PROBLEM, predictor=predictor, **TRAINED).fit(*rows)
+
+
+def test_a_net_that_diverges_names_the_learning_rate(rows):
+    given = TRAINED | {"learning_rate_init": 1e6}
+    model = DFLRegressor(PROBLEM, loss=ScoreFunctionLoss(), predictor=scenarios(), **given)
+    with pytest.raises(FloatingPointError, match="diverged"):
+        model.fit(*rows)
