@@ -148,6 +148,7 @@ class GroupDRO(AmbiguitySet):
         if self._held_out is None or not len(self._held_out):
             return None
         group, weight = self._held_out_group, self._held_out.weight
+        assert group is not None
         total = self._sums(weight, group)
         paid = self._sums(weight * row_loss(self._held_out), group)
         return float((paid[total > 0] / total[total > 0]).max())

@@ -88,7 +88,7 @@ class DiffusionNet(ScenarioNet):
         x = np.repeat(self._features(conditions), 2 * M, axis=0)
         rows = y.detach().cpu().numpy().repeat(2, axis=1).reshape(2 * B * M, -1)
         model = self._model(recomputes=_of_slopes(self.denoiser, len(x) * _N_LEVELS))
-        n_steps, total = len(model.chain), 0.0
+        n_steps, total = len(model.chain), torch.zeros(B, M, device=model.chain.device)
         for level in range(_N_LEVELS):
             step = ((level + rng.random(B)) / _N_LEVELS * n_steps).astype(int)
             half = rng.standard_normal((B, 1, 1, model.width))
