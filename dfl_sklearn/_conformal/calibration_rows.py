@@ -60,7 +60,8 @@ def warn_of_shared_rows(X: Any, y: np.ndarray, X_cal: Any, y_cal: np.ndarray) ->
         warnings.warn(
             f"{int(shared.sum())} of {len(shared)} calibration rows are training rows as well, "
             f"such as row {int(shared.argmax())} of X_cal. A model errs less on rows that it was "
-            "fitted on, and its promises would be too low: calibrate on rows that it has not seen.",
+            "fitted on, and its promises would be too low: calibrate on rows that it has not seen. "
+            "(Rows that are alike by chance, as those of few distinct values are, do no harm.)",
             UserWarning,
             stacklevel=5,
         )
