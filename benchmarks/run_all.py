@@ -23,6 +23,7 @@ MINUTES = {
     "newsvendor_shift": 24,
     "shift_suite": 90,
     "stress_choice": 7,
+    "rare_group": 8,
     "layers": 2,
     "linear_losses": 5,
     "cyclic_paths": 8,

@@ -115,7 +115,7 @@ class GroupDRO(AmbiguitySet):
         self.rows_ = rows.as_shares()
         self.groups_, self._group = np.unique(self._labels(self.rows_), return_inverse=True)
         self._share = self._sums(self.rows_.weight, self._group)
-        self._held_out_group = None
+        self._held_out_group = self._group[:0]
         if self._held_out is not None:
             labels = self._labels(self._held_out)
             known = np.isin(labels, self.groups_)
@@ -148,7 +148,6 @@ class GroupDRO(AmbiguitySet):
         if self._held_out is None or not len(self._held_out):
             return None
         group, weight = self._held_out_group, self._held_out.weight
-        assert group is not None
         total = self._sums(weight, group)
         paid = self._sums(weight * row_loss(self._held_out), group)
         return float((paid[total > 0] / total[total > 0]).max())
