@@ -17,6 +17,7 @@ from pathlib import Path
 MINUTES = {
     "speed": 1,
     "azure": 6,
+    "azure_experts": 2,
     "robust_cost": 8,
     "ensembles": 7,
     "newsvendor_population": 6,
@@ -33,7 +34,7 @@ MINUTES = {
     "power_scheduling": 12,
     "fine_tuning": 6,
     "scenario_oracles": 9,
-    "scenarios": 80,
+    "scenarios": 45,
     "storage": 10,
 }
 
