@@ -143,10 +143,11 @@ def table(results):
                     continue
                 change = (rows[name] - plain[name])[seeds] / plain.loc[seeds, name].mean()
                 cells.append("{:+.1%} ± {:.1%}".format(*interval(change)))
-            lines.append(
-                f"| {predictor} | {method} | {len(seeds)} | {cells[0]} | {cells[1]} | "
-                f"{rows['effective size'].mean():.0f} | {rows['seconds'].median():.1f} |"
-            )
+            if rows["seconds"].notna().all():
+                cells += [f"{rows['effective size'].mean():.0f}", f"{rows['seconds'].median():.1f}"]
+            else:
+                cells += ["", ""]
+            lines.append(f"| {predictor} | {method} | {len(seeds)} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
