@@ -71,15 +71,18 @@ class GroupDRO(AmbiguitySet):
 
     Examples
     --------
-    >>> import numpy as np
     >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
     >>> from dfl_sklearn.robust import GroupDRO
-    >>> X = np.repeat([[0.0], [1.0]], [90, 10], axis=0)
-    >>> y = 4.0 * X[:, 0]
-    >>> constant = {"hidden_layer_sizes": (), "standardize": False, "random_state": 0}
-    >>> robust = DFLRegressor(ambiguity_set=GroupDRO(groups=0), **constant).fit(X, y)
-    >>> robust.ambiguity_set_.groups_
-    array([0., 1.])
+    >>> X, y = make_newsvendor(100, random_state=0)
+    >>> def is_high(X):
+    ...     return X[:, 0] > 1
+    >>> model = DFLRegressor(
+    ...     NewsvendorProblem(9, 1), ambiguity_set=GroupDRO(is_high), random_state=0
+    ... ).fit(X, y)
+    >>> model.ambiguity_set_.groups_
+    array([False,  True])
     """
 
     least_patience = 20
