@@ -268,7 +268,7 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
                     int(some.sum()), named_seed(seed, f"draws {j}") % 2**32, given=given[some]
                 )
                 found[some] = rows[:, X.shape[1] :]
-        return found.reshape(len(X), n_samples, -1)
+        return _finite(found.reshape(len(X), n_samples, -1), X)
 
     def _checked(self, X: Any, **params: Any) -> Any:
         """Return X, and y in `fit`, validated; say what to do with text."""
@@ -295,9 +295,20 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
             for j, (each, share) in enumerate(zip(self.generators_, shares, strict=True))
         ]
         weight = np.full((len(X), self.n_scenarios_), 1.0 / self.n_scenarios_)
-        return Scenarios(np.concatenate(values, axis=1), weight)
+        return Scenarios(_finite(np.concatenate(values, axis=1), X), weight)
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
         tags.target_tags.multi_output = True
         return tags
+
+
+def _finite(values: np.ndarray, X: np.ndarray) -> np.ndarray:
+    """Return draws (n, m, d), or raise a ValueError that shows a row without finite ones."""
+    bad = np.flatnonzero(~np.isfinite(values).all(axis=(1, 2)))
+    if len(bad):
+        raise ValueError(
+            f"The diffusion model has no finite scenarios for the row "
+            f"{X[bad[0]].tolist()} of X: it is far from the rows of fit."
+        )
+    return values

@@ -185,6 +185,14 @@ def test_in_a_search_a_pipeline_and_transformed_targets(short_epochs):
     assert search.best_params_ == {"estimator__n_scenarios": 20}
 
 
+def test_rows_without_finite_scenarios_are_shown(model):
+    far = np.array([[0.0, 1.0], [1e300, 1e300]])
+    with np.errstate(all="ignore"):
+        for ask in (model.predict_scenarios, model.predict, model.sample):
+            with pytest.raises(ValueError, match=r"no finite scenarios for the row \[1e\+300, "):
+                ask(far)
+
+
 def test_what_is_refused():
     X, y = rows(20)
     with pytest.raises(ValueError, match=r"n_scenarios=2 are made by n_estimators=3"):
