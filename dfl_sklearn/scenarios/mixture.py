@@ -221,9 +221,15 @@ class GaussianScenarios(_OfComponents):
         What the covariance is: "full" any, with a lower triangle L; a number the sum of a diagonal
         and a matrix of that rank, with which fewer numbers are to be predicted for many outputs; 0
         a diagonal, with independent outputs.
-    hidden_layer_sizes, activation, n_scenarios, alpha, batch_size, learning_rate_init, max_iter, \
-            tol, n_iter_no_change, early_stopping, validation_fraction, device, n_jobs, \
-            random_state, verbose
+    hidden_layer_sizes, activation
+        Of the net, as in :class:`MixtureScenarios`.
+    n_scenarios : int, default=100
+        Scenarios of each row, of equal weight.
+    alpha, batch_size, learning_rate_init, max_iter, tol, n_iter_no_change
+        Of training, as in :class:`MixtureScenarios`.
+    early_stopping, validation_fraction
+        Of the rows held out, as in :class:`MixtureScenarios`.
+    device, n_jobs, random_state, verbose
         As in :class:`MixtureScenarios`.
 
     Attributes
