@@ -88,7 +88,8 @@ class DiffusionNet(ScenarioNet):
         x = np.repeat(self._features(conditions), 2 * M, axis=0)
         rows = y.detach().cpu().numpy().repeat(2, axis=1).reshape(2 * B * M, -1)
         model = self._model(recomputes=_of_slopes(self.denoiser, len(x) * _N_LEVELS))
-        n_steps, total = len(model.chain), torch.zeros(B, M, device=model.chain.device)
+        at = {"dtype": model.chain.dtype, "device": model.chain.device}
+        n_steps, total = len(model.chain), torch.zeros((B, M), **at)
         for level in range(_N_LEVELS):
             step = ((level + rng.random(B)) / _N_LEVELS * n_steps).astype(int)
             half = rng.standard_normal((B, 1, 1, model.width))
@@ -98,7 +99,7 @@ class DiffusionNet(ScenarioNet):
                 torch.as_tensor(noise.reshape(2 * B * M, -1), device=model.chain.device),
                 torch.as_tensor(step.repeat(2 * M), device=model.chain.device),
             )
-            total = total + errors.reshape(B, M, 2).mean(dim=2)
+            total = total + errors.reshape(B, M, 2).mean(dim=2).to(total.device)
         return -(total / _N_LEVELS).to(conditions.device)
 
     def _drawn(self, conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
