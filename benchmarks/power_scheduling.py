@@ -321,7 +321,9 @@ def table(results, n_train, n_test):
     of_block = np.array(
         [
             np.mean([np.array(each.split(), dtype=float) for each in part], axis=0)
-            for part in (results.loc[results["way"] == way, "blocks"] for way in ways)
+            if len(part)
+            else np.full(-(-n_test // BLOCK), np.nan)
+            for part in (results.loc[results["way"] == way, "blocks"].dropna() for way in ways)
         ]
     )
     draws = resampled(of_block, n_test, np.random.default_rng(0))
@@ -337,7 +339,9 @@ def table(results, n_train, n_test):
             [
                 *(way, f"{each['cost'].mean():.3f}{spread}"),
                 "" if (each["seed"] < 0).all() else f"{len(each)}",
-                "" if way == REFERENCE else f"{mean:+.3f} ({low:+.3f} to {high:+.3f})",
+                ""
+                if way == REFERENCE or np.isnan(mean)
+                else f"{mean:+.3f} ({low:+.3f} to {high:+.3f})",
                 "" if way == "policy" else f"{each['rmse'].mean():.4f}",
                 f"{each['at_ramp'].mean():.1%}",
                 "" if np.isnan(epochs) else f"{epochs:.0f}",
@@ -355,7 +359,8 @@ def table(results, n_train, n_test):
             "much as it may. CPU seconds are of one fit on one core, median. Decisions of nets "
             f"are over {N_SCENARIOS} scenarios, those of residuals over all of them. Training for "
             f"the decision ends after {FOCUSED['max_iter']} epochs, of a diffusion model after "
-            f"{FEW['max_iter']}.\n",
+            f"{FEW['max_iter']}. Rows without a difference are of a run before sums of days were "
+            "kept, with features that were not standardised beforehand.\n",
             markdown([*header, "at the ramp", "epochs", "CPU seconds"], rows),
             "Published for Diffusion-DFL on the same days, means of 10 seeds: diffusion trained "
             "for the decision 3.15 (through its draws) and 3.17 (score function), Gaussian trained "
