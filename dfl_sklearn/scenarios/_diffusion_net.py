@@ -88,8 +88,8 @@ class DiffusionNet(ScenarioNet):
         x = np.repeat(self._features(conditions), 2 * M, axis=0)
         rows = y.detach().cpu().numpy().repeat(2, axis=1).reshape(2 * B * M, -1)
         model = self._model(recomputes=_of_slopes(self.denoiser, len(x) * _N_LEVELS))
-        at = {"dtype": model.chain.dtype, "device": model.chain.device}
-        n_steps, total = len(model.chain), torch.zeros((B, M), **at)
+        n_steps, chain = len(model.chain), model.chain
+        total = torch.zeros((B, M), dtype=chain.dtype, device=chain.device)
         for level in range(_N_LEVELS):
             step = ((level + rng.random(B)) / _N_LEVELS * n_steps).astype(int)
             half = rng.standard_normal((B, 1, 1, model.width))
