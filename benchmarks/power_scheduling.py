@@ -365,7 +365,7 @@ def table(results, n_train, n_test):
             "Published for Diffusion-DFL on the same days, means of 10 seeds: diffusion trained "
             "for the decision 3.15 (through its draws) and 3.17 (score function), Gaussian trained "
             "for the decision 3.73, a net trained for the decision 4.33, policy 4.44, two-stage "
-            "Gaussian 5.58, two-stage diffusion 7.90. Its nets are larger (layers of 1024).\n",
+            "Gaussian 5.58, two-stage diffusion 7.90. Its Gaussian net has layers of 1024.\n",
         ]
     )
 
