@@ -44,6 +44,14 @@ def data():
     return X, 20 + X @ [3.0, 1.0] + rng.normal(size=60)
 
 
+@pytest.fixture(autouse=True)
+def interrupts_arrive():
+    """Where the tests run in the background of a shell, it has SIGINT ignored."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def compare(estimators, X, y, **options):
     return compare_decisions(estimators, X, y, **{"problem": PROBLEM, **options})
 
