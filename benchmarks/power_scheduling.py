@@ -359,8 +359,7 @@ def table(results, n_train, n_test):
             "much as it may. CPU seconds are of one fit on one core, median. Decisions of nets "
             f"are over {N_SCENARIOS} scenarios, those of residuals over all of them. Training for "
             f"the decision ends after {FOCUSED['max_iter']} epochs, of a diffusion model after "
-            f"{FEW['max_iter']}. Rows without a difference are of a run before sums of days were "
-            "kept, with features that were not standardised beforehand.\n",
+            f"{FEW['max_iter']}.\n",
             markdown([*header, "at the ramp", "epochs", "CPU seconds"], rows),
             "Published for Diffusion-DFL on the same days, means of 10 seeds: diffusion trained "
             "for the decision 3.15 (through its draws) and 3.17 (score function), Gaussian trained "

@@ -31,7 +31,7 @@ MINUTES = {
     "cora_matching": 39,
     "coverage": 28,
     "recourse": 14,
-    "power_scheduling": 45,
+    "power_scheduling": 17,
     "fine_tuning": 6,
     "scenario_oracles": 9,
     "scenarios": 45,
