@@ -1,16 +1,12 @@
 """Weights of rows by how likely their features are tomorrow."""
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import ArrayLike
-from scipy import sparse
-from scipy.optimize import brentq
 from sklearn.base import BaseEstimator, clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -21,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.cross_fit import random_splits, row_codes
 from .._utils.params import NestedParamsMixin
-from .._utils.rows import check_total, column_names
+from .._utils.rows import check_total
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import (
     HasMethods,
@@ -31,10 +27,11 @@ from .._utils.sklearn_private import (
     _num_samples,
 )
 from .._utils.wrapping import takes_weights
+from ._density_ratio import level_of, warn_where_apart
+from ._joined_tables import joined
 from ._tilt import effective_sample_size
 
 _FEW_FEATURES = 20  # of which products are taken
-_APART = 0.1  # mean ratio over the source, below which nearly nothing of the target is in it
 
 
 class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
@@ -150,7 +147,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         UserWarning
             If hardly a source row looks like the target, so that weights are no estimate.
         """
-        every, n = _joined(X, X_target, "X_target"), _num_samples(X)
+        every, n = joined(X, X_target, "X_target"), _num_samples(X)
         is_target = np.arange(_num_samples(every)) >= n
         weight = np.ones(len(is_target))
         for name, given, rows in (
@@ -191,8 +188,8 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         self._source, self._source_odds = _safe_indexing(every, np.arange(n)), odds[:n]
         unseen = np.flatnonzero(weight[:n] == 0)
         self._source_odds[unseen] = self._mean_log_odds(_safe_indexing(every, unseen))
-        self._level = _level(self._source_odds, weight[:n], self.clip)
-        _warn_where_apart(self._source_odds, weight[:n])
+        self._level = level_of(self._source_odds, weight[:n], self.clip)
+        warn_where_apart(self._source_odds, weight[:n])
         self.weight_ = self._ratios(self._source_odds)
         self.effective_sample_size_ = effective_sample_size(self.weight_ * weight[:n])
         return self
@@ -218,7 +215,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
             the message names the row. If X has other columns than the source.
         """
         check_is_fitted(self)
-        every, n = _joined(self._source, X, "X"), _num_samples(self._source)
+        every, n = joined(self._source, X, "X"), _num_samples(self._source)
         rows = np.arange(n, _num_samples(every))
         if not len(rows):
             return np.zeros(0)
@@ -337,92 +334,3 @@ def covariate_shift_weight(
     model = CovariateShiftWeight(classifier, cv=cv, clip=clip, random_state=random_state)
     found = model.fit(X, X_target, sample_weight).weight_
     return found if sample_weight is None else found * np.asarray(sample_weight, dtype=np.float64)
-
-
-def _level(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> float:
-    """Return the level under which weights, cut at `clip`, have the mean 1."""
-    log_odds, share = log_odds[weight > 0], weight[weight > 0] / weight.sum()
-    top = float(log_odds.max())
-    if top == -np.inf:
-        raise ValueError(
-            "The classifier is sure that no row of X is of X_target: there are no weights under "
-            "which X looks like it. Is X_target in the units of X?"
-        )
-    if top == np.inf and clip is None:
-        return 0.0  # an error that names the row follows
-    if clip is None:
-        return top + float(np.log(share @ np.exp(log_odds - top)))
-
-    def mean(level: float) -> float:
-        with np.errstate(over="ignore"):
-            return float(share @ np.minimum(np.exp(log_odds - level), clip))
-
-    finite = log_odds[np.isfinite(log_odds)]
-    low, high = finite.min(initial=0.0) - np.log(clip) - 1.0, finite.max(initial=0.0) + 1.0
-    if mean(low) <= 1.0:  # too many rows that are surely of the source
-        raise ValueError(
-            f"No weights up to clip={clip} have the mean 1: too few rows of X look like X_target."
-        )
-    while mean(high) > 1.0:  # rows that are surely of the target
-        high += 1.0
-        if high > finite.max(initial=0.0) + 800:
-            raise ValueError(
-                f"No weights up to clip={clip} have the mean 1: too many rows of X surely look "
-                "like X_target."
-            )
-    return float(brentq(lambda level: mean(level) - 1.0, low, high, xtol=1e-13))
-
-
-def _warn_where_apart(log_odds: np.ndarray, weight: np.ndarray) -> None:
-    """Say so where the ratios have a mean far below 1, which is that of a ratio of densities."""
-    with np.errstate(over="ignore"):
-        mean = float(np.average(np.exp(log_odds[weight > 0]), weights=weight[weight > 0]))
-    if mean < _APART:
-        warnings.warn(
-            "X and X_target hardly overlap: a ratio of densities has the mean 1 over X, and what "
-            f"the classifier finds has {mean:.2g}. The weights of rows are no estimate then, and "
-            "effective_sample_size_ is none either. Is X_target in the units of X? If it is, leave "
-            "out features that tell the two apart without saying anything about y, such as a date.",
-            UserWarning,
-            stacklevel=5,
-        )
-
-
-def _joined(X: Any, more: Any, name: str) -> Any:
-    """Return the rows of two tables with the same columns, one after the other."""
-    names, others = column_names(X), column_names(more)
-    if names is not None and others is not None and names != others:
-        odd = next((each for each in others if each not in names), None)
-        odd = odd or next((each for each in names if each not in others), "their order")
-        raise ValueError(
-            f"{name} must have the columns of the source, in the same order: they differ in "
-            f"{odd!r}."
-        )
-    widths = [np.shape(each)[1] if len(np.shape(each)) == 2 else None for each in (X, more)]
-    if widths[0] is None or widths[0] != widths[1]:
-        raise ValueError(
-            f"{name} must be a table with the columns of the source, got shapes {np.shape(X)} and "
-            f"{np.shape(more)}."
-        )
-    if sparse.issparse(X) or sparse.issparse(more):
-        raise ValueError("CovariateShiftWeight takes no sparse tables: equal rows are looked for.")
-    if hasattr(X, "columns") and hasattr(more, "columns"):
-        tables = pd.DataFrame(X), pd.DataFrame(more)
-        return pd.concat(_with_common_categories(*tables), ignore_index=True)
-    return np.concatenate([np.asarray(X), np.asarray(more)])
-
-
-def _with_common_categories(X: pd.DataFrame, more: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
-    """Return two tables whose categorical columns know the categories of both.
-
-    Columns of other categories would be joined to one of no categories.
-    """
-    tables = X.copy(deep=False), more.copy(deep=False)
-    for j in range(X.shape[1]):
-        one, other = X.dtypes.iloc[j], more.dtypes.iloc[j]
-        both = isinstance(one, pd.CategoricalDtype) and isinstance(other, pd.CategoricalDtype)
-        if both and one != other:
-            common = pd.CategoricalDtype(one.categories.append(other.categories).unique())
-            for table in tables:
-                table.isetitem(j, table.iloc[:, j].astype(common).array)
-    return tables

@@ -1,0 +1,57 @@
+"""Ratios of densities in logarithms: their level, and whether they are any."""
+
+import warnings
+
+import numpy as np
+from scipy.optimize import brentq
+
+_APART = 0.1  # mean ratio over the source, below which nearly nothing of the target is in it
+
+
+def level_of(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> float:
+    """Return the level under which weights, cut at `clip`, have the mean 1."""
+    log_odds, share = log_odds[weight > 0], weight[weight > 0] / weight.sum()
+    top = float(log_odds.max())
+    if top == -np.inf:
+        raise ValueError(
+            "The classifier is sure that no row of X is of X_target: there are no weights under "
+            "which X looks like it. Is X_target in the units of X?"
+        )
+    if top == np.inf and clip is None:
+        return 0.0  # an error that names the row follows
+    if clip is None:
+        return top + float(np.log(share @ np.exp(log_odds - top)))
+
+    def mean(level: float) -> float:
+        with np.errstate(over="ignore"):
+            return float(share @ np.minimum(np.exp(log_odds - level), clip))
+
+    finite = log_odds[np.isfinite(log_odds)]
+    low, high = finite.min(initial=0.0) - np.log(clip) - 1.0, finite.max(initial=0.0) + 1.0
+    if mean(low) <= 1.0:  # too many rows that are surely of the source
+        raise ValueError(
+            f"No weights up to clip={clip} have the mean 1: too few rows of X look like X_target."
+        )
+    while mean(high) > 1.0:  # rows that are surely of the target
+        high += 1.0
+        if high > finite.max(initial=0.0) + 800:
+            raise ValueError(
+                f"No weights up to clip={clip} have the mean 1: too many rows of X surely look "
+                "like X_target."
+            )
+    return float(brentq(lambda level: mean(level) - 1.0, low, high, xtol=1e-13))
+
+
+def warn_where_apart(log_odds: np.ndarray, weight: np.ndarray) -> None:
+    """Say so where the ratios have a mean far below 1, which is that of a ratio of densities."""
+    with np.errstate(over="ignore"):
+        mean = float(np.average(np.exp(log_odds[weight > 0]), weights=weight[weight > 0]))
+    if mean < _APART:
+        warnings.warn(
+            "X and X_target hardly overlap: a ratio of densities has the mean 1 over X, and what "
+            f"the classifier finds has {mean:.2g}. The weights of rows are no estimate then, and "
+            "effective_sample_size_ is none either. Is X_target in the units of X? If it is, leave "
+            "out features that tell the two apart without saying anything about y, such as a date.",
+            UserWarning,
+            stacklevel=5,
+        )

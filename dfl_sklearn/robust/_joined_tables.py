@@ -1,0 +1,49 @@
+"""Two tables with the same columns, one below the other."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy import sparse
+
+from .._utils.rows import column_names
+
+
+def joined(X: Any, more: Any, name: str) -> Any:
+    """Return the rows of two tables with the same columns, one after the other."""
+    names, others = column_names(X), column_names(more)
+    if names is not None and others is not None and names != others:
+        odd = next((each for each in others if each not in names), None)
+        odd = odd or next((each for each in names if each not in others), "their order")
+        raise ValueError(
+            f"{name} must have the columns of the source, in the same order: they differ in "
+            f"{odd!r}."
+        )
+    widths = [np.shape(each)[1] if len(np.shape(each)) == 2 else None for each in (X, more)]
+    if widths[0] is None or widths[0] != widths[1]:
+        raise ValueError(
+            f"{name} must be a table with the columns of the source, got shapes {np.shape(X)} and "
+            f"{np.shape(more)}."
+        )
+    if sparse.issparse(X) or sparse.issparse(more):
+        raise ValueError("CovariateShiftWeight takes no sparse tables: equal rows are looked for.")
+    if hasattr(X, "columns") and hasattr(more, "columns"):
+        tables = pd.DataFrame(X), pd.DataFrame(more)
+        return pd.concat(_with_common_categories(*tables), ignore_index=True)
+    return np.concatenate([np.asarray(X), np.asarray(more)])
+
+
+def _with_common_categories(X: pd.DataFrame, more: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
+    """Return two tables whose categorical columns know the categories of both.
+
+    Columns of other categories would be joined to one of no categories.
+    """
+    tables = X.copy(deep=False), more.copy(deep=False)
+    for j in range(X.shape[1]):
+        one, other = X.dtypes.iloc[j], more.dtypes.iloc[j]
+        both = isinstance(one, pd.CategoricalDtype) and isinstance(other, pd.CategoricalDtype)
+        if both and one != other:
+            common = pd.CategoricalDtype(one.categories.append(other.categories).unique())
+            for table in tables:
+                table.isetitem(j, table.iloc[:, j].astype(common).array)
+    return tables
