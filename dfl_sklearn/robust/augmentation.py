@@ -7,7 +7,7 @@ from .._utils.memory import check_rows
 from .._utils.seeds import named_rng
 from ..problems.base import DecisionProblem
 from ..rows import Rows
-from ._perturbed_columns import check_columns, deviation
+from ._perturbed_columns import check_columns, deviation, with_noise
 from .base import AmbiguitySet, RowLoss
 from .diffusion import DiffusionBall
 from .generator import DiffusionGenerator
@@ -76,16 +76,12 @@ class GaussianNoise(AmbiguitySet):
 
     def worst_case(self, row_loss: RowLoss) -> tuple[Rows, float]:
         """Draw new noise; the predictor does not matter."""
-        X, y = self._rows.X, self._rows.y
-        # Both are drawn in any case, so that `columns` does not change the noise of the other.
-        noise = [self._rng.standard_normal(part.shape) for part in (X, y)]
-        if self.columns != "target":
-            X = X + (self.scale * self._spread[0] * noise[0]).astype(X.dtype)
-        if self.columns != "features":
-            y, self.projected_share_ = self._problem.project_parameters(
-                y + self.scale * self._spread[1] * noise[1]
-            )
-        return self._rows.replace(X=X, y=y), 0.0
+        noisy, put_back = with_noise(
+            self._rows, self.scale, self._spread, self.columns, self._problem, self._rng
+        )
+        if put_back is not None:
+            self.projected_share_ = put_back
+        return noisy, 0.0
 
 
 class NominalSamples(DiffusionBall):

@@ -9,7 +9,7 @@ from .._utils.powers import size_exponent
 from .._utils.seeds import named_rng
 from ..problems.base import DecisionProblem
 from ..rows import Rows
-from ._perturbed_columns import check_columns, deviation
+from ._perturbed_columns import check_columns, deviation, with_noise
 from ._tilt import effective_sample_size
 from .base import AmbiguitySet, RowLoss
 
@@ -138,19 +138,15 @@ class SinkhornBall(AmbiguitySet):
     def _drawn(self, rows: Rows, rng: np.random.Generator) -> tuple[Rows, float]:
         """Return draws around rows, those of a row one after the other, and the share put back."""
         each = np.repeat(np.arange(len(rows)), self.n_draws)
-        drawn = rows.take(each)
-        X, y, put_back = drawn.X, drawn.y, 0.0
-        scale = np.sqrt(self.epsilon)
-        # Both are drawn in any case, so that `columns` does not change the noise of the other.
-        noise = [
-            scale * spread * rng.standard_normal(part.shape)
-            for spread, part in zip(self._spread, (X, y), strict=True)
-        ]
-        if self.columns != "target":
-            X = (X + noise[0]).astype(X.dtype)
-        if self.columns != "features":
-            y, put_back = self._problem.project_parameters(y + noise[1])
-        return drawn.replace(X=X, y=y, weight=drawn.weight / self.n_draws), put_back
+        drawn, put_back = with_noise(
+            rows.take(each),
+            np.sqrt(self.epsilon),
+            self._spread,
+            self.columns,
+            self._problem,
+            rng,
+        )
+        return drawn.replace(weight=drawn.weight / self.n_draws), put_back or 0.0
 
     def _worst(self, draws: Rows, row_loss: RowLoss) -> tuple[Rows, float]:
         loss = row_loss(draws).reshape(-1, self.n_draws)
