@@ -263,11 +263,13 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
                 "context= is not taken here: experts read the context from X. Name its columns in "
                 "ExpertMixture(context=...)."
             )
-        if self._averages == "leader":
+        kind = self._averages
+        if kind == "leader":
             leader = self.experts_[int(self.weights_.argmax())]
             return decided(leader, X, self._resolve_problem(), self.context).decisions
-        weights = np.broadcast_to(self.weights_, (_n_rows(X), len(self.experts_)))
-        return self._mixed(X, weights, self._expert_decisions(X))
+        if kind == "predictions":
+            return self._at_mean(X, self.weights_)
+        return weighted_mean(self._expert_decisions(X), self.weights_)
 
     def sample(self, X: Any, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
         """Decide each row with one expert, drawn by weight.
@@ -416,10 +418,14 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         if kind == "decisions":
             return weighted_mean(decisions, weights)
         if kind == "predictions":
-            mean = weighted_mean(self._predictions(X), weights)
-            return self._resolve_problem().solve(mean, context=self.context_of(X))
+            return self._at_mean(X, weights)
         rows = np.arange(decisions.shape[1])
         return decisions[weights.argmax(axis=1), rows]
+
+    def _at_mean(self, X: Any, weights: np.ndarray) -> np.ndarray:
+        """Return the decisions for the mean prediction under weights (N,) or (n, N)."""
+        mean = weighted_mean(self._predictions(X), weights)
+        return self._resolve_problem().solve(mean, context=self.context_of(X))
 
     @property
     def n_features_in_(self) -> int:
@@ -441,7 +447,3 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
 
 def _fitted(expert: Any, X: Any, y: np.ndarray, params: dict[str, Any]) -> Any:
     return regressor_for(clone(expert), y).fit(X, y, **params)
-
-
-def _n_rows(X: Any) -> int:
-    return X.shape[0] if hasattr(X, "shape") else len(X)
