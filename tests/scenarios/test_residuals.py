@@ -170,3 +170,9 @@ def test_errors_say_what_is_wrong():
     fitted = FrozenEstimator(Ridge().fit(X, y))
     with pytest.raises(ValueError, match="needs the errors of at least 2 rows"):
         ResidualScenarios(fitted, scale="ridge").fit(X[:1], y[:1])
+
+
+def test_fewer_rows_than_folds_are_an_error():
+    X = np.arange(3.0)[:, None]
+    with pytest.raises(ValueError, match="n_splits=5 greater than the number of samples"):
+        ResidualScenarios(LinearRegression()).fit(X, X[:, 0] ** 2)
