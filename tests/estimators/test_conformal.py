@@ -392,3 +392,19 @@ def test_random_splits_hold_out_rows_too():
     split = ShuffleSplit(1, test_size=0.3, random_state=0)
     model = ConformalDecisions(Ridge(), newsvendor(), cv=split).fit(X, y)
     assert (model.n_calibration_, model.guaranteed_level_) == (30, 0.9)
+
+
+def test_scenarios_are_asked_for_no_mean_that_nobody_reads():
+    class Counting(ResidualScenarios):
+        n_asked = 0
+
+        def predict(self, X):
+            type(self).n_asked += 1
+            return super().predict(X)
+
+    X, y = sample(60)
+    model = ConformalDecisions(Counting(LinearRegression()), newsvendor()).fit(X, y)
+    model.certificate(X, y)
+    assert Counting.n_asked == 0
+    model.predict(X)
+    assert Counting.n_asked == 1
