@@ -11,7 +11,9 @@ from .._conformal.calibration_rows import calibration_splits, warn_of_shared_row
 from .._conformal.certificates import CostCertificate, SetCertificate
 from .._conformal.groups import group_labels, quantiles_of
 from .._conformal.outcomes import Outcomes
+from .._conformal.shift_weights import shift_weights
 from .._utils.cross_fit import Splits, fold_of
+from .._utils.rows import check_total
 from .._utils.sklearn_private import _check_sample_weight, _num_samples
 from ._calibrated_fits import Fits
 
@@ -62,7 +64,7 @@ class Calibrated:
     ----------
     decider : estimator
     certificate : CostCertificate or SetCertificate
-    quantile : float or dict
+    quantile : float, WeightedQuantile or dict
     n_rows : int
         That calibrated, with a positive weight.
     level : float or None
@@ -108,38 +110,42 @@ class Calibration:
     def _on(self, held_out: GivenRows, rows: np.ndarray) -> Calibrated:
         """Fit on some rows, and calibrate on others that the model does not see."""
         self._check_enough(held_out.weight)
+        kept = np.flatnonzero(held_out.weight > 0)
+        X = _safe_indexing(held_out.X, kept)
+        shift = self._shift(X)
         decider = self._fits.model(rows)
         certificate = self._certificate()
         if certificate.needs_training:
             certificate.fit(self._fits.outcomes_of_training(rows))
-        kept = np.flatnonzero(held_out.weight > 0)
-        X = _safe_indexing(held_out.X, kept)
         plans = self._owner._plans(decider, X)
         outcomes = Outcomes.of(plans, X, held_out.y[kept], held_out.weight[kept])
-        return self._calibrated(decider, certificate, outcomes)
+        return self._calibrated(decider, certificate, outcomes, shift)
 
     def _across(self, splits: Splits) -> Calibrated:
         """Fit on all rows, and calibrate each by a model that was fitted without its fold."""
         fold = fold_of(splits, len(self._fits.y))
-        self._check_enough(self._fits.weight_of(np.flatnonzero(fold >= 0)))
+        rows = np.flatnonzero(fold >= 0)
+        self._check_enough(self._fits.weight_of(rows))
+        shift = self._shift(_safe_indexing(self._fits.X, rows[self._fits.weight_of(rows) > 0]))
         outcomes = self._fits.outcomes_across(splits)
         decider = self._fits.model(np.arange(len(fold)))
         certificate = self._certificate()
         if certificate.needs_training:
             certificate.fit(outcomes)
-        return self._calibrated(decider, certificate, outcomes, are_training=True)
+        return self._calibrated(decider, certificate, outcomes, shift, are_training=True)
 
     def _calibrated(
         self,
         decider: Any,
         certificate: CostCertificate | SetCertificate,
         outcomes: Outcomes,
+        shift: np.ndarray | None,
         *,
         are_training: bool = False,
     ) -> Calibrated:
         level = self._owner.confidence_level
         labels = group_labels(self._owner.groups, outcomes.X)
-        quantile = certificate.calibrate(outcomes, labels, level, are_training=are_training)
+        quantile = certificate.calibrate(outcomes, labels, level, shift, are_training=are_training)
         certificate.forget()
         kept = None if are_training else level
         return Calibrated(decider, certificate, quantile, len(outcomes.planned), kept)
@@ -149,6 +155,15 @@ class Calibration:
         if owner.method == "cost":
             return CostCertificate(owner.scale, owner.tail)
         return SetCertificate(owner.method, owner.scale)
+
+    def _shift(self, X: Any) -> np.ndarray | None:
+        """Return the weights of calibration rows under a shift, before models are fitted."""
+        model = self._owner.shift_weight
+        if model is None:
+            return None
+        weight = shift_weights(model, X)
+        check_total(weight, "shift_weight of the calibration rows")
+        return weight
 
     def _check_enough(self, weight: np.ndarray) -> None:
         """Raise an error before models are fitted where no promise can be made."""
