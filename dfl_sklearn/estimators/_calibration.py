@@ -11,7 +11,7 @@ from .._conformal.calibration_rows import calibration_splits, warn_of_shared_row
 from .._conformal.certificates import CostCertificate, SetCertificate
 from .._conformal.groups import group_labels, quantiles_of
 from .._conformal.outcomes import Outcomes
-from .._conformal.shift_weights import shift_weights
+from .._conformal.shift_weights import shift_weights, warn_of_few_rows
 from .._utils.cross_fit import Splits, fold_of
 from .._utils.rows import check_total
 from .._utils.sklearn_private import _check_sample_weight, _num_samples
@@ -146,6 +146,8 @@ class Calibration:
         level = self._owner.confidence_level
         labels = group_labels(self._owner.groups, outcomes.X)
         quantile = certificate.calibrate(outcomes, labels, level, shift, are_training=are_training)
+        if shift is not None:
+            warn_of_few_rows(outcomes.weight, shift, labels, level)
         certificate.forget()
         kept = None if are_training else level
         return Calibrated(decider, certificate, quantile, len(outcomes.planned), kept)

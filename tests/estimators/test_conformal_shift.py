@@ -291,3 +291,16 @@ def test_bad_weights_of_new_rows_are_refused():
     ).fit(X, y)
     with pytest.raises(ValueError, match="shift_weight is no weight at row 1: nan"):
         model.promised_cost(np.array([[0.0, 0.0], [9.0, 0.0]]))
+
+
+def test_few_rows_that_have_all_the_weight_are_said():
+    X, y = sample(200)
+    model = ConformalDecisions(Ridge(), newsvendor(), shift_weight=lambda X: np.exp(3 * X[:, 0]))
+    message = (
+        r"The 50 calibration rows are worth [0-9.]+ of equal weight, and confidence_level=0.9 "
+    )
+    with pytest.warns(UserWarning, match=message) as said:
+        model.fit(X, y)
+    assert said[0].filename == __file__
+    with pytest.warns(UserWarning, match="calibration rows of group True are worth"):
+        model.set_params(groups=positive, cv=3).fit(X, y)
