@@ -151,8 +151,9 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
     estimated weights it is approximate: promises may hold less often, by half the mean absolute
     error of weights of mean 1 at most, where these were fitted on other rows (Lei and Candes,
     2021). Where the row's own share of the weights exceeds :math:`\alpha` there is no such score,
-    and nothing can be promised: that is an error which names the rows. Others are promised for
-    without them; ``w(X) <= max_shift_weight_`` says which.
+    and nothing can be promised: that is an error which names the rows. Ask about the others alone,
+    those with ``w(X) <= max_shift_weight_``. The probability counts the refused rows as kept: of
+    the others at least :math:`1 - \alpha / p` are, if p is their share.
 
     A weight in `fit` says how often a row counts. The guarantee is one for distinct rows: copies
     of a row are not exchangeable with a new one.
@@ -276,7 +277,8 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If rows to calibrate on are training rows as well.
+            If rows to calibrate on are training rows as well; if few of them have nearly all of the
+            shift weight.
         """
         target: np.ndarray = self._validate_target(y)
         X, _ = indexable(X, target)

@@ -48,7 +48,8 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
     them. That the distribution of y given x stays is assumed.
 
     Multiply these weights with those that rows have already, and give them as `sample_weight` to
-    any estimator.
+    any estimator. :class:`~dfl_sklearn.estimators.ConformalDecisions` takes the fitted object
+    itself, as `shift_weight`.
 
     Parameters
     ----------
