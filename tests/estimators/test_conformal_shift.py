@@ -304,3 +304,12 @@ def test_few_rows_that_have_all_the_weight_are_said():
     assert said[0].filename == __file__
     with pytest.warns(UserWarning, match="calibration rows of group True are worth"):
         model.set_params(groups=positive, cv=3).fit(X, y)
+
+
+def test_a_model_stored_before_there_were_weights_still_promises():
+    X, y = sample(80)
+    model = ConformalDecisions(Ridge(), newsvendor()).fit(X, y)
+    promised = model.promised_cost(X)
+    for name in ("shift_weight", "_shift_weight", "max_shift_weight_"):
+        del model.__dict__[name]
+    assert_array_equal(pickle.loads(pickle.dumps(model)).promised_cost(X), promised)
