@@ -198,42 +198,49 @@ def shifts(data_home, n_seeds=10):
         for seed in range(n_seeds):
             prices = fetch_storage_prices(split=split, seed=seed, data_home=data_home)
             X, y = prices.data.to_numpy(), prices.target.to_numpy()
-            before = np.concatenate([prices.train, prices.calibration])
-            days = {"X_cal": X[prices.calibration], "y_cal": y[prices.calibration]}
-            model = ConformalDecisions(models()["ridge on logs"], PROBLEM, confidence_level=LEVEL)
-            plain = model.fit(X[prices.train], y[prices.train], **days)
-            for name, params in SHIFTS.items():
-                shift = CovariateShiftWeight(**params).fit(X[before], X[prices.test])
-                weight = shift.weight(X[prices.calibration])
-                weighted = clone(model).set_params(shift_weight=shift)
-                weighted.fit(X[prices.train], y[prices.train], **days)
-                asked = shift.weight(X[prices.test]) <= weighted.max_shift_weight_
-                rows = prices.test[asked]
-                found = [each.certificate(X[rows], y[rows]) for each in (weighted, plain)]
-                numbers = [(each.mean_promise, each.coverage) for each in found]
-                worth = weight.sum() ** 2 / (weight @ weight)
-                records.append([split, name, worth, (~asked).sum(), *numbers[0], *numbers[1]])
-    columns = ["split", "weights by", "worth", "refused", "promise", "kept", "promise0", "kept0"]
-    groups = pd.DataFrame(records, columns=columns).groupby(columns[:2], sort=False)
+            train, held = X[prices.train], X[prices.calibration]
+            days = {"X_cal": held, "y_cal": y[prices.calibration]}
+            weights = {
+                name: CovariateShiftWeight(**params).fit(
+                    np.concatenate([train, held]), X[prices.test]
+                )
+                for name, params in SHIFTS.items()
+            }
+            for regressor in ("ridge on logs", "ridge on prices"):
+                model = ConformalDecisions(models()[regressor], PROBLEM, confidence_level=LEVEL)
+                plain = model.fit(train, y[prices.train], **days)
+                for name, shift in weights.items():
+                    weighted = clone(model).set_params(shift_weight=shift)
+                    weighted.fit(train, y[prices.train], **days)
+                    asked = shift.weight(X[prices.test]) <= weighted.max_shift_weight_
+                    rows = prices.test[asked]
+                    found = [each.certificate(X[rows], y[rows]) for each in (weighted, plain)]
+                    numbers = [(each.mean_promise, each.coverage) for each in found]
+                    weight = shift.weight(held)
+                    worth = weight.sum() ** 2 / (weight @ weight)
+                    counts = worth, (~asked).sum()
+                    records.append([split, regressor, name, *counts, *numbers[0], *numbers[1]])
+    keys = ["split", "model", "weights by"]
+    columns = [*keys, "worth", "refused", "promise", "kept", "promise0", "kept0"]
     rows = []
-    for key, each in groups:
-        mean, std = (getattr(each[columns[2:]], how)() for how in ("mean", "std"))
+    for key, each in pd.DataFrame(records, columns=columns).groupby(keys, sort=False):
+        mean, std = (getattr(each[columns[3:]], how)() for how in ("mean", "std"))
         cells = [f"{mean['worth']:.0f} ({std['worth']:.0f})", f"{mean['refused']:.0f}"]
         for which in ("", "0"):
             promise, kept = f"promise{which}", f"kept{which}"
             cells += [f"{mean[promise]:.2f} ({std[promise]:.2f})"]
             cells += [f"{mean[kept]:.1%} ({std[kept]:.1%})"]
         rows.append([*key, *cells])
-    header = [*columns[:2], "calibration days are worth", "test days refused", "mean promise"]
+    header = [*keys, "calibration days are worth", "test days refused", "mean promise", "kept"]
     return "\n".join(
         [
             "# Weights of calibration days by how much they look like the test days\n",
-            "Ridge regression on logs, the default scale. CovariateShiftWeight is fitted on the "
-            f"features of the 1,751 days before and of the 438 test days. Means over {n_seeds} "
-            "seeds, with the standard deviation in brackets. The 351 calibration days are worth so "
-            "many of equal weight. Promises are those of the test days that are not refused, the "
-            "last two columns those without weights for the same days.\n",
-            markdown([*header, "kept", "without weights", "kept"], rows),
+            "The default scale. CovariateShiftWeight is fitted on the features of the 1,751 days "
+            f"before and of the 438 test days. Means over {n_seeds} seeds, with the standard "
+            "deviation over seeds in brackets. The 351 calibration days are worth so many of equal "
+            "weight. Promises are those of the test days that are not refused, the last two "
+            "columns those without weights for the same days.\n",
+            markdown([*header, "without weights", "kept"], rows),
         ]
     )
 
