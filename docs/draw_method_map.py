@@ -67,6 +67,7 @@ STYLE = """
   .method-map .wide { display: none; }
   .method-map .narrow { display: block; }
 }
+.method-map a { text-decoration: none; }
 .method-map text { fill: var(--pst-color-text-base, #222832); }
 .method-map .title { font-weight: 600; }
 .method-map .advice { fill: var(--pst-color-text-muted, #48566b); }
