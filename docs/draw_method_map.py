@@ -37,8 +37,8 @@ BRANCHES = {
         Box("A cost to be promised", "ConformalDecisions", "method-promise"),
     ],
     "What are the data?": [
-        Box("A time series", "later rows held out, naive rules first", "method-time"),
-        Box("Few rows", "a regularised line, residual scenarios", "method-few-rows"),
+        Box("A time series", "later rows held out, naive rules", "method-time"),
+        Box("Few rows", "a ridge line, residual scenarios", "method-few-rows"),
         Box("Sales, not demand", "censored residual scenarios", "method-sales"),
     ],
     "What will change?": [
@@ -196,14 +196,14 @@ def draw_narrow() -> str:
 
 
 def draw() -> str:
-    """Return the whole figure."""
+    """Return both layouts with their style."""
     parts = [
         "<!-- Made by docs/draw_method_map.py -->",
-        '<figure class="method-map">',
+        '<div class="method-map">',
         f"<style>{STYLE}</style>",
         draw_wide(),
         draw_narrow(),
-        "</figure>",
+        "</div>",
     ]
     return "\n".join(parts) + "\n"
 
