@@ -1,6 +1,7 @@
 """Settings of the documentation; build it with ``make docs``."""
 
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -23,6 +24,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "numpydoc",
     "sphinx_copybutton",
+    "sphinx-mathjax-offline",  # copies MathJax into the pages: formulas need no network
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates"]
@@ -45,6 +47,23 @@ autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings say it, with shapes
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+toc_object_entries_show_parents = "hide"
+
+
+def api_sections():
+    """Return the sections of the API page: each a title, and its names with their pages."""
+    sections, title = [], None
+    lines = Path(__file__).with_name("api.rst").read_text().splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if line and re.fullmatch(r"=+", following):
+            title = project if title is None else line
+        name = re.fullmatch(r"   ([\w.]+)", line)
+        if name:
+            if not sections or sections[-1][0] != title:
+                sections.append((title, []))
+            page = f"api/generated/dfl_sklearn.{name[1]}"
+            sections[-1][1].append((name[1].rpartition(".")[2], page))
+    return sections
 
 
 def skip_foreign_members(app, what, name, obj, skip, options):
@@ -84,7 +103,10 @@ html_static_path = ["_static"]
 html_css_files = ["dfl_sklearn.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_context = {"api_sections": api_sections()}  # for the sidebar of the API pages
 html_sidebars = {
+    "api": ["api-nav"],
+    "api/generated/*": ["api-nav"],
     "index": [],
     "install": [],
     "changelog": [],
