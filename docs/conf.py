@@ -9,6 +9,9 @@ from types import FunctionType
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(1, str(Path(__file__).parent))
+
+import thumbnails
 
 import dfl_sklearn
 
@@ -146,5 +149,6 @@ def link_estimators_at_the_top(app, env, node, contnode):
 
 def setup(app):
     """Connect the hooks of this file."""
+    app.connect("builder-inited", lambda app: thumbnails.draw(), priority=1)  # before the gallery
     app.connect("autodoc-skip-member", skip_foreign_members)
     app.connect("missing-reference", link_estimators_at_the_top)

@@ -169,12 +169,15 @@ class BiasCorrectionDisplay:
         right.scatter(share, self.regret_change, **{**style, "label": None})
         mean = self.regret_change.mean()
         right.axhline(mean, color="0.35", lw=1.0, ls=":", label=f"mean {mean:+.3g}")
+        # Where all corrections have one sign, the other half of the axis would be empty.
+        sides = (share < -0.05).any(), (share > 0.05).any()
+        low, high = (True, True) if not any(sides) else sides
         right.set(
-            xlim=(-1.05, 1.05),
+            xlim=(-1.05 if low else -0.05, 1.05 if high else 0.05),
             xlabel="correction as a share of the radius",
             ylabel="change in regret",
         )
-        right.legend(frameon=False, loc="upper right")
+        right.legend(frameon=False)
         for each in (left, right):
             each.axhline(0.0, color="0.7", lw=0.8, zorder=0)
         return self

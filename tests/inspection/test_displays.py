@@ -188,6 +188,23 @@ def test_corrections_and_what_they_did(data, trust_region):
     assert again.axes_[0].collections[1].get_facecolor()[0][0] == 1.0
 
 
+@pytest.mark.parametrize(
+    ("correction", "xlim"),
+    [
+        ([0.1, 0.5], (-0.05, 1.05)),
+        ([-0.1, -0.5], (-1.05, 0.05)),
+        ([-0.1, 0.5], (-1.05, 1.05)),
+        ([0.0, 0.0], (-1.05, 1.05)),
+    ],
+)
+def test_corrections_of_one_sign_leave_no_half_of_the_axis_empty(correction, xlim):
+    ones = np.ones(2)
+    display = BiasCorrectionDisplay(
+        backbone=ones, correction=np.array(correction), radius=ones, regret_change=ones
+    ).plot()
+    assert display.axes_[1].get_xlim() == pytest.approx(xlim)
+
+
 def test_what_cannot_be_drawn_as_a_correction(data):
     X, y = data
     two_stage = TwoStageRegressor(LinearRegression(), PROBLEM).fit(X, y)
