@@ -1,14 +1,14 @@
 """Write the measured tables of the guide from benchmarks/results.
 
 A table of a page follows a comment, ``.. measured: NAME``; what its cells hold is said in
-``measured_tables.py``. Run ``python docs/tables.py`` after a benchmark has written new results;
+the folder ``measured``. Run ``python docs/tables.py`` after a benchmark has written new results;
 a test compares the pages with them.
 """
 
 import re
 from pathlib import Path
 
-from measured_tables import TABLES
+from measured import TABLES
 
 GUIDE = Path(__file__).parent / "user_guide"
 BLOCK = re.compile(r"^\.\. measured: (\w+)\n\n(\.\. list-table::.*\n(?:(?:   .*)?\n)*)", re.M)
