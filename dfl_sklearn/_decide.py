@@ -70,6 +70,11 @@ def decide(
         estimator with `risk` is asked about another kind of problem, where that does not count. If
         a scenario model is inside of something that predicts a point, such as a bag of them.
 
+    See Also
+    --------
+    dfl_sklearn.metrics.regret : What decisions cost more than the best ones.
+    TwoStageRegressor : A regressor with its problem, as one estimator.
+
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression

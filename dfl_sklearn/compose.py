@@ -53,6 +53,11 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string column names.
 
+    See Also
+    --------
+    DecisionTransformer : The step that follows, from predictions to decisions.
+    dfl_sklearn.TwoStageRegressor : Both steps as one regressor, with a score.
+
     Notes
     -----
     ``fit_transform`` predicts the rows it was fitted on. A step after this one that *learns*
@@ -373,6 +378,11 @@ class ProvisioningOptimizer(DecisionTransformer):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X has string column names.
 
+    See Also
+    --------
+    DecisionTransformer : The same for any problem.
+    dfl_sklearn.problems.ProvisioningProblem : The problem, and the formula of its cost.
+
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression
@@ -417,6 +427,12 @@ def keep_context(transformer: Any, columns: Any) -> ColumnTransformer:
     -------
     ColumnTransformer
         Unfitted. It takes a data frame and returns one, the context first.
+
+    See Also
+    --------
+    DecisionTransformer : Reads the context that arrives at the end of a Pipeline.
+    dfl_sklearn.problems.FromContext : What makes a number of a problem a column of the context.
+    sklearn.compose.ColumnTransformer : What is returned, for other divisions of the columns.
 
     Examples
     --------

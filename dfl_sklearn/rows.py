@@ -18,6 +18,11 @@ class Optimum(NamedTuple):
     ----------
     decisions : ndarray or torch.Tensor of shape (n, k)
     cost : ndarray or torch.Tensor of shape (n,)
+
+    See Also
+    --------
+    Rows : Rows that carry an optimum.
+    dfl_sklearn.problems.DecisionProblem.optimum : Solves for it.
     """
 
     decisions: Any
@@ -39,6 +44,11 @@ class Rows:
         Known data of each row, which no ambiguity set changes.
     optimum : Optimum or None
         The best decisions of the rows.
+
+    See Also
+    --------
+    Optimum : The best decisions of the rows.
+    dfl_sklearn.robust.AmbiguitySet : Takes rows and returns others.
     """
 
     X: Any

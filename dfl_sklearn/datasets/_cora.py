@@ -95,6 +95,11 @@ def fetch_cora_matching(
     ValueError
         If the archive is not that of Cora.
 
+    See Also
+    --------
+    dfl_sklearn.problems.MatchingProblem : What is decided.
+    dfl_sklearn.learners.PairwisePredictor : A net that reads these features.
+
     Notes
     -----
     The parts are made anew at every call (about two seconds): those of 100 by METIS, as in the

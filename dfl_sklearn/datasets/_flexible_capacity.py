@@ -128,6 +128,11 @@ def flexible_capacity_numbers() -> dict[str, Any]:
         products and the flexible one. The recourse is what each product is short of its own
         capacity, and what all are short of the flexible one.
 
+    See Also
+    --------
+    make_flexible_capacity : The demand.
+    dfl_sklearn.problems.RecourseLinearProgram : The problem that takes these numbers.
+
     Examples
     --------
     Where it is known that the third product needs 15 more:

@@ -102,6 +102,11 @@ def make_shortest_path(
     ValueError
         If a count is too small, or a name in `shift` is unknown, or its value out of range.
 
+    See Also
+    --------
+    make_knapsack : The same distribution, for values of items.
+    dfl_sklearn.problems.ShortestPathProblem : What is decided.
+
     References
     ----------
     Elmachtoub, Grigas, "Smart 'predict, then optimize'", Management Science 68, 2022, section 6.1.
@@ -166,6 +171,12 @@ def make_knapsack(
     ValueError
         If a count is too small, or a name in `shift` is unknown, or its value out of range.
 
+    See Also
+    --------
+    knapsack_weights : Weights of the items.
+    make_uncertain_knapsack : Unknown weights or capacities rather than values.
+    dfl_sklearn.problems.KnapsackProblem : What is decided.
+
     Examples
     --------
     >>> from dfl_sklearn.datasets import knapsack_weights, make_knapsack
@@ -192,6 +203,11 @@ def knapsack_weights(n_items: int = 16, n_resources: int = 2) -> np.ndarray:
     -------
     ndarray of shape (n_resources, n_items)
         In hundredths.
+
+    See Also
+    --------
+    make_knapsack : The values of the items.
+    dfl_sklearn.problems.KnapsackProblem : What is decided.
 
     Examples
     --------

@@ -131,6 +131,11 @@ def loss_portfolio_numbers() -> dict[str, Any]:
         Arguments of ``RecourseLinearProgram``. The plan is the shares of the five assets; what is
         left of the budget is cash. The recourse is the loss.
 
+    See Also
+    --------
+    make_loss_portfolio : The returns.
+    dfl_sklearn.problems.RecourseLinearProgram : The problem that takes these numbers.
+
     Examples
     --------
     A gain of 2 percent, and a loss of 2 percent:

@@ -163,6 +163,11 @@ def mean_cvar_portfolio_covariance(n_assets: int = 10) -> np.ndarray:
     ndarray of shape (n_assets, n_assets)
         The covariance of y given x, the same for every x.
 
+    See Also
+    --------
+    make_mean_cvar_portfolio : The returns.
+    portfolio_covariance : The covariance that goes with make_portfolio.
+
     Examples
     --------
     >>> from dfl_sklearn.datasets import mean_cvar_portfolio_covariance

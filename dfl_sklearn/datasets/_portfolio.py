@@ -160,6 +160,11 @@ def portfolio_covariance(n_assets: int = 5) -> np.ndarray:
     ndarray of shape (n_assets, n_assets)
         In squared percent: what is left of the variance where the mean is known.
 
+    See Also
+    --------
+    make_portfolio : The returns.
+    dfl_sklearn.problems.PortfolioProblem : The problem that takes the covariance.
+
     Examples
     --------
     >>> from dfl_sklearn.datasets import portfolio_covariance

@@ -74,6 +74,11 @@ def make_two_item_newsvendor(
     ValueError
         If a count is too small, or a name in `shift` is unknown, or its value out of range.
 
+    See Also
+    --------
+    make_newsvendor : Features that tell the mean, with a rare costly regime.
+    dfl_sklearn.problems.MultiProductNewsvendorProblem : What is decided.
+
     References
     ----------
     Kallus, Mao, "Stochastic optimization forests", Management Science 69, 2023, section 4, and its

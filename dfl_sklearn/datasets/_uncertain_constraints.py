@@ -106,6 +106,12 @@ def make_uncertain_knapsack(
     ValueError
         If a number is out of range, or a name in `shift` or `unknown` is none.
 
+    See Also
+    --------
+    uncertain_knapsack_numbers : What is known of the knapsacks.
+    make_knapsack : Known weights and unknown values.
+    dfl_sklearn.problems.UncertainKnapsackProblem : What is decided.
+
     References
     ----------
     Silvestri et al., "Score function gradient estimation to widen the applicability of
@@ -179,6 +185,11 @@ def uncertain_knapsack_numbers(
     dict
         Arguments of ``UncertainKnapsackProblem``: ``values``, ``penalty``, and ``capacity`` or
         ``weights``.
+
+    See Also
+    --------
+    make_uncertain_knapsack : The weights or capacities.
+    dfl_sklearn.problems.UncertainKnapsackProblem : The problem that takes these numbers.
 
     Examples
     --------
@@ -255,6 +266,11 @@ def make_set_multicover(
     ValueError
         If a count is too small, or a name in `shift` is unknown, or its value out of range.
 
+    See Also
+    --------
+    set_multicover_numbers : Sets and costs that go with the demand.
+    dfl_sklearn.problems.SetMultiCoverProblem : What is decided.
+
     References
     ----------
     Silvestri et al., 2026; see :func:`make_uncertain_knapsack`.
@@ -303,6 +319,11 @@ def set_multicover_numbers(
     -------
     dict
         Arguments of ``SetMultiCoverProblem``: ``incidence``, ``set_cost`` and ``penalty``.
+
+    See Also
+    --------
+    make_set_multicover : The demand.
+    dfl_sklearn.problems.SetMultiCoverProblem : The problem that takes these numbers.
 
     References
     ----------

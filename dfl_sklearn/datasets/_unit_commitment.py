@@ -84,6 +84,11 @@ def make_unit_commitment(
     ValueError
         If a count is too small, or a name in `shift` is unknown, or its value out of range.
 
+    See Also
+    --------
+    unit_commitment_numbers : The power stations.
+    dfl_sklearn.problems.RecourseLinearProgram : What is decided.
+
     Examples
     --------
     >>> from dfl_sklearn.datasets import make_unit_commitment, unit_commitment_numbers
@@ -140,6 +145,11 @@ def unit_commitment_numbers(
     dict
         Arguments of ``RecourseLinearProgram``. The plan is which stations are on; the recourse is
         the power of each, period by period, and then the shortages.
+
+    See Also
+    --------
+    make_unit_commitment : The loads.
+    dfl_sklearn.problems.RecourseLinearProgram : The problem that takes these numbers.
 
     Examples
     --------

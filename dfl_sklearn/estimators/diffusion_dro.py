@@ -178,6 +178,13 @@ class DiffusionDRODFLRegressor(NetRegressor):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string column names.
 
+    See Also
+    --------
+    DFLRegressor : The same net without a worst case, or with another ambiguity set.
+    dfl_sklearn.robust.DiffusionBall : The ambiguity set, for other estimators.
+    dfl_sklearn.model_selection.WithinPrice : Choose the radius by what it may cost.
+    dfl_sklearn.model_selection.stress_test : Search for the worst distribution of any fitted model.
+
     References
     ----------
     Wen, Fan and Yang, "3D-Learning: diffusion-augmented distributionally robust decision-focused

@@ -75,6 +75,12 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string column names.
 
+    See Also
+    --------
+    dfl_sklearn.online.TrackingHedge : The weights by themselves, for losses of any kind.
+    NaiveForecaster : Simple forecasts of a series as further experts.
+    dfl_sklearn.model_selection.compare_decisions : Compare models on past rows.
+
     Notes
     -----
     With a cost that is convex in the decision, a mean of decisions costs at most the mean of their

@@ -42,6 +42,11 @@ class NaiveForecaster(RegressorMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string column names.
 
+    See Also
+    --------
+    dfl_sklearn.datasets.make_lagged : Cuts a series into such features.
+    ExpertMixture : Weights forecasts by what their decisions have cost.
+
     Examples
     --------
     >>> from dfl_sklearn.datasets import make_lagged

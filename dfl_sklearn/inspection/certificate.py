@@ -39,6 +39,10 @@ class CertificateDisplay:
     figure_ : matplotlib.figure.Figure
     axes_ : ndarray of 2 matplotlib.axes.Axes
 
+    See Also
+    --------
+    dfl_sklearn.ConformalDecisions : The estimator that promises costs.
+
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression

@@ -39,6 +39,10 @@ class DecisionComparisonDisplay:
         Intervals, cumulated differences and, with shifts, the cost without a shift against that
         of the worst one.
 
+    See Also
+    --------
+    dfl_sklearn.model_selection.compare_decisions : What is drawn.
+
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression, QuantileRegressor

@@ -42,6 +42,11 @@ class DecisionDisplay:
     axes_ : ndarray of 2 matplotlib.axes.Axes
         Decisions above, cumulated regret below.
 
+    See Also
+    --------
+    ScenarioDisplay : Scenarios and the decisions over them.
+    dfl_sklearn.metrics.regret : The mean regret as a number.
+
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression

@@ -27,6 +27,11 @@ class RadiusCurveDisplay:
     ----------
     figure_ : matplotlib.figure.Figure
     ax_ : matplotlib.axes.Axes
+
+    See Also
+    --------
+    dfl_sklearn.model_selection.WithinPrice : Choose the radius by what it may cost.
+    dfl_sklearn.DiffusionDRODFLRegressor : An estimator with a radius.
     """
 
     def __init__(self, *, radii: np.ndarray, costs: Mapping[str, np.ndarray]) -> None:

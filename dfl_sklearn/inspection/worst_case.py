@@ -33,6 +33,11 @@ class WorstCaseDisplay:
     axes_ : ndarray of 2 matplotlib.axes.Axes
         Rows on the left, the distribution of their regret on the right.
 
+    See Also
+    --------
+    dfl_sklearn.DiffusionDRODFLRegressor : The estimator whose worst case is shown.
+    StressTestDisplay : The worst case of any fitted model.
+
     Examples
     --------
     >>> from dfl_sklearn import DiffusionDRODFLRegressor

@@ -25,6 +25,11 @@ class AffineBoxLayer(nn.Module):
         for the box [l, h], which stays strictly inside it and has a positive slope
         everywhere. With 0 the clip is exact and its gradient outside the box is 0.
 
+    See Also
+    --------
+    QuadraticProgramLayer : Decisions under any linear constraints.
+    SolveLayer : A layer for any solver, by differences.
+
     Examples
     --------
     >>> import torch

@@ -26,6 +26,11 @@ class SolveLayer(nn.Module):
     smoothing : float or None
         Half-width, in units of y, of the central difference. None: a thousandth of the
         mean absolute value of the batch, column by column.
+
+    See Also
+    --------
+    differentiate_rows : The same for any function of rows.
+    QuadraticProgramLayer : Exact derivatives where the decision is a quadratic program.
     """
 
     def __init__(self, solve: RowFunction, smoothing: float | None) -> None:
@@ -70,6 +75,10 @@ def differentiate_rows(
     Returns
     -------
     torch.Tensor of shape (n, k)
+
+    See Also
+    --------
+    SolveLayer : The same as a torch module, for a problem's solver.
     """
     return _CentralDifference.apply(function, list(steps), list(bounds), *inputs)
 

@@ -20,6 +20,10 @@ class SimplexQPLayer(nn.Module):
         P, positive definite. There are 2^n - 1 pieces, so n is to be small; of more than 8 entries
         :class:`QuadraticProgramLayer` is faster.
 
+    See Also
+    --------
+    QuadraticProgramLayer : Other constraints, and more than 8 entries.
+
     Examples
     --------
     >>> import numpy as np

@@ -36,6 +36,10 @@ class BiasCorrection(MLPPredictor):
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers.
 
+    See Also
+    --------
+    dfl_sklearn.DFFRegressor : Trains such a net around any regressor.
+
     References
     ----------
     "DFF: decision-focused fine-tuning for smarter predict-then-optimize with limited data",

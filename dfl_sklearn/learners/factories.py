@@ -34,6 +34,12 @@ class NetFactory(BaseEstimator, ABC):
     columns_are : str or None
         What the columns of X are to the net, where it cannot take another kind of column beside
         them; a fit then says so of a context that it sees.
+
+    See Also
+    --------
+    MLPPredictor : A recipe for a multilayer perceptron.
+    LSTMPredictor : A recipe for a net that reads windows of a series.
+    dfl_sklearn.DFLRegressor : Takes a recipe as its `predictor`.
     """
 
     starts_trained: bool = False
@@ -67,6 +73,12 @@ class MLPPredictor(NetFactory):
         Widths of the hidden layers; ``()`` is a linear model.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers.
+
+    See Also
+    --------
+    ScaleEquivariantPredictor : A perceptron for series whose level changes.
+    ItemwisePredictor : The same perceptron for each item of a row.
+    LSTMPredictor : A recurrent net for windows of a series.
     """
 
     def __init__(
@@ -105,6 +117,11 @@ class LSTMPredictor(NetFactory):
     n_channels : int, default=1
         Numbers per time step; the number of features must be a multiple of it.
 
+    See Also
+    --------
+    ScaleEquivariantPredictor : A perceptron for series whose level changes.
+    dfl_sklearn.datasets.make_lagged : Cuts a series into windows.
+
     Notes
     -----
     A context is no time step: give the estimator ``context_is_feature=False``.
@@ -142,6 +159,11 @@ class ScaleEquivariantPredictor(MLPPredictor):
         Widths of the hidden layers; ``()`` is a linear model.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers.
+
+    See Also
+    --------
+    MLPPredictor : A perceptron of the features as they are.
+    LSTMPredictor : A recurrent net for windows of a series.
 
     Examples
     --------

@@ -30,6 +30,11 @@ class ItemwisePredictor(MLPPredictor):
     output : {"identity", "logistic"}, default="identity"
         Activation of the last layer; "logistic" predicts probabilities.
 
+    See Also
+    --------
+    PairwisePredictor : The same for pairs of items.
+    MLPPredictor : One perceptron for the whole row.
+
     Notes
     -----
     Use it with ``standardize=False``, with features scaled beforehand: else every item gets a scale
@@ -101,6 +106,11 @@ class PairwisePredictor(NetFactory):
         Whether the two sides are of one kind, so that it does not matter who is on the left: the
         perceptron sees each pair in both orders, and what it says is averaged before the last
         activation. Twice the work, and every pair is two examples.
+
+    See Also
+    --------
+    ItemwisePredictor : The same for items by themselves.
+    dfl_sklearn.problems.MatchingProblem : Decides which pairs are made.
 
     Notes
     -----

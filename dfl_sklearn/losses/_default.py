@@ -7,5 +7,11 @@ from .spo_plus import SPOPlusLoss
 
 
 def default_loss(problem: DecisionProblem) -> DecisionLoss:
-    """Return SPO+ where the cost is linear in the decision, else the regret through the layer."""
+    """Return SPO+ where the cost is linear in the decision, else the regret through the layer.
+
+    See Also
+    --------
+    SPOPlusLoss : The default for costs that are linear in the decision.
+    RegretLoss : The default for other costs.
+    """
     return RegretLoss() if problem.linear_objective() is None else SPOPlusLoss()

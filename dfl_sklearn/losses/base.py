@@ -35,6 +35,11 @@ class DecisionLoss(BaseEstimator, ABC):
     A loss is a parameter object, not bound to a problem. ``loss.bind(problem)`` gives the
     function that training calls batch after batch, so that whatever is costly to set up (a
     layer, a factor of a matrix) is set up once.
+
+    See Also
+    --------
+    RegretLoss : The regret through the decision layer.
+    dfl_sklearn.DFLRegressor : Takes a loss as a parameter.
     """
 
     @abstractmethod

@@ -28,6 +28,12 @@ class BlackboxLoss(DecisionLoss):
     interpolation : float, default=1
         How far the second solution is, :math:`\lambda`; positive, without unit.
 
+    See Also
+    --------
+    IdentityLoss : The same without a second solution.
+    PerturbedFenchelYoungLoss : A smooth loss, with several solutions per row.
+    SPOPlusLoss : A convex upper bound of the regret.
+
     References
     ----------
     Pogancic et al., "Differentiation of blackbox combinatorial solvers", ICLR 2020, section 3.2.
@@ -67,6 +73,11 @@ class IdentityLoss(DecisionLoss):
 
     For problems whose decisions do not change when all costs are raised by the same amount
     (paths of equal length, assignments, the k best of many).
+
+    See Also
+    --------
+    BlackboxLoss : A slope from a second solution.
+    SPOPlusLoss : A convex upper bound of the regret.
 
     References
     ----------

@@ -37,6 +37,11 @@ class FeasibilityLoss(DecisionLoss):
         :math:`\mathrm{sp}(g) = \log(1 + e^{\beta g}) / \beta`: beyond :math:`1 / \beta` it is
         nearly its limit :math:`\max(g, 0)`.
 
+    See Also
+    --------
+    ScoreFunctionLoss : The mean regret under noise, also where constraints are predicted.
+    dfl_sklearn.metrics.infeasible_share : How often decisions turn out not to be allowed.
+
     Notes
     -----
     The excess of a constraint is divided by its size under the observed parameters, the absolute

@@ -42,6 +42,11 @@ class ScoreFunctionLoss(DecisionLoss):
     random_state : int, default=0
         Seed of the noise. Every fit draws the same noise.
 
+    See Also
+    --------
+    RegretLoss : The regret through a decision layer, where there is one.
+    FeasibilityLoss : For predicted constraints, with one solution per row.
+
     Notes
     -----
     Where a :class:`~dfl_sklearn.DFLRegressor` has a scenario model as predictor, the noise is that

@@ -77,6 +77,12 @@ def make_regret_scorer(
     ValueError
         By the scorer, where a decision has no cost, as in :func:`make_decision_cost_scorer`.
 
+    See Also
+    --------
+    regret : The metric.
+    make_decision_cost_scorer : A scorer of the cost itself.
+    dfl_sklearn.model_selection.make_stress_scorer : A scorer of the regret in the worst case.
+
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression
@@ -117,6 +123,11 @@ def make_decision_cost_scorer(problem: DecisionProblem, *, context: Selection = 
         By the scorer, where a decision has no cost because it misses a constraint that nothing
         prices. The message names the row and the constraint. Searches and cross-validation take
         their ``error_score`` for that split instead (NaN, with a warning, unless it is "raise").
+
+    See Also
+    --------
+    decision_cost : The metric.
+    make_regret_scorer : A scorer of the cost less that of the best decisions.
     """
     check_problem(problem)
     return _DecisionScorer(cost_of, problem, context)
@@ -142,6 +153,11 @@ def make_infeasible_share_scorer(
     callable
         ``scorer(estimator, X, y)``: minus the share of the decisions that the estimator takes,
         so that greater is better. ``sample_weight`` is used when requested.
+
+    See Also
+    --------
+    infeasible_share : The metric.
+    make_decision_cost_scorer : A scorer of what decisions cost.
 
     Examples
     --------

@@ -25,6 +25,11 @@ class WithinPrice:
     price : float, default=0.05
         Largest rise of the cost, as a share of it, at least 0.
 
+    See Also
+    --------
+    CostTailSplit : Splits on which caution pays, to choose a radius by.
+    dfl_sklearn.inspection.RadiusCurveDisplay : A picture of cost against radius.
+
     Notes
     -----
     The search must score by a negated cost or regret,

@@ -56,6 +56,11 @@ class CostTailSplit(BaseCrossValidator):
         Columns of X that are context: known data that the problem reads.
     random_state : int, RandomState or None, default=None
 
+    See Also
+    --------
+    ClusterSplit : Hold out rows whose features are unlike those trained on.
+    WithinPrice : Choose a radius by what it may cost on ordinary rows.
+
     Notes
     -----
     Rows of a test set occur repeatedly, which ``GridSearchCV`` and ``cross_val_score`` accept and
@@ -213,6 +218,10 @@ class ClusterSplit(BaseCrossValidator):
     n_splits : int, default=5
         Number of clusters.
     random_state : int, RandomState or None, default=None
+
+    See Also
+    --------
+    CostTailSplit : Hold-outs in which costly rows are more frequent.
 
     Examples
     --------

@@ -35,6 +35,11 @@ class StressTestResult:
     group_regret : DataFrame or None
         Mean regret of each model in each group of the real rows, with the weight of the group's
         rows, which is their number where no weights are given.
+
+    See Also
+    --------
+    stress_test : Makes the result.
+    dfl_sklearn.inspection.StressTestDisplay : Draws it.
     """
 
     generator: "DiffusionGenerator"

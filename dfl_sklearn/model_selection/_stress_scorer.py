@@ -80,6 +80,11 @@ def make_stress_scorer(
     ValueError
         By the scorer, as in :func:`stress_test`.
 
+    See Also
+    --------
+    stress_test : The test itself, with its result in full.
+    dfl_sklearn.metrics.make_regret_scorer : A scorer of the regret on the rows as they are.
+
     Notes
     -----
     A score costs the fit of a generator to the fold, some seconds, unless `memory` or `generator`

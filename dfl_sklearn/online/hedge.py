@@ -48,6 +48,12 @@ class AdaHedge:
     widest : float
         The largest range of the losses of a row.
 
+    See Also
+    --------
+    TrackingHedge : For a best expert that changes.
+    play : Run the weights over a table of losses.
+    dfl_sklearn.ExpertMixture : Models as experts, weighted by what their decisions cost.
+
     References
     ----------
     de Rooij, van Erven, Grunwald, Koolen, "Follow the leader if you can, hedge if you must", JMLR
@@ -143,6 +149,12 @@ class TrackingHedge:
         last.
     plain : AdaHedge
 
+    See Also
+    --------
+    AdaHedge : For a best expert that stays the same.
+    play : Run the weights over a table of losses.
+    dfl_sklearn.ExpertMixture : Models as experts, weighted by what their decisions cost.
+
     References
     ----------
     Herbster, Warmuth, "Tracking the best expert", Machine Learning 32, 1998. The grid is this
@@ -220,6 +232,10 @@ def play(hedge: Hedge, losses: np.ndarray, delay: int = 1) -> np.ndarray:
     Returns
     -------
     ndarray of shape (T, N)
+
+    See Also
+    --------
+    least_switching_cost : What the best sequence of experts would have cost.
     """
     weights, waiting = np.empty(losses.shape), deque[np.ndarray]()
     for t, loss in enumerate(losses):

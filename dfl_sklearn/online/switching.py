@@ -17,6 +17,10 @@ def least_switching_cost(losses: np.ndarray, max_switches: int) -> np.ndarray:
     ndarray of shape (max_switches + 1,)
         For k = 0, 1, ..., `max_switches`; the first is that of the best expert.
 
+    See Also
+    --------
+    TrackingHedge : Weights that follow such a sequence without knowing what comes.
+
     Examples
     --------
     >>> import numpy as np

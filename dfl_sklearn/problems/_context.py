@@ -29,6 +29,11 @@ class FromContext(Marker):
     column : str or int
         Name or position of a column of the context.
 
+    See Also
+    --------
+    Predicted : Stands for a number that is predicted.
+    dfl_sklearn.compose.keep_context : Brings a context through the steps of a Pipeline.
+
     Examples
     --------
     A capacity and a price that are known for each day:

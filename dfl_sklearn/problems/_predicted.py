@@ -26,6 +26,11 @@ class Predicted(Marker):
     offset : float, default=0
         What is added then, as in ``5 - Predicted(0)``.
 
+    See Also
+    --------
+    FromContext : Stands for a number that is known for each row.
+    RecourseLinearProgram : The problem whose numbers may be predicted.
+
     Examples
     --------
     >>> from dfl_sklearn.problems import Predicted

@@ -70,6 +70,12 @@ class DecisionProblem(ProblemInputs, ABC):
         path. With "decisions" it is the mean of the members' decisions, which is allowed where the
         decisions allowed form a convex set, and costs at most the mean of their costs where the
         cost is convex in the decision.
+
+    See Also
+    --------
+    FunctionProblem : A problem from a cost function alone.
+    ConvexProgram : A problem that is written down in cvxpy.
+    LinearCostProblem : The base class where the cost is linear in the decision.
     """
 
     exact = True

@@ -46,6 +46,12 @@ class ConvexProgram(CvxpyProblem):
         predicted parameter, in the unit of the objective and as a loss. It is part of the cost, and
         of what decisions minimise. None: such a decision has no cost, which is an error.
 
+    See Also
+    --------
+    CvxpyProgram : What the builder returns where there is a context.
+    LinearProgram : Faster where predicted costs alone are uncertain and all is linear.
+    FunctionProblem : For costs that cvxpy cannot state.
+
     Notes
     -----
     The cost of a decision is the objective at it, negated where it is maximised. Where there are

@@ -42,6 +42,11 @@ class CoverageProblem(DecisionProblem):
         What a target is worth, positive; None is 1 for each. If not given, the number of targets is
         that of the columns of `y`, divided by `n_items`.
 
+    See Also
+    --------
+    TopKProblem : Items whose values add up.
+    dfl_sklearn.datasets.make_budget_allocation : Probabilities to try it on.
+
     Notes
     -----
     `solve` is greedy: item after item, the one that adds most. It reaches at least

@@ -58,6 +58,11 @@ class FunctionProblem(DecisionProblem):
     takes_context : bool
         Whether `cost_function` can be called with three arguments.
 
+    See Also
+    --------
+    ConvexProgram : Convex programs, solved to the optimum with a proof.
+    DecisionProblem : Write a problem of your own, with a solver of its own.
+
     Notes
     -----
     One to three decisions are looked for by a pattern search. With more of them, or 30 scenarios

@@ -32,6 +32,11 @@ class LinearCostProblem(DecisionProblem):
 
     Under a distribution of y the best decision is that of its mean, so that several scenarios are
     solved for exactly.
+
+    See Also
+    --------
+    LinearProgram : Any linear constraints, without writing a class.
+    dfl_sklearn.losses.SPOPlusLoss : The loss for such problems.
     """
 
     exact_scenarios = True

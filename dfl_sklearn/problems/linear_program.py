@@ -68,6 +68,13 @@ class LinearProgram(LinearCostProblem):
         False where there are whole numbers and one of these limits. Rows that such a limit leaves
         short of the best decision are counted in a warning, with the largest gap.
 
+    See Also
+    --------
+    RecourseLinearProgram : Predicted constraints, with a second stage.
+    ShortestPathProblem : Faster for paths.
+    KnapsackProblem : Faster for knapsacks.
+    MatchingProblem : Faster for matchings and assignments.
+
     Notes
     -----
     Needs HiGHS: ``pip install "dfl-sklearn[highs]"``. Without any constraints and with one pair of

@@ -37,6 +37,11 @@ class MatchingProblem(LinearCostProblem):
     present_right : sequence of n_right bool or FromContext, default=None
         Who is there on the right.
 
+    See Also
+    --------
+    dfl_sklearn.learners.PairwisePredictor : A net that predicts the values of pairs.
+    dfl_sklearn.datasets.fetch_cora_matching : Papers to match.
+
     Notes
     -----
     `y` has a column for every pair, also where a member is absent. These numbers must be finite,

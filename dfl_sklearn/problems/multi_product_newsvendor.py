@@ -50,6 +50,11 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         Whether demand and orders are non-negative. Observed negative demand is then an error, and
         a predicted one leads to an order of 0. False suits net positions and standardised targets.
 
+    See Also
+    --------
+    NewsvendorProblem : Without a shared capacity.
+    dfl_sklearn.datasets.make_capacity_newsvendor : Demand to try it on.
+
     Notes
     -----
     Demand that is known is ordered where it fits. Where not, products are served in the order of

@@ -56,6 +56,11 @@ class PortfolioProblem(DecisionProblem):
         Cost t of buying or selling a share of 1, non-negative, in units of `y`; a number is that
         of every asset.
 
+    See Also
+    --------
+    CVaRPortfolioProblem : The mean of the worst losses as the measure of risk.
+    dfl_sklearn.datasets.make_portfolio : Returns to try it on.
+
     Notes
     -----
     The best portfolio is piecewise affine in the returns, one piece for each set of assets

@@ -77,6 +77,12 @@ class ProvisioningProblem(DecisionProblem):
         Energy of a unit of capacity in use, and idle; positive. A price of energy that differs by
         row multiplies both.
 
+    See Also
+    --------
+    dfl_sklearn.compose.ProvisioningOptimizer : The same as the last step of a Pipeline.
+    dfl_sklearn.datasets.fetch_azure_llm_trace : Demand of two real services.
+    dfl_sklearn.datasets.make_llm_trace : Demand that needs no download.
+
     Notes
     -----
     The best capacity for a known demand is linear in it,

@@ -69,6 +69,12 @@ class RecourseLinearProgram(DecisionProblem):
     exact : bool
         False where one of the limits is set.
 
+    See Also
+    --------
+    Predicted : Stands for a number that is predicted.
+    LinearProgram : One stage, with predicted costs.
+    dfl_sklearn.datasets.make_unit_commitment : Loads for an example with whole numbers.
+
     Notes
     -----
     ``solve`` plans for a prediction as if it were certain, recourse included; with scenarios it

@@ -45,6 +45,11 @@ class SetMultiCoverProblem(DecisionProblem):
     n_jobs : int, default=None
         Threads among which the rows are divided.
 
+    See Also
+    --------
+    CoverageProblem : Reach as many targets as a number of items can.
+    dfl_sklearn.datasets.make_set_multicover : Demand to try it on.
+
     Notes
     -----
     Each row is a mixed-integer program, solved by HiGHS to the end and checked:

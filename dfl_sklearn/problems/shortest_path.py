@@ -51,6 +51,11 @@ class ShortestPathProblem(LinearCostProblem):
         True where the graph has a cycle, even if some of its edges are closed: negative observed
         lengths are then an error.
 
+    See Also
+    --------
+    LinearProgram : Paths with further constraints.
+    dfl_sklearn.datasets.make_shortest_path : Travel times to try it on.
+
     Notes
     -----
     *Without cycles* lengths may be negative. Where there are few paths they are listed once, and

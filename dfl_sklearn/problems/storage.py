@@ -78,6 +78,10 @@ class StorageProblem(DecisionProblem):
         :math:`\beta`, cost per squared unit of energy, positive: it makes the best schedule
         unique.
 
+    See Also
+    --------
+    dfl_sklearn.datasets.fetch_storage_prices : Prices to try it on.
+
     Notes
     -----
     Charging and discharging in the same period is allowed, as in the published benchmark: so the

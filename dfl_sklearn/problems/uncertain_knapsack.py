@@ -49,6 +49,12 @@ class UncertainKnapsackProblem(DecisionProblem):
         are then rounded to such before a decision is taken. Needed only where there are many items
         whose values are nearly proportional to their weights; see the notes.
 
+    See Also
+    --------
+    KnapsackProblem : Known weights and capacities, unknown values.
+    dfl_sklearn.losses.FeasibilityLoss : A loss for predicted constraints.
+    dfl_sklearn.datasets.make_uncertain_knapsack : Weights to try it on.
+
     Notes
     -----
     `solve` minimises the cost itself, exactly: where an excess costs less than the item that causes

@@ -34,6 +34,11 @@ class GaussianNoise(AmbiguitySet):
     projected_share_ : float
         Share of the noisy parameters last drawn that were put into the problem's domain.
 
+    See Also
+    --------
+    SinkhornBall : Noise with more weight where decisions cost more.
+    NominalSamples : Rows of a diffusion model instead of noise.
+
     Examples
     --------
     >>> from dfl_sklearn import DFLRegressor
@@ -106,6 +111,11 @@ class NominalSamples(DiffusionBall):
         The fitted nominal model.
     projected_share_ : float
         Share of the generated rows that were put into the problem's domain.
+
+    See Also
+    --------
+    DiffusionBall : The worst distribution near the same model.
+    GaussianNoise : The training rows with noise.
     """
 
     radius = 0.0

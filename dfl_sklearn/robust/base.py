@@ -36,6 +36,12 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     Rows of the data are not pickled: a stored or copied set has no attribute that is
     :class:`Rows`, nor those named in `_not_stored`. At the end of `fit` the held-out rows
     and what is named in `_of_training` are dropped as well.
+
+    See Also
+    --------
+    KLBall : A set of weightings of the rows.
+    WassersteinBall : A set of perturbations of the rows.
+    DiffusionBall : A set of distributions near a diffusion model.
     """
 
     radius: float

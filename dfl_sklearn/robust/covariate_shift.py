@@ -73,6 +73,11 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
     classifiers_ : list of classifier
         One per fold.
 
+    See Also
+    --------
+    covariate_shift_weight : The same in one call.
+    CVaR : For a target that is not known.
+
     References
     ----------
     Sugiyama, Suzuki, Kanamori, "Density ratio estimation in machine learning", 2012, chapter 4.
@@ -320,6 +325,10 @@ def covariate_shift_weight(
     -------
     ndarray of shape (n,)
         To be given as `sample_weight`.
+
+    See Also
+    --------
+    CovariateShiftWeight : The same as an object that weights further rows.
 
     Examples
     --------

@@ -113,6 +113,11 @@ class MLPDenoiser(BaseEstimator):
         Whether the velocity has a part that is the noisy row times factors, which the perceptron
         gives as well. That is the velocity of a Gaussian whose spread depends on what is known, and
         few rows show it then.
+
+    See Also
+    --------
+    ConvDenoiser : A net for windows of a time series.
+    DiffusionGenerator : Takes a recipe as its `denoiser`.
     """
 
     def __init__(self, hidden_layer_sizes: Sequence[int] = (128, 128), gain: bool = False) -> None:
@@ -135,6 +140,11 @@ class ConvDenoiser(BaseEstimator):
         Number of residual convolutions.
     kernel_size : int, default=3
         Odd.
+
+    See Also
+    --------
+    MLPDenoiser : A net for any table.
+    DiffusionGenerator : Takes a recipe as its `denoiser`.
     """
 
     def __init__(self, n_channels: int = 32, n_layers: int = 3, kernel_size: int = 3) -> None:

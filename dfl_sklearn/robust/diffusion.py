@@ -50,6 +50,12 @@ class DiffusionBall(AmbiguitySet):
         Share of the worst rows last found that were put into the problem's domain: of the pool,
         real rows included, where the search weights one.
 
+    See Also
+    --------
+    dfl_sklearn.DiffusionDRODFLRegressor : The estimator with these parameters as its own.
+    NominalSamples : The model's rows without a search.
+    KLBall : Weightings of the training rows instead of generated ones.
+
     References
     ----------
     Wen, Fan and Yang, "3D-Learning", arXiv:2602.02943.

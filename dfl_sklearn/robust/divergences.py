@@ -132,6 +132,13 @@ class KLBall(ReweightedRows):
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
 
+    See Also
+    --------
+    CVaR : Raises no row's weight by more than a factor.
+    ChiSquareBall : Penalises the variance of the loss.
+    TotalVariationBall : A share of the rows may be anything.
+    DiffusionBall : The same divergence around a model that generates rows.
+
     References
     ----------
     Hu and Hong, "Kullback-Leibler divergence constrained distributionally robust optimization",
@@ -173,6 +180,11 @@ class ChiSquareBall(ReweightedRows):
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
 
+    See Also
+    --------
+    KLBall : The same by the Kullback-Leibler divergence.
+    CVaR : Raises no row's weight by more than a factor.
+
     References
     ----------
     Duchi and Namkoong, "Variance-based regularization with convex objectives", 2019.
@@ -211,6 +223,11 @@ class CVaR(ReweightedRows):
         model.
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
+
+    See Also
+    --------
+    KLBall : Weightings within a Kullback-Leibler divergence.
+    JustTrainTwice : Raises the weights of the costliest rows once.
 
     References
     ----------
@@ -259,6 +276,11 @@ class TotalVariationBall(ReweightedRows):
         model.
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
+
+    See Also
+    --------
+    CVaR : Raises no row's weight by more than a factor.
+    KLBall : Weightings within a Kullback-Leibler divergence.
 
     References
     ----------

@@ -143,6 +143,11 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where Z has string column names.
 
+    See Also
+    --------
+    DiffusionBall : Distributions near such a model.
+    dfl_sklearn.scenarios.DiffusionScenarios : Scenarios of y given x from such a model.
+
     Notes
     -----
     Heavy-tailed columns are compressed by an asinh. Columns that are constant, or affine functions

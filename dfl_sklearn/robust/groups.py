@@ -54,6 +54,11 @@ class GroupDRO(AmbiguitySet):
     weight_ : ndarray of shape (n,)
         Their weights for the final predictor.
 
+    See Also
+    --------
+    JustTrainTwice : For groups that are not known.
+    KLBall : Any weighting of the rows.
+
     Notes
     -----
     What is watched is the worst group's mean regret, on the rows held out where there are such.

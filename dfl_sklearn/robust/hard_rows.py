@@ -35,6 +35,11 @@ class JustTrainTwice(AmbiguitySet):
     weight_ : ndarray of shape (n,)
         Their new weights.
 
+    See Also
+    --------
+    GroupDRO : For groups that are known.
+    CVaR : The worst weights found anew in every epoch.
+
     Notes
     -----
     The second part goes on from the first, while the paper starts again from new weights of the

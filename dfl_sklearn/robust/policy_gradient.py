@@ -93,6 +93,11 @@ class PolicyGradientSearch(WorstCaseSearch):
     denoiser_ : torch.nn.Module
         The fine-tuned net.
 
+    See Also
+    --------
+    TiltedSearch : The same problem solved on a pool of rows, exactly and faster.
+    DiffusionBall : Takes a search as a parameter.
+
     References
     ----------
     Wen, Fan and Yang, "3D-Learning", arXiv:2602.02943.

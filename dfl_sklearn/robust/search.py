@@ -28,6 +28,12 @@ class WorstCaseSearch(BaseEstimator, ABC):
         Epochs of training between two searches.
     effective_sample_size_ : float
         How many rows of equal weight the worst rows last found are worth (Kish).
+
+    See Also
+    --------
+    TiltedSearch : The default search.
+    PolicyGradientSearch : The search of the paper.
+    DiffusionBall : Takes a search as a parameter.
     """
 
     refresh_every: int = 1

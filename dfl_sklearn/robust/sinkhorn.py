@@ -48,6 +48,11 @@ class SinkhornBall(AmbiguitySet):
     projected_share_ : float
         Share of the draws whose parameters were put into the problem's domain.
 
+    See Also
+    --------
+    WassersteinBall : Rows that move along the slope of their regret.
+    GaussianNoise : Noise of equal weight.
+
     Notes
     -----
     The mean of few draws under the logarithm is biased low (Jensen): the worst mean found is too

@@ -53,6 +53,11 @@ class TiltedSearch(WorstCaseSearch):
         Weights of the worst distribution last found.
     effective_sample_size_ : float
         How many equal weights they are worth; small where the radius asks too much of the pool.
+
+    See Also
+    --------
+    PolicyGradientSearch : The search of the paper, which changes the generator.
+    DiffusionBall : Takes a search as a parameter.
     """
 
     def __init__(self, n_pool: int = 10_000, real_share: float = 0.3) -> None:

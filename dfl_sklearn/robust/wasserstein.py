@@ -45,6 +45,11 @@ class WassersteinBall(AmbiguitySet):
     projected_share_ : float
         Share of the perturbed parameters that were put back into the problem's domain.
 
+    See Also
+    --------
+    SinkhornBall : Without slopes, for decisions that jump.
+    KLBall : Weights rows instead of moving them.
+
     Notes
     -----
     The slopes are those of the problem's decision layer, with its own smoothing or, where it has

@@ -33,6 +33,11 @@ class Scenarios:
     ValueError
         If the shapes do not go together, or if weights of a row are none.
 
+    See Also
+    --------
+    ScenarioModel : Regressors that predict scenarios.
+    dfl_sklearn.metrics.crps : How good they are.
+
     Examples
     --------
     >>> import numpy as np
@@ -130,6 +135,12 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
     holds at most) and `is_vector_` (whether y had one dimension), and two methods: `_conditions`
     computes what depends on x, for all rows at once, `_scenarios` turns that of some rows into
     scenarios. Both are deterministic.
+
+    See Also
+    --------
+    ResidualScenarios : The prediction of any regressor plus its errors.
+    LocalScenarios : Training rows near x.
+    DiffusionScenarios : Draws of a diffusion model.
     """
 
     n_outputs_: int
