@@ -23,6 +23,13 @@ class Optimum(NamedTuple):
     --------
     Rows : Rows that carry an optimum.
     dfl_sklearn.problems.DecisionProblem.optimum : Solves for it.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> NewsvendorProblem(9, 1).optimum([[3.0], [5.0]])
+    Optimum(decisions=array([[3.],
+           [5.]]), cost=array([0., 0.]))
     """
 
     decisions: Any
@@ -49,6 +56,17 @@ class Rows:
     --------
     Optimum : The best decisions of the rows.
     dfl_sklearn.robust.AmbiguitySet : Takes rows and returns others.
+
+    Examples
+    --------
+    Equal rows are merged, and their weights added:
+
+    >>> import numpy as np
+    >>> from dfl_sklearn.rows import Rows
+    >>> rows = Rows(np.array([[2.0], [1.0], [2.0]]), np.array([[5.0], [4.0], [5.0]]), np.ones(3))
+    >>> merged = rows.canonical()
+    >>> merged.X.ravel(), merged.weight
+    (array([1., 2.]), array([1., 2.]))
     """
 
     X: Any

@@ -106,6 +106,13 @@ def fetch_cora_matching(
     publication (Wilder et al., 2019), which does not list its own, and the halves by the algorithm
     of Kernighan and Lin. METIS draws its random numbers from the C library: they are the same at
     every call, but on another operating system the parts may be others.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.datasets import fetch_cora_matching
+    >>> X, y = fetch_cora_matching(return_X_y=True)  # doctest: +SKIP
+    >>> X.shape, y.shape  # doctest: +SKIP
+    ((27, 143300), (27, 2500))
     """
     flag(download_if_missing, "download_if_missing")
     flag(return_X_y, "return_X_y")

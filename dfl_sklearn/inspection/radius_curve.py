@@ -32,6 +32,30 @@ class RadiusCurveDisplay:
     --------
     dfl_sklearn.model_selection.WithinPrice : Choose the radius by what it may cost.
     dfl_sklearn.DiffusionDRODFLRegressor : An estimator with a radius.
+
+    Examples
+    --------
+    >>> from dfl_sklearn import DiffusionDRODFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.inspection import RadiusCurveDisplay
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import DiffusionGenerator, TiltedSearch
+    >>> X, y = make_newsvendor(60, random_state=0)
+    >>> model = DiffusionDRODFLRegressor(
+    ...     NewsvendorProblem(9, 1),
+    ...     search=TiltedSearch(n_pool=500),
+    ...     generator=DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=1),
+    ...     hidden_layer_sizes=(),
+    ...     tol=0.5,
+    ...     n_iter_no_change=2,
+    ...     random_state=0,
+    ... )
+    >>> shifted = make_newsvendor(60, shift={"level": 3.0}, random_state=1)
+    >>> display = RadiusCurveDisplay.from_estimator(
+    ...     model, X, y, tests={"shifted": shifted}, radii=[0.0, 0.2]
+    ... )
+    >>> bool(display.costs["shifted"][1] < display.costs["shifted"][0])
+    True
     """
 
     def __init__(self, *, radii: np.ndarray, costs: Mapping[str, np.ndarray]) -> None:

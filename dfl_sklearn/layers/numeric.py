@@ -31,6 +31,23 @@ class SolveLayer(nn.Module):
     --------
     differentiate_rows : The same for any function of rows.
     QuadraticProgramLayer : Exact derivatives where the decision is a quadratic program.
+
+    Examples
+    --------
+    Whole numbers do not change with a prediction but where they jump. Smoothed over such jumps, the
+    derivative is 1:
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from dfl_sklearn.layers import SolveLayer
+    >>> y = torch.tensor([[2.3], [4.8]], requires_grad=True)
+    >>> z = SolveLayer(np.floor, smoothing=1.0)(y)
+    >>> z.detach()
+    tensor([[2.],
+            [4.]])
+    >>> torch.autograd.grad(z.sum(), y)[0]
+    tensor([[1.],
+            [1.]])
     """
 
     def __init__(self, solve: RowFunction, smoothing: float | None) -> None:
@@ -79,6 +96,16 @@ def differentiate_rows(
     See Also
     --------
     SolveLayer : The same as a torch module, for a problem's solver.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from dfl_sklearn.layers import differentiate_rows
+    >>> y = torch.tensor([[1.0, 2.0]], requires_grad=True)
+    >>> areas = differentiate_rows(lambda y: y[:, :1] * y[:, 1:], [y], steps=[np.full(2, 0.01)])
+    >>> torch.autograd.grad(areas.sum(), y)[0]
+    tensor([[2., 1.]])
     """
     return _CentralDifference.apply(function, list(steps), list(bounds), *inputs)
 

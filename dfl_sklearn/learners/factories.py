@@ -40,6 +40,29 @@ class NetFactory(BaseEstimator, ABC):
     MLPPredictor : A recipe for a multilayer perceptron.
     LSTMPredictor : A recipe for a net that reads windows of a series.
     dfl_sklearn.DFLRegressor : Takes a recipe as its `predictor`.
+
+    Examples
+    --------
+    A net that starts with small weights:
+
+    >>> import torch
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.learners import NetFactory
+    >>> class SmallStart(NetFactory):
+    ...     def __init__(self, size=0.01):
+    ...         self.size = size
+    ...
+    ...     def build(self, n_in, n_out, generator):
+    ...         net = torch.nn.Linear(n_in, n_out, dtype=torch.float64)
+    ...         with torch.no_grad():
+    ...             for each in net.parameters():
+    ...                 each.uniform_(-self.size, self.size, generator=generator)
+    ...         return net
+    >>> X, y = make_newsvendor(100, random_state=0)
+    >>> model = DFLRegressor(predictor=SmallStart(), tol=0.1, random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.3)
+    True
     """
 
     starts_trained: bool = False
@@ -79,6 +102,16 @@ class MLPPredictor(NetFactory):
     ScaleEquivariantPredictor : A perceptron for series whose level changes.
     ItemwisePredictor : The same perceptron for each item of a row.
     LSTMPredictor : A recurrent net for windows of a series.
+
+    Examples
+    --------
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.learners import MLPPredictor
+    >>> X, y = make_newsvendor(100, random_state=0)
+    >>> model = DFLRegressor(predictor=MLPPredictor((8,)), tol=0.05, random_state=0).fit(X, y)
+    >>> sum(weights.numel() for weights in model.predictor_.module_.parameters())
+    57
     """
 
     def __init__(
@@ -125,6 +158,19 @@ class LSTMPredictor(NetFactory):
     Notes
     -----
     A context is no time step: give the estimator ``context_is_feature=False``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_lagged
+    >>> from dfl_sklearn.learners import LSTMPredictor
+    >>> X, y = make_lagged(np.sin(np.arange(60.0)), n_lags=4)
+    >>> model = DFLRegressor(
+    ...     predictor=LSTMPredictor(8), learning_rate_init=0.05, tol=0.1, random_state=0
+    ... ).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9)
+    True
     """
 
     columns_are = "steps of a window"

@@ -13,5 +13,12 @@ def default_loss(problem: DecisionProblem) -> DecisionLoss:
     --------
     SPOPlusLoss : The default for costs that are linear in the decision.
     RegretLoss : The default for other costs.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.losses import default_loss
+    >>> from dfl_sklearn.problems import KnapsackProblem, NewsvendorProblem
+    >>> default_loss(KnapsackProblem([3, 4, 5], 7)), default_loss(NewsvendorProblem(9, 1))
+    (SPOPlusLoss(), RegretLoss())
     """
     return RegretLoss() if problem.linear_objective() is None else SPOPlusLoss()

@@ -40,6 +40,27 @@ class DecisionLoss(BaseEstimator, ABC):
     --------
     RegretLoss : The regret through the decision layer.
     dfl_sklearn.DFLRegressor : Takes a loss as a parameter.
+
+    Examples
+    --------
+    The quantile loss, which looks at the prediction alone:
+
+    >>> import torch
+    >>> from dfl_sklearn.losses import DecisionLoss
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> class QuantileLoss(DecisionLoss):
+    ...     def __init__(self, level=0.9):
+    ...         self.level = level
+    ...
+    ...     def bind(self, problem):
+    ...         def quantile(y_hat, y, optimum, context=None):
+    ...             short = y - y_hat
+    ...             return torch.maximum(self.level * short, (self.level - 1) * short).sum(dim=1)
+    ...
+    ...         return quantile
+    >>> forecast, demand = torch.tensor([[8.0], [8.0]]), torch.tensor([[10.0], [5.0]])
+    >>> QuantileLoss()(NewsvendorProblem(9, 1), forecast, demand)
+    tensor([1.8000, 0.3000])
     """
 
     @abstractmethod

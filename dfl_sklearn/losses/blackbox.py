@@ -37,6 +37,22 @@ class BlackboxLoss(DecisionLoss):
     References
     ----------
     Pogancic et al., "Differentiation of blackbox combinatorial solvers", ICLR 2020, section 3.2.
+
+    Examples
+    --------
+    The first item should have been chosen. A step of descent raises its predicted value, and lowers
+    that of the other.
+
+    >>> import torch
+    >>> from dfl_sklearn.losses import BlackboxLoss
+    >>> from dfl_sklearn.problems import TopKProblem
+    >>> predicted = torch.tensor([[1.0, 2.0]], requires_grad=True)
+    >>> values = torch.tensor([[4.0, 2.0]])
+    >>> regret = BlackboxLoss()(TopKProblem(1), predicted, values)
+    >>> regret.detach()
+    tensor([2.])
+    >>> torch.autograd.grad(regret.sum(), predicted)[0]
+    tensor([[-1.,  1.]])
     """
 
     def __init__(self, interpolation: float = 1.0) -> None:
@@ -83,6 +99,22 @@ class IdentityLoss(DecisionLoss):
     ----------
     Sahoo et al., "Backpropagation through combinatorial algorithms: identity with projection
     works", ICLR 2023, section 3.
+
+    Examples
+    --------
+    The first item should have been chosen. A step of descent raises its predicted value, and lowers
+    those of the others.
+
+    >>> import torch
+    >>> from dfl_sklearn.losses import IdentityLoss
+    >>> from dfl_sklearn.problems import TopKProblem
+    >>> predicted = torch.tensor([[1.0, 2.0, 0.0]], requires_grad=True)
+    >>> values = torch.tensor([[4.0, 2.0, 0.0]])
+    >>> regret = IdentityLoss()(TopKProblem(1), predicted, values)
+    >>> regret.detach()
+    tensor([2.])
+    >>> torch.autograd.grad(regret.sum(), predicted)[0]
+    tensor([[-1.4142,  0.7071,  0.7071]])
     """
 
     def bind(self, problem: DecisionProblem) -> RowLoss:

@@ -128,6 +128,22 @@ def make_decision_cost_scorer(problem: DecisionProblem, *, context: Selection = 
     --------
     decision_cost : The metric.
     make_regret_scorer : A scorer of the cost less that of the best decisions.
+
+    Examples
+    --------
+    The quantile that is cheapest to order at:
+
+    >>> from sklearn.linear_model import QuantileRegressor
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.metrics import make_decision_cost_scorer
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> X, y = make_newsvendor(200, random_state=0)
+    >>> scorer = make_decision_cost_scorer(NewsvendorProblem(9, 1))
+    >>> levels = {"quantile": [0.5, 0.7, 0.9]}
+    >>> search = GridSearchCV(QuantileRegressor(alpha=0), levels, scoring=scorer, cv=3).fit(X, y)
+    >>> search.best_params_
+    {'quantile': 0.9}
     """
     check_problem(problem)
     return _DecisionScorer(cost_of, problem, context)

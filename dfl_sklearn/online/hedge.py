@@ -236,6 +236,16 @@ def play(hedge: Hedge, losses: np.ndarray, delay: int = 1) -> np.ndarray:
     See Also
     --------
     least_switching_cost : What the best sequence of experts would have cost.
+
+    Examples
+    --------
+    The second expert has cost less in the first row, which the weights know from the second row on:
+
+    >>> import numpy as np
+    >>> from dfl_sklearn.online import AdaHedge, play
+    >>> play(AdaHedge(2), np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]))[:2]
+    array([[0.5, 0.5],
+           [0.2, 0.8]])
     """
     weights, waiting = np.empty(losses.shape), deque[np.ndarray]()
     for t, loss in enumerate(losses):

@@ -76,6 +76,31 @@ class DecisionProblem(ProblemInputs, ABC):
     FunctionProblem : A problem from a cost function alone.
     ConvexProgram : A problem that is written down in cvxpy.
     LinearCostProblem : The base class where the cost is linear in the decision.
+
+    Examples
+    --------
+    Power is bought ahead at a price, and the square of what is missing is paid. With the derivative
+    of the cost set to zero, the best purchase is half of the price below the demand.
+
+    >>> import numpy as np
+    >>> from array_api_compat import array_namespace
+    >>> from dfl_sklearn.problems import DecisionProblem
+    >>> class PowerProblem(DecisionProblem):
+    ...     def __init__(self, price=1.0):
+    ...         self.price = price
+    ...
+    ...     def solve_rows(self, y, context=None):
+    ...         return np.maximum(y - self.price / 2, 0.0)
+    ...
+    ...     def cost_rows(self, decisions, y, context=None):
+    ...         xp = array_namespace(decisions, y)
+    ...         short = xp.maximum(y - decisions, xp.zeros_like(y))
+    ...         return xp.sum(self.price * decisions + short**2, axis=1)
+    >>> problem = PowerProblem(price=2.0)
+    >>> problem.solve([0.5, 4.0])
+    array([0., 3.])
+    >>> problem.cost([0.0, 3.0], [0.5, 4.0])
+    array([0.25, 7.  ])
     """
 
     exact = True

@@ -37,6 +37,18 @@ class LinearCostProblem(DecisionProblem):
     --------
     LinearProgram : Any linear constraints, without writing a class.
     dfl_sklearn.losses.SPOPlusLoss : The loss for such problems.
+
+    Examples
+    --------
+    Every such problem is a linear program, which can be looked at or extended:
+
+    >>> from dfl_sklearn.problems import LinearCostProblem, TopKProblem
+    >>> problem = TopKProblem(1)
+    >>> isinstance(problem, LinearCostProblem)
+    True
+    >>> program = problem.as_linear_program(3)
+    >>> program.solve([[3.0, 1.0, 2.0]])
+    array([[1., 0., 0.]])
     """
 
     exact_scenarios = True

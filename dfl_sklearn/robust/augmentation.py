@@ -116,6 +116,24 @@ class NominalSamples(DiffusionBall):
     --------
     DiffusionBall : The worst distribution near the same model.
     GaussianNoise : The training rows with noise.
+
+    Examples
+    --------
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import DiffusionGenerator, NominalSamples
+    >>> X, y = make_newsvendor(100, random_state=0)
+    >>> generator = DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=1)
+    >>> model = DFLRegressor(
+    ...     NewsvendorProblem(9, 1),
+    ...     ambiguity_set=NominalSamples(500, generator=generator),
+    ...     hidden_layer_sizes=(),
+    ...     tol=0.2,
+    ...     random_state=0,
+    ... ).fit(X, y)
+    >>> model.worst_case_.divergence
+    0.0
     """
 
     radius = 0.0

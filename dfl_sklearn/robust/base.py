@@ -42,6 +42,33 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     KLBall : A set of weightings of the rows.
     WassersteinBall : A set of perturbations of the rows.
     DiffusionBall : A set of distributions near a diffusion model.
+
+    Examples
+    --------
+    Demand that has grown, and nothing else:
+
+    >>> import numpy as np
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import AmbiguitySet
+    >>> from dfl_sklearn.rows import Rows
+    >>> class Growth(AmbiguitySet):
+    ...     def __init__(self, radius=0.1):
+    ...         self.radius = radius
+    ...
+    ...     def set_nominal(self, rows, problem, seed, held_out=None):
+    ...         super().set_nominal(rows, problem, seed, held_out)
+    ...         self.grown_ = rows.replace(y=(1 + self.radius) * rows.y).as_shares()
+    ...
+    ...     def worst_case(self, row_loss):
+    ...         return self.grown_, self.radius
+    >>> growth = Growth(0.5)
+    >>> rows = Rows(np.zeros((2, 1)), np.array([[10.0], [20.0]]), np.ones(2))
+    >>> growth.set_nominal(rows, NewsvendorProblem(9, 1), seed=0)
+    >>> worst, divergence = growth.worst_case(lambda rows: np.zeros(2))
+    >>> worst.y.ravel(), worst.weight
+    (array([15., 30.]), array([0.5, 0.5]))
+
+    An estimator takes it as ``DFLRegressor(problem, ambiguity_set=Growth(0.5))``.
     """
 
     radius: float

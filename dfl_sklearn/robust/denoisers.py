@@ -118,6 +118,15 @@ class MLPDenoiser(BaseEstimator):
     --------
     ConvDenoiser : A net for windows of a time series.
     DiffusionGenerator : Takes a recipe as its `denoiser`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.robust import DiffusionGenerator, MLPDenoiser
+    >>> Z = np.random.default_rng(0).normal(size=(100, 2))
+    >>> model = DiffusionGenerator(denoiser=MLPDenoiser((16,)), max_iter=1, random_state=0).fit(Z)
+    >>> model.sample(3, random_state=0).shape
+    (3, 2)
     """
 
     def __init__(self, hidden_layer_sizes: Sequence[int] = (128, 128), gain: bool = False) -> None:
@@ -145,6 +154,18 @@ class ConvDenoiser(BaseEstimator):
     --------
     MLPDenoiser : A net for any table.
     DiffusionGenerator : Takes a recipe as its `denoiser`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.datasets import make_lagged
+    >>> from dfl_sklearn.robust import ConvDenoiser, DiffusionGenerator
+    >>> noise = 0.1 * np.random.default_rng(0).normal(size=105)
+    >>> windows, _ = make_lagged(np.sin(np.arange(105.0)) + noise, n_lags=5)
+    >>> denoiser = ConvDenoiser(n_channels=8, n_layers=1)
+    >>> model = DiffusionGenerator(denoiser=denoiser, max_iter=1, random_state=0).fit(windows)
+    >>> model.sample(3, random_state=0).shape
+    (3, 5)
     """
 
     def __init__(self, n_channels: int = 32, n_layers: int = 3, kernel_size: int = 3) -> None:

@@ -59,6 +59,26 @@ class DiffusionBall(AmbiguitySet):
     References
     ----------
     Wen, Fan and Yang, "3D-Learning", arXiv:2602.02943.
+
+    Examples
+    --------
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import DiffusionBall, DiffusionGenerator, TiltedSearch
+    >>> X, y = make_newsvendor(100, random_state=0)
+    >>> generator = DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=1)
+    >>> model = DFLRegressor(
+    ...     NewsvendorProblem(9, 1),
+    ...     ambiguity_set=DiffusionBall(
+    ...         0.1, generator=generator, search=TiltedSearch(n_pool=1000)
+    ...     ),
+    ...     hidden_layer_sizes=(),
+    ...     tol=0.2,
+    ...     random_state=0,
+    ... ).fit(X, y)
+    >>> bool(model.worst_case_.worst_regret > model.worst_case_.nominal_regret)
+    True
     """
 
     def __init__(

@@ -111,6 +111,21 @@ class PolicyGradientSearch(WorstCaseSearch):
     The search keeps the contexts of the training rows, a draw of 4,096 where there are more, so
     that it can generate rows after a fit. The regret is whitened after what a regression on the
     context explains has been taken off: no chain can choose its contexts.
+
+    Examples
+    --------
+    The mean of generated rows as their regret: the chain learns to generate larger ones.
+
+    >>> import numpy as np
+    >>> from dfl_sklearn.robust import DiffusionGenerator, PolicyGradientSearch
+    >>> from dfl_sklearn.rows import Rows
+    >>> Z = np.random.default_rng(0).normal(size=(100, 1))
+    >>> generator = DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=1, random_state=0).fit(Z)
+    >>> search = PolicyGradientSearch(n_steps=10, n_tail=5, n_trajectories=256, n_warm_up=5)
+    >>> search.set_nominal(generator, Rows.of_table(Z, np.full(100, 1 / 100)), seed=0)
+    >>> worst, divergence = search.search(lambda rows: rows.X[:, 0], radius=0.1)
+    >>> bool(worst.weight @ worst.X[:, 0] > Z.mean()), bool(divergence <= 0.1)
+    (True, True)
     """
 
     _of_training = ("_held_out", "_real", "_real_known", "_real_weight")

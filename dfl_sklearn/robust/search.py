@@ -34,6 +34,48 @@ class WorstCaseSearch(BaseEstimator, ABC):
     TiltedSearch : The default search.
     PolicyGradientSearch : The search of the paper.
     DiffusionBall : Takes a search as a parameter.
+
+    Examples
+    --------
+    The costliest of a thousand generated rows, so many that the divergence is the radius:
+
+    >>> import numpy as np
+    >>> from dfl_sklearn.robust import DiffusionGenerator, WorstCaseSearch
+    >>> from dfl_sklearn.rows import Rows
+    >>> class CostliestRows(WorstCaseSearch):
+    ...     def set_nominal(self, generator, real, seed, held_out=None, memory=None):
+    ...         drawn = generator.sample(2000, random_state=seed)
+    ...         share = np.full(1000, 1 / 1000)
+    ...         self.pool_ = Rows.of_table(drawn[:1000], share)
+    ...         self.apart_ = Rows.of_table(drawn[1000:], share)
+    ...
+    ...     def search(self, table_loss, radius):
+    ...         self.worst_ = self._costliest(self.pool_, table_loss, radius)
+    ...         self.effective_sample_size_ = float(len(self.worst_))
+    ...         return self.worst_, self.row_divergence()
+    ...
+    ...     def held_out_regret(self, table_loss, radius):
+    ...         return float(table_loss(self._costliest(self.apart_, table_loss, radius)).mean())
+    ...
+    ...     def nominal(self):
+    ...         return self.pool_
+    ...
+    ...     def row_divergence(self):
+    ...         return float(np.log(1000 / len(self.worst_)))
+    ...
+    ...     def sample(self, n, rng):
+    ...         return self.worst_.take(rng.integers(len(self.worst_), size=n)).as_shares()
+    ...
+    ...     def _costliest(self, rows, table_loss, radius):
+    ...         n = int(np.ceil(1000 * np.exp(-radius)))
+    ...         return rows.take(np.argsort(-table_loss(rows))[:n]).as_shares()
+    >>> Z = np.random.default_rng(0).normal(size=(100, 1))
+    >>> generator = DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=1, random_state=0).fit(Z)
+    >>> search = CostliestRows()
+    >>> search.set_nominal(generator, Rows.of_table(Z, np.full(100, 1 / 100)), seed=0)
+    >>> worst, divergence = search.search(lambda rows: rows.X[:, 0], radius=np.log(10))
+    >>> len(worst), round(divergence, 3)
+    (100, 2.303)
     """
 
     refresh_every: int = 1

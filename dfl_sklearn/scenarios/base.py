@@ -125,7 +125,7 @@ class Scenarios:
 
 
 class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
-    """Base class of scenario models: regressors that know what else could happen.
+    """Base class of scenario models: regressors that predict weighted scenarios of y.
 
     `predict` returns the mean; :meth:`predict_scenarios` the weighted values that it is the mean
     of. Decisions over them are taken by
@@ -141,6 +141,32 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
     ResidualScenarios : The prediction of any regressor plus its errors.
     LocalScenarios : Training rows near x.
     DiffusionScenarios : Draws of a diffusion model.
+
+    Examples
+    --------
+    All observed y as scenarios, whatever x:
+
+    >>> import numpy as np
+    >>> from dfl_sklearn import TwoStageRegressor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.scenarios import ScenarioModel, Scenarios
+    >>> class AllSeen(ScenarioModel):
+    ...     def fit(self, X, y):
+    ...         self.seen_ = np.reshape(y, (len(y), -1))
+    ...         self.n_scenarios_, self.n_outputs_ = self.seen_.shape
+    ...         self.is_vector_ = np.ndim(y) == 1
+    ...         return self
+    ...
+    ...     def _conditions(self, X):
+    ...         return (np.asarray(X),)
+    ...
+    ...     def _scenarios(self, X):
+    ...         values = np.tile(self.seen_, (len(X), 1, 1))
+    ...         return Scenarios(values, np.ones(values.shape[:2]))
+    >>> X, y = np.zeros((10, 1)), np.arange(1.0, 11.0)
+    >>> model = TwoStageRegressor(AllSeen(), NewsvendorProblem(9, 1)).fit(X, y)
+    >>> model.predict(X[:1]), model.decide(X[:1])  # the mean, and the 90 % quantile
+    (array([5.5]), array([9.]))
     """
 
     n_outputs_: int
