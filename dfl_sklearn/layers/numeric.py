@@ -58,7 +58,20 @@ class SolveLayer(nn.Module):
         self.smoothing = smoothing
 
     def forward(self, y: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
-        """Map predicted parameters (B, d), and their context (B, c), to decisions (B, k)."""
+        """Map predicted parameters (B, d), and their context (B, c), to decisions (B, k).
+
+        Parameters
+        ----------
+        y : torch.Tensor of shape (B, d)
+            Predicted parameters.
+        context : torch.Tensor of shape (B, c), default=None
+            Known data of each row, for problems that take it.
+
+        Returns
+        -------
+        torch.Tensor of shape (B, k)
+            Decisions.
+        """
         check_batch(y)
         if self.smoothing is None:
             size = y.detach().abs().mean(dim=0).nan_to_num(0.0).cpu().numpy().astype(np.float64)

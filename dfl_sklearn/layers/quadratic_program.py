@@ -95,6 +95,16 @@ class QuadraticProgramLayer(nn.Module):
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map parameters (B, n) to decisions (B, n); a row that is not finite gives NaN.
 
+        Parameters
+        ----------
+        y : torch.Tensor of shape (B, n)
+            Predicted parameters.
+
+        Returns
+        -------
+        torch.Tensor of shape (B, n)
+            Decisions.
+
         Raises
         ------
         RuntimeError

@@ -39,7 +39,18 @@ class SimplexQPLayer(nn.Module):
         self.regions = CriticalRegions.of(np.asarray(quadratic, dtype=np.float64))
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
-        """Map predicted parameters (B, n) to decisions (B, n)."""
+        """Map predicted parameters (B, n) to decisions (B, n).
+
+        Parameters
+        ----------
+        y : torch.Tensor of shape (B, n)
+            Predicted parameters.
+
+        Returns
+        -------
+        torch.Tensor of shape (B, n)
+            Decisions.
+        """
         check_batch(y, len(self.regions.offset[0]))
         values = y.to(torch.float64)
         region = self.regions.locate(values.detach().cpu().numpy())

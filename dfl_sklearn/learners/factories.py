@@ -78,7 +78,22 @@ class NetFactory(BaseEstimator, ABC):
 
     @abstractmethod
     def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
-        """Return a float64 network (B, n_in) -> (B, n_out), weights drawn from `generator`."""
+        """Return a float64 network (B, n_in) -> (B, n_out), weights drawn from `generator`.
+
+        Parameters
+        ----------
+        n_in : int
+            Number of features.
+        n_out : int
+            Number of parameters to predict.
+        generator : torch.Generator
+            Where the weights are drawn from.
+
+        Returns
+        -------
+        torch.nn.Module
+            The network, in float64.
+        """
 
     def __call__(self, n_in: int, n_out: int) -> nn.Module:
         """Return a network with fresh random weights, in torch's default dtype."""

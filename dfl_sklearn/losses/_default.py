@@ -9,6 +9,16 @@ from .spo_plus import SPOPlusLoss
 def default_loss(problem: DecisionProblem) -> DecisionLoss:
     """Return SPO+ where the cost is linear in the decision, else the regret through the layer.
 
+    Parameters
+    ----------
+    problem : DecisionProblem
+        The problem in which the predictions are used.
+
+    Returns
+    -------
+    DecisionLoss
+        :class:`SPOPlusLoss` or :class:`RegretLoss`, with its default parameters.
+
     See Also
     --------
     SPOPlusLoss : The default for costs that are linear in the decision.

@@ -68,6 +68,18 @@ class DecisionLoss(BaseEstimator, ABC):
         """Return the loss as a function of (y_hat, y, optimum) and, for some problems, a context.
 
         See :class:`RowLoss`.
+
+        Parameters
+        ----------
+        problem : DecisionProblem
+            The problem in which the predictions are used.
+
+        Returns
+        -------
+        callable
+            ``row_loss(y_hat, y, optimum)``, or with the context (B, c) as a fourth argument where
+            the
+            problem takes one. It returns one loss (B,) for each row.
         """
 
     def bind_scaled(self, problem: DecisionProblem, scale: np.ndarray) -> RowLoss:
@@ -76,8 +88,14 @@ class DecisionLoss(BaseEstimator, ABC):
         Parameters
         ----------
         problem : DecisionProblem
+            The problem in which the predictions are used.
         scale : ndarray of shape (d,)
             The standard deviation of each column of y, 1 where it is constant.
+
+        Returns
+        -------
+        callable
+            As that of :meth:`bind`.
         """
         return self.bind(problem)
 
@@ -95,6 +113,7 @@ class DecisionLoss(BaseEstimator, ABC):
         Parameters
         ----------
         problem : DecisionProblem
+            The problem in which the predictions are used.
         y_hat : torch.Tensor of shape (B, d)
             Predicted parameters.
         y : torch.Tensor of shape (B, d)

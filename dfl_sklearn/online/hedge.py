@@ -34,6 +34,7 @@ class AdaHedge:
     Parameters
     ----------
     n_experts : int
+        Number N of experts.
 
     Attributes
     ----------
@@ -84,7 +85,13 @@ class AdaHedge:
         return self._deviation * self._deviation
 
     def update(self, loss: np.ndarray) -> None:
-        """Learn from the losses (N,) of one row."""
+        """Learn from the losses (N,) of one row.
+
+        Parameters
+        ----------
+        loss : array-like of shape (n_experts,)
+            What each expert has lost in the row, in any unit.
+        """
         apart = _apart(loss, len(self.total))
         mean, widest = float(self.weight @ apart), float(apart.max())
         if widest > 0:  # squares of small or large losses are no numbers
@@ -115,6 +122,11 @@ class AdaHedge:
 
         :math:`2 \sqrt{V \ln N} + S (4/3 \ln N + 2)`, with the sum V of variances and the largest
         range S.
+
+        Returns
+        -------
+        float
+            In the unit of the losses.
         """
         size = np.log(len(self.total))
         return float(2 * self._deviation * np.sqrt(size) + self.widest * (4 / 3 * size + 2))
@@ -136,9 +148,11 @@ class TrackingHedge:
     Parameters
     ----------
     n_experts : int
+        Number N of experts.
     shares : sequence of float, default=(0, 0.001, 0.01)
         In [0, 1).
     rates : sequence of float, default=(0.1, 0.5, 2)
+        Rates r of the copies, positive.
 
     Attributes
     ----------
@@ -148,6 +162,7 @@ class TrackingHedge:
         The weights of the copies: those of shares and rates, the rates innermost, and AdaHedge
         last.
     plain : AdaHedge
+        AdaHedge over the experts themselves, the last of the copies.
 
     See Also
     --------
@@ -190,7 +205,13 @@ class TrackingHedge:
         self._mix()
 
     def update(self, loss: np.ndarray) -> None:
-        """Learn from the losses (N,) of one row."""
+        """Learn from the losses (N,) of one row.
+
+        Parameters
+        ----------
+        loss : array-like of shape (n_experts,)
+            What each expert has lost in the row, in any unit.
+        """
         apart = _apart(loss, len(self.weight))
         self.over_copies.update(self._weights @ apart)
         self.plain.update(apart)
@@ -225,13 +246,16 @@ def play(hedge: Hedge, losses: np.ndarray, delay: int = 1) -> np.ndarray:
     Parameters
     ----------
     hedge : AdaHedge or TrackingHedge
+        The weights, which are updated in place.
     losses : ndarray of shape (T, N)
+        Loss of each expert in each row, in the order of time.
     delay : int, default=1
         Row t is decided with what rows up to t - delay have cost.
 
     Returns
     -------
     ndarray of shape (T, N)
+        Each row sums to 1.
 
     See Also
     --------

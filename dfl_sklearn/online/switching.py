@@ -11,6 +11,7 @@ def least_switching_cost(losses: np.ndarray, max_switches: int) -> np.ndarray:
     losses : ndarray of shape (T, N)
         Loss of each expert in each row.
     max_switches : int
+        The largest number of switches k, 0 or more.
 
     Returns
     -------

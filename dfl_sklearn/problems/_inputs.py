@@ -52,6 +52,11 @@ class ProblemInputs(BaseEstimator):
 
         Names or positions. Where they are names, :meth:`solve_rows` and its kin get a context with
         these columns in this order.
+
+        Returns
+        -------
+        list of str or int
+            Each once, in the order in which the problem reads them.
         """
         return columns_of(self.get_params(deep=False))
 

@@ -291,11 +291,37 @@ class DecisionProblem(ProblemInputs, ABC):
         return costs
 
     def optimal_cost(self, y: Any, *, context: Any = None) -> np.ndarray:
-        """Return the cost of the best decision for each row of `y`, of shape (n,)."""
+        """Return the cost of the best decision for each row of `y`, of shape (n,).
+
+        Parameters
+        ----------
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters.
+        context : array-like of shape (n,) or (n, c), or DataFrame, default=None
+            Known data of each row, for problems that take it.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            In the unit of the cost.
+        """
         return self.optimum(y, context=context).cost
 
     def optimum(self, y: Any, *, context: Any = None) -> Optimum:
-        """Return the best decisions for the rows of `y` together with their cost."""
+        """Return the best decisions for the rows of `y` together with their cost.
+
+        Parameters
+        ----------
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters.
+        context : array-like of shape (n,) or (n, c), or DataFrame, default=None
+            Known data of each row, for problems that take it.
+
+        Returns
+        -------
+        Optimum
+            Decisions (n, k) and their costs (n,).
+        """
         rows = as_numpy_rows(y, "y")
         decisions = self.solve(rows, context=context)
         return Optimum(decisions, self.cost(decisions, rows, context=context))
@@ -307,6 +333,22 @@ class DecisionProblem(ProblemInputs, ABC):
 
         It is finite then, and misses no constraint by more than `tol` in its own unit, see
         :meth:`violation`. The base problem allows every finite decision.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+            What was decided.
+        y : array-like of shape (n,) or (n, d), default=None
+            Parameters, where constraints depend on them.
+        context : array-like of shape (n,) or (n, c), or DataFrame, default=None
+            Known data of each row, for problems that take it.
+        tol : float, default=1e-6
+            By how much a constraint may be missed.
+
+        Returns
+        -------
+        ndarray of bool of shape (n,)
+            Whether each decision is allowed.
         """
         finite = np.isfinite(self._decision_rows(decisions, y, context, tol)).all(axis=1)
         missed = self.violation(decisions, y, context=context)
@@ -398,12 +440,23 @@ class DecisionProblem(ProblemInputs, ABC):
         return None
 
     def check_parameters(self, y: Any) -> None:
-        """Raise a ValueError, naming the row, if observed `y` cannot be what it claims to be."""
+        """Raise a ValueError, naming the row, if observed `y` cannot be what it claims to be.
+
+        Parameters
+        ----------
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters.
+        """
         self._check_constants()
         self._check_parameter_array(as_numpy_rows(y, "y"))
 
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
         """Project generated `y` into the problem's domain.
+
+        Parameters
+        ----------
+        y : array-like of shape (n,) or (n, d)
+            Generated parameters.
 
         Returns
         -------
@@ -443,6 +496,11 @@ class DecisionProblem(ProblemInputs, ABC):
         smoothing : float or None, default=None
             How much the slopes are smoothed, in the unit that the problem documents; None is the
             problem's own default.
+
+        Returns
+        -------
+        callable
+            Maps scenarios (B, S, d) and their weights (B, S) to decisions (B, k).
         """
         overrides = type(self).solve_scenarios is not DecisionProblem.solve_scenarios
         if self.exact_scenarios and not overrides:

@@ -221,6 +221,18 @@ class ConvexProgram(CvxpyProblem):
         """Return the best decisions (B, k) of linear and quadratic programs, all rows at once.
 
         They are right where there is only one. None where the program is another one.
+
+        Parameters
+        ----------
+        y : torch.Tensor of shape (B, d)
+            Parameters, in float64 on the CPU.
+        context : ndarray of shape (B, c) or None
+            Known data of each row, for problems that take it.
+
+        Returns
+        -------
+        Found or None
+            ``values`` (B, k), and ``is_right`` (B,): the rows whose decisions and slopes are right.
         """
         program = self._program()
         if program.parametric is None:

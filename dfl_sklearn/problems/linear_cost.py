@@ -159,6 +159,11 @@ class LinearCostProblem(DecisionProblem):
         n_decisions : int, default=None
             Needed where the problem does not fix it.
 
+        Returns
+        -------
+        LinearProgram
+            With the same decisions and costs.
+
         Raises
         ------
         ValueError

@@ -108,6 +108,17 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         learnt from them, but :meth:`held_out_regret` may use them. State is kept in attributes
         with a trailing underscore. Call this method of the base class, which keeps `held_out`.
         Rows of either may have a context, which is to be handed on as it is.
+
+        Parameters
+        ----------
+        rows : Rows
+            The training rows.
+        problem : DecisionProblem
+            The problem in which predictions are used.
+        seed : int
+            Seed of all that is random in the set.
+        held_out : Rows, default=None
+            Rows that training watches, and that nothing is to be learnt from.
         """
         self._held_out = None if held_out is None else held_out.as_shares()
 
@@ -118,6 +129,11 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         Rows are recognised by their arrays: where X or y change, give new arrays, and where they
         do not, the same, so that their best decisions are found once. The context of a row is
         never changed.
+
+        Parameters
+        ----------
+        row_loss : callable
+            ``row_loss(rows)`` returns the regret (n,) of the present predictor on rows.
 
         Returns
         -------
@@ -131,6 +147,18 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         """Return the worst regret, of rows that :meth:`worst_case` has returned and their losses.
 
         It is watched where no rows are held out. The base class gives the weighted mean.
+
+        Parameters
+        ----------
+        rows : Rows
+            What :meth:`worst_case` has returned.
+        loss : ndarray of shape (n,)
+            Their regrets.
+
+        Returns
+        -------
+        float
+            In the unit of the cost.
         """
         return float(rows.weight @ loss)
 
@@ -140,12 +168,34 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         A flexible net overfits the worst rows; the regret on held-out rows is used for early
         stopping. The base class gives the plain mean regret of the rows held out, as a set that
         searches for nothing needs it. Where None is returned training watches that one, too.
+
+        Parameters
+        ----------
+        row_loss : callable
+            ``row_loss(rows)`` returns the regret (n,) of the present predictor on rows.
+
+        Returns
+        -------
+        float or None
+            In the unit of the cost.
         """
         rows = getattr(self, "_held_out", None)
         return None if rows is None else float(rows.weight @ row_loss(rows))
 
     def worst_weights(self, loss: Any, weight: Any = None) -> np.ndarray:
         """Return the worst weights of losses; sets that see more than losses have none.
+
+        Parameters
+        ----------
+        loss : array-like of shape (n,)
+            Loss of each row or scenario, in any unit.
+        weight : array-like of shape (n,), default=None
+            Nominal weights; None is equal weights.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            They sum to 1.
 
         Raises
         ------
@@ -158,7 +208,18 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         )
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:
-        """Return numbers about the worst case last found, which end up in ``worst_case_``."""
+        """Return numbers about the worst case last found, which end up in ``worst_case_``.
+
+        Parameters
+        ----------
+        row_loss : callable
+            ``row_loss(rows)`` returns the regret (n,) of the final predictor on rows.
+
+        Returns
+        -------
+        dict of str to float
+            Empty in the base class.
+        """
         return {}
 
     def finish(self) -> None:

@@ -134,7 +134,20 @@ class MLPDenoiser(BaseEstimator):
         self.gain = gain
 
     def build(self, n_columns: int, generator: torch.Generator) -> nn.Module:
-        """Return the network, with weights drawn from `generator`."""
+        """Return the network, with weights drawn from `generator`.
+
+        Parameters
+        ----------
+        n_columns : int
+            Number of columns of the table.
+        generator : torch.Generator
+            Where the weights are drawn from.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps noisy rows (B, n_columns) and times (B,) to velocities (B, n_columns), in float64.
+        """
         sizes = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
         return MLPDenoiserNet(n_columns, sizes, generator, gain=self.gain)
 
@@ -174,7 +187,20 @@ class ConvDenoiser(BaseEstimator):
         self.kernel_size = kernel_size
 
     def build(self, n_columns: int, generator: torch.Generator) -> nn.Module:
-        """Return the network, with weights drawn from `generator`."""
+        """Return the network, with weights drawn from `generator`.
+
+        Parameters
+        ----------
+        n_columns : int
+            Number of columns of the table.
+        generator : torch.Generator
+            Where the weights are drawn from.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps noisy rows (B, n_columns) and times (B,) to velocities (B, n_columns), in float64.
+        """
         for name, least in (("n_channels", 1), ("n_layers", 0), ("kernel_size", 1)):
             whole_number(getattr(self, name), name, at_least=least)
         if self.kernel_size % 2 == 0:

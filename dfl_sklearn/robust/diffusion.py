@@ -152,11 +152,37 @@ class DiffusionBall(AmbiguitySet):
         }
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
-        """Draw `n` rows of the worst distribution last found."""
+        """Draw `n` rows of the worst distribution last found.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+        rng : numpy.random.Generator
+            Where the randomness comes from.
+
+        Returns
+        -------
+        Rows
+            Of equal weight.
+        """
         return self._of_equal_weight(self.search_.sample(n, rng))
 
     def nominal(self, n: int, rng: np.random.Generator) -> Rows:
-        """Draw `n` rows of the nominal distribution, around which the worst one was sought."""
+        """Draw `n` rows of the nominal distribution, around which the worst one was sought.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+        rng : numpy.random.Generator
+            Where the randomness comes from.
+
+        Returns
+        -------
+        Rows
+            Of equal weight.
+        """
         nominal = self.search_.nominal()
         return self._of_equal_weight(
             nominal.take(rng.choice(len(nominal), size=n, p=nominal.weight))

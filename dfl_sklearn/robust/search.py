@@ -95,19 +95,66 @@ class WorstCaseSearch(BaseEstimator, ABC):
         """Take up a fitted generator, and the rows it was fitted on, at the start of a fit.
 
         `memory` may keep what depends on these alone, and so not on the radius.
+
+        Parameters
+        ----------
+        generator : DiffusionGenerator
+            The fitted nominal model.
+        real : Rows
+            The rows it was fitted on, as rows of its table.
+        seed : int
+            Seed of all that is random in the search.
+        held_out : Rows, default=None
+            Rows that training watches.
+        memory : joblib.Memory, default=None
+            May keep what depends on the generator and the rows alone, and so not on the radius.
         """
 
     @abstractmethod
     def search(self, table_loss: TableLoss, radius: float) -> tuple[Rows, float]:
-        """Return the worst rows of the table for the present predictor, and their divergence."""
+        """Return the worst rows of the table for the present predictor, and their divergence.
+
+        Parameters
+        ----------
+        table_loss : callable
+            ``table_loss(rows)`` returns the regret (n,) of the present predictor on such rows.
+        radius : float
+            How far the worst distribution may be from the nominal one, in the unit of the search.
+
+        Returns
+        -------
+        rows : Rows
+            The worst rows, with weights that sum to 1.
+        divergence : float
+            Their divergence, in the unit of the radius.
+        """
 
     @abstractmethod
     def held_out_regret(self, table_loss: TableLoss, radius: float) -> float:
-        """Return the mean regret of the worst case on rows that :meth:`search` did not return."""
+        """Return the mean regret of the worst case on rows that :meth:`search` did not return.
+
+        Parameters
+        ----------
+        table_loss : callable
+            ``table_loss(rows)`` returns the regret (n,) of the present predictor on such rows.
+        radius : float
+            How far the worst distribution may be from the nominal one, in the unit of the search.
+
+        Returns
+        -------
+        float
+            In the unit of the cost.
+        """
 
     @abstractmethod
     def nominal(self) -> Rows:
-        """Return rows of the nominal distribution, to compare the worst case with."""
+        """Return rows of the nominal distribution, to compare the worst case with.
+
+        Returns
+        -------
+        Rows
+            With weights that sum to 1.
+        """
 
     @abstractmethod
     def row_divergence(self) -> float:
@@ -115,6 +162,11 @@ class WorstCaseSearch(BaseEstimator, ABC):
 
         Exact or estimated; unlike the divergence that a search is held to, it is that of the
         distribution of one row whatever the search, so that searches can be compared.
+
+        Returns
+        -------
+        float
+            In nats.
         """
 
     def finish(self) -> None:
@@ -128,4 +180,17 @@ class WorstCaseSearch(BaseEstimator, ABC):
 
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
-        """Draw `n` rows of the worst distribution last found."""
+        """Draw `n` rows of the worst distribution last found.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+        rng : numpy.random.Generator
+            Where the randomness comes from.
+
+        Returns
+        -------
+        Rows
+            Of equal weight.
+        """
