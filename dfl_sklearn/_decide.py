@@ -56,6 +56,7 @@ def decide(
     Returns
     -------
     ndarray of shape (n,) or (n, k)
+        One decision per row.
 
     Raises
     ------

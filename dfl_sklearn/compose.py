@@ -95,7 +95,9 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features of the training rows.
         y : array-like of shape (n,) or (n, d)
+            Observed parameters.
         sample_weight : array-like of shape (n,), default=None
             Handed to the regressor, which must take it.
         **fit_params : dict
@@ -104,6 +106,7 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         self : PredictionTransformer
+            The fitted transformer.
         """
         target = self._validate_target(y)
         self._fit_wrapped(X, target, sample_weight, fit_params)
@@ -118,10 +121,12 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n, d)
+            Predicted parameters.
         """
         check_is_fitted(self)
         return as_rows(self.estimator_.predict(X), "prediction")
@@ -137,6 +142,7 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str of shape (d,)
+            One name per column.
         """
         check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
@@ -216,6 +222,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         self : DecisionTransformer
+            The transformer itself.
         """
         refuse_unfit_table(X, "X")
         given, problem = X, self._resolve_problem()
@@ -262,6 +269,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n, k)
+            One decision per row.
         """
         check_is_fitted(self)
         refuse_unfit_table(X, "X")
@@ -274,6 +282,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -336,6 +345,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str of shape (k,)
+            One name per column.
         """
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)

@@ -63,6 +63,7 @@ def make_flexible_capacity(
     Parameters
     ----------
     n_samples : int, default=300
+        Number of rows.
     n_features : int, default=5
         Number of features p, at least 2.
     n_scenarios : int, default=None
@@ -86,6 +87,7 @@ def make_flexible_capacity(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, 4)
         Demand, >= 0.
     scenarios : ndarray of shape (n_samples, n_scenarios, 4)

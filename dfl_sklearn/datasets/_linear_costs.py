@@ -67,6 +67,7 @@ def make_shortest_path(
     Parameters
     ----------
     n_samples : int, default=1000
+        Number of rows.
     n_features : int, default=5
         Number of features p, at least 1.
     grid : tuple of int, default=(5, 5)
@@ -92,6 +93,7 @@ def make_shortest_path(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, n_edges)
         Travel times; edges in the order of ``ShortestPathProblem.grid``.
 
@@ -148,6 +150,7 @@ def make_knapsack(
     Parameters
     ----------
     n_samples : int, default=1000
+        Number of rows.
     n_features : int, default=5
         At least 1.
     n_items : int, default=16
@@ -162,7 +165,9 @@ def make_knapsack(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, n_items)
+        Values of the items.
 
     Raises
     ------
@@ -197,7 +202,9 @@ def knapsack_weights(n_items: int = 16, n_resources: int = 2) -> np.ndarray:
     Parameters
     ----------
     n_items : int, default=16
+        Number of items.
     n_resources : int, default=2
+        Number of resources.
 
     Returns
     -------

@@ -62,6 +62,7 @@ def make_loss_portfolio(
     Parameters
     ----------
     n_samples : int, default=300
+        Number of rows.
     n_features : int, default=5
         Number of features p, at least 2.
     n_scenarios : int, default=None
@@ -85,6 +86,7 @@ def make_loss_portfolio(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, 5)
         Returns in percent.
     scenarios : ndarray of shape (n_samples, n_scenarios, 5)

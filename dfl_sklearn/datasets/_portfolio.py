@@ -154,6 +154,7 @@ def portfolio_covariance(n_assets: int = 5) -> np.ndarray:
     Parameters
     ----------
     n_assets : int, default=5
+        Number of assets.
 
     Returns
     -------

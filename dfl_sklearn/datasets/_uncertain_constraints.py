@@ -68,6 +68,7 @@ def make_uncertain_knapsack(
     Parameters
     ----------
     n_samples : int, default=1000
+        Number of rows.
     n_features : int, default=5
         Number of features p, at least 1.
     n_items : int, default=50
@@ -96,6 +97,7 @@ def make_uncertain_knapsack(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, n_items), or (n_samples,) for unknown capacities
         Whole numbers, as floats.
 
@@ -173,7 +175,9 @@ def uncertain_knapsack_numbers(
     Parameters
     ----------
     n_items : int, default=50
+        Number of items.
     n_features : int, default=5
+        Number of features.
     unknown : {"weights", "capacity"}, default="weights"
     degree : int, default=5
         As handed to :func:`make_uncertain_knapsack`.
@@ -242,6 +246,7 @@ def make_set_multicover(
     Parameters
     ----------
     n_samples : int, default=1000
+        Number of rows.
     n_features : int, default=5
         At least 1.
     n_items : int, default=5
@@ -256,6 +261,7 @@ def make_set_multicover(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, n_items)
         Whole numbers, as floats.
 
@@ -308,6 +314,7 @@ def set_multicover_numbers(
     Parameters
     ----------
     n_items : int, default=5
+        Number of items.
     n_sets : int, default=25
         At least 2.
     density : float, default=0.02

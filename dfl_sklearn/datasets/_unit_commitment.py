@@ -53,6 +53,7 @@ def make_unit_commitment(
     Parameters
     ----------
     n_samples : int, default=500
+        Number of rows.
     n_features : int, default=5
         At least 1.
     n_periods : int, default=4
@@ -75,7 +76,9 @@ def make_unit_commitment(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, n_periods)
+        Loads of the periods, not negative.
 
     Raises
     ------
@@ -136,7 +139,9 @@ def unit_commitment_numbers(
     Parameters
     ----------
     n_periods : int, default=4
+        Number of periods of a day.
     n_units : int, default=4
+        Number of power stations.
     price_of_shortage : float, default=100
         Per unit and period, positive.
 

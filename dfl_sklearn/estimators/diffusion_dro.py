@@ -315,6 +315,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -334,6 +335,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -349,6 +351,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -369,6 +372,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
             Known data of each row, in the place of the columns of X that are context.
 
@@ -391,6 +395,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
             Known data of each row, in the place of the columns of X that are context.
 
@@ -414,12 +419,16 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Parameters
         ----------
         n_samples : int, default=1
+            Number of rows.
         random_state : int, RandomState or None, default=None
+            Seed of the draws.
 
         Returns
         -------
         X : ndarray of shape (n_samples, p)
+            Their features, in the units of the training rows.
         y : ndarray of shape (n_samples,) or (n_samples, d)
+            Their parameters.
         """
         rows = self._ball().sample(n_samples, named_rng(root_seed(random_state), "worst case"))
         return self._as_given(rows), rows.y[:, 0] if self._target_ndim == 1 else rows.y

@@ -164,6 +164,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         Returns
         -------
         self : ExpertMixture
+            The fitted estimator.
 
         Raises
         ------
@@ -213,6 +214,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         Returns
         -------
         self : ExpertMixture
+            The estimator with its new weights.
         """
         if "experts_" not in self.__dict__:
             return self.fit(X, y)
@@ -231,10 +233,12 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n,) or (n, d)
+            Predicted parameters.
 
         Raises
         ------
@@ -256,12 +260,14 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : None
             Not used: experts read their context from X.
 
         Returns
         -------
         ndarray of shape (n,) or (n, k)
+            One decision per row.
         """
         check_is_fitted(self)
         if context is not None:
@@ -286,11 +292,14 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         random_state : int, RandomState or None, default=None
+            Seed of the draws.
 
         Returns
         -------
         ndarray of shape (n,) or (n, k)
+            One decision per row.
         """
         check_is_fitted(self)
         decisions = self._expert_decisions(X)

@@ -78,13 +78,16 @@ class NaiveForecaster(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Past values of the series, the oldest first.
         y : array-like of shape (n,) or (n, d)
+            Observed parameters.
         sample_weight : array-like of shape (n,), default=None
             Makes no difference.
 
         Returns
         -------
         self : NaiveForecaster
+            The fitted estimator.
 
         Raises
         ------
@@ -114,10 +117,12 @@ class NaiveForecaster(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n,) or (n, d)
+            Predicted parameters.
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)

@@ -225,10 +225,12 @@ class PolicyRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n,) or (n, k)
+            Predicted parameters.
         """
         return self.decide(X)
 
@@ -238,6 +240,7 @@ class PolicyRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
             Known data of each row, in the place of the columns of X that are context.
 
@@ -255,10 +258,12 @@ class PolicyRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n_estimators, n) or (n_estimators, n, k)
+            One decision per row.
         """
         return self._member_decisions(X, None)
 

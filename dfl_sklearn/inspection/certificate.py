@@ -171,6 +171,7 @@ class CertificateDisplay:
         Parameters
         ----------
         promised, realised : array-like of shape (n,)
+            What was promised, and what decisions cost.
         confidence_level : float, default=None
             How often promises were to hold; None draws no line.
         n_bins : int, default=10

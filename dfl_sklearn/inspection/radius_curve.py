@@ -20,6 +20,7 @@ class RadiusCurveDisplay:
     Parameters
     ----------
     radii : ndarray of shape (r,)
+        Radii of the ambiguity set.
     costs : dict of str to ndarray of shape (r,)
         Mean cost on each test set.
 
@@ -81,11 +82,13 @@ class RadiusCurveDisplay:
         estimator : DiffusionDRODFLRegressor
             Give it a `memory`, so that what does not depend on the radius is computed once.
         X : array-like of shape (n, p)
+            Features of the training rows.
         y : array-like of shape (n,) or (n, d)
             The training rows.
         tests : dict of str to (X, y)
             Test sets by name, for example the later part of the data and shifted ones.
         radii : sequence of float, default=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
+            Radii to fit with, in ascending order.
         ax : matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **line_kw : dict

@@ -100,6 +100,7 @@ class WorstCaseDisplay:
         ax : array-like of 2 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         random_state : int, RandomState or None, default=None
+            Seed of the draws.
 
         Returns
         -------

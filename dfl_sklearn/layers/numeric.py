@@ -96,6 +96,7 @@ def differentiate_rows(
     function : callable
         Takes one float64 array per input and returns (n, k).
     inputs : sequence of torch.Tensor of shape (n, d_i)
+        What `function` is evaluated at and differentiated in.
     steps : sequence of ndarray of shape (d_i,)
         Half-widths of the difference in each column. Inputs beyond the length of `steps`
         take ``6e-6 * max(1, |value|)``.
@@ -105,6 +106,7 @@ def differentiate_rows(
     Returns
     -------
     torch.Tensor of shape (n, k)
+        The values, which torch can differentiate.
 
     See Also
     --------

@@ -29,6 +29,7 @@ class DecisionComparison:
     reference : str
         What the others are compared with.
     confidence_level : float
+        How often an interval holds the true difference.
     fit_seconds : Series of shape (m,)
         Mean seconds of a fit, on the core where it ran; NaN for the incumbent.
     shift_costs, shift_regrets : DataFrame of shape (m, n_shifts), default=None

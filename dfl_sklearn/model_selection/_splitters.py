@@ -42,6 +42,7 @@ class CostTailSplit(BaseCrossValidator):
     problem : DecisionProblem or None
         None is the squared-error problem.
     n_splits : int, default=8
+        Number of splits.
     tail_fraction : float, default=0.1
         Share of the rows that is the tail, in (0, 1).
     tail_share : float, default=0.5
@@ -55,6 +56,7 @@ class CostTailSplit(BaseCrossValidator):
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data that the problem reads.
     random_state : int, RandomState or None, default=None
+        Seed of the splits.
 
     See Also
     --------
@@ -118,6 +120,7 @@ class CostTailSplit(BaseCrossValidator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features.
         y : array-like of shape (n,) or (n, d)
             Observed parameters of the problem; needed.
         groups : None
@@ -218,6 +221,7 @@ class ClusterSplit(BaseCrossValidator):
     n_splits : int, default=5
         Number of clusters.
     random_state : int, RandomState or None, default=None
+        Seed of k-means.
 
     See Also
     --------

@@ -90,10 +90,12 @@ def stress_test(
         Where to keep fitted generators and their rows, so that the same rows are modelled once.
         Needs a `random_state`.
     random_state : int, RandomState or None, default=None
+        Seed of the generator and its rows.
 
     Returns
     -------
     StressTestResult
+        Its repr is short; :meth:`~StressTestResult.to_frame` is the table of regrets.
 
     Raises
     ------

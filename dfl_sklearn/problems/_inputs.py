@@ -71,11 +71,14 @@ class ProblemInputs(BaseEstimator):
         Parameters
         ----------
         context : array-like of shape (n,) or (n, c), DataFrame or None
+            Known data of each row, as :meth:`solve` takes it.
         n_rows : int
+            Number of rows that it is to have.
 
         Returns
         -------
         ndarray of shape (n, c) or None
+            In float64; None where the problem takes no context.
 
         Raises
         ------

@@ -126,6 +126,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Returns
         -------
         ndarray of shape (n, k)
+            One decision per row.
         """
 
     @abstractmethod
@@ -138,13 +139,16 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         decisions : ndarray or torch.Tensor of shape (n, k) or (1, k)
+            What was decided.
         y : ndarray or torch.Tensor of shape (n, d)
+            Parameters that came true.
         context : ndarray or torch.Tensor of shape (n, c) or None
             Known data of each row.
 
         Returns
         -------
         ndarray or torch.Tensor of shape (n,)
+            In the unit of the cost.
         """
 
     def solve_scenarios(
@@ -157,6 +161,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         y : ndarray of shape (n, S, d)
+            S scenarios of the parameters of each row.
         weight : ndarray of shape (n, S)
             Rows sum to 1.
         context : ndarray of shape (n, c) or None
@@ -165,6 +170,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Returns
         -------
         ndarray of shape (n, k)
+            One decision per row.
         """
         n_uncertain = int(((weight > 0).sum(axis=1) > 1).sum())
         if n_uncertain and not self.exact_scenarios:
@@ -360,6 +366,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             The parameters that came true, for constraints that depend on them. Without them those
             are not looked at.
@@ -380,6 +387,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like of shape (n,) or (n, d)
             The parameters, observed or predicted.
         context : array-like of shape (n,) or (n, c), default=None
@@ -418,8 +426,11 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         decisions : ndarray or torch.Tensor of shape (n, k)
+            What was decided.
         y : ndarray or torch.Tensor of shape (n, d)
+            Parameters of each row.
         context : ndarray or torch.Tensor of shape (n, c) or None
+            Known data of each row, for problems that take it.
 
         Returns
         -------
@@ -461,6 +472,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Returns
         -------
         projected : ndarray of the shape of `y`
+            The nearest parameters that the problem allows.
         share : float
             The share of rows that were moved. The base problem moves none.
         """
@@ -551,6 +563,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         decisions : ndarray of shape (n, k)
+            What was decided.
         n_parameters : int
             d, the number of columns of y.
         context : ndarray of shape (n, c) or None
@@ -584,6 +597,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         center : ndarray of shape (n, d)
+            Centers of the sets, usually predicted parameters.
         root : ndarray of shape (n, d) or (n, d, d)
             Half widths of boxes around the centers, or what takes the unit ball to ellipsoids.
         context : ndarray of shape (n, c) or None

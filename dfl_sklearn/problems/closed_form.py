@@ -218,6 +218,7 @@ class NewsvendorProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, d)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             Its shape is checked; what is allowed does not depend on demand.
         context : array-like of shape (n,) or (n, c), default=None

@@ -268,6 +268,7 @@ class ConvexProgram(CvxpyProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             The parameters.
         context : array-like of shape (n,) or (n, c), default=None
@@ -280,6 +281,7 @@ class ConvexProgram(CvxpyProblem):
         Returns
         -------
         ndarray of bool of shape (n,)
+            Whether each decision is allowed.
         """
         return np.array(
             [
@@ -299,6 +301,7 @@ class ConvexProgram(CvxpyProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             The parameters that came true.
         context : array-like of shape (n,) or (n, c), default=None
@@ -347,8 +350,11 @@ class ConvexProgram(CvxpyProblem):
         Parameters
         ----------
         decisions : ndarray or torch.Tensor of shape (n, k)
+            What was decided.
         y : ndarray or torch.Tensor of shape (n, d)
+            Parameters of each row.
         context : ndarray or torch.Tensor of shape (n, c) or None
+            Known data of each row, for problems that take it.
 
         Returns
         -------

@@ -169,6 +169,7 @@ class CoverageProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n, n_items)
+            What was decided.
         y : array-like of shape (n, n_items * n_targets), default=None
             Its shape is checked; what is allowed does not depend on it.
         context : array-like of shape (n,) or (n, c), default=None

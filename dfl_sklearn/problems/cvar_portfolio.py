@@ -210,6 +210,7 @@ class CVaRPortfolioProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n, d + 1)
+            What was decided.
         y : array-like of shape (n, d), default=None
             Its shape is checked; what is allowed does not depend on returns.
         context : array-like of shape (n,) or (n, c), default=None

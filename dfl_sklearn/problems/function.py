@@ -290,6 +290,7 @@ class FunctionProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             Its shape is checked; the bounds do not depend on it.
         context : array-like of shape (n,) or (n, c), default=None

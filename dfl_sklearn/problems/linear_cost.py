@@ -208,6 +208,7 @@ class LinearCostProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like, default=None
             Its shape is checked; the constraints do not depend on it.
         context : array-like of shape (n,) or (n, c), default=None
@@ -223,6 +224,7 @@ class LinearCostProblem(DecisionProblem):
         Returns
         -------
         ndarray of bool of shape (n,)
+            Whether each decision is allowed.
         """
         z = self._decision_rows(decisions, y, context, tol)
         self._check_width(z.shape[1])
@@ -239,6 +241,7 @@ class LinearCostProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : None
             Not looked at: the constraints do not depend on it.
         context : array-like of shape (n,) or (n, c), default=None

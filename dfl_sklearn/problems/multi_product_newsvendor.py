@@ -250,6 +250,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, d)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             Its shape is checked; what is allowed does not depend on demand.
         context : array-like of shape (n,) or (n, c), default=None
@@ -261,6 +262,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         Returns
         -------
         ndarray of bool of shape (n,)
+            Whether each decision is allowed.
         """
         z = self._decision_rows(decisions, y, context, tol)
         finite = np.isfinite(z).all(axis=1)
@@ -275,6 +277,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, d)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             Its shape is checked; what is allowed does not depend on demand.
         context : array-like of shape (n,) or (n, c), default=None

@@ -269,6 +269,7 @@ class PortfolioProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n, d)
+            What was decided.
         y : array-like of shape (n, d), default=None
             Its shape is checked; what is allowed does not depend on returns.
         context : array-like of shape (n,) or (n, c), default=None

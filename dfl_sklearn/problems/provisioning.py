@@ -293,6 +293,7 @@ class ProvisioningProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, d)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             Its shape is checked; limits do not depend on demand.
         context : array-like of shape (n,) or (n, c), default=None

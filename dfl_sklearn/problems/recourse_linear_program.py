@@ -52,9 +52,14 @@ class RecourseLinearProgram(DecisionProblem):
         What the recourse contributes.
     h : array-like of shape (m,)
         The needs.
-    A_ub, A_eq : array-like or sparse matrix of shape (m_ub, n) and (m_eq, n), default=None
-        Constraints on the plan, ``A_ub z <= b_ub`` and ``A_eq z = b_eq``; numbers.
-    b_ub, b_eq : array-like of shape (m_ub,) and (m_eq,), default=None
+    A_ub : array-like or sparse matrix of shape (m_ub, n), default=None
+        Constraints on the plan, ``A_ub z <= b_ub``; numbers.
+    b_ub : array-like of shape (m_ub,), default=None
+        Right-hand sides of these.
+    A_eq : array-like or sparse matrix of shape (m_eq, n), default=None
+        Equations of the plan, ``A_eq z = b_eq``; numbers.
+    b_eq : array-like of shape (m_eq,), default=None
+        Right-hand sides of these.
     bounds : pair or sequence of pairs, default=(0, None)
         Bounds of the plan, as in :func:`scipy.optimize.linprog`.
     integrality : int or array-like of shape (n,), default=None
@@ -344,10 +349,12 @@ class RecourseLinearProgram(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             The parameters that came true. Without them constraints whose right-hand sides are
             predicted are left out.
         context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where something is read from it.
 
         Returns
         -------

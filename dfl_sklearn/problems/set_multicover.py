@@ -274,6 +274,7 @@ class SetMultiCoverProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, n_sets)
+            What was decided.
         y : array-like of shape (n,) or (n, n_items), default=None
             The demand that came true. Without it, it is only looked at whether decisions are whole
             numbers within their bounds.
@@ -304,6 +305,7 @@ class SetMultiCoverProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, n_sets)
+            What was decided.
         y : array-like of shape (n,) or (n, n_items), default=None
             The demand that came true.
         context : None

@@ -305,6 +305,7 @@ class ShortestPathProblem(LinearCostProblem):
         Returns
         -------
         ndarray of shape (n, d)
+            One decision per row.
 
         Raises
         ------
@@ -392,6 +393,7 @@ class ShortestPathProblem(LinearCostProblem):
         Parameters
         ----------
         decisions : array-like of shape (n, d)
+            What was decided.
         y : array-like, default=None
             Its shape is checked.
         context : array-like of shape (n,) or (n, c), default=None
@@ -423,6 +425,7 @@ class ShortestPathProblem(LinearCostProblem):
         Parameters
         ----------
         decisions : array-like of shape (n, d)
+            What was decided.
         y : None
             Not looked at.
         context : array-like of shape (n,) or (n, c), default=None

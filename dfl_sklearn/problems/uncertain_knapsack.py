@@ -306,6 +306,7 @@ class UncertainKnapsackProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, n_items)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             The weights or capacity that came true. Without them it is only looked at whether
             decisions are zeros and ones.
@@ -338,6 +339,7 @@ class UncertainKnapsackProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, n_items)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             The weights or capacity that came true.
         context : array-like of shape (n,) or (n, c), default=None

@@ -158,6 +158,7 @@ class ConvDenoiser(BaseEstimator):
     Parameters
     ----------
     n_channels : int, default=32
+        Channels of each convolution.
     n_layers : int, default=3
         Number of residual convolutions.
     kernel_size : int, default=3

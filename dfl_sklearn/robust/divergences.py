@@ -57,12 +57,14 @@ class ReweightedRows(AmbiguitySet):
         Parameters
         ----------
         loss : ndarray of shape (n,)
+            Loss of each row or scenario, in any unit.
         weight : ndarray of shape (n,), default=None
             Nominal weights; None is equal weights.
 
         Returns
         -------
         float
+            In the unit of the losses.
         """
         loss, weight = self._checked(loss, weight)
         loss, weight = loss[weight > 0], weight[weight > 0]
@@ -74,6 +76,7 @@ class ReweightedRows(AmbiguitySet):
         Parameters
         ----------
         loss : ndarray of shape (n,)
+            Loss of each row or scenario, in any unit.
         weight : ndarray of shape (n,), default=None
             Nominal weights; None is equal weights. What has none gets none.
 

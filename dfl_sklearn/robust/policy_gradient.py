@@ -72,6 +72,7 @@ class PolicyGradientSearch(WorstCaseSearch):
     n_tail : int, default=25
         The last of them, which are fine-tuned. Before them the chain stays nominal.
     n_trajectories : int, default=512
+        Trajectories in one sample.
     n_rounds : int, default=2
         Samples drawn and learnt from in one call.
     n_warm_up : int, default=10
@@ -83,6 +84,7 @@ class PolicyGradientSearch(WorstCaseSearch):
     clip : float, default=0.2
         The paper's kappa.
     learning_rate : float, default=1e-3
+        Learning rate of Adam.
     dual_step : float, default=0.1
         Step of the dual variable, per unit of relative excess, as a share of its first value.
 
@@ -98,10 +100,6 @@ class PolicyGradientSearch(WorstCaseSearch):
     TiltedSearch : The same problem solved on a pool of rows, exactly and faster.
     DiffusionBall : Takes a search as a parameter.
 
-    References
-    ----------
-    Wen, Fan and Yang, "3D-Learning", arXiv:2602.02943.
-
     Notes
     -----
     Where a round ends with a divergence above the radius, the net is drawn back towards the
@@ -111,6 +109,10 @@ class PolicyGradientSearch(WorstCaseSearch):
     The search keeps the contexts of the training rows, a draw of 4,096 where there are more, so
     that it can generate rows after a fit. The regret is whitened after what a regression on the
     context explains has been taken off: no chain can choose its contexts.
+
+    References
+    ----------
+    Wen, Fan and Yang, "3D-Learning", arXiv:2602.02943.
 
     Examples
     --------

@@ -110,10 +110,12 @@ class Scenarios:
         n_draws : int
             Of each row.
         rng : numpy.random.Generator
+            Where the randomness comes from.
 
         Returns
         -------
         ndarray of shape (n, n_draws, d)
+            Draws of the parameters, in their units.
         """
         reached = np.cumsum(self.weight, axis=1)
         drawn = rng.random((len(self), n_draws)) * reached[:, -1:]
@@ -187,6 +189,7 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -202,6 +205,7 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Yields
         ------
@@ -223,10 +227,12 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n,) or (n, d)
+            Predicted parameters.
         """
         means = np.concatenate([some.mean for _, some in self.iter_scenarios(X)])
         return means[:, 0] if self.is_vector_ else means
@@ -237,13 +243,16 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         n_samples : int, default=1
             Draws of each row.
         random_state : int, RandomState or None, default=None
+            Seed of the draws.
 
         Returns
         -------
         ndarray of shape (n, n_samples, d)
+            Draws of the parameters, in their units.
         """
         n_samples = whole_number(n_samples, "n_samples", at_least=1)
         rng = np.random.default_rng(root_seed(random_state))

@@ -132,12 +132,14 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
         X : array-like of shape (n, p)
             Numbers.
         y : array-like of shape (n,) or (n, d)
+            Observed parameters.
         sample_weight : array-like of shape (n,), default=None
             Non-negative weights of the rows.
 
         Returns
         -------
         self : DiffusionScenarios
+            The fitted estimator.
 
         Raises
         ------
@@ -246,13 +248,16 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         n_samples : int, default=1
             Draws of each row.
         random_state : int, RandomState or None, default=None
+            Seed of the draws.
 
         Returns
         -------
         ndarray of shape (n, n_samples, d)
+            Draws of the parameters, in their units.
         """
         (X,) = self._conditions(X)
         n_samples = whole_number(n_samples, "n_samples", at_least=1)

@@ -141,6 +141,7 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         X : array-like of shape (n, p)
             Whatever the wrapped regressor takes.
         y : array-like of shape (n,) or (n, d)
+            Observed parameters.
         sample_weight : array-like of shape (n,), default=None
             Handed to the wrapped regressor, which must take it, and the weights of the scenarios.
         censored : array-like of bool of shape (n,), default=None
@@ -151,6 +152,7 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         Returns
         -------
         self : ResidualScenarios
+            The fitted estimator.
 
         Raises
         ------
