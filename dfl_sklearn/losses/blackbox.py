@@ -15,13 +15,12 @@ from .base import DecisionLoss, RowLoss
 class BlackboxLoss(DecisionLoss):
     r"""The regret itself, with the slope of a piecewise affine interpolation (DBB).
 
-    The regret is constant but where the decision jumps. Its slope is taken from a second solution,
-    at predictions moved towards the realised costs, so that descent makes the parts dearer that the
-    better decision does without:
+    The regret is constant except where the decision jumps. A second solution, for predictions moved
+    towards the realised costs, gives it a slope in :math:`\hat c`:
 
-    .. math:: \frac{1}{\lambda} \left( z^*(\hat c + \lambda c) - z^*(\hat c) \right)
+    .. math:: \frac{1}{\lambda} \left( z^*(\hat c + \lambda c) - z^*(\hat c) \right).
 
-    is its gradient in :math:`\hat c`.
+    A step of descent raises the predicted cost of components that the better decision does not use.
 
     Parameters
     ----------

@@ -56,7 +56,8 @@ class FeasibilityLoss(DecisionLoss):
 
     References
     ----------
-    Odece, NeurIPS 2025: feasibility-aware learning for parameters in constraints.
+    Mandi, Defresne, Berden, Guns, "Feasibility-aware decision-focused learning for predicting
+    parameters in the constraints", arXiv:2510.04951 (Odece).
 
     Examples
     --------
