@@ -37,9 +37,9 @@ def decide(
 
     Walks through Pipelines, searches and frozen estimators to an estimator of this package and
     asks it to decide, in its own context. Of any other regressor the predictions are solved for,
-    of a scenario model the scenarios; also of an estimator that has another kind of problem than
-    the one given, or knows no context where that one reads it. (A :class:`PolicyRegressor` predicts
-    nothing to solve for: that is an error.)
+    of a scenario model the scenarios. So they are where an estimator has another kind of problem
+    than the one given, or no context and the one given reads it. (A :class:`PolicyRegressor`
+    predicts nothing to solve for: that is an error.)
 
     Parameters
     ----------

@@ -33,7 +33,7 @@ _SITES = ("site-packages", "dist-packages")
 
 
 class OpaqueError(Exception):
-    """A part that cannot be told apart by its value; the message names it."""
+    """A part that cannot be identified by its value; the message names it."""
 
 
 def digest(*parts: Any) -> str:
@@ -48,7 +48,7 @@ def digest(*parts: Any) -> str:
     Raises
     ------
     OpaqueError
-        If a part cannot be told apart by its value: an open file or a generator of random numbers,
+        If a part cannot be identified by its value: an open file or a generator of random numbers,
         say, or a parameter ``random_state=None``.
     """
     feed = _Feed()

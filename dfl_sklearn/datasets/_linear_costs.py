@@ -62,7 +62,8 @@ def make_shortest_path(
               \varepsilon_j \, r_j.
 
     Data for training with ``shift={"group": 0.05}`` have few such rows, and those with
-    ``shift="group"`` many. Both share their draws and the law of the other rows.
+    ``shift="group"`` many. The other rows have the same distribution in both, and all rows the same
+    draws.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear in the decision, and else
         :class:`~dfl_sklearn.losses.RegretLoss`.
     ambiguity_set : AmbiguitySet, default=None
-        The distributions to be ready for, of features, predictions and parameters together. None
+        Distributions of features, predictions and parameters whose worst one is trained for. None
         trains for the rows as they are.
     nominal_weight : float, default=0.0
         Share of the real rows in training for the worst case; see :class:`DFLRegressor`.
@@ -95,8 +95,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         How many standard errors (of the paired differences on held-out rows) the regret must have
         fallen for the correction to be used. With few rows 2 is safer.
     hidden_layer_sizes : sequence of int, default=(16,)
-        Widths of the hidden layers of the correction; the paper has three of 32, which learn more
-        by heart.
+        Widths of the hidden layers of the correction; the paper has three of 32, which overfit
+        more.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Their activation.
     n_estimators : int, default=1

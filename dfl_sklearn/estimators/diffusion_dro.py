@@ -89,13 +89,12 @@ class DiffusionDRODFLRegressor(NetRegressor):
         The nominal model; None is ``DiffusionGenerator()``.
     nominal_weight : float, default=0.3
         Share of the real rows in robust training, in [0, 1]; 1 is the non-robust fit. Rows from
-        a diffusion model are less sharp than real ones, and the real rows keep the predictor
-        from forgetting what only they show.
+        a diffusion model lack some detail of the real ones, which the real rows keep in training.
     memory : str, joblib.Memory or None, default=None
         Where to keep the nominal model and the pretrained predictor, which do not depend on the
         radius: each is then computed once per training set, for all radii and by all workers.
-        Not used, with a warning, where `random_state` is None or a part cannot be told apart by its
-        value. With callbacks the predictor is trained anew, so that they hear of it.
+        Not used, with a warning, where `random_state` is None or a part cannot be identified by its
+        value. With callbacks the predictor is trained anew, so that they are called.
     loss : DecisionLoss, default=None
         The loss of a row. None is :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear
         in the decision, and else :class:`~dfl_sklearn.losses.RegretLoss`.
@@ -158,7 +157,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         found, the ``divergence`` it reached (in the search's unit), its ``row_divergence``
         (Kullback-Leibler divergence of its rows from the nominal ones, in nats; estimated for the
         policy gradient), its ``effective_sample_size``, the ``projected_share`` of the rows that
-        were moved into the problem's domain, and the ``objective`` that was pushed down; where
+        were moved into the problem's domain, and the ``objective`` that was minimised; where
         rows are held out, ``valid_worst_regret`` on rows not trained on. Where this last
         look is interrupted, those of the last epoch. Not with ``decision="scenarios"``, where the
         worst case is one of each row, see :meth:`worst_case_decisions`.

@@ -65,11 +65,11 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
     experts_ : list of regressor
         The fitted experts.
     hedge_ : TrackingHedge or AdaHedge
-        What has been learnt from costs.
+        The weights, as an object that is updated with costs.
     weights_ : ndarray of shape (n_experts,)
         Present weights of the experts.
     n_rows_seen_ : int
-        Rows whose costs the weights know.
+        Number of rows whose costs the weights have been updated with.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)

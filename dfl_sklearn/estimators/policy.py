@@ -26,7 +26,7 @@ class PolicyRegressor(NetRegressor):
 
     A decision rule: nothing is predicted. The output of the net is the decision itself, made
     allowed by the problem (:meth:`~dfl_sklearn.problems.DecisionProblem.decision_projection`, the
-    nearest allowed decision), and training pushes down what it costs, recourse and penalties
+    nearest allowed decision), and training minimises what it costs, recourse and penalties
     included. Features and decisions are standardised inside: an output of 0 is the best constant
     decision of the training rows, near which the package's own perceptron starts.
 
@@ -40,7 +40,7 @@ class PolicyRegressor(NetRegressor):
         What is decided; decisions must not be whole numbers. None is the squared-error problem,
         with which this is a least-squares net.
     ambiguity_set : AmbiguitySet, default=None
-        The distributions to be ready for, as in :class:`~dfl_sklearn.DFLRegressor`.
+        Distributions whose worst one is trained for, as in :class:`~dfl_sklearn.DFLRegressor`.
     nominal_weight : float, default=0.0
         Share of the real rows in training for the worst case, in [0, 1]; 1 leaves it out.
     predictor : None, callable, NetFactory or skorch.NeuralNet, default=None

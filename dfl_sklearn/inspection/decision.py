@@ -1,4 +1,4 @@
-"""A picture of decisions over a run of rows, and the regret that piles up."""
+"""A picture of decisions over a run of rows, and of their cumulative regret."""
 
 from typing import Any
 
@@ -15,7 +15,7 @@ from ._places import places
 
 
 class DecisionDisplay:
-    """Decisions against what came true, above the regret they pile up.
+    """Decisions against what came true, above their cumulative regret.
 
     It is recommended to use :meth:`from_estimator` or :meth:`from_predictions`; all
     arguments are then stored as attributes. Several models are compared by drawing on the

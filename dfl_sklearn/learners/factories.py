@@ -70,7 +70,7 @@ class NetFactory(BaseEstimator, ABC):
 
     @property
     def is_linear(self) -> bool:
-        """Whether the net is linear in its weights, and so has little to learn by heart.
+        """Whether the net is linear in its weights, and so overfits little.
 
         With ``early_stopping="auto"`` no rows are held out for such a net.
         """
@@ -210,8 +210,8 @@ class ScaleEquivariantPredictor(MLPPredictor):
     """A perceptron of each row divided by its own mean size, and multiplied by it in the end.
 
     Doubled features give a doubled prediction, so that what was learnt at one level of demand
-    holds at another. For features and targets in one unit with a zero that means nothing, such
-    as the lags of a series; use it with ``standardize=False``, which keeps that zero, and, where
+    holds at another. For features and targets in one unit whose zero is none of it, such as
+    the lags of a series; use it with ``standardize=False``, which keeps that zero, and, where
     there is a context, with ``context_is_feature=False``.
 
     Parameters

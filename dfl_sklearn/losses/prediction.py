@@ -1,4 +1,4 @@
-"""Losses of the prediction alone: what two-stage training of the same net pushes down."""
+"""Losses of the prediction alone: what two-stage training of the same net minimises."""
 
 import torch
 

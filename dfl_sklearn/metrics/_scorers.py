@@ -63,8 +63,8 @@ def make_regret_scorer(
     normalized : bool, default=False
         Whether to score :func:`normalized_regret` rather than :func:`regret`.
     context : str, int, list, slice, mask or callable, default=None
-        Columns of X that are context, for estimators that know none; those of the others, which
-        decide in their own, must be the same.
+        Columns of X that are context, for estimators without a context of their own. Where an
+        estimator has one, it must be the same.
 
     Returns
     -------
@@ -108,8 +108,8 @@ def make_decision_cost_scorer(problem: DecisionProblem, *, context: Selection = 
     problem : DecisionProblem
         The problem in which the predictions are used.
     context : str, int, list, slice, mask or callable, default=None
-        Columns of X that are context, for estimators that know none; those of the others, which
-        decide in their own, must be the same.
+        Columns of X that are context, for estimators without a context of their own. Where an
+        estimator has one, it must be the same.
 
     Returns
     -------
@@ -159,8 +159,8 @@ def make_infeasible_share_scorer(
     problem : DecisionProblem
         The problem in which the predictions are used.
     context : str, int, list, slice, mask or callable, default=None
-        Columns of X that are context, for estimators that know none; those of the others, which
-        decide in their own, must be the same.
+        Columns of X that are context, for estimators without a context of their own. Where an
+        estimator has one, it must be the same.
     tol : float, default=1e-6
         By how much a constraint may be missed, see :func:`infeasible_share`.
 

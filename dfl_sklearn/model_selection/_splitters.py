@@ -34,8 +34,8 @@ class CostTailSplit(BaseCrossValidator):
     The rows are ranked by their regret under the decisions of a reference model, fitted on other
     rows. The upper `tail_fraction` of them is the tail: rows on which a forecast goes wrong where
     that is expensive. Training and test sets are random, each with its share of the tail; in the
-    test sets the rows of the tail are repeated until they make up `tail_share`. What is asked of
-    a model is thus that it bears costly rows becoming common, having seen few of them.
+    test sets the rows of the tail are repeated until they make up `tail_share`. A model
+    does well on them if it has learnt from few costly rows what to do when these are common.
 
     Parameters
     ----------

@@ -118,7 +118,7 @@ def stress_test(
     weightings within it have a total variation of at most ``sqrt(radius / 2)``, so that
     :class:`~dfl_sklearn.robust.TotalVariationBall` of this radius is never less.
     :class:`~dfl_sklearn.robust.ChiSquareBall` has the radius ``2 * radius``, which is the same to
-    second order alone. A weighting of few rows rests on fewer yet.
+    second order alone. A weighting of few rows puts most of its weight on fewer still.
 
     Where the problem is not solved exactly, regrets may be negative.
 

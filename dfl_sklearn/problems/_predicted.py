@@ -13,7 +13,7 @@ from ._context import FromContext
 
 @dataclass(frozen=True)
 class Predicted(Marker):
-    """Stands in the place of a number of a problem that is predicted.
+    """Placeholder for a number of a problem that is predicted.
 
     It can be multiplied and divided by numbers, and numbers can be added and subtracted.
 

@@ -498,8 +498,8 @@ class DecisionProblem(ProblemInputs, ABC):
         """Return a torch module through which decisions over scenarios are differentiated.
 
         It maps scenarios (B, S, d) and their weights (B, S), where the problem takes one also a
-        context (B, c), to the decisions (B, k) that `solve` takes over them. What a
-        :class:`~dfl_sklearn.DFLRegressor` trains scenario models through. Where the best decision
+        context (B, c), to the decisions (B, k) that `solve` takes over them. A
+        :class:`~dfl_sklearn.DFLRegressor` trains scenario models through it. Where the best decision
         is that for the mean of the scenarios, the base class has one. Where decisions have slopes
         in the weights as well, it has an attribute `weights_have_slopes` that is True.
 

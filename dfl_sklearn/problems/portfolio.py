@@ -66,8 +66,8 @@ class PortfolioProblem(DecisionProblem):
     The best portfolio is piecewise affine in the returns, one piece for each set of assets
     held. Of up to 8 assets all pieces are computed once, and a row is looked up among them: exact,
     and without iterations. Of more, an interior point method (PIQP) tells which are held, and the
-    shares are computed from these; an active-set method takes the rows that are then too dear by
-    more than 1e-9 of the terms of their cost. With a cost of trading an active-set method solves
+    shares are computed from these; an active-set method solves the rows whose cost then exceeds
+    the least one by more than 1e-9 of its terms. With a cost of trading an active-set method solves
     all rows together, exactly up to rounding. Within a range of returns it leaves a share as it is
     held.
 

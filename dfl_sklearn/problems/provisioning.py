@@ -91,10 +91,10 @@ class ProvisioningProblem(DecisionProblem):
         u^* = \mathrm{clip}\left(\frac{\eta}{(1 - \eta)\, e_{active}\, b \log(1 + a)}
         - \frac{1}{a},\ 0,\ 1\right) v \quad \text{(at most 1)},
 
-    which is ``0.315 v`` with the defaults: saturating service makes serving every token too
-    dear. Under several scenarios the mean cost is a convex function (service) plus a
-    concave or convex one (energy) of a single number, and its global minimum is found by
-    branch and bound, to a relative accuracy of 1e-10.
+    which is ``0.315 v`` with the defaults: as service saturates, serving every token costs more
+    than it is worth. Under several scenarios the mean cost is a convex function (service) plus a
+    concave or convex one (energy) of a single number, and its global minimum is found by branch and
+    bound, to a relative accuracy of 1e-10.
 
     References
     ----------

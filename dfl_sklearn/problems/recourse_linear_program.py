@@ -31,7 +31,7 @@ _NEAR_0 = 1e-9  # by which a feasible plan may miss a constraint in its unit, be
 
 
 class RecourseLinearProgram(DecisionProblem):
-    r"""Plan now, make up for it later: a linear program in two stages.
+    r"""Linear program in two stages: plan now, and correct it once y is known.
 
     .. math:: \min_z \; c^\top z + Q(z, y), \qquad
        Q(z, y) = \min_{w \ge 0} \; q^\top w \quad \text{with} \quad W w \ge h - T z.

@@ -75,7 +75,7 @@ class UncertainKnapsackProblem(DecisionProblem):
     :class:`~dfl_sklearn.losses.ScoreFunctionLoss` or :class:`~dfl_sklearn.losses.FeasibilityLoss`.
     Go on from a model of :class:`~dfl_sklearn.losses.SquaredErrorLoss` then, with
     ``set_params(loss=..., warm_start=True)`` and a second `fit`: from random weights the score
-    function can end where nothing is ever taken, since nothing near has another cost.
+    function can end where nothing is ever taken, since all decisions nearby cost the same.
 
     References
     ----------

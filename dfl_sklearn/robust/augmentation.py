@@ -18,7 +18,7 @@ from .tilted import TiltedSearch
 class GaussianNoise(AmbiguitySet):
     """The training rows with Gaussian noise, drawn anew for every epoch.
 
-    Noise augmentation, the plainest guard against data that differ. Nothing is searched: the
+    Noise augmentation, the simplest protection against a shift. Nothing is searched: the
     divergence reported is 0. A context gets no noise.
 
     Parameters
@@ -90,7 +90,7 @@ class GaussianNoise(AmbiguitySet):
 
 
 class NominalSamples(DiffusionBall):
-    """Rows of a diffusion model of the training rows, as they come.
+    """Rows that a diffusion model of the training rows generates, without a worst case.
 
     What :class:`DiffusionBall` is at a radius of 0: it shows what the generated rows do by
     themselves. The released code of 3D-Learning calls it DML. Where the rows have a context, each

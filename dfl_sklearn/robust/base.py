@@ -27,11 +27,11 @@ class RowLoss(Protocol):
 
 
 class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
-    """Base class of ambiguity sets: the distributions that training makes ready for.
+    """Base class of ambiguity sets: sets of distributions whose worst one is trained for.
 
     A set is a parameter object; `fit` clones it, calls :meth:`set_nominal` once with the training
     rows, and then :meth:`worst_case` whenever the predictor has changed. What it finds may reweight
-    the rows, perturb them, add to them or generate others: training does not care.
+    the rows, perturb them, add to them or generate others: training takes any of these.
 
     Rows of the data are not pickled: a stored or copied set has no attribute that is
     :class:`Rows`, nor those named in `_not_stored`. At the end of `fit` the held-out rows

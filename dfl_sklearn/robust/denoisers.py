@@ -1,4 +1,4 @@
-"""Networks that look through noise: (noisy rows, time) -> the velocity of the diffusion."""
+"""Denoising networks: (noisy rows, time) -> the velocity of the diffusion."""
 
 import math
 from collections.abc import Sequence

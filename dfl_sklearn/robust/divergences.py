@@ -167,7 +167,7 @@ class ChiSquareBall(ReweightedRows):
     r"""Weightings p of the rows with :math:`\sum_i q_i (p_i / q_i - 1)^2 \le \rho`.
 
     While no weight reaches 0 the largest mean loss is the mean plus :math:`\sqrt{\rho}` standard
-    deviations: training pushes down the variance of the loss as well.
+    deviations: training reduces the variance of the loss as well.
 
     Parameters
     ----------
@@ -262,7 +262,7 @@ class CVaR(ReweightedRows):
 class TotalVariationBall(ReweightedRows):
     r"""Weightings p of the rows with :math:`\frac12 \sum_i |p_i - q_i| \le \rho`.
 
-    A share :math:`\rho` of the data may be anything the rows show. The largest mean loss is
+    A share :math:`\rho` of the weight may move to any of the rows. The largest mean loss is
     :math:`(1 - \rho)` times that of the costliest share :math:`1 - \rho`, the conditional value at
     risk, plus :math:`\rho` times the largest loss.
 

@@ -102,9 +102,9 @@ class PolicyGradientSearch(WorstCaseSearch):
 
     Notes
     -----
-    Where a round ends with a divergence above the radius, the net is drawn back towards the
-    nominal one until it is not: the paper's dual alone may overshoot. The last step, which has
-    no noise and so no density, stays nominal.
+    With the paper's dual variable alone the divergence may exceed the radius. After such a round
+    the net is moved towards the nominal one until the divergence is within the radius. The last
+    step, which has no noise and so no density, stays nominal.
 
     The search keeps the contexts of the training rows, a draw of 4,096 where there are more, so
     that it can generate rows after a fit. The regret is whitened after what a regression on the

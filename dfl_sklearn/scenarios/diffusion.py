@@ -32,10 +32,9 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
     r"""What a diffusion model of (x, y) generates for y given x.
 
     One net learns rows (x, y) and y given x, as :class:`~dfl_sklearn.robust.DiffusionGenerator`
-    does with given columns. Scenarios are the draws of y to which it leads the same noise at every
-    x, so that decisions at two places differ by what x says and not by chance. The noise is a
-    sequence of Sobol: a few scenarios then stand for the distribution better than independent draws
-    do.
+    does with given columns. Scenarios are made from the same noise at every x, so that decisions at
+    two places differ because of x and not by chance. The noise is a Sobol sequence: a few scenarios
+    then represent the distribution better than independent draws do.
 
     Parameters
     ----------

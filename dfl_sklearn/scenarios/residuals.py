@@ -77,8 +77,8 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
     `predict` is the mean of the scenarios, which is the prediction of the regressor plus the mean
     error on rows it has not seen.
 
-    Sales that a stock has cut short are no demand: they are lower bounds of it, which are said by
-    ``fit(X, y, censored=...)``. The regressor is then fitted to sales of which the censored ones
+    Sales that were limited by the stock are not the demand but a lower bound of it. They are marked
+    by ``fit(X, y, censored=...)``. The regressor is then fitted to sales of which the censored ones
     are replaced by the mean of what lies beyond, given all other errors (Buckley and James, 1979),
     and the errors are weighted by the estimator of Kaplan and Meier. The stock must not depend on
     what of demand the features leave open. Inside a
