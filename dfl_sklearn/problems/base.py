@@ -499,9 +499,9 @@ class DecisionProblem(ProblemInputs, ABC):
 
         It maps scenarios (B, S, d) and their weights (B, S), where the problem takes one also a
         context (B, c), to the decisions (B, k) that `solve` takes over them. A
-        :class:`~dfl_sklearn.DFLRegressor` trains scenario models through it. Where the best decision
-        is that for the mean of the scenarios, the base class has one. Where decisions have slopes
-        in the weights as well, it has an attribute `weights_have_slopes` that is True.
+        :class:`~dfl_sklearn.DFLRegressor` trains scenario models through it. Where the best
+        decision is that for the mean of the scenarios, the base class has one. Where decisions have
+        slopes in the weights as well, it has an attribute `weights_have_slopes` that is True.
 
         Parameters
         ----------

@@ -29,7 +29,7 @@ class FunctionProblem(DecisionProblem):
     """Minimise your own cost function over a box, and train models through it.
 
     The cost is plain NumPy (or plain Python): no derivatives, no torch. Decisions are found
-    by a global scan followed by a search, so the cost may have kinks; slopes of the cost are central
+    by a global scan followed by a search, so the cost may have kinks; its slopes are central
     differences. A problem with a closed form is solved faster and exactly by its own class.
 
     Parameters
