@@ -74,7 +74,7 @@ def decide(
     See Also
     --------
     dfl_sklearn.metrics.regret : What decisions cost more than the best ones.
-    TwoStageRegressor : A regressor with its problem, as one estimator.
+    dfl_sklearn.TwoStageRegressor : A regressor with its problem, as one estimator.
 
     Examples
     --------
