@@ -308,8 +308,8 @@ def set_multicover_numbers(
 
     Each item is in two sets and each set holds an item, drawn at random. Where less than a share
     `density` of the pairs is filled by that, others are, at random. A set costs a whole number from
-    1 to 99, and a missing item `penalty_ratio` times the dearest set that holds it. All are the
-    same at every call.
+    1 to 99, and a missing item `penalty_ratio` times the most expensive set that holds it. All are
+    the same at every call.
 
     Parameters
     ----------

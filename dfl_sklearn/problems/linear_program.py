@@ -55,7 +55,7 @@ class LinearProgram(LinearCostProblem):
         Seconds for each row, where there are whole numbers. Decisions may then differ from run to
         run.
     mip_gap : float, default=0
-        By how much a decision may be dearer than the best one, as a share of its cost, where there
+        By how much a decision may cost more than the best one, as a share of its cost, where there
         are whole numbers.
     known_cost : array-like of shape (n,), default=None
         What is known of the costs beside the parameters, in the units of `y`: the cost is that of
