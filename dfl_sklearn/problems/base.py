@@ -481,13 +481,17 @@ class DecisionProblem(ProblemInputs, ABC):
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return a torch module, (B, d) -> (B, k), through which decisions are differentiated.
 
-        Where parameters are read from the context it is (B, d), (B, c) -> (B, k).
-
         Parameters
         ----------
         smoothing : float or None, default=None
             How much the decision is smoothed, in the unit that the problem documents;
             0 is the exact decision, None the problem's own default.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps parameters (B, d), and where the problem takes it the context (B, c), to decisions
+            (B, k).
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no decision layer, so no model can be trained through it. "
@@ -527,14 +531,19 @@ class DecisionProblem(ProblemInputs, ABC):
     def decision_projection(self, n_parameters: int) -> "nn.Module":
         """Return a torch module, (B, k) -> (B, k), to the nearest decision that is allowed.
 
-        What a :class:`~dfl_sklearn.PolicyRegressor` makes of the output of its net. It is the
-        identity on decisions that are allowed, and it is differentiable. Where the problem takes a
-        context it is (B, k), (B, c) -> (B, k).
+        A :class:`~dfl_sklearn.PolicyRegressor` applies it to the output of its net. It is the
+        identity on decisions that are allowed, and it is differentiable.
 
         Parameters
         ----------
         n_parameters : int
             The number of columns of y.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps any numbers (B, k), and where the problem takes it the context (B, c), to decisions
+            (B, k).
 
         Raises
         ------
@@ -550,8 +559,12 @@ class DecisionProblem(ProblemInputs, ABC):
     def linear_objective(self) -> "Callable[..., Any] | None":
         """Return the map from parameters to the cost vector c, where the cost is ``c @ z``.
 
-        ``costs(y, context=None)``, affine in the parameters (n, d); the context (n, c) is given
-        where the problem takes one. None, as here, where the cost is not linear in the decision.
+        Returns
+        -------
+        callable or None
+            ``costs(y, context=None)`` from parameters (n, d) to cost vectors (n, k), affine in y;
+            the context (n, c) is given where the problem takes one. None, as here, where the cost
+            is not linear in the decision.
         """
         return None
 

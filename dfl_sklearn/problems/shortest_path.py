@@ -125,6 +125,11 @@ class ShortestPathProblem(LinearCostProblem):
             Numbers of nodes, at least 1 and not both 1.
         two_way : bool, default=False
             Whether edges go left and up as well. These come after the others, in the same order.
+
+        Returns
+        -------
+        ShortestPathProblem
+            With ``source=None`` and ``target=None``, the first and the last node.
         """
         whole_number(n_rows, "n_rows", at_least=1)
         whole_number(n_columns, "n_columns", at_least=1)
