@@ -106,18 +106,23 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 
-def link_names_at_the_top(app, env, node, contnode):
-    """Link ``dfl_sklearn.DFLRegressor`` to the page of ``dfl_sklearn.estimators.DFLRegressor``."""
-    top, _, rest = node.get("reftarget", "").partition(".")
-    found = getattr(dfl_sklearn, rest.partition(".")[0], None) if top == "dfl_sklearn" else None
-    if not isinstance(found, type) or node.get("refdomain") != "py":
+def link_estimators_at_the_top(app, env, node, contnode):
+    """Link ``dfl_sklearn.DFLRegressor`` to its page, which has the name of its subpackage."""
+    name = node.get("reftarget", "").removeprefix("dfl_sklearn.")
+    if node.get("refdomain") != "py" or name.split(".")[0] not in dfl_sklearn.__all__:
         return None
-    target = f"dfl_sklearn.estimators.{rest}"
-    domain, role = env.get_domain("py"), node["reftype"]
-    return domain.resolve_xref(env, node["refdoc"], app.builder, role, target, node, contnode)
+    return env.domains.python_domain.resolve_xref(
+        env,
+        node["refdoc"],
+        app.builder,
+        node["reftype"],
+        f"dfl_sklearn.estimators.{name}",
+        node,
+        contnode,
+    )
 
 
 def setup(app):
     """Connect the hooks of this file."""
     app.connect("autodoc-skip-member", skip_foreign_members)
-    app.connect("missing-reference", link_names_at_the_top)
+    app.connect("missing-reference", link_estimators_at_the_top)

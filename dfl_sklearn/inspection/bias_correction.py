@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._utils.checks import whole_number
+from .._utils.innermost import innermost
 from .._utils.optional import import_optional
 from .._utils.rows import as_rows
 from ..problems.base import DecisionProblem
@@ -83,7 +84,7 @@ class BiasCorrectionDisplay:
 
         Parameters
         ----------
-        estimator : DFFRegressor
+        estimator : DFFRegressor, Pipeline or search
             Fitted.
         X : array-like of shape (n, p)
             Rows, better ones that it has not seen.
@@ -102,10 +103,12 @@ class BiasCorrectionDisplay:
         -------
         BiasCorrectionDisplay
         """
+        estimator, reaches = innermost(estimator)
         if not hasattr(estimator, "predict_backbone"):
             raise ValueError(
                 f"A {type(estimator).__name__} corrects nothing: give a fitted DFFRegressor."
             )
+        X = reaches(X)
         problem = estimator._resolve_problem() if problem is None else problem
         observed = as_rows(y, "y")
         whole_number(column, "column", at_least=0)

@@ -6,9 +6,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
+from sklearn.pipeline import Pipeline
 
+from .._utils.innermost import innermost_unfitted
 from .._utils.optional import import_optional
 from ..metrics import make_decision_cost_scorer
+from ._style import line_style, with_choices
 
 
 class RadiusCurveDisplay:
@@ -79,8 +82,9 @@ class RadiusCurveDisplay:
 
         Parameters
         ----------
-        estimator : DiffusionDRODFLRegressor
-            Give it a `memory`, so that what does not depend on the radius is computed once.
+        estimator : DiffusionDRODFLRegressor or Pipeline
+            One, or a Pipeline that ends with one. Give it a `memory`, so that what does not depend
+            on the radius is computed once.
         X : array-like of shape (n, p)
             Features of the training rows.
         y : array-like of shape (n,) or (n, d)
@@ -98,12 +102,13 @@ class RadiusCurveDisplay:
         -------
         RadiusCurveDisplay
         """
-        scorer = make_decision_cost_scorer(estimator._resolve_problem())
+        name = _radius_of(estimator)
+        scorer = make_decision_cost_scorer(innermost_unfitted(estimator)._resolve_problem())
         costs: dict[str, list[float]] = {name: [] for name in tests}
         for radius in radii:
-            model = clone(estimator).set_params(radius=radius).fit(X, y)
-            for name, (X_test, y_test) in tests.items():
-                costs[name].append(-scorer(model, X_test, y_test))
+            model = clone(estimator).set_params(**{name: radius}).fit(X, y)
+            for test, (X_test, y_test) in tests.items():
+                costs[test].append(-scorer(model, X_test, y_test))
         display = cls(
             radii=np.asarray(radii, dtype=float),
             costs={name: np.asarray(values) for name, values in costs.items()},
@@ -129,8 +134,23 @@ class RadiusCurveDisplay:
         if ax is None:
             _, ax = pyplot.subplots(figsize=(6, 4), layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
-        for name, values in self.costs.items():
-            ax.plot(self.radii, values, label=name, **{"marker": "o", "ms": 4, **line_kw})
+        for j, (name, values) in enumerate(self.costs.items()):
+            style = with_choices(line_style(j, marker=True), line_kw)
+            ax.plot(self.radii, values, **{"label": name, **style})
         ax.set(xlabel="radius", ylabel="mean cost of the decisions")
         ax.legend(frameon=False)
         return self
+
+
+def _radius_of(estimator: Any) -> str:
+    """Return the name of the radius among the parameters of an estimator or a Pipeline."""
+    path, each = "", estimator
+    while isinstance(each, Pipeline):
+        name, each = each.steps[-1]
+        path += f"{name}__"
+    if "radius" not in each.get_params(deep=False):
+        raise ValueError(
+            f"{type(each).__name__} has no radius: give a DiffusionDRODFLRegressor, or a Pipeline "
+            "that ends with one."
+        )
+    return path + "radius"
