@@ -176,8 +176,7 @@ def pooled(chosen):
             ]
         )
     header = ["method", "all families", *changes, "mean rank"]
-    header += [f"{flagship}: difference to this method" for flagship in flagships]
-    table = markdown(header, rows)
+    table = markdown([*header, *(f"{flagship}, less this" for flagship in flagships)], rows)
     return table + (
         "\n\\* dearer than the price in at least one family. † chooses its knob by itself, at "
         "whatever price.\n"
