@@ -138,7 +138,7 @@ def make_decision_cost_scorer(problem: DecisionProblem, *, context: Selection = 
     >>> from dfl_sklearn.datasets import make_newsvendor
     >>> from dfl_sklearn.metrics import make_decision_cost_scorer
     >>> from dfl_sklearn.problems import NewsvendorProblem
-    >>> X, y = make_newsvendor(200, random_state=0)
+    >>> X, y = make_newsvendor(100, random_state=0)
     >>> scorer = make_decision_cost_scorer(NewsvendorProblem(9, 1))
     >>> levels = {"quantile": [0.5, 0.7, 0.9]}
     >>> search = GridSearchCV(QuantileRegressor(alpha=0), levels, scoring=scorer, cv=3).fit(X, y)

@@ -129,7 +129,8 @@ class NominalSamples(DiffusionBall):
     ...     NewsvendorProblem(9, 1),
     ...     ambiguity_set=NominalSamples(500, generator=generator),
     ...     hidden_layer_sizes=(),
-    ...     tol=0.2,
+    ...     tol=0.5,
+    ...     n_iter_no_change=2,
     ...     random_state=0,
     ... ).fit(X, y)
     >>> model.worst_case_.divergence

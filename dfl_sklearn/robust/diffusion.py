@@ -74,7 +74,8 @@ class DiffusionBall(AmbiguitySet):
     ...         0.1, generator=generator, search=TiltedSearch(n_pool=1000)
     ...     ),
     ...     hidden_layer_sizes=(),
-    ...     tol=0.2,
+    ...     tol=0.5,
+    ...     n_iter_no_change=2,
     ...     random_state=0,
     ... ).fit(X, y)
     >>> bool(model.worst_case_.worst_regret > model.worst_case_.nominal_regret)
