@@ -34,6 +34,11 @@ class BiasCorrectionDisplay:
     axes_ : ndarray of 2 matplotlib.axes.Axes
         Corrections on the left, changes in regret on the right.
 
+    See Also
+    --------
+    dfl_sklearn.DFFRegressor : The estimator whose corrections are shown.
+    DecisionDisplay : Decisions of any estimator and their regret.
+
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression

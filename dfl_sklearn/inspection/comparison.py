@@ -22,9 +22,11 @@ class DecisionComparisonDisplay:
     names : list of str
         Of the m estimators, and of the incumbent, that are compared with the reference.
     reference : str
+        Name of what the others are compared with.
     difference, low, high : ndarray of shape (m,)
         Of the mean costs, and the ends of their intervals.
     confidence_level : float
+        How often intervals hold the true difference.
     cumulated : ndarray of shape (n, m)
         Differences, times weight, added up over the rows held out in the order of X.
     index : ndarray of shape (n,), default=None
@@ -39,6 +41,10 @@ class DecisionComparisonDisplay:
     axes_ : ndarray of 2 or 3 matplotlib.axes.Axes
         Intervals, cumulated differences and, with shifts, the cost without a shift against that
         of the worst one.
+
+    See Also
+    --------
+    dfl_sklearn.model_selection.compare_decisions : What is drawn.
 
     Examples
     --------

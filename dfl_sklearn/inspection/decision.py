@@ -48,6 +48,11 @@ class DecisionDisplay:
     axes_ : ndarray of d + 1 matplotlib.axes.Axes
         Decisions above, one for each output, cumulative regret below.
 
+    See Also
+    --------
+    ScenarioDisplay : Scenarios and the decisions over them.
+    dfl_sklearn.metrics.regret : The mean regret as a number.
+
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression

@@ -23,6 +23,7 @@ class RadiusCurveDisplay:
     Parameters
     ----------
     radii : ndarray of shape (r,)
+        Radii of the ambiguity set.
     costs : dict of str to ndarray of shape (r,)
         Mean cost on each test set.
 
@@ -30,6 +31,35 @@ class RadiusCurveDisplay:
     ----------
     figure_ : matplotlib.figure.Figure
     ax_ : matplotlib.axes.Axes
+
+    See Also
+    --------
+    dfl_sklearn.model_selection.WithinPrice : Choose the radius by what it may cost.
+    dfl_sklearn.DiffusionDRODFLRegressor : An estimator with a radius.
+
+    Examples
+    --------
+    >>> from dfl_sklearn import DiffusionDRODFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.inspection import RadiusCurveDisplay
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import DiffusionGenerator, TiltedSearch
+    >>> X, y = make_newsvendor(60, random_state=0)
+    >>> model = DiffusionDRODFLRegressor(
+    ...     NewsvendorProblem(9, 1),
+    ...     search=TiltedSearch(n_pool=500),
+    ...     generator=DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=1),
+    ...     hidden_layer_sizes=(),
+    ...     tol=0.5,
+    ...     n_iter_no_change=2,
+    ...     random_state=0,
+    ... )
+    >>> shifted = make_newsvendor(60, shift={"level": 3.0}, random_state=1)
+    >>> display = RadiusCurveDisplay.from_estimator(
+    ...     model, X, y, tests={"shifted": shifted}, radii=[0.0, 0.2]
+    ... )
+    >>> bool(display.costs["shifted"][1] < display.costs["shifted"][0])
+    True
     """
 
     def __init__(self, *, radii: np.ndarray, costs: Mapping[str, np.ndarray]) -> None:
@@ -56,11 +86,13 @@ class RadiusCurveDisplay:
             One, or a Pipeline that ends with one. Give it a `memory`, so that what does not depend
             on the radius is computed once.
         X : array-like of shape (n, p)
+            Features of the training rows.
         y : array-like of shape (n,) or (n, d)
             The training rows.
         tests : dict of str to (X, y)
             Test sets by name, for example the later part of the data and shifted ones.
         radii : sequence of float, default=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
+            Radii to fit with, in ascending order.
         ax : matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **line_kw : dict

@@ -42,6 +42,11 @@ class ScenarioDisplay:
     figure_ : matplotlib.figure.Figure
     axes_ : ndarray of d matplotlib.axes.Axes
 
+    See Also
+    --------
+    dfl_sklearn.scenarios.ResidualScenarios : A scenario model.
+    dfl_sklearn.metrics.crps : How good scenarios are, as a number.
+
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression

@@ -34,6 +34,10 @@ class StressTestDisplay:
         Regret on the left: the worst one as a line that starts from the nominal one, and the mean
         on the real rows dashed. Shifts on the right.
 
+    See Also
+    --------
+    dfl_sklearn.model_selection.stress_test : What is drawn.
+
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression

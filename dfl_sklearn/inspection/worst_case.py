@@ -35,6 +35,11 @@ class WorstCaseDisplay:
     axes_ : ndarray of 2 matplotlib.axes.Axes
         Rows on the left, the distribution of their regret on the right.
 
+    See Also
+    --------
+    dfl_sklearn.DiffusionDRODFLRegressor : The estimator whose worst case is shown.
+    StressTestDisplay : The worst case of any fitted model.
+
     Examples
     --------
     >>> from dfl_sklearn import DiffusionDRODFLRegressor
@@ -98,6 +103,7 @@ class WorstCaseDisplay:
         ax : array-like of 2 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         random_state : int, RandomState or None, default=None
+            Seed of the draws.
 
         Returns
         -------
