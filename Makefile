@@ -19,6 +19,7 @@ lint: $(VENV)/.installed-lint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/python docs/check_docstrings.py
 
 docs: $(VENV)/.installed-docs
 	rm -rf docs/api/generated

@@ -240,7 +240,7 @@ def shifts(data_home, n_seeds=10):
             "deviation over seeds in brackets. The 351 calibration days are worth so many of equal "
             "weight. Promises are those of the test days that are not refused, the last two "
             "columns those without weights for the same days.\n",
-            markdown([*header, "without weights", "kept"], rows),
+            markdown([*header, "promise without", "kept without"], rows),
         ]
     )
 

@@ -37,9 +37,9 @@ def decide(
 
     Walks through Pipelines, searches and frozen estimators to an estimator of this package and
     asks it to decide, in its own context. Of any other regressor the predictions are solved for,
-    of a scenario model the scenarios; also of an estimator that has another kind of problem than
-    the one given, or knows no context where that one reads it. (A :class:`PolicyRegressor` predicts
-    nothing to solve for: that is an error.)
+    of a scenario model the scenarios. So they are where an estimator has another kind of problem
+    than the one given, or no context and the one given reads it. (A :class:`PolicyRegressor`
+    predicts nothing to solve for: that is an error.)
 
     Parameters
     ----------
@@ -56,6 +56,7 @@ def decide(
     Returns
     -------
     ndarray of shape (n,) or (n, k)
+        One decision per row.
 
     Raises
     ------
@@ -69,6 +70,11 @@ def decide(
         If a step of a Pipeline has changed the context before it reaches the estimator. If an
         estimator with `risk` is asked about another kind of problem, where that does not count. If
         a scenario model is inside of something that predicts a point, such as a bag of them.
+
+    See Also
+    --------
+    dfl_sklearn.metrics.regret : What decisions cost more than the best ones.
+    dfl_sklearn.TwoStageRegressor : A regressor with its problem, as one estimator.
 
     Examples
     --------

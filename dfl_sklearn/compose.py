@@ -53,6 +53,11 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string column names.
 
+    See Also
+    --------
+    DecisionTransformer : The step that follows, from predictions to decisions.
+    dfl_sklearn.TwoStageRegressor : Both steps as one regressor, with a score.
+
     Notes
     -----
     ``fit_transform`` predicts the rows it was fitted on. A step after this one that *learns*
@@ -90,7 +95,9 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features of the training rows.
         y : array-like of shape (n,) or (n, d)
+            Observed parameters.
         sample_weight : array-like of shape (n,), default=None
             Handed to the regressor, which must take it.
         **fit_params : dict
@@ -99,6 +106,7 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         self : PredictionTransformer
+            The fitted transformer.
         """
         target = self._validate_target(y)
         self._fit_wrapped(X, target, sample_weight, fit_params)
@@ -113,10 +121,12 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n, d)
+            Predicted parameters.
         """
         check_is_fitted(self)
         return as_rows(self.estimator_.predict(X), "prediction")
@@ -132,6 +142,7 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str of shape (d,)
+            One name per column.
         """
         check_is_fitted(self)
         _check_feature_names_in(self, input_features, generate_names=False)
@@ -211,6 +222,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         self : DecisionTransformer
+            The transformer itself.
         """
         refuse_unfit_table(X, "X")
         given, problem = X, self._resolve_problem()
@@ -257,6 +269,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n, k)
+            One decision per row.
         """
         check_is_fitted(self)
         refuse_unfit_table(X, "X")
@@ -269,6 +282,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -331,6 +345,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of str of shape (k,)
+            One name per column.
         """
         check_is_fitted(self)
         names = _check_feature_names_in(self, input_features)
@@ -372,6 +387,11 @@ class ProvisioningOptimizer(DecisionTransformer):
         Number of services.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Their names, where X has string column names.
+
+    See Also
+    --------
+    DecisionTransformer : The same for any problem.
+    dfl_sklearn.problems.ProvisioningProblem : The problem, and the formula of its cost.
 
     Examples
     --------
@@ -417,6 +437,12 @@ def keep_context(transformer: Any, columns: Any) -> ColumnTransformer:
     -------
     ColumnTransformer
         Unfitted. It takes a data frame and returns one, the context first.
+
+    See Also
+    --------
+    DecisionTransformer : Reads the context that arrives at the end of a Pipeline.
+    dfl_sklearn.problems.FromContext : What makes a number of a problem a column of the context.
+    sklearn.compose.ColumnTransformer : What is returned, for other divisions of the columns.
 
     Examples
     --------

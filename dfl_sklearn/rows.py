@@ -17,7 +17,21 @@ class Optimum(NamedTuple):
     Attributes
     ----------
     decisions : ndarray or torch.Tensor of shape (n, k)
+        Best decision of each row.
     cost : ndarray or torch.Tensor of shape (n,)
+        What it costs, in the unit of the problem.
+
+    See Also
+    --------
+    Rows : Rows that carry an optimum.
+    dfl_sklearn.problems.DecisionProblem.optimum : Solves for it.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> NewsvendorProblem(9, 1).optimum([[3.0], [5.0]])
+    Optimum(decisions=array([[3.],
+           [5.]]), cost=array([0., 0.]))
     """
 
     decisions: Any
@@ -35,10 +49,27 @@ class Rows:
     y : ndarray or torch.Tensor of shape (n, d)
         Parameters of the problem.
     weight : ndarray or torch.Tensor of shape (n,)
+        Weights of the rows.
     context : ndarray or torch.Tensor of shape (n, c), or None
         Known data of each row, which no ambiguity set changes.
     optimum : Optimum or None
         The best decisions of the rows.
+
+    See Also
+    --------
+    Optimum : The best decisions of the rows.
+    dfl_sklearn.robust.AmbiguitySet : Takes rows and returns others.
+
+    Examples
+    --------
+    Equal rows are merged, and their weights added:
+
+    >>> import numpy as np
+    >>> from dfl_sklearn.rows import Rows
+    >>> rows = Rows(np.array([[2.0], [1.0], [2.0]]), np.array([[5.0], [4.0], [5.0]]), np.ones(3))
+    >>> merged = rows.canonical()
+    >>> merged.X.ravel(), merged.weight
+    (array([1., 2.]), array([1., 2.]))
     """
 
     X: Any
@@ -49,7 +80,22 @@ class Rows:
 
     @classmethod
     def of_table(cls, table: np.ndarray, weight: np.ndarray, context: Any = None) -> "Rows":
-        """Return rows (n, p) of a table in which nothing is set apart as parameters."""
+        """Return rows (n, p) of a table in which nothing is set apart as parameters.
+
+        Parameters
+        ----------
+        table : ndarray of shape (n, p)
+            The rows.
+        weight : ndarray of shape (n,)
+            Their weights.
+        context : ndarray of shape (n, c), default=None
+            Known data of each row.
+
+        Returns
+        -------
+        Rows
+            With parameters of shape (n, 0).
+        """
         return cls(table, np.empty((len(table), 0)), weight, context)
 
     def __len__(self) -> int:
@@ -61,15 +107,43 @@ class Rows:
         return (self.X, self.y) if self.context is None else (self.X, self.y, self.context)
 
     def replace(self, **changes: Any) -> "Rows":
-        """Return the rows with some of their parts replaced."""
+        """Return the rows with some of their parts replaced.
+
+        Parameters
+        ----------
+        **changes : dict
+            New parts, by the names of the attributes.
+
+        Returns
+        -------
+        Rows
+            New rows, which share the other parts.
+        """
         return replace(self, **changes)
 
     def as_shares(self) -> "Rows":
-        """Return the rows with weights that sum to 1."""
+        """Return the rows with weights that sum to 1.
+
+        Returns
+        -------
+        Rows
+            New rows, which share all but the weights.
+        """
         return self.replace(weight=self.weight / self.weight.sum())
 
     def take(self, index: Any) -> "Rows":
-        """Return the rows at an index, a slice or a mask."""
+        """Return the rows at an index, a slice or a mask.
+
+        Parameters
+        ----------
+        index : ndarray of int, ndarray of bool or slice
+            Which rows.
+
+        Returns
+        -------
+        Rows
+            With their optimum, where there is one.
+        """
         return Rows(
             self.X[index],
             self.y[index],
@@ -116,6 +190,18 @@ class Rows:
     def split(self, fraction: float, rng: np.random.Generator) -> tuple["Rows", "Rows"]:
         """Split canonical rows at random into training and held-out rows, at least one of each.
 
+        Parameters
+        ----------
+        fraction : float
+            Share of the rows to hold out.
+        rng : numpy.random.Generator
+            Where the randomness comes from.
+
+        Returns
+        -------
+        train, held_out : Rows
+            Both in the order of the rows.
+
         Raises
         ------
         ValueError
@@ -133,7 +219,20 @@ class Rows:
         return self.take(~held), self.take(held)
 
     def to(self, device: Any, dtype: Any) -> "Rows":
-        """Return the rows as tensors on a device, features in `dtype`, all else in float64."""
+        """Return the rows as tensors on a device, features in `dtype`, all else in float64.
+
+        Parameters
+        ----------
+        device : torch.device or str
+            Where the tensors live.
+        dtype : torch.dtype
+            Type of the features.
+
+        Returns
+        -------
+        Rows
+            Of tensors.
+        """
         import torch
 
         def exactly(values: Any) -> Any:
@@ -149,7 +248,18 @@ class Rows:
 
     @staticmethod
     def concatenated(parts: Sequence["Rows"]) -> "Rows":
-        """Return rows of several parts, all tensors and with an optimum, one after the other."""
+        """Return rows of several parts, all tensors and with an optimum, one after the other.
+
+        Parameters
+        ----------
+        parts : sequence of Rows
+            All with a context or all without.
+
+        Returns
+        -------
+        Rows
+            As many as all parts have together.
+        """
         import torch
 
         X, y, weight = (torch.cat([getattr(p, name) for p in parts]) for name in _ALWAYS)

@@ -1,6 +1,7 @@
 """Settings of the documentation; build it with ``make docs``."""
 
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -8,6 +9,9 @@ from types import FunctionType
 
 os.environ.setdefault("MPLBACKEND", "Agg")
 sys.path.insert(0, str(Path(__file__).parent.parent))
+sys.path.insert(1, str(Path(__file__).parent))
+
+import thumbnails
 
 import dfl_sklearn
 
@@ -23,6 +27,7 @@ extensions = [
     "sphinx_gallery.gen_gallery",
     "numpydoc",
     "sphinx_copybutton",
+    "sphinx-mathjax-offline",  # copies MathJax into the pages: formulas need no network
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates"]
@@ -45,6 +50,23 @@ autosummary_generate = True
 autodoc_typehints = "none"  # the docstrings say it, with shapes
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
+toc_object_entries_show_parents = "hide"
+
+
+def api_sections():
+    """Return the sections of the API page: each a title, and its names with their pages."""
+    sections, title = [], None
+    lines = Path(__file__).with_name("api.rst").read_text().splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        if line and re.fullmatch(r"=+", following):
+            title = project if title is None else line
+        name = re.fullmatch(r"   ([\w.]+)", line)
+        if name:
+            if not sections or sections[-1][0] != title:
+                sections.append((title, []))
+            page = f"api/generated/dfl_sklearn.{name[1]}"
+            sections[-1][1].append((name[1].rpartition(".")[2], page))
+    return sections
 
 
 def skip_foreign_members(app, what, name, obj, skip, options):
@@ -84,7 +106,10 @@ html_static_path = ["_static"]
 html_css_files = ["dfl_sklearn.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_context = {"api_sections": api_sections()}  # for the sidebar of the API pages
 html_sidebars = {
+    "api": ["api-nav"],
+    "api/generated/*": ["api-nav"],
     "index": [],
     "install": [],
     "changelog": [],
@@ -106,6 +131,24 @@ copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
 
+def link_estimators_at_the_top(app, env, node, contnode):
+    """Link ``dfl_sklearn.DFLRegressor`` to its page, which has the name of its subpackage."""
+    name = node.get("reftarget", "").removeprefix("dfl_sklearn.")
+    if node.get("refdomain") != "py" or name.split(".")[0] not in dfl_sklearn.__all__:
+        return None
+    return env.domains.python_domain.resolve_xref(
+        env,
+        node["refdoc"],
+        app.builder,
+        node["reftype"],
+        f"dfl_sklearn.estimators.{name}",
+        node,
+        contnode,
+    )
+
+
 def setup(app):
     """Connect the hooks of this file."""
+    app.connect("builder-inited", lambda app: thumbnails.draw(), priority=1)  # before the gallery
     app.connect("autodoc-skip-member", skip_foreign_members)
+    app.connect("missing-reference", link_estimators_at_the_top)

@@ -2,10 +2,12 @@
 
 import ast
 import doctest
+import importlib
 import inspect
 import re
 from pathlib import Path
 from types import FunctionType, ModuleType
+from xml.etree import ElementTree
 
 import pytest
 
@@ -88,6 +90,18 @@ def test_cross_references_name_what_exists(path):
         found = dfl_sklearn
         for part in dotted.split(".")[1:]:
             found = getattr(found, part)
+
+
+def test_the_map_of_methods_is_what_its_script_draws_and_leads_to_sections(monkeypatch):
+    monkeypatch.syspath_prepend(str(ROOT / "docs"))
+    script = importlib.import_module("draw_method_map")
+    drawn = script.TARGET.read_text()
+    assert drawn == script.draw(), "run python docs/draw_method_map.py"
+    page = (ROOT / "docs" / "user_guide" / "which_method.rst").read_text()
+    sections = re.findall(r"^\.\. _(method-[\w-]+):$", page, re.MULTILINE)
+    for layout in ElementTree.fromstring(drawn).iter("{http://www.w3.org/2000/svg}svg"):
+        links = [each.get("href") for each in layout.iter("{http://www.w3.org/2000/svg}a")]
+        assert sorted(links) == sorted(f"#{each}" for each in sections)
 
 
 def test_every_folder_of_examples_has_a_header():

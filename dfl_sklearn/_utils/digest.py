@@ -33,7 +33,7 @@ _SITES = ("site-packages", "dist-packages")
 
 
 class OpaqueError(Exception):
-    """A part that cannot be told apart by its value; the message names it."""
+    """A part that cannot be identified by its value; the message names it."""
 
 
 def digest(*parts: Any) -> str:
@@ -48,7 +48,7 @@ def digest(*parts: Any) -> str:
     Raises
     ------
     OpaqueError
-        If a part cannot be told apart by its value: an open file or a generator of random numbers,
+        If a part cannot be identified by its value: an open file or a generator of random numbers,
         say, or a parameter ``random_state=None``.
     """
     feed = _Feed()
@@ -168,7 +168,7 @@ class _Feed:
         slots = any("__slots__" in vars(each) and vars(each)["__slots__"] for each in kind.__mro__)
         heap_type = all(each is object or each.__flags__ & (1 << 9) for each in kind.__mro__)
         if not (plain and heap_type and hasattr(part, "__dict__")) or slots:
-            raise OpaqueError(f"{_short(part)} cannot be told apart by its value")
+            raise OpaqueError(f"{_short(part)} cannot be identified by its value")
         self._add_mapping(vars(part))
 
     # -- code ----------------------------------------------------------------------------
@@ -211,7 +211,7 @@ class _Feed:
     def _add_builtin(self, function: Any) -> None:
         owner = getattr(function, "__self__", None)
         if owner is not None and not isinstance(owner, types.ModuleType):
-            raise OpaqueError(f"{_short(function)} cannot be told apart by its value")
+            raise OpaqueError(f"{_short(function)} cannot be identified by its value")
         self.write("builtin", f"{getattr(function, '__module__', '')} {function.__name__}")
 
     def _add_code(self, code: types.CodeType) -> None:

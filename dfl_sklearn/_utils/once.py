@@ -33,7 +33,7 @@ def compute_once(
         None, or one without a location, does not cache.
     parts : tuple or None
         Everything that the result depends on; None does not cache, nor does a part that cannot be
-        told apart by its value.
+        identified by its value.
     compute : callable
     warns : bool, default=True
         Whether to warn of such a part.

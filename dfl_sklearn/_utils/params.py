@@ -17,6 +17,7 @@ class NestedParamsMixin:
         Returns
         -------
         self
+            The object itself.
 
         Raises
         ------

@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Recent:
-    """Remember the results for the last few arrays met, told apart by identity or by value.
+    """Remember the results for the last few arrays met, compared by identity or by value.
 
     Training looks at the same arrays again and again: what is costly to find out about one, its
     best decisions for instance, is found once. An array must not change while it is remembered.

@@ -90,7 +90,13 @@ class WrappingMixin(MetaEstimatorMixin):
         return self.estimator_.n_features_in_ if columns is None else columns.n_columns
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Return the routing of `fit` metadata to the wrapped estimator."""
+        """Return the routing of `fit` metadata to the wrapped estimator.
+
+        Returns
+        -------
+        MetadataRouter
+            What is asked of the wrapped estimator.
+        """
         return MetadataRouter(owner=self).add(
             estimator=self.estimator,
             method_mapping=MethodMapping().add(caller="fit", callee="fit"),

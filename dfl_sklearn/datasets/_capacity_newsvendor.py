@@ -56,6 +56,7 @@ def make_capacity_newsvendor(
     Parameters
     ----------
     n_samples : int, default=300
+        Number of rows.
     n_features : int, default=5
         Number of features p, at least 2.
     n_scenarios : int, default=None
@@ -80,6 +81,7 @@ def make_capacity_newsvendor(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, 6)
         Demand, >= 0.
     scenarios : ndarray of shape (n_samples, n_scenarios, 6)

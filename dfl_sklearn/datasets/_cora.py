@@ -95,12 +95,24 @@ def fetch_cora_matching(
     ValueError
         If the archive is not that of Cora.
 
+    See Also
+    --------
+    dfl_sklearn.problems.MatchingProblem : What is decided.
+    dfl_sklearn.learners.PairwisePredictor : A net that reads these features.
+
     Notes
     -----
     The parts are made anew at every call (about two seconds): those of 100 by METIS, as in the
     publication (Wilder et al., 2019), which does not list its own, and the halves by the algorithm
     of Kernighan and Lin. METIS draws its random numbers from the C library: they are the same at
     every call, but on another operating system the parts may be others.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.datasets import fetch_cora_matching
+    >>> X, y = fetch_cora_matching(return_X_y=True)  # doctest: +SKIP
+    >>> X.shape, y.shape  # doctest: +SKIP
+    ((27, 143300), (27, 2500))
     """
     flag(download_if_missing, "download_if_missing")
     flag(return_X_y, "return_X_y")

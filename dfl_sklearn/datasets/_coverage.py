@@ -105,6 +105,11 @@ def make_budget_allocation(
     ValueError
         If a number is out of range, or a name in `shift` is unknown.
 
+    See Also
+    --------
+    make_recommendation : Another task for the same problem.
+    dfl_sklearn.problems.CoverageProblem : What is decided.
+
     References
     ----------
     Wilder, Dilkina, Tambe, "Melding the data-decisions pipeline", AAAI 2019, section 6, where
@@ -216,6 +221,11 @@ def make_recommendation(
         If a count is not an integer, or `shift` is of the wrong type.
     ValueError
         If a number is out of range, or a name in `shift` is unknown.
+
+    See Also
+    --------
+    make_budget_allocation : Another task for the same problem.
+    dfl_sklearn.problems.CoverageProblem : What is decided.
 
     References
     ----------

@@ -36,6 +36,11 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> str:
     str
         The path.
 
+    See Also
+    --------
+    fetch_azure_llm_trace : Looks here for its file.
+    fetch_yaz : Looks here for its files.
+
     Examples
     --------
     >>> from dfl_sklearn.datasets import get_data_home

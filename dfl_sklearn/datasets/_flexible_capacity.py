@@ -63,6 +63,7 @@ def make_flexible_capacity(
     Parameters
     ----------
     n_samples : int, default=300
+        Number of rows.
     n_features : int, default=5
         Number of features p, at least 2.
     n_scenarios : int, default=None
@@ -86,6 +87,7 @@ def make_flexible_capacity(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, 4)
         Demand, >= 0.
     scenarios : ndarray of shape (n_samples, n_scenarios, 4)
@@ -127,6 +129,11 @@ def flexible_capacity_numbers() -> dict[str, Any]:
         Arguments of ``RecourseLinearProgram``. The plan is (z, f), the capacities of the four
         products and the flexible one. The recourse is what each product is short of its own
         capacity, and what all are short of the flexible one.
+
+    See Also
+    --------
+    make_flexible_capacity : The demand.
+    dfl_sklearn.problems.RecourseLinearProgram : The problem that takes these numbers.
 
     Examples
     --------

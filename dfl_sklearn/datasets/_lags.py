@@ -47,6 +47,12 @@ def make_lagged(series: Any, n_lags: int, horizon: int = 1) -> tuple[Any, Any]:
         If `series` is not one-dimensional, not numeric, holds NaN or infinity, or is too
         short for a single row; if `n_lags` or `horizon` is below 1.
 
+    See Also
+    --------
+    read_llm_trace : Reads a series from a file.
+    make_llm_trace : Generates a series.
+    dfl_sklearn.learners.LSTMPredictor : A net that reads such windows.
+
     Notes
     -----
     Floating point types are kept, all others become float64. Both results are copies, free

@@ -62,11 +62,13 @@ def make_shortest_path(
               \varepsilon_j \, r_j.
 
     Data for training with ``shift={"group": 0.05}`` have few such rows, and those with
-    ``shift="group"`` many. Both share their draws and the law of the other rows.
+    ``shift="group"`` many. The other rows have the same distribution in both, and all rows the same
+    draws.
 
     Parameters
     ----------
     n_samples : int, default=1000
+        Number of rows.
     n_features : int, default=5
         Number of features p, at least 1.
     grid : tuple of int, default=(5, 5)
@@ -92,6 +94,7 @@ def make_shortest_path(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, n_edges)
         Travel times; edges in the order of ``ShortestPathProblem.grid``.
 
@@ -101,6 +104,11 @@ def make_shortest_path(
         If a count is not an integer, or `shift` is of the wrong type.
     ValueError
         If a count is too small, or a name in `shift` is unknown, or its value out of range.
+
+    See Also
+    --------
+    make_knapsack : The same distribution, for values of items.
+    dfl_sklearn.problems.ShortestPathProblem : What is decided.
 
     References
     ----------
@@ -143,6 +151,7 @@ def make_knapsack(
     Parameters
     ----------
     n_samples : int, default=1000
+        Number of rows.
     n_features : int, default=5
         At least 1.
     n_items : int, default=16
@@ -157,7 +166,9 @@ def make_knapsack(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, n_items)
+        Values of the items.
 
     Raises
     ------
@@ -165,6 +176,12 @@ def make_knapsack(
         If a count is not an integer, or `shift` is of the wrong type.
     ValueError
         If a count is too small, or a name in `shift` is unknown, or its value out of range.
+
+    See Also
+    --------
+    knapsack_weights : Weights of the items.
+    make_uncertain_knapsack : Unknown weights or capacities rather than values.
+    dfl_sklearn.problems.KnapsackProblem : What is decided.
 
     Examples
     --------
@@ -186,12 +203,19 @@ def knapsack_weights(n_items: int = 16, n_resources: int = 2) -> np.ndarray:
     Parameters
     ----------
     n_items : int, default=16
+        Number of items.
     n_resources : int, default=2
+        Number of resources.
 
     Returns
     -------
     ndarray of shape (n_resources, n_items)
         In hundredths.
+
+    See Also
+    --------
+    make_knapsack : The values of the items.
+    dfl_sklearn.problems.KnapsackProblem : What is decided.
 
     Examples
     --------

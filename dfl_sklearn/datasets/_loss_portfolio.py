@@ -62,6 +62,7 @@ def make_loss_portfolio(
     Parameters
     ----------
     n_samples : int, default=300
+        Number of rows.
     n_features : int, default=5
         Number of features p, at least 2.
     n_scenarios : int, default=None
@@ -85,6 +86,7 @@ def make_loss_portfolio(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, 5)
         Returns in percent.
     scenarios : ndarray of shape (n_samples, n_scenarios, 5)
@@ -130,6 +132,11 @@ def loss_portfolio_numbers() -> dict[str, Any]:
     dict
         Arguments of ``RecourseLinearProgram``. The plan is the shares of the five assets; what is
         left of the budget is cash. The recourse is the loss.
+
+    See Also
+    --------
+    make_loss_portfolio : The returns.
+    dfl_sklearn.problems.RecourseLinearProgram : The problem that takes these numbers.
 
     Examples
     --------

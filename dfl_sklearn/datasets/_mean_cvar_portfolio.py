@@ -69,6 +69,7 @@ def make_mean_cvar_portfolio(
     Parameters
     ----------
     n_samples : int, default=100
+        Number of rows.
     n_features : int, default=3
         Number of features p, at least 3.
     n_assets : int, default=10
@@ -95,6 +96,7 @@ def make_mean_cvar_portfolio(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, n_assets)
         Returns, 0.01 for one percent.
     mean : ndarray of shape (n_samples, n_assets)
@@ -157,11 +159,17 @@ def mean_cvar_portfolio_covariance(n_assets: int = 10) -> np.ndarray:
     Parameters
     ----------
     n_assets : int, default=10
+        Number of assets.
 
     Returns
     -------
     ndarray of shape (n_assets, n_assets)
         The covariance of y given x, the same for every x.
+
+    See Also
+    --------
+    make_mean_cvar_portfolio : The returns.
+    portfolio_covariance : The covariance that goes with make_portfolio.
 
     Examples
     --------

@@ -120,6 +120,12 @@ def make_newsvendor(
         If a count is too small, `censored` is out of range, a name in `shift` is unknown, or its
         value out of range.
 
+    See Also
+    --------
+    make_capacity_newsvendor : Several products that share a capacity.
+    make_two_item_newsvendor : Features that tell the spread of demand.
+    dfl_sklearn.problems.NewsvendorProblem : What is decided.
+
     Notes
     -----
     The maximum with 0 is part of the distribution; under the nominal one it acts on fewer than one

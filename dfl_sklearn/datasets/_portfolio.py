@@ -154,11 +154,17 @@ def portfolio_covariance(n_assets: int = 5) -> np.ndarray:
     Parameters
     ----------
     n_assets : int, default=5
+        Number of assets.
 
     Returns
     -------
     ndarray of shape (n_assets, n_assets)
         In squared percent: what is left of the variance where the mean is known.
+
+    See Also
+    --------
+    make_portfolio : The returns.
+    dfl_sklearn.problems.PortfolioProblem : The problem that takes the covariance.
 
     Examples
     --------

@@ -102,6 +102,11 @@ def fetch_storage_prices(
     ImportError
         If a download is needed and pooch is not installed.
 
+    See Also
+    --------
+    dfl_sklearn.problems.StorageProblem : What is decided.
+    dfl_sklearn.ConformalDecisions : Decisions with a promise of their cost.
+
     References
     ----------
     .. [1] C. Yeh, N. Christianson, A. Wu, A. Wierman, Y. Yue, "End-to-end conformal calibration for

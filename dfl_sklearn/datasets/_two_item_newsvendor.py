@@ -44,6 +44,7 @@ def make_two_item_newsvendor(
     Parameters
     ----------
     n_samples : int, default=400
+        Number of rows.
     n_features : int, default=10
         Number of features p, at least 2.
     shift : None, str or mapping of str to float, default=None
@@ -64,6 +65,7 @@ def make_two_item_newsvendor(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, 2)
         Demand, between 0 and 100.
 
@@ -73,6 +75,11 @@ def make_two_item_newsvendor(
         If a count is not an integer, or `shift` is of the wrong type.
     ValueError
         If a count is too small, or a name in `shift` is unknown, or its value out of range.
+
+    See Also
+    --------
+    make_newsvendor : Features that tell the mean, with a rare costly regime.
+    dfl_sklearn.problems.MultiProductNewsvendorProblem : What is decided.
 
     References
     ----------

@@ -68,6 +68,7 @@ def make_uncertain_knapsack(
     Parameters
     ----------
     n_samples : int, default=1000
+        Number of rows.
     n_features : int, default=5
         Number of features p, at least 1.
     n_items : int, default=50
@@ -96,6 +97,7 @@ def make_uncertain_knapsack(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, n_items), or (n_samples,) for unknown capacities
         Whole numbers, as floats.
 
@@ -105,6 +107,12 @@ def make_uncertain_knapsack(
         If a count is not an integer, or `shift` is of the wrong type.
     ValueError
         If a number is out of range, or a name in `shift` or `unknown` is none.
+
+    See Also
+    --------
+    uncertain_knapsack_numbers : What is known of the knapsacks.
+    make_knapsack : Known weights and unknown values.
+    dfl_sklearn.problems.UncertainKnapsackProblem : What is decided.
 
     References
     ----------
@@ -167,7 +175,9 @@ def uncertain_knapsack_numbers(
     Parameters
     ----------
     n_items : int, default=50
+        Number of items.
     n_features : int, default=5
+        Number of features.
     unknown : {"weights", "capacity"}, default="weights"
     degree : int, default=5
         As handed to :func:`make_uncertain_knapsack`.
@@ -179,6 +189,11 @@ def uncertain_knapsack_numbers(
     dict
         Arguments of ``UncertainKnapsackProblem``: ``values``, ``penalty``, and ``capacity`` or
         ``weights``.
+
+    See Also
+    --------
+    make_uncertain_knapsack : The weights or capacities.
+    dfl_sklearn.problems.UncertainKnapsackProblem : The problem that takes these numbers.
 
     Examples
     --------
@@ -231,6 +246,7 @@ def make_set_multicover(
     Parameters
     ----------
     n_samples : int, default=1000
+        Number of rows.
     n_features : int, default=5
         At least 1.
     n_items : int, default=5
@@ -245,6 +261,7 @@ def make_set_multicover(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, n_items)
         Whole numbers, as floats.
 
@@ -254,6 +271,11 @@ def make_set_multicover(
         If a count is not an integer, or `shift` is of the wrong type.
     ValueError
         If a count is too small, or a name in `shift` is unknown, or its value out of range.
+
+    See Also
+    --------
+    set_multicover_numbers : Sets and costs that go with the demand.
+    dfl_sklearn.problems.SetMultiCoverProblem : What is decided.
 
     References
     ----------
@@ -286,12 +308,13 @@ def set_multicover_numbers(
 
     Each item is in two sets and each set holds an item, drawn at random. Where less than a share
     `density` of the pairs is filled by that, others are, at random. A set costs a whole number from
-    1 to 99, and a missing item `penalty_ratio` times the dearest set that holds it. All are the
-    same at every call.
+    1 to 99, and a missing item `penalty_ratio` times the most expensive set that holds it. All are
+    the same at every call.
 
     Parameters
     ----------
     n_items : int, default=5
+        Number of items.
     n_sets : int, default=25
         At least 2.
     density : float, default=0.02
@@ -303,6 +326,11 @@ def set_multicover_numbers(
     -------
     dict
         Arguments of ``SetMultiCoverProblem``: ``incidence``, ``set_cost`` and ``penalty``.
+
+    See Also
+    --------
+    make_set_multicover : The demand.
+    dfl_sklearn.problems.SetMultiCoverProblem : The problem that takes these numbers.
 
     References
     ----------

@@ -53,6 +53,7 @@ def make_unit_commitment(
     Parameters
     ----------
     n_samples : int, default=500
+        Number of rows.
     n_features : int, default=5
         At least 1.
     n_periods : int, default=4
@@ -75,7 +76,9 @@ def make_unit_commitment(
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
+        The features.
     y : ndarray of shape (n_samples, n_periods)
+        Loads of the periods, not negative.
 
     Raises
     ------
@@ -83,6 +86,11 @@ def make_unit_commitment(
         If a count is not an integer, or `shift` is of the wrong type.
     ValueError
         If a count is too small, or a name in `shift` is unknown, or its value out of range.
+
+    See Also
+    --------
+    unit_commitment_numbers : The power stations.
+    dfl_sklearn.problems.RecourseLinearProgram : What is decided.
 
     Examples
     --------
@@ -131,7 +139,9 @@ def unit_commitment_numbers(
     Parameters
     ----------
     n_periods : int, default=4
+        Number of periods of a day.
     n_units : int, default=4
+        Number of power stations.
     price_of_shortage : float, default=100
         Per unit and period, positive.
 
@@ -140,6 +150,11 @@ def unit_commitment_numbers(
     dict
         Arguments of ``RecourseLinearProgram``. The plan is which stations are on; the recourse is
         the power of each, period by period, and then the shortages.
+
+    See Also
+    --------
+    make_unit_commitment : The loads.
+    dfl_sklearn.problems.RecourseLinearProgram : The problem that takes these numbers.
 
     Examples
     --------

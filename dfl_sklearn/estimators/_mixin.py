@@ -63,6 +63,7 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
             Known data of each row, in the place of the columns of X that are context.
 
@@ -90,6 +91,7 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -140,6 +142,7 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         y : array-like of shape (n,) or (n, d)
             Observed parameters.
         sample_weight : array-like of shape (n,), default=None
@@ -148,6 +151,7 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
         Returns
         -------
         float
+            Without a unit; at most 1 where the problem is solved exactly.
         """
         problem = self._resolve_problem()
         y, weight = check_observed(y, problem, sample_weight)

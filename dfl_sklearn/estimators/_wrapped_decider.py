@@ -30,10 +30,12 @@ class WrappedDeciderMixin(WrappingMixin, DecisionRegressorMixin):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, as in `fit`.
 
         Returns
         -------
         ndarray of shape (n,) or (n, d)
+            What the wrapped estimator predicts.
         """
         check_is_fitted(self)
         return self.decider_.predict(X)
@@ -44,6 +46,7 @@ class WrappedDeciderMixin(WrappingMixin, DecisionRegressorMixin):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, as in `fit`.
 
         Returns
         -------

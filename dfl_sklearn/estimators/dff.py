@@ -81,7 +81,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear in the decision, and else
         :class:`~dfl_sklearn.losses.RegretLoss`.
     ambiguity_set : AmbiguitySet, default=None
-        The distributions to be ready for, of features, predictions and parameters together. None
+        Distributions of features, predictions and parameters whose worst one is trained for. None
         trains for the rows as they are.
     nominal_weight : float, default=0.0
         Share of the real rows in training for the worst case; see :class:`DFLRegressor`.
@@ -95,14 +95,26 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         How many standard errors (of the paired differences on held-out rows) the regret must have
         fallen for the correction to be used. With few rows 2 is safer.
     hidden_layer_sizes : sequence of int, default=(16,)
-        Widths of the hidden layers of the correction; the paper has three of 32, which learn more
-        by heart.
+        Widths of the hidden layers of the correction; the paper has three of 32, which overfit
+        more.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Their activation.
-    alpha, batch_size, learning_rate, learning_rate_init, max_iter, tol, n_iter_no_change
-        As in :class:`DFLRegressor`, for the correction.
     n_estimators : int, default=1
         Corrections that are trained side by side, as the nets of :class:`DFLRegressor` are.
+    alpha : float, default=1e-4
+        Strength of the L2 penalty on the correction, as in :class:`DFLRegressor`.
+    batch_size : int or "auto", default="auto"
+        Rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
+    learning_rate : {"constant", "adaptive"}, default="adaptive"
+        As in :class:`DFLRegressor`.
+    learning_rate_init : float, default=0.01
+        Initial learning rate of Adam.
+    max_iter : int, default=200
+        Largest number of epochs.
+    tol : float, default=1e-4
+        Improvement that counts, as a share of the regret of the best constant decision.
+    n_iter_no_change : int, default=10
+        Epochs without such an improvement before the learning rate falls or training stops.
     validation_fraction : float, default=0.2
         Share of the distinct rows on which training is stopped and then the regret is compared,
         which makes the correction look a little better than it is; see `min_gain`. Rows that
@@ -299,6 +311,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Returns
         -------
         self : DFFRegressor
+            The fitted estimator.
 
         Raises
         ------
@@ -317,6 +330,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -331,6 +345,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -353,10 +368,12 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n,) or (n, d)
+            Predicted parameters.
         """
         check_is_fitted(self)
         rows = predicted(self.estimator_, self._seen(dense(X)), self._n_outputs)
@@ -368,6 +385,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -383,10 +401,12 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n,) or (n, d)
+            Not negative.
         """
         backbone = self.predict_backbone(X)
         if self.trust_region == "relative" or self.epsilon == 0:

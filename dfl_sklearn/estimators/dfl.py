@@ -33,7 +33,7 @@ class DFLRegressor(NetRegressor):
     """Train a predictor for the cost of the decision that follows from its prediction.
 
     A neural net (linear if so asked) predicts the parameters of a decision problem; its
-    predictions go through a differentiable decision layer, and training pushes down a
+    predictions go through a differentiable decision layer, and training minimises a
     decision loss, by default the regret. `predict` returns the predicted parameters,
     `decide` the decisions. Features and targets are standardised inside, and undone in
     what is returned.
@@ -50,9 +50,9 @@ class DFLRegressor(NetRegressor):
         scenarios, with ``ScoreFunctionLoss()`` through their density, and None is the first where
         the problem has a `scenario_layer`.
     ambiguity_set : AmbiguitySet, default=None
-        The distributions to be ready for. None trains for the rows as they are; otherwise
-        training goes on from there, for the worst distribution in the set, searched anew in
-        every epoch.
+        Distributions whose worst one is trained for. None trains for the rows as they are;
+        otherwise training goes on from there, for the worst distribution in the set, searched
+        anew in every epoch.
     nominal_weight : float, default=0.0
         Share of the real rows in that second part of training, in [0, 1]; 1 leaves it out.
     predictor : None, callable, NetFactory, skorch.NeuralNet or scenario model, default=None
@@ -86,8 +86,8 @@ class DFLRegressor(NetRegressor):
         Rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
     learning_rate : {"constant", "adaptive"}, default="adaptive"
         With "adaptive", when the watched regret stops improving, the best weights are put
-        back and the learning rate is divided by 5, three times before training stops. The
-        kinks of decision losses keep a constant rate from settling.
+        back and the learning rate is divided by 5, three times before training stops. With
+        a constant rate the weights may oscillate around the kinks of a decision loss.
     learning_rate_init : float, default=0.01
         Initial learning rate of Adam.
     max_iter : int, default=200
@@ -277,6 +277,7 @@ class DFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -296,6 +297,7 @@ class DFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -311,6 +313,7 @@ class DFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -330,6 +333,7 @@ class DFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
             Known data of each row, in the place of the columns of X that are context.
 

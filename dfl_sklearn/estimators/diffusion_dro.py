@@ -89,13 +89,12 @@ class DiffusionDRODFLRegressor(NetRegressor):
         The nominal model; None is ``DiffusionGenerator()``.
     nominal_weight : float, default=0.3
         Share of the real rows in robust training, in [0, 1]; 1 is the non-robust fit. Rows from
-        a diffusion model are less sharp than real ones, and the real rows keep the predictor
-        from forgetting what only they show.
+        a diffusion model lack some detail of the real ones, which the real rows keep in training.
     memory : str, joblib.Memory or None, default=None
         Where to keep the nominal model and the pretrained predictor, which do not depend on the
         radius: each is then computed once per training set, for all radii and by all workers.
-        Not used, with a warning, where `random_state` is None or a part cannot be told apart by its
-        value. With callbacks the predictor is trained anew, so that they hear of it.
+        Not used, with a warning, where `random_state` is None or a part cannot be identified by its
+        value. With callbacks the predictor is trained anew, so that they are called.
     loss : DecisionLoss, default=None
         The loss of a row. None is :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear
         in the decision, and else :class:`~dfl_sklearn.losses.RegretLoss`.
@@ -158,7 +157,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         found, the ``divergence`` it reached (in the search's unit), its ``row_divergence``
         (Kullback-Leibler divergence of its rows from the nominal ones, in nats; estimated for the
         policy gradient), its ``effective_sample_size``, the ``projected_share`` of the rows that
-        were moved into the problem's domain, and the ``objective`` that was pushed down; where
+        were moved into the problem's domain, and the ``objective`` that was minimised; where
         rows are held out, ``valid_worst_regret`` on rows not trained on. Where this last
         look is interrupted, those of the last epoch. Not with ``decision="scenarios"``, where the
         worst case is one of each row, see :meth:`worst_case_decisions`.
@@ -177,6 +176,13 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string column names.
+
+    See Also
+    --------
+    DFLRegressor : The same net without a worst case, or with another ambiguity set.
+    dfl_sklearn.robust.DiffusionBall : The ambiguity set, for other estimators.
+    dfl_sklearn.model_selection.WithinPrice : Choose the radius by what it may cost.
+    dfl_sklearn.model_selection.stress_test : Search for the worst distribution of any fitted model.
 
     References
     ----------
@@ -308,6 +314,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -327,6 +334,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -342,6 +350,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -362,6 +371,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
             Known data of each row, in the place of the columns of X that are context.
 
@@ -384,6 +394,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
             Known data of each row, in the place of the columns of X that are context.
 
@@ -407,12 +418,16 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Parameters
         ----------
         n_samples : int, default=1
+            Number of rows.
         random_state : int, RandomState or None, default=None
+            Seed of the draws.
 
         Returns
         -------
         X : ndarray of shape (n_samples, p)
+            Their features, in the units of the training rows.
         y : ndarray of shape (n_samples,) or (n_samples, d)
+            Their parameters.
         """
         rows = self._ball().sample(n_samples, named_rng(root_seed(random_state), "worst case"))
         return self._as_given(rows), rows.y[:, 0] if self._target_ndim == 1 else rows.y

@@ -65,15 +65,21 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
     experts_ : list of regressor
         The fitted experts.
     hedge_ : TrackingHedge or AdaHedge
-        What has been learnt from costs.
+        The weights, as an object that is updated with costs.
     weights_ : ndarray of shape (n_experts,)
         Present weights of the experts.
     n_rows_seen_ : int
-        Rows whose costs the weights know.
+        Number of rows whose costs the weights have been updated with.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string column names.
+
+    See Also
+    --------
+    dfl_sklearn.online.TrackingHedge : The weights by themselves, for losses of any kind.
+    NaiveForecaster : Simple forecasts of a series as further experts.
+    dfl_sklearn.model_selection.compare_decisions : Compare models on past rows.
 
     Notes
     -----
@@ -158,6 +164,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         Returns
         -------
         self : ExpertMixture
+            The fitted estimator.
 
         Raises
         ------
@@ -207,6 +214,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         Returns
         -------
         self : ExpertMixture
+            The estimator with its new weights.
         """
         if "experts_" not in self.__dict__:
             return self.fit(X, y)
@@ -225,10 +233,12 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n,) or (n, d)
+            Predicted parameters.
 
         Raises
         ------
@@ -250,12 +260,14 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : None
             Not used: experts read their context from X.
 
         Returns
         -------
         ndarray of shape (n,) or (n, k)
+            One decision per row.
         """
         check_is_fitted(self)
         if context is not None:
@@ -280,11 +292,14 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         random_state : int, RandomState or None, default=None
+            Seed of the draws.
 
         Returns
         -------
         ndarray of shape (n,) or (n, k)
+            One decision per row.
         """
         check_is_fitted(self)
         decisions = self._expert_decisions(X)

@@ -42,6 +42,11 @@ class NaiveForecaster(RegressorMixin, BaseEstimator):
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the features, where X has string column names.
 
+    See Also
+    --------
+    dfl_sklearn.datasets.make_lagged : Cuts a series into such features.
+    ExpertMixture : Weights forecasts by what their decisions have cost.
+
     Examples
     --------
     >>> from dfl_sklearn.datasets import make_lagged
@@ -73,13 +78,16 @@ class NaiveForecaster(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Past values of the series, the oldest first.
         y : array-like of shape (n,) or (n, d)
+            Observed parameters.
         sample_weight : array-like of shape (n,), default=None
             Makes no difference.
 
         Returns
         -------
         self : NaiveForecaster
+            The fitted estimator.
 
         Raises
         ------
@@ -109,10 +117,12 @@ class NaiveForecaster(RegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n,) or (n, d)
+            Predicted parameters.
         """
         check_is_fitted(self)
         X = validate_data(self, X, reset=False, dtype=np.float64)

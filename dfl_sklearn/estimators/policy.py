@@ -26,7 +26,7 @@ class PolicyRegressor(NetRegressor):
 
     A decision rule: nothing is predicted. The output of the net is the decision itself, made
     allowed by the problem (:meth:`~dfl_sklearn.problems.DecisionProblem.decision_projection`, the
-    nearest allowed decision), and training pushes down what it costs, recourse and penalties
+    nearest allowed decision), and training minimises what it costs, recourse and penalties
     included. Features and decisions are standardised inside: an output of 0 is the best constant
     decision of the training rows, near which the package's own perceptron starts.
 
@@ -40,7 +40,7 @@ class PolicyRegressor(NetRegressor):
         What is decided; decisions must not be whole numbers. None is the squared-error problem,
         with which this is a least-squares net.
     ambiguity_set : AmbiguitySet, default=None
-        The distributions to be ready for, as in :class:`~dfl_sklearn.DFLRegressor`.
+        Distributions whose worst one is trained for, as in :class:`~dfl_sklearn.DFLRegressor`.
     nominal_weight : float, default=0.0
         Share of the real rows in training for the worst case, in [0, 1]; 1 leaves it out.
     predictor : None, callable, NetFactory or skorch.NeuralNet, default=None
@@ -225,10 +225,12 @@ class PolicyRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n,) or (n, k)
+            Predicted parameters.
         """
         return self.decide(X)
 
@@ -238,6 +240,7 @@ class PolicyRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
             Known data of each row, in the place of the columns of X that are context.
 
@@ -255,10 +258,12 @@ class PolicyRegressor(NetRegressor):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n_estimators, n) or (n_estimators, n, k)
+            One decision per row.
         """
         return self._member_decisions(X, None)
 

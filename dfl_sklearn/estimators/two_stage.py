@@ -50,10 +50,10 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     context_is_feature : bool, default=True
         Whether the wrapped regressor sees these columns as well.
     risk : AmbiguitySet, default=None
-        Weights of the scenarios to be ready for: :class:`~dfl_sklearn.robust.CVaR` decides for the
-        mean of the costliest share of them, :class:`~dfl_sklearn.robust.KLBall` and
-        :class:`~dfl_sklearn.robust.ChiSquareBall` for the worst weights within a divergence. Sets
-        that move or generate rows cannot weight scenarios.
+        Set of weights of the scenarios, whose worst ones count:
+        :class:`~dfl_sklearn.robust.CVaR` decides for the mean of the costliest share of them,
+        :class:`~dfl_sklearn.robust.KLBall` and :class:`~dfl_sklearn.robust.ChiSquareBall` for the
+        worst weights within a divergence. Sets that move or generate rows cannot weight scenarios.
     risk_of : {"cost", "regret"}, default="cost"
         What `risk` weights scenarios by: their cost, or their regret, which is the cost less that
         of the best decision for the scenario alone. A scenario in which any decision is costly then
@@ -145,6 +145,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Returns
         -------
         self : TwoStageRegressor
+            The fitted estimator.
 
         Raises
         ------
@@ -184,10 +185,12 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n,) or (n, d)
+            Predicted parameters.
         """
         check_is_fitted(self)
         return self.estimator_.predict(self._seen(X))
@@ -203,6 +206,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -221,6 +225,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
             Known data of each row, in the place of the columns of X that are context.
 
@@ -273,6 +278,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
             Known data of each row, in the place of the columns of X that are context.
 

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._utils.checks import whole_number
+from .._utils.innermost import innermost
 from .._utils.optional import import_optional
 from .._utils.rows import as_rows
 from ..problems.base import DecisionProblem
@@ -32,6 +33,11 @@ class BiasCorrectionDisplay:
     figure_ : matplotlib.figure.Figure
     axes_ : ndarray of 2 matplotlib.axes.Axes
         Corrections on the left, changes in regret on the right.
+
+    See Also
+    --------
+    dfl_sklearn.DFFRegressor : The estimator whose corrections are shown.
+    DecisionDisplay : Decisions of any estimator and their regret.
 
     Examples
     --------
@@ -78,7 +84,7 @@ class BiasCorrectionDisplay:
 
         Parameters
         ----------
-        estimator : DFFRegressor
+        estimator : DFFRegressor, Pipeline or search
             Fitted.
         X : array-like of shape (n, p)
             Rows, better ones that it has not seen.
@@ -97,10 +103,12 @@ class BiasCorrectionDisplay:
         -------
         BiasCorrectionDisplay
         """
+        estimator, reaches = innermost(estimator)
         if not hasattr(estimator, "predict_backbone"):
             raise ValueError(
                 f"A {type(estimator).__name__} corrects nothing: give a fitted DFFRegressor."
             )
+        X = reaches(X)
         problem = estimator._resolve_problem() if problem is None else problem
         observed = as_rows(y, "y")
         whole_number(column, "column", at_least=0)
@@ -166,12 +174,15 @@ class BiasCorrectionDisplay:
         right.scatter(share, self.regret_change, **{**style, "label": None})
         mean = self.regret_change.mean()
         right.axhline(mean, color="0.35", lw=1.0, ls=":", label=f"mean {mean:+.3g}")
+        # Where all corrections have one sign, the other half of the axis would be empty.
+        sides = (share < -0.05).any(), (share > 0.05).any()
+        low, high = (True, True) if not any(sides) else sides
         right.set(
-            xlim=(-1.05, 1.05),
+            xlim=(-1.05 if low else -0.05, 1.05 if high else 0.05),
             xlabel="correction as a share of the radius",
             ylabel="change in regret",
         )
-        right.legend(frameon=False, loc="upper right")
+        right.legend(frameon=False)
         for each in (left, right):
             each.axhline(0.0, color="0.7", lw=0.8, zorder=0)
         return self

@@ -39,6 +39,10 @@ class CertificateDisplay:
     figure_ : matplotlib.figure.Figure
     axes_ : ndarray of 2 matplotlib.axes.Axes
 
+    See Also
+    --------
+    dfl_sklearn.ConformalDecisions : The estimator that promises costs.
+
     Examples
     --------
     >>> from sklearn.linear_model import LinearRegression
@@ -167,6 +171,7 @@ class CertificateDisplay:
         Parameters
         ----------
         promised, realised : array-like of shape (n,)
+            What was promised, and what decisions cost.
         confidence_level : float, default=None
             How often promises were to hold; None draws no line.
         n_bins : int, default=10

@@ -9,6 +9,7 @@ import pandas as pd
 from .._utils.optional import import_optional
 from ..model_selection import DecisionComparison
 from ._places import places
+from ._style import line_style, with_choices
 
 
 class DecisionComparisonDisplay:
@@ -21,9 +22,11 @@ class DecisionComparisonDisplay:
     names : list of str
         Of the m estimators, and of the incumbent, that are compared with the reference.
     reference : str
+        Name of what the others are compared with.
     difference, low, high : ndarray of shape (m,)
         Of the mean costs, and the ends of their intervals.
     confidence_level : float
+        How often intervals hold the true difference.
     cumulated : ndarray of shape (n, m)
         Differences, times weight, added up over the rows held out in the order of X.
     index : ndarray of shape (n,), default=None
@@ -38,6 +41,10 @@ class DecisionComparisonDisplay:
     axes_ : ndarray of 2 or 3 matplotlib.axes.Axes
         Intervals, cumulated differences and, with shifts, the cost without a shift against that
         of the worst one.
+
+    See Also
+    --------
+    dfl_sklearn.model_selection.compare_decisions : What is drawn.
 
     Examples
     --------
@@ -162,19 +169,21 @@ class DecisionComparisonDisplay:
         if len(self.axes_) != n_axes:
             raise ValueError(f"ax must hold {n_axes} axes, got {len(self.axes_)}.")
         self.figure_ = self.axes_[0].figure
-        colors = {self.reference: "0.35"}
-        colors.update({name: f"C{j}" for j, name in enumerate(self.names)})
-        self._draw_intervals(self.axes_[0], colors)
-        self._draw_cumulated(self.axes_[1], colors, line_kw)
+        styles: dict[str, dict[str, Any]] = {self.reference: {"color": "0.35", "marker": "o"}}
+        for j, name in enumerate(self.names):
+            styles[name] = line_style(j, marker=True)
+        self._draw_intervals(self.axes_[0], styles)
+        self._draw_cumulated(self.axes_[1], styles, line_kw)
         if self.shift_costs is not None:
-            self._draw_shifts(self.axes_[2], colors)
+            self._draw_shifts(self.axes_[2], styles)
         return self
 
-    def _draw_intervals(self, ax: Any, colors: Mapping[str, str]) -> None:
+    def _draw_intervals(self, ax: Any, styles: Mapping[str, dict[str, Any]]) -> None:
         ax.axvline(0.0, color="0.7", lw=0.8, zorder=0)
         for j, name in enumerate(self.names):
             reach = [[self.difference[j] - self.low[j]], [self.high[j] - self.difference[j]]]
-            ax.errorbar(self.difference[j], j, xerr=reach, color=colors[name], fmt="o", capsize=3)
+            style = {**styles[name], "ls": ""}
+            ax.errorbar(self.difference[j], j, xerr=reach, capsize=3, **style)
         ax.set(
             yticks=range(len(self.names)),
             yticklabels=self.names,
@@ -183,19 +192,22 @@ class DecisionComparisonDisplay:
             f"({100 * self.confidence_level:g} % intervals)",
         )
 
-    def _draw_cumulated(self, ax: Any, colors: Mapping[str, str], line_kw: dict[str, Any]) -> None:
+    def _draw_cumulated(
+        self, ax: Any, styles: Mapping[str, dict[str, Any]], line_kw: dict[str, Any]
+    ) -> None:
         x = np.arange(len(self.cumulated)) if self.index is None else self.index
         ax.axhline(0.0, color="0.7", lw=0.8, zorder=0)
         for j, name in enumerate(self.names):
-            ax.plot(x, self.cumulated[:, j], **{"color": colors[name], "label": name, **line_kw})
+            style = {**styles[name], "marker": "", "label": name}
+            ax.plot(x, self.cumulated[:, j], **with_choices(style, line_kw))
         ax.set(
             xlabel="row held out" if self.index is None else None,
             ylabel=f"cumulated cost less that of {self.reference}",
         )
         ax.legend(frameon=False)
 
-    def _draw_shifts(self, ax: Any, colors: Mapping[str, str]) -> None:
+    def _draw_shifts(self, ax: Any, styles: Mapping[str, dict[str, Any]]) -> None:
         for name, place in (self.shift_costs or {}).items():
-            ax.plot(*place, "o", color=colors[name], label=name)
+            ax.plot(*place, label=name, **{**styles[name], "ls": ""})
             ax.annotate(name, place, xytext=(4, 4), textcoords="offset points")
         ax.set(xlabel="mean cost without a shift", ylabel="mean cost under the worst shift")

@@ -1,5 +1,6 @@
-"""A picture of decisions over a run of rows, and the regret that piles up."""
+"""A picture of decisions over a run of rows, and their cumulative regret."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,10 +13,13 @@ from .._utils.rows import as_numpy_rows
 from ..problems.base import DecisionProblem
 from ..problems.closed_form import SquaredErrorProblem
 from ._places import places
+from ._style import line_style, with_choices
+
+_MOST = 12  # outputs of a figure
 
 
 class DecisionDisplay:
-    """Decisions against what came true, above the regret they pile up.
+    """Decisions against what came true, above their cumulative regret.
 
     It is recommended to use :meth:`from_estimator` or :meth:`from_predictions`; all
     arguments are then stored as attributes. Several models are compared by drawing on the
@@ -23,11 +27,11 @@ class DecisionDisplay:
 
     Parameters
     ----------
-    y_true : ndarray of shape (n,)
+    y_true : ndarray of shape (n,) or (n, d)
         Observed parameters.
-    decisions : ndarray of shape (n,)
-        Decisions made from predictions.
-    best_decisions : ndarray of shape (n,)
+    decisions : ndarray of shape (n,) or (n, d)
+        Decisions, one for each parameter.
+    best_decisions : ndarray of shape (n,) or (n, d)
         The best decision of each row.
     regret : ndarray of shape (n,)
         Cost of the decision less that of the best one.
@@ -35,12 +39,19 @@ class DecisionDisplay:
         Where to draw the rows, times for example; None is their position.
     name : str, default=None
         What to call the model in the legend.
+    names : sequence of str, default=None
+        Names of the d outputs, such as products.
 
     Attributes
     ----------
     figure_ : matplotlib.figure.Figure
-    axes_ : ndarray of 2 matplotlib.axes.Axes
-        Decisions above, cumulated regret below.
+    axes_ : ndarray of d + 1 matplotlib.axes.Axes
+        Decisions above, one for each output, cumulative regret below.
+
+    See Also
+    --------
+    ScenarioDisplay : Scenarios and the decisions over them.
+    dfl_sklearn.metrics.regret : The mean regret as a number.
 
     Examples
     --------
@@ -67,6 +78,7 @@ class DecisionDisplay:
         regret: np.ndarray,
         index: np.ndarray | None = None,
         name: str | None = None,
+        names: Sequence[str] | None = None,
     ) -> None:
         self.y_true = y_true
         self.decisions = decisions
@@ -74,6 +86,7 @@ class DecisionDisplay:
         self.regret = regret
         self.index = index
         self.name = name
+        self.names = names
 
     @classmethod
     def from_estimator(
@@ -96,9 +109,9 @@ class DecisionDisplay:
             Fitted; it decides by :func:`dfl_sklearn.decide`.
         X : array-like of shape (n, p)
             Rows in the order in which to draw them.
-        y : array-like of shape (n,)
+        y : array-like of shape (n,) or (n, d)
             Observed parameters; a pandas index is used for the horizontal axis, unless it is out of
-            order or has several levels.
+            order or has several levels, and names of columns for the outputs.
         problem : DecisionProblem, default=None
             What is decided; None is the problem of the estimator, or of what is inside a Pipeline
             or a search.
@@ -106,7 +119,7 @@ class DecisionDisplay:
             Columns of X that are context, for estimators that know none.
         name : str, default=None
             Name in the legend; None is the class of the estimator.
-        ax : array-like of 2 matplotlib.axes.Axes, default=None
+        ax : array-like of d + 1 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **line_kw : dict
             Handed to matplotlib's `plot` for the model's lines.
@@ -124,30 +137,33 @@ class DecisionDisplay:
     def from_predictions(
         cls,
         y_true: ArrayLike,
-        y_pred: ArrayLike,
+        y_pred: ArrayLike | None = None,
         *,
+        decisions: ArrayLike | None = None,
         problem: DecisionProblem | None = None,
         context: Any = None,
         name: str | None = None,
         ax: Any = None,
         **line_kw: Any,
     ) -> "DecisionDisplay":
-        """Draw the decisions that follow from predictions.
+        """Draw the decisions that follow from predictions, or decisions that were taken.
 
         Parameters
         ----------
-        y_true : array-like of shape (n,)
+        y_true : array-like of shape (n,) or (n, d)
             Observed parameters; a pandas index is used for the horizontal axis, unless it is out of
-            order or has several levels.
-        y_pred : array-like of shape (n,)
+            order or has several levels, and names of columns for the outputs.
+        y_pred : array-like of shape (n,) or (n, d), default=None
             Predicted parameters.
+        decisions : array-like of shape (n,) or (n, d), default=None
+            Decisions in the place of `y_pred`, such as those that were really taken.
         problem : DecisionProblem, default=None
-            What is decided; one number per row. None is the squared-error problem.
+            What is decided; one number for each parameter. None is the squared-error problem.
         context : array-like or DataFrame of shape (n, c), default=None
             Known data of each row.
         name : str, default=None
             Name in the legend.
-        ax : array-like of 2 matplotlib.axes.Axes, default=None
+        ax : array-like of d + 1 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **line_kw : dict
             Handed to matplotlib's `plot` for the model's lines.
@@ -157,15 +173,19 @@ class DecisionDisplay:
         DecisionDisplay
         """
         problem = SquaredErrorProblem() if problem is None else problem
-        observed, predicted = as_numpy_rows(y_true, "y_true"), as_numpy_rows(y_pred, "y_pred")
-        if observed.shape != predicted.shape or observed.shape[1] != 1:
-            raise ValueError(
-                "A DecisionDisplay shows one parameter per row: y_true and y_pred must have "
-                f"shape (n,), got {observed.shape} and {predicted.shape}."
-            )
-        if not len(observed):
-            raise ValueError("y_true and y_pred have no rows to draw.")
-        decisions = problem.solve(predicted, context=context)
+        if (y_pred is None) == (decisions is None):
+            raise ValueError("Give either y_pred or decisions.")
+        if decisions is None:
+            predicted = as_numpy_rows(y_pred, "y_pred")
+            shape = as_numpy_rows(y_true, "y_true").shape
+            if predicted.shape != shape:
+                raise ValueError(
+                    "y_true and y_pred must have one shape, (n,) or (n, d); got "
+                    f"{shape} and {predicted.shape}."
+                )
+            if not len(predicted):
+                raise ValueError("y_true and y_pred have no rows to draw.")
+            decisions = problem.solve(predicted, context=context)
         return cls._of(y_true, decisions, problem, context, name).plot(ax=ax, **line_kw)
 
     @classmethod
@@ -175,22 +195,35 @@ class DecisionDisplay:
         """Return the display of decisions, not drawn."""
         observed = as_numpy_rows(y, "y_true")
         decisions = as_numpy_rows(decisions, "decisions")
-        if observed.shape[1] != 1 or decisions.shape != observed.shape:
+        if decisions.shape != observed.shape:
             raise ValueError(
-                "A DecisionDisplay shows one parameter and one decision per row, of shape (n,); "
-                f"got {observed.shape} and {decisions.shape}."
+                "A DecisionDisplay shows one decision for each parameter, such as an order for "
+                f"each demand; got parameters of shape {observed.shape} and decisions of shape "
+                f"{decisions.shape}."
             )
         if not len(observed):
             raise ValueError("There are no rows to draw.")
+        if observed.shape[1] > _MOST:
+            raise ValueError(
+                f"A DecisionDisplay shows {_MOST} outputs at most, got {observed.shape[1]}."
+            )
         problem.check_parameters(observed)
         best = problem.optimum(observed, context=context)
+        paid = problem.cost(decisions, observed, context=context)
+        if np.isinf(paid).any():
+            raise ValueError(
+                f"Row {np.flatnonzero(np.isinf(paid))[0]} has a decision that is not feasible; its "
+                "regret cannot be drawn."
+            )
+        one = observed.shape[1] == 1
         return cls(
-            y_true=observed[:, 0],
-            decisions=decisions[:, 0],
-            best_decisions=best.decisions[:, 0],
-            regret=problem.cost(decisions, observed, context=context) - best.cost,
+            y_true=observed[:, 0] if one else observed,
+            decisions=decisions[:, 0] if one else decisions,
+            best_decisions=best.decisions[:, 0] if one else best.decisions,
+            regret=paid - best.cost,
             index=places(y),
             name=name,
+            names=[str(each) for each in y.columns] if hasattr(y, "columns") else None,
         )
 
     def plot(self, ax: Any = None, **line_kw: Any) -> "DecisionDisplay":
@@ -198,7 +231,7 @@ class DecisionDisplay:
 
         Parameters
         ----------
-        ax : array-like of 2 matplotlib.axes.Axes, default=None
+        ax : array-like of d + 1 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure. What is observed is drawn only on axes
             that are still empty.
         **line_kw : dict
@@ -210,24 +243,42 @@ class DecisionDisplay:
             self, with `figure_` and `axes_`.
         """
         pyplot = import_optional("matplotlib.pyplot", extra="plot", needed_by="DecisionDisplay")
+        shown = (self.y_true, self.decisions, self.best_decisions)
+        observed, decided_, best = (each.reshape(len(each), -1) for each in shown)
+        d = observed.shape[1]
         if ax is None:
             _, ax = pyplot.subplots(
-                2, 1, sharex=True, figsize=(9, 5.5), height_ratios=(2, 1), layout="constrained"
+                d + 1,
+                1,
+                sharex=True,
+                figsize=(9, 3.7 + 1.8 * d),
+                height_ratios=[2] * d + [1 if d == 1 else 1.5],
+                layout="constrained",
             )
-        top, bottom = self.axes_ = np.asarray(ax, dtype=object).ravel()
-        self.figure_ = top.figure
-        x = np.arange(len(self.y_true)) if self.index is None else self.index
-        if not top.has_data():
-            top.fill_between(x, self.y_true, color="0.88", lw=0, label="observed")
-            top.plot(x, self.best_decisions, color="0.35", lw=1.0, ls=":", label="best decision")
-            top.set(ylabel="observed and decided")
-            # Room for the legend above the highest peak.
-            top.set_ylim(min(0.0, self.y_true.min()), 1.2 * max(self.y_true.max(), 1e-12))
-            bottom.set(ylabel="cumulated regret", xlabel="row" if self.index is None else None)
-        style = {"lw": 1.3, **line_kw}
-        (line,) = top.plot(x, self.decisions, label=self.name or "decision", **style)
-        style.setdefault("color", line.get_color())
-        bottom.plot(x, np.cumsum(self.regret), label=self.name or "decision", **style)
+        self.axes_ = np.asarray(ax, dtype=object).ravel()
+        if len(self.axes_) != d + 1:
+            raise ValueError(
+                f"ax must hold {d + 1} axes, one for each output and one for the regret, got "
+                f"{len(self.axes_)}."
+            )
+        *tops, bottom = self.axes_
+        self.figure_ = bottom.figure
+        x = np.arange(len(observed)) if self.index is None else self.index
+        number = len(bottom.lines)
+        style = with_choices({"lw": 1.3, **line_style(number)}, line_kw)
+        label = self.name or "decision"
+        for j, top in enumerate(tops):
+            if not top.has_data():
+                top.fill_between(x, observed[:, j], color="0.88", lw=0, label="observed")
+                top.plot(x, best[:, j], color="0.35", lw=1.0, ls=":", label="best decision")
+                name = None if self.names is None else self.names[j]
+                top.set(ylabel=name if d > 1 else "observed and decided")
+                # Room for the legend above the highest peak.
+                top.set_ylim(min(0.0, observed[:, j].min()), 1.2 * max(observed[:, j].max(), 1e-12))
+            top.plot(x, decided_[:, j], **{"label": label, **style})
+        if not bottom.has_data():
+            bottom.set(ylabel="cumulative regret", xlabel="row" if self.index is None else None)
+        bottom.plot(x, np.cumsum(self.regret), **{"label": label, **style})
         bottom.set_ylim(bottom=min(0.0, bottom.get_ylim()[0]))
-        top.legend(loc="upper left", ncols=4, frameon=False)
+        tops[0].legend(loc="upper left", ncols=4, frameon=False)
         return self

@@ -14,6 +14,7 @@ from .._utils.rows import as_numpy_rows
 from .._utils.scenario_models import predicts_scenarios
 from ..problems.base import DecisionProblem
 from ._places import places
+from ._style import color_of, with_choices
 
 _BANDS = ((0.05, 0.95), (0.25, 0.75))
 
@@ -40,6 +41,11 @@ class ScenarioDisplay:
     ----------
     figure_ : matplotlib.figure.Figure
     axes_ : ndarray of d matplotlib.axes.Axes
+
+    See Also
+    --------
+    dfl_sklearn.scenarios.ResidualScenarios : A scenario model.
+    dfl_sklearn.metrics.crps : How good scenarios are, as a number.
 
     Examples
     --------
@@ -190,8 +196,8 @@ class ScenarioDisplay:
                     x, self.y_true[:, j], ls="", marker=".", ms=4, color="0.1", label="came true"
                 )
             if drawn:
-                style = {"lw": 1.5, "color": "tab:blue", "label": "decision", **line_kw}
-                one.plot(x, self.decisions[:, j], **style)  # type: ignore[index]
+                style = {"lw": 1.5, "color": color_of(0), "label": "decision"}
+                one.plot(x, self.decisions[:, j], **with_choices(style, line_kw))  # type: ignore[index]
             if self.names is not None:
                 one.set_ylabel(self.names[j])
         handles, labels = self.axes_[0].get_legend_handles_labels()

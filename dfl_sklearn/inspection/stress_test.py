@@ -8,6 +8,7 @@ import pandas as pd
 
 from .._utils.checks import whole_number
 from .._utils.optional import import_optional
+from ._style import line_style, with_choices
 
 
 class StressTestDisplay:
@@ -32,6 +33,10 @@ class StressTestDisplay:
     axes_ : ndarray of 2 matplotlib.axes.Axes
         Regret on the left: the worst one as a line that starts from the nominal one, and the mean
         on the real rows dashed. Shifts on the right.
+
+    See Also
+    --------
+    dfl_sklearn.model_selection.stress_test : What is drawn.
 
     Examples
     --------
@@ -140,7 +145,7 @@ class StressTestDisplay:
             if radii[0] > 0:
                 radii = np.concatenate([[0.0], radii])
                 worst = np.concatenate([[own["nominal"].iloc[0]], worst])
-            style = {"marker": "o", "ms": 4, "color": f"C{j}", "label": name, **line_kw}
+            style = with_choices({**line_style(j, marker=True), "label": name}, line_kw)
             left.plot(radii, worst, **style)
             left.axhline(own["real"].iloc[0], ls="--", lw=1, color=style["color"])
             places = np.arange(len(shift)) + (j - (len(self.shifts) - 1) / 2) * height

@@ -7,8 +7,10 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.checks import whole_number
+from .._utils.innermost import innermost
 from .._utils.optional import import_optional
 from .._utils.seeds import named_rng, root_seed
+from ._style import color_of
 
 
 class WorstCaseDisplay:
@@ -32,6 +34,11 @@ class WorstCaseDisplay:
     figure_ : matplotlib.figure.Figure
     axes_ : ndarray of 2 matplotlib.axes.Axes
         Rows on the left, the distribution of their regret on the right.
+
+    See Also
+    --------
+    dfl_sklearn.DiffusionDRODFLRegressor : The estimator whose worst case is shown.
+    StressTestDisplay : The worst case of any fitted model.
 
     Examples
     --------
@@ -83,8 +90,9 @@ class WorstCaseDisplay:
 
         Parameters
         ----------
-        estimator : DiffusionDRODFLRegressor
-            Fitted with a radius above 0.
+        estimator : DiffusionDRODFLRegressor, Pipeline or search
+            Fitted with a radius above 0. Of a Pipeline the features are those that its last step
+            sees.
         feature : int or None, default=None
             The feature on the horizontal axis; None is the one whose mean the worst case moves
             most, in units of its spread.
@@ -95,12 +103,19 @@ class WorstCaseDisplay:
         ax : array-like of 2 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         random_state : int, RandomState or None, default=None
+            Seed of the draws.
 
         Returns
         -------
         WorstCaseDisplay
         """
         check_is_fitted(estimator)
+        estimator, _ = innermost(estimator)
+        if not hasattr(type(estimator), "sample_worst_case"):
+            raise ValueError(
+                f"{type(estimator).__name__} knows no worst case: give a fitted "
+                "DiffusionDRODFLRegressor. stress_test finds the worst case of any other model."
+            )
         whole_number(n_samples, "n_samples", at_least=2)
         whole_number(output, "output", at_least=0)
         seed = root_seed(random_state)
@@ -169,7 +184,7 @@ class WorstCaseDisplay:
         )
         for values, color, name in (
             (self.nominal_regret, "0.6", "nominal"),
-            (self.worst_regret, "#1b6a8f", "worst case"),
+            (self.worst_regret, color_of(0), "worst case"),
         ):
             label = f"{name}, mean {values.mean():.3g}"
             right.hist(values, bins, histtype="step", color=color, lw=1.5, label=label)

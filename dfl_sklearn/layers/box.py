@@ -25,6 +25,11 @@ class AffineBoxLayer(nn.Module):
         for the box [l, h], which stays strictly inside it and has a positive slope
         everywhere. With 0 the clip is exact and its gradient outside the box is 0.
 
+    See Also
+    --------
+    QuadraticProgramLayer : Decisions under any linear constraints.
+    SolveLayer : A layer for any solver, by differences.
+
     Examples
     --------
     >>> import torch
@@ -49,7 +54,18 @@ class AffineBoxLayer(nn.Module):
         self.smoothing = float(smoothing)
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
-        """Map predicted parameters (B, d) to decisions (B, d)."""
+        """Map predicted parameters (B, d) to decisions (B, d).
+
+        Parameters
+        ----------
+        y : torch.Tensor of shape (B, d)
+            Predicted parameters.
+
+        Returns
+        -------
+        torch.Tensor of shape (B, d)
+            Decisions.
+        """
         check_batch(y)
         z = y if self.slope == 1.0 and self.offset == 0.0 else self.slope * y + self.offset
         if self.smoothing == 0.0:

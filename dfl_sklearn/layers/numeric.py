@@ -26,6 +26,28 @@ class SolveLayer(nn.Module):
     smoothing : float or None
         Half-width, in units of y, of the central difference. None: a thousandth of the
         mean absolute value of the batch, column by column.
+
+    See Also
+    --------
+    differentiate_rows : The same for any function of rows.
+    QuadraticProgramLayer : Exact derivatives where the decision is a quadratic program.
+
+    Examples
+    --------
+    Whole numbers do not change with a prediction but where they jump. Smoothed over such jumps, the
+    derivative is 1:
+
+    >>> import numpy as np
+    >>> import torch
+    >>> from dfl_sklearn.layers import SolveLayer
+    >>> y = torch.tensor([[2.3], [4.8]], requires_grad=True)
+    >>> z = SolveLayer(np.floor, smoothing=1.0)(y)
+    >>> z.detach()
+    tensor([[2.],
+            [4.]])
+    >>> torch.autograd.grad(z.sum(), y)[0]
+    tensor([[1.],
+            [1.]])
     """
 
     def __init__(self, solve: RowFunction, smoothing: float | None) -> None:
@@ -36,7 +58,20 @@ class SolveLayer(nn.Module):
         self.smoothing = smoothing
 
     def forward(self, y: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
-        """Map predicted parameters (B, d), and their context (B, c), to decisions (B, k)."""
+        """Map predicted parameters (B, d), and their context (B, c), to decisions (B, k).
+
+        Parameters
+        ----------
+        y : torch.Tensor of shape (B, d)
+            Predicted parameters.
+        context : torch.Tensor of shape (B, c), default=None
+            Known data of each row, for problems that take it.
+
+        Returns
+        -------
+        torch.Tensor of shape (B, k)
+            Decisions.
+        """
         check_batch(y)
         if self.smoothing is None:
             size = y.detach().abs().mean(dim=0).nan_to_num(0.0).cpu().numpy().astype(np.float64)
@@ -61,6 +96,7 @@ def differentiate_rows(
     function : callable
         Takes one float64 array per input and returns (n, k).
     inputs : sequence of torch.Tensor of shape (n, d_i)
+        What `function` is evaluated at and differentiated in.
     steps : sequence of ndarray of shape (d_i,)
         Half-widths of the difference in each column. Inputs beyond the length of `steps`
         take ``6e-6 * max(1, |value|)``.
@@ -70,6 +106,21 @@ def differentiate_rows(
     Returns
     -------
     torch.Tensor of shape (n, k)
+        The values, which torch can differentiate.
+
+    See Also
+    --------
+    SolveLayer : The same as a torch module, for a problem's solver.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import torch
+    >>> from dfl_sklearn.layers import differentiate_rows
+    >>> y = torch.tensor([[1.0, 2.0]], requires_grad=True)
+    >>> areas = differentiate_rows(lambda y: y[:, :1] * y[:, 1:], [y], steps=[np.full(2, 0.01)])
+    >>> torch.autograd.grad(areas.sum(), y)[0]
+    tensor([[2., 1.]])
     """
     return _CentralDifference.apply(function, list(steps), list(bounds), *inputs)
 

@@ -39,6 +39,11 @@ class QuadraticProgramLayer(nn.Module):
     max_iter : int, default=250
         Of the interior point method, which takes about 10.
 
+    See Also
+    --------
+    SimplexQPLayer : The same for a few shares that sum to 1, faster.
+    AffineBoxLayer : A decision that is an affine function of the prediction, within bounds.
+
     Notes
     -----
     Without inequalities and bounds the minimiser is affine in c, and is found as such. Sparse
@@ -89,6 +94,16 @@ class QuadraticProgramLayer(nn.Module):
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
         """Map parameters (B, n) to decisions (B, n); a row that is not finite gives NaN.
+
+        Parameters
+        ----------
+        y : torch.Tensor of shape (B, n)
+            Predicted parameters.
+
+        Returns
+        -------
+        torch.Tensor of shape (B, n)
+            Decisions.
 
         Raises
         ------

@@ -20,6 +20,10 @@ class SimplexQPLayer(nn.Module):
         P, positive definite. There are 2^n - 1 pieces, so n is to be small; of more than 8 entries
         :class:`QuadraticProgramLayer` is faster.
 
+    See Also
+    --------
+    QuadraticProgramLayer : Other constraints, and more than 8 entries.
+
     Examples
     --------
     >>> import numpy as np
@@ -35,7 +39,18 @@ class SimplexQPLayer(nn.Module):
         self.regions = CriticalRegions.of(np.asarray(quadratic, dtype=np.float64))
 
     def forward(self, y: torch.Tensor) -> torch.Tensor:
-        """Map predicted parameters (B, n) to decisions (B, n)."""
+        """Map predicted parameters (B, n) to decisions (B, n).
+
+        Parameters
+        ----------
+        y : torch.Tensor of shape (B, n)
+            Predicted parameters.
+
+        Returns
+        -------
+        torch.Tensor of shape (B, n)
+            Decisions.
+        """
         check_batch(y, len(self.regions.offset[0]))
         values = y.to(torch.float64)
         region = self.regions.locate(values.detach().cpu().numpy())

@@ -36,10 +36,25 @@ class BiasCorrection(MLPPredictor):
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers.
 
+    See Also
+    --------
+    dfl_sklearn.DFFRegressor : Trains such a net around any regressor.
+
     References
     ----------
     "DFF: decision-focused fine-tuning for smarter predict-then-optimize with limited data",
     arXiv:2501.01874.
+
+    Examples
+    --------
+    The net returns the predictions as they are until it is trained. Here two predictions follow one
+    feature:
+
+    >>> import torch
+    >>> from dfl_sklearn.learners import BiasCorrection
+    >>> net = BiasCorrection(epsilon=0.2).build(3, 2, torch.Generator().manual_seed(0))
+    >>> net(torch.tensor([[0.5, 10.0, 20.0]], dtype=torch.float64)).tolist()
+    [[10.0, 20.0]]
     """
 
     starts_trained = True

@@ -34,6 +34,35 @@ class NetFactory(BaseEstimator, ABC):
     columns_are : str or None
         What the columns of X are to the net, where it cannot take another kind of column beside
         them; a fit then says so of a context that it sees.
+
+    See Also
+    --------
+    MLPPredictor : A recipe for a multilayer perceptron.
+    LSTMPredictor : A recipe for a net that reads windows of a series.
+    dfl_sklearn.DFLRegressor : Takes a recipe as its `predictor`.
+
+    Examples
+    --------
+    A net that starts with small weights:
+
+    >>> import torch
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.learners import NetFactory
+    >>> class SmallStart(NetFactory):
+    ...     def __init__(self, size=0.01):
+    ...         self.size = size
+    ...
+    ...     def build(self, n_in, n_out, generator):
+    ...         net = torch.nn.Linear(n_in, n_out, dtype=torch.float64)
+    ...         with torch.no_grad():
+    ...             for each in net.parameters():
+    ...                 each.uniform_(-self.size, self.size, generator=generator)
+    ...         return net
+    >>> X, y = make_newsvendor(100, random_state=0)
+    >>> model = DFLRegressor(predictor=SmallStart(), tol=0.1, random_state=0).fit(X, y)
+    >>> bool(model.score(X, y) > 0.3)
+    True
     """
 
     starts_trained: bool = False
@@ -41,7 +70,7 @@ class NetFactory(BaseEstimator, ABC):
 
     @property
     def is_linear(self) -> bool:
-        """Whether the net is linear in its weights, and so has little to learn by heart.
+        """Whether the net is linear in its weights, and so overfits little.
 
         With ``early_stopping="auto"`` no rows are held out for such a net.
         """
@@ -49,7 +78,22 @@ class NetFactory(BaseEstimator, ABC):
 
     @abstractmethod
     def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
-        """Return a float64 network (B, n_in) -> (B, n_out), weights drawn from `generator`."""
+        """Return a float64 network (B, n_in) -> (B, n_out), weights drawn from `generator`.
+
+        Parameters
+        ----------
+        n_in : int
+            Number of features.
+        n_out : int
+            Number of parameters to predict.
+        generator : torch.Generator
+            Where the weights are drawn from.
+
+        Returns
+        -------
+        torch.nn.Module
+            The network, in float64.
+        """
 
     def __call__(self, n_in: int, n_out: int) -> nn.Module:
         """Return a network with fresh random weights, in torch's default dtype."""
@@ -67,6 +111,22 @@ class MLPPredictor(NetFactory):
         Widths of the hidden layers; ``()`` is a linear model.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers.
+
+    See Also
+    --------
+    ScaleEquivariantPredictor : A perceptron for series whose level changes.
+    ItemwisePredictor : The same perceptron for each item of a row.
+    LSTMPredictor : A recurrent net for windows of a series.
+
+    Examples
+    --------
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.learners import MLPPredictor
+    >>> X, y = make_newsvendor(100, random_state=0)
+    >>> model = DFLRegressor(predictor=MLPPredictor((8,)), tol=0.05, random_state=0).fit(X, y)
+    >>> sum(weights.numel() for weights in model.predictor_.module_.parameters())
+    57
     """
 
     def __init__(
@@ -105,9 +165,27 @@ class LSTMPredictor(NetFactory):
     n_channels : int, default=1
         Numbers per time step; the number of features must be a multiple of it.
 
+    See Also
+    --------
+    ScaleEquivariantPredictor : A perceptron for series whose level changes.
+    dfl_sklearn.datasets.make_lagged : Cuts a series into windows.
+
     Notes
     -----
     A context is no time step: give the estimator ``context_is_feature=False``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_lagged
+    >>> from dfl_sklearn.learners import LSTMPredictor
+    >>> X, y = make_lagged(np.sin(np.arange(60.0)), n_lags=4)
+    >>> model = DFLRegressor(
+    ...     predictor=LSTMPredictor(8), learning_rate_init=0.05, tol=0.1, random_state=0
+    ... ).fit(X, y)
+    >>> bool(model.score(X, y) > 0.9)
+    True
     """
 
     columns_are = "steps of a window"
@@ -132,8 +210,8 @@ class ScaleEquivariantPredictor(MLPPredictor):
     """A perceptron of each row divided by its own mean size, and multiplied by it in the end.
 
     Doubled features give a doubled prediction, so that what was learnt at one level of demand
-    holds at another. For features and targets in one unit with a zero that means nothing, such
-    as the lags of a series; use it with ``standardize=False``, which keeps that zero, and, where
+    holds at another. For features and targets in one unit whose zero is none of it, such as
+    the lags of a series; use it with ``standardize=False``, which keeps that zero, and, where
     there is a context, with ``context_is_feature=False``.
 
     Parameters
@@ -142,6 +220,11 @@ class ScaleEquivariantPredictor(MLPPredictor):
         Widths of the hidden layers; ``()`` is a linear model.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers.
+
+    See Also
+    --------
+    MLPPredictor : A perceptron of the features as they are.
+    LSTMPredictor : A recurrent net for windows of a series.
 
     Examples
     --------

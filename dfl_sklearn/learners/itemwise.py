@@ -30,6 +30,11 @@ class ItemwisePredictor(MLPPredictor):
     output : {"identity", "logistic"}, default="identity"
         Activation of the last layer; "logistic" predicts probabilities.
 
+    See Also
+    --------
+    PairwisePredictor : The same for pairs of items.
+    MLPPredictor : One perceptron for the whole row.
+
     Notes
     -----
     Use it with ``standardize=False``, with features scaled beforehand: else every item gets a scale
@@ -102,6 +107,11 @@ class PairwisePredictor(NetFactory):
         perceptron sees each pair in both orders, and what it says is averaged before the last
         activation. Twice the work, and every pair is two examples.
 
+    See Also
+    --------
+    ItemwisePredictor : The same for items by themselves.
+    dfl_sklearn.problems.MatchingProblem : Decides which pairs are made.
+
     Notes
     -----
     The first layer is applied to each item once, not to each pair: for 50 items on each side that
@@ -112,6 +122,26 @@ class PairwisePredictor(NetFactory):
     References
     ----------
     Wilder, Dilkina, Tambe, "Melding the data-decisions pipeline", AAAI 2019, section 6 (the net).
+
+    Examples
+    --------
+    Two workers and two jobs with one feature each; a pair is worth more where these differ.
+
+    >>> import numpy as np
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.learners import PairwisePredictor
+    >>> from dfl_sklearn.problems import MatchingProblem
+    >>> X = np.random.default_rng(0).normal(size=(100, 4))
+    >>> values = (X[:, :2, None] - X[:, None, 2:]) ** 2
+    >>> model = DFLRegressor(
+    ...     MatchingProblem(2, 2),
+    ...     predictor=PairwisePredictor(2, 2, (16,)),
+    ...     standardize=False,
+    ...     tol=0.05,
+    ...     random_state=0,
+    ... ).fit(X, values.reshape(100, 4))
+    >>> bool(model.score(X, values.reshape(100, 4)) > 0.5)
+    True
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""Decision losses: what number does training push down?"""
+"""Decision losses: what number does training minimise?"""
 
 from ._default import default_loss
 from .base import DecisionLoss

@@ -7,5 +7,28 @@ from .spo_plus import SPOPlusLoss
 
 
 def default_loss(problem: DecisionProblem) -> DecisionLoss:
-    """Return SPO+ where the cost is linear in the decision, else the regret through the layer."""
+    """Return SPO+ where the cost is linear in the decision, else the regret through the layer.
+
+    Parameters
+    ----------
+    problem : DecisionProblem
+        The problem in which the predictions are used.
+
+    Returns
+    -------
+    DecisionLoss
+        :class:`SPOPlusLoss` or :class:`RegretLoss`, with its default parameters.
+
+    See Also
+    --------
+    SPOPlusLoss : The default for costs that are linear in the decision.
+    RegretLoss : The default for other costs.
+
+    Examples
+    --------
+    >>> from dfl_sklearn.losses import default_loss
+    >>> from dfl_sklearn.problems import KnapsackProblem, NewsvendorProblem
+    >>> default_loss(KnapsackProblem([3, 4, 5], 7)), default_loss(NewsvendorProblem(9, 1))
+    (SPOPlusLoss(), RegretLoss())
+    """
     return RegretLoss() if problem.linear_objective() is None else SPOPlusLoss()

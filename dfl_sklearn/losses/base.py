@@ -35,6 +35,32 @@ class DecisionLoss(BaseEstimator, ABC):
     A loss is a parameter object, not bound to a problem. ``loss.bind(problem)`` gives the
     function that training calls batch after batch, so that whatever is costly to set up (a
     layer, a factor of a matrix) is set up once.
+
+    See Also
+    --------
+    RegretLoss : The regret through the decision layer.
+    dfl_sklearn.DFLRegressor : Takes a loss as a parameter.
+
+    Examples
+    --------
+    The quantile loss, which looks at the prediction alone:
+
+    >>> import torch
+    >>> from dfl_sklearn.losses import DecisionLoss
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> class QuantileLoss(DecisionLoss):
+    ...     def __init__(self, level=0.9):
+    ...         self.level = level
+    ...
+    ...     def bind(self, problem):
+    ...         def quantile(y_hat, y, optimum, context=None):
+    ...             short = y - y_hat
+    ...             return torch.maximum(self.level * short, (self.level - 1) * short).sum(dim=1)
+    ...
+    ...         return quantile
+    >>> forecast, demand = torch.tensor([[8.0], [8.0]]), torch.tensor([[10.0], [5.0]])
+    >>> QuantileLoss()(NewsvendorProblem(9, 1), forecast, demand)
+    tensor([1.8000, 0.3000])
     """
 
     @abstractmethod
@@ -42,6 +68,18 @@ class DecisionLoss(BaseEstimator, ABC):
         """Return the loss as a function of (y_hat, y, optimum) and, for some problems, a context.
 
         See :class:`RowLoss`.
+
+        Parameters
+        ----------
+        problem : DecisionProblem
+            The problem in which the predictions are used.
+
+        Returns
+        -------
+        callable
+            ``row_loss(y_hat, y, optimum)``, or with the context (B, c) as a fourth argument where
+            the
+            problem takes one. It returns one loss (B,) for each row.
         """
 
     def bind_scaled(self, problem: DecisionProblem, scale: np.ndarray) -> RowLoss:
@@ -50,8 +88,14 @@ class DecisionLoss(BaseEstimator, ABC):
         Parameters
         ----------
         problem : DecisionProblem
+            The problem in which the predictions are used.
         scale : ndarray of shape (d,)
             The standard deviation of each column of y, 1 where it is constant.
+
+        Returns
+        -------
+        callable
+            As that of :meth:`bind`.
         """
         return self.bind(problem)
 
@@ -69,6 +113,7 @@ class DecisionLoss(BaseEstimator, ABC):
         Parameters
         ----------
         problem : DecisionProblem
+            The problem in which the predictions are used.
         y_hat : torch.Tensor of shape (B, d)
             Predicted parameters.
         y : torch.Tensor of shape (B, d)

@@ -15,22 +15,43 @@ from .base import DecisionLoss, RowLoss
 class BlackboxLoss(DecisionLoss):
     r"""The regret itself, with the slope of a piecewise affine interpolation (DBB).
 
-    The regret is constant but where the decision jumps. Its slope is taken from a second solution,
-    at predictions moved towards the realised costs, so that descent makes the parts dearer that the
-    better decision does without:
+    The regret is constant except where the decision jumps. A second solution, for predictions moved
+    towards the realised costs, gives it a slope in :math:`\hat c`:
 
-    .. math:: \frac{1}{\lambda} \left( z^*(\hat c + \lambda c) - z^*(\hat c) \right)
+    .. math:: \frac{1}{\lambda} \left( z^*(\hat c + \lambda c) - z^*(\hat c) \right).
 
-    is its gradient in :math:`\hat c`.
+    A step of descent raises the predicted cost of components that the better decision does not use.
 
     Parameters
     ----------
     interpolation : float, default=1
         How far the second solution is, :math:`\lambda`; positive, without unit.
 
+    See Also
+    --------
+    IdentityLoss : The same without a second solution.
+    PerturbedFenchelYoungLoss : A smooth loss, with several solutions per row.
+    SPOPlusLoss : A convex upper bound of the regret.
+
     References
     ----------
     Pogancic et al., "Differentiation of blackbox combinatorial solvers", ICLR 2020, section 3.2.
+
+    Examples
+    --------
+    The first item should have been chosen. A step of descent raises its predicted value, and lowers
+    that of the other.
+
+    >>> import torch
+    >>> from dfl_sklearn.losses import BlackboxLoss
+    >>> from dfl_sklearn.problems import TopKProblem
+    >>> predicted = torch.tensor([[1.0, 2.0]], requires_grad=True)
+    >>> values = torch.tensor([[4.0, 2.0]])
+    >>> regret = BlackboxLoss()(TopKProblem(1), predicted, values)
+    >>> regret.detach()
+    tensor([2.])
+    >>> torch.autograd.grad(regret.sum(), predicted)[0]
+    tensor([[-1.,  1.]])
     """
 
     def __init__(self, interpolation: float = 1.0) -> None:
@@ -68,10 +89,31 @@ class IdentityLoss(DecisionLoss):
     For problems whose decisions do not change when all costs are raised by the same amount
     (paths of equal length, assignments, the k best of many).
 
+    See Also
+    --------
+    BlackboxLoss : A slope from a second solution.
+    SPOPlusLoss : A convex upper bound of the regret.
+
     References
     ----------
     Sahoo et al., "Backpropagation through combinatorial algorithms: identity with projection
     works", ICLR 2023, section 3.
+
+    Examples
+    --------
+    The first item should have been chosen. A step of descent raises its predicted value, and lowers
+    those of the others.
+
+    >>> import torch
+    >>> from dfl_sklearn.losses import IdentityLoss
+    >>> from dfl_sklearn.problems import TopKProblem
+    >>> predicted = torch.tensor([[1.0, 2.0, 0.0]], requires_grad=True)
+    >>> values = torch.tensor([[4.0, 2.0, 0.0]])
+    >>> regret = IdentityLoss()(TopKProblem(1), predicted, values)
+    >>> regret.detach()
+    tensor([2.])
+    >>> torch.autograd.grad(regret.sum(), predicted)[0]
+    tensor([[-1.4142,  0.7071,  0.7071]])
     """
 
     def bind(self, problem: DecisionProblem) -> RowLoss:

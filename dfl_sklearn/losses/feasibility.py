@@ -14,16 +14,16 @@ _MISSED = 1e-9  # by which a constraint is exceeded that counts as violated, as 
 class FeasibilityLoss(DecisionLoss):
     r"""What a prediction gets wrong about which decisions are allowed (Odece).
 
-    For problems whose constraints :math:`g_k(z, y) \le 0` depend on what is predicted. Two wrongs
-    are weighed against one another: the best decision :math:`z^*` seems not allowed under the
-    prediction, or the decision :math:`\hat z` that the prediction leads to turns out not to be,
+    For problems whose constraints :math:`g_k(z, y) \le 0` depend on what is predicted. Two errors
+    are weighed against each other. Under the prediction the best decision :math:`z^*` is not
+    allowed, or the decision :math:`\hat z` that the prediction leads to turns out not to be:
 
     .. math:: (1 - \alpha)\, \frac1K \sum_k \mathrm{sp}\bigl( g_k(z^*, \hat y) + m \bigr)
        + \alpha\, \frac1{|V|} \sum_{k \in V} \mathrm{sp}\bigl( m - g_k(\hat z, \hat y) \bigr),
        \qquad V = \{ k : g_k(\hat z, y) > 0 \}.
 
-    The second term is 0 where no constraint is violated. Decisions are held constant: a step makes
-    the prediction allow the one, or forbid the other, and asks nothing about costs.
+    The second term is 0 where no constraint is violated. Decisions are held constant: a step moves
+    the prediction so that it allows the first or forbids the second. Costs play no part.
 
     Parameters
     ----------
@@ -37,6 +37,11 @@ class FeasibilityLoss(DecisionLoss):
         :math:`\mathrm{sp}(g) = \log(1 + e^{\beta g}) / \beta`: beyond :math:`1 / \beta` it is
         nearly its limit :math:`\max(g, 0)`.
 
+    See Also
+    --------
+    ScoreFunctionLoss : The mean regret under noise, also where constraints are predicted.
+    dfl_sklearn.metrics.infeasible_share : How often decisions turn out not to be allowed.
+
     Notes
     -----
     The excess of a constraint is divided by its size under the observed parameters, the absolute
@@ -47,11 +52,12 @@ class FeasibilityLoss(DecisionLoss):
     Training watches the regret, so that the problem has to price what is missed (`penalty=`).
 
     Every step solves for the decision of each row once. Where exceeding a constraint has its price
-    (a penalty, a recourse), the best decision may itself exceed it; it is aimed at as it is.
+    (a penalty, a recourse), the best decision may itself exceed it, and is still the target.
 
     References
     ----------
-    Odece, NeurIPS 2025: feasibility-aware learning for parameters in constraints.
+    Mandi, Defresne, Berden, Guns, "Feasibility-aware decision-focused learning for predicting
+    parameters in the constraints", arXiv:2510.04951 (Odece).
 
     Examples
     --------

@@ -32,6 +32,11 @@ class PerturbedFenchelYoungLoss(DecisionLoss):
     random_state : int, default=0
         Seed of the noise. Every fit draws the same noise.
 
+    See Also
+    --------
+    SPOPlusLoss : A convex upper bound of the regret, with one solution per row.
+    ScoreFunctionLoss : The mean regret under noise, for costs that are not linear.
+
     References
     ----------
     Berthet et al., "Learning with differentiable perturbed optimizers", NeurIPS 2020, section 4.

@@ -1,4 +1,4 @@
-"""Losses of the prediction alone: what two-stage training of the same net pushes down."""
+"""Losses of the prediction alone: what two-stage training of the same net minimises."""
 
 import torch
 
@@ -13,6 +13,11 @@ class SquaredErrorLoss(DecisionLoss):
     The decision plays no part in training, so that the difference to another loss is the
     difference that training for the decision makes: the net, its stopping by the regret, and all
     else are the same.
+
+    See Also
+    --------
+    LogLoss : The same for probabilities.
+    RegretLoss : The regret of the decision instead.
 
     Examples
     --------
@@ -44,6 +49,11 @@ class LogLoss(DecisionLoss):
 
     For parameters in [0, 1], predicted by a net with the output "logistic" and
     ``standardize=False``. As with :class:`SquaredErrorLoss`, the decision plays no part.
+
+    See Also
+    --------
+    SquaredErrorLoss : The same for numbers that are no probabilities.
+    dfl_sklearn.learners.ItemwisePredictor : A net with the output "logistic".
 
     Examples
     --------

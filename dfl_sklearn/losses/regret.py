@@ -20,6 +20,11 @@ class RegretLoss(DecisionLoss):
     smoothing : float or None, default=None
         Handed to ``problem.decision_layer``; None takes the problem's default.
 
+    See Also
+    --------
+    SPOPlusLoss : For costs that are linear in the decision.
+    ScoreFunctionLoss : For problems without a decision layer.
+
     Examples
     --------
     >>> import torch

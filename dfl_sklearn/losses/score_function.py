@@ -42,6 +42,11 @@ class ScoreFunctionLoss(DecisionLoss):
     random_state : int, default=0
         Seed of the noise. Every fit draws the same noise.
 
+    See Also
+    --------
+    RegretLoss : The regret through a decision layer, where there is one.
+    FeasibilityLoss : For predicted constraints, with one solution per row.
+
     Notes
     -----
     Where a :class:`~dfl_sklearn.DFLRegressor` has a scenario model as predictor, the noise is that
@@ -53,8 +58,8 @@ class ScoreFunctionLoss(DecisionLoss):
     Where it does not, as with plans of linear programs, `n_samples` sets of scenarios are drawn,
     and the score of each set is weighted by the regret of its decision.
 
-    The variance of the gradient grows with the number of parameters: with some tens of them it is
-    right, with hundreds more samples are needed than pay. Every step solves `n_samples` programs
+    The variance of the gradient grows with the number of parameters. It is small enough with some
+    tens of them; with hundreds too many samples are needed. Every step solves `n_samples` programs
     for each row.
 
     References

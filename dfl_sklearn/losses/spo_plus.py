@@ -16,6 +16,12 @@ class SPOPlusLoss(DecisionLoss):
     with the subgradient :math:`2 (z^*(c) - z^*(2 \hat c - c))`. It needs the exact solution of one
     problem per row and step, and no layer: also where decisions are whole numbers.
 
+    See Also
+    --------
+    PerturbedFenchelYoungLoss : A smooth loss, with several solutions per row.
+    BlackboxLoss : The regret itself, with an interpolated slope.
+    RegretLoss : For costs that are not linear in the decision.
+
     References
     ----------
     Elmachtoub, Grigas, "Smart 'predict, then optimize'", Management Science 68, 2022, eq. 9.

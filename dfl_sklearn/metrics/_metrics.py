@@ -61,6 +61,11 @@ def decision_cost(
     float
         In the unit of the problem's cost; smaller is better.
 
+    See Also
+    --------
+    regret : The same less the cost of the best decisions.
+    make_decision_cost_scorer : The same as a scorer.
+
     Examples
     --------
     >>> from dfl_sklearn.metrics import decision_cost
@@ -109,6 +114,13 @@ def regret(
     float
         In the unit of the problem's cost; 0 is perfect. Where the problem's ``solve`` is not exact
         (``problem.exact`` is False) it can be negative.
+
+    See Also
+    --------
+    decision_cost : The cost itself.
+    normalized_regret : Regret as a share of the cost of the best decisions.
+    d2_regret_score : Regret in comparison with that of the best constant decision.
+    make_regret_scorer : The same as a scorer.
 
     Examples
     --------
@@ -166,6 +178,11 @@ def normalized_regret(
     ValueError
         If the best decisions cost nothing, as in the newsvendor and squared-error problems:
         the ratio is then undefined, and :func:`d2_regret_score` is the score to use.
+
+    See Also
+    --------
+    regret : In the unit of the cost.
+    d2_regret_score : Regret in comparison with that of the best constant decision.
 
     Examples
     --------
@@ -234,6 +251,11 @@ def d2_regret_score(
         ``solve`` is not exact can be: NaN is returned. Where that of the predictions is: their
         score is above 1.
 
+    See Also
+    --------
+    regret : In the unit of the cost.
+    normalized_regret : Regret as a share of the cost of the best decisions.
+
     Examples
     --------
     >>> from dfl_sklearn.metrics import d2_regret_score
@@ -285,6 +307,11 @@ def infeasible_share(
     -------
     float
         Between 0 and 1; smaller is better.
+
+    See Also
+    --------
+    make_infeasible_share_scorer : The same as a scorer.
+    decision_cost : What decisions cost, with penalties for what they miss.
 
     Examples
     --------

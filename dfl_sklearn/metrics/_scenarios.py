@@ -114,6 +114,10 @@ def energy_score(
     float
         In the unit of `y`; smaller is better.
 
+    See Also
+    --------
+    crps : The mean over columns, each by itself.
+
     References
     ----------
     Gneiting, Raftery, "Strictly proper scoring rules, prediction, and estimation", Journal of the

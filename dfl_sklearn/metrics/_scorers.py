@@ -63,8 +63,8 @@ def make_regret_scorer(
     normalized : bool, default=False
         Whether to score :func:`normalized_regret` rather than :func:`regret`.
     context : str, int, list, slice, mask or callable, default=None
-        Columns of X that are context, for estimators that know none; those of the others, which
-        decide in their own, must be the same.
+        Columns of X that are context, for estimators without a context of their own. Where an
+        estimator has one, it must be the same.
 
     Returns
     -------
@@ -76,6 +76,12 @@ def make_regret_scorer(
     ------
     ValueError
         By the scorer, where a decision has no cost, as in :func:`make_decision_cost_scorer`.
+
+    See Also
+    --------
+    regret : The metric.
+    make_decision_cost_scorer : A scorer of the cost itself.
+    dfl_sklearn.model_selection.make_stress_scorer : A scorer of the regret in the worst case.
 
     Examples
     --------
@@ -102,8 +108,8 @@ def make_decision_cost_scorer(problem: DecisionProblem, *, context: Selection = 
     problem : DecisionProblem
         The problem in which the predictions are used.
     context : str, int, list, slice, mask or callable, default=None
-        Columns of X that are context, for estimators that know none; those of the others, which
-        decide in their own, must be the same.
+        Columns of X that are context, for estimators without a context of their own. Where an
+        estimator has one, it must be the same.
 
     Returns
     -------
@@ -117,6 +123,27 @@ def make_decision_cost_scorer(problem: DecisionProblem, *, context: Selection = 
         By the scorer, where a decision has no cost because it misses a constraint that nothing
         prices. The message names the row and the constraint. Searches and cross-validation take
         their ``error_score`` for that split instead (NaN, with a warning, unless it is "raise").
+
+    See Also
+    --------
+    decision_cost : The metric.
+    make_regret_scorer : A scorer of the cost less that of the best decisions.
+
+    Examples
+    --------
+    The quantile that is cheapest to order at:
+
+    >>> from sklearn.linear_model import QuantileRegressor
+    >>> from sklearn.model_selection import GridSearchCV
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.metrics import make_decision_cost_scorer
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> X, y = make_newsvendor(100, random_state=0)
+    >>> scorer = make_decision_cost_scorer(NewsvendorProblem(9, 1))
+    >>> levels = {"quantile": [0.5, 0.7, 0.9]}
+    >>> search = GridSearchCV(QuantileRegressor(alpha=0), levels, scoring=scorer, cv=3).fit(X, y)
+    >>> search.best_params_
+    {'quantile': 0.9}
     """
     check_problem(problem)
     return _DecisionScorer(cost_of, problem, context)
@@ -132,8 +159,8 @@ def make_infeasible_share_scorer(
     problem : DecisionProblem
         The problem in which the predictions are used.
     context : str, int, list, slice, mask or callable, default=None
-        Columns of X that are context, for estimators that know none; those of the others, which
-        decide in their own, must be the same.
+        Columns of X that are context, for estimators without a context of their own. Where an
+        estimator has one, it must be the same.
     tol : float, default=1e-6
         By how much a constraint may be missed, see :func:`infeasible_share`.
 
@@ -142,6 +169,11 @@ def make_infeasible_share_scorer(
     callable
         ``scorer(estimator, X, y)``: minus the share of the decisions that the estimator takes,
         so that greater is better. ``sample_weight`` is used when requested.
+
+    See Also
+    --------
+    infeasible_share : The metric.
+    make_decision_cost_scorer : A scorer of what decisions cost.
 
     Examples
     --------

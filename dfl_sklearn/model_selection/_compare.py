@@ -92,6 +92,7 @@ def compare_decisions(
         all about as long, for rows in order of time; an array has a label for each row, such as its
         day or its shop. None takes each row for itself.
     confidence_level : float, default=0.95
+        How often an interval holds the true difference, above 0 and below 1.
     n_jobs : int, default=None
         Fits that run at the same time; None is 1, -1 all cores.
     verbose : bool, default=False

@@ -13,9 +13,9 @@ class WithinPrice:
 
     The price is paid on data like the training data: candidates are compared by their mean cost in
     random folds with that of the smallest value of the parameter, which stands for no caution.
-    Values are gone through upwards, and the last one before the first that is too dear is taken:
-    where the cost is noisy, a value beyond that happens to be cheap is not believed. Of several
-    candidates with the same value the cheapest stands for it.
+    In ascending order of the values, the first one whose cost exceeds the price ends the search,
+    and the value before it is chosen. A larger value that is cheaper again is taken for noise, and
+    not considered. Of several candidates with the same value the cheapest one counts.
 
     Parameters
     ----------
@@ -24,6 +24,11 @@ class WithinPrice:
         more is more careful.
     price : float, default=0.05
         Largest rise of the cost, as a share of it, at least 0.
+
+    See Also
+    --------
+    CostTailSplit : Splits on which caution pays, to choose a radius by.
+    dfl_sklearn.inspection.RadiusCurveDisplay : A picture of cost against radius.
 
     Notes
     -----

@@ -34,14 +34,15 @@ class CostTailSplit(BaseCrossValidator):
     The rows are ranked by their regret under the decisions of a reference model, fitted on other
     rows. The upper `tail_fraction` of them is the tail: rows on which a forecast goes wrong where
     that is expensive. Training and test sets are random, each with its share of the tail; in the
-    test sets the rows of the tail are repeated until they make up `tail_share`. What is asked of
-    a model is thus that it bears costly rows becoming common, having seen few of them.
+    test sets the rows of the tail are repeated until they make up `tail_share`. A model
+    does well on them if it has learnt from few costly rows what to do when these are common.
 
     Parameters
     ----------
     problem : DecisionProblem or None
         None is the squared-error problem.
     n_splits : int, default=8
+        Number of splits.
     tail_fraction : float, default=0.1
         Share of the rows that is the tail, in (0, 1).
     tail_share : float, default=0.5
@@ -55,6 +56,12 @@ class CostTailSplit(BaseCrossValidator):
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data that the problem reads.
     random_state : int, RandomState or None, default=None
+        Seed of the splits.
+
+    See Also
+    --------
+    ClusterSplit : Hold out rows whose features are unlike those trained on.
+    WithinPrice : Choose a radius by what it may cost on ordinary rows.
 
     Notes
     -----
@@ -113,6 +120,7 @@ class CostTailSplit(BaseCrossValidator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features.
         y : array-like of shape (n,) or (n, d)
             Observed parameters of the problem; needed.
         groups : None
@@ -213,6 +221,11 @@ class ClusterSplit(BaseCrossValidator):
     n_splits : int, default=5
         Number of clusters.
     random_state : int, RandomState or None, default=None
+        Seed of k-means.
+
+    See Also
+    --------
+    CostTailSplit : Hold-outs in which costly rows are more frequent.
 
     Examples
     --------

@@ -35,6 +35,35 @@ class StressTestResult:
     group_regret : DataFrame or None
         Mean regret of each model in each group of the real rows, with the weight of the group's
         rows, which is their number where no weights are given.
+
+    See Also
+    --------
+    stress_test : Makes the result.
+    dfl_sklearn.inspection.StressTestDisplay : Draws it.
+
+    Examples
+    --------
+    >>> from sklearn.linear_model import LinearRegression
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.model_selection import stress_test
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import DiffusionGenerator
+    >>> X, y = make_newsvendor(300, random_state=0)
+    >>> result = stress_test(
+    ...     LinearRegression().fit(X[:150], y[:150]),
+    ...     X[150:],
+    ...     y[150:],
+    ...     problem=NewsvendorProblem(9, 1),
+    ...     radius=0.1,
+    ...     generator=DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=1),
+    ...     n_samples=2000,
+    ...     random_state=0,
+    ... )
+    >>> bool((result.to_frame()["worst"] > result.to_frame()["nominal"]).all())
+    True
+    >>> rows = result.worst_rows(3)
+    >>> bool((rows["y"] > rows["decision"]).all())  # orders were too small there
+    True
     """
 
     generator: "DiffusionGenerator"

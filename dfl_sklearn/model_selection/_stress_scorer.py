@@ -48,7 +48,7 @@ def make_stress_scorer(
     """Make a scorer of the worst regret within a radius, for ``cross_validate`` and grid search.
 
     It scores by :func:`stress_test` on the rows of the test fold. A search by it chooses the model
-    that breaks last, with no row of a shift seen.
+    with the lowest worst regret, without rows of a shift.
 
     Parameters
     ----------
@@ -80,12 +80,17 @@ def make_stress_scorer(
     ValueError
         By the scorer, as in :func:`stress_test`.
 
+    See Also
+    --------
+    stress_test : The test itself, with its result in full.
+    dfl_sklearn.metrics.make_regret_scorer : A scorer of the regret on the rows as they are.
+
     Notes
     -----
     A score costs the fit of a generator to the fold, some seconds, unless `memory` or `generator`
     save it, and `n_samples` decisions of the estimator and of the problem. A generator that is
-    fitted to all rows is of more than a fold has, and costs one fit; rows that it generates are
-    then also like those that a candidate was trained on.
+    fitted to all rows costs one fit. It has then also seen the rows that a candidate was trained
+    on.
 
     Examples
     --------

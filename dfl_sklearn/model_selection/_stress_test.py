@@ -90,10 +90,12 @@ def stress_test(
         Where to keep fitted generators and their rows, so that the same rows are modelled once.
         Needs a `random_state`.
     random_state : int, RandomState or None, default=None
+        Seed of the generator and its rows.
 
     Returns
     -------
     StressTestResult
+        Its repr is short; :meth:`~StressTestResult.to_frame` is the table of regrets.
 
     Raises
     ------
@@ -116,7 +118,7 @@ def stress_test(
     weightings within it have a total variation of at most ``sqrt(radius / 2)``, so that
     :class:`~dfl_sklearn.robust.TotalVariationBall` of this radius is never less.
     :class:`~dfl_sklearn.robust.ChiSquareBall` has the radius ``2 * radius``, which is the same to
-    second order alone. A weighting of few rows rests on fewer yet.
+    second order alone. A weighting of few rows puts most of its weight on fewer still.
 
     Where the problem is not solved exactly, regrets may be negative.
 

@@ -34,6 +34,7 @@ class AdaHedge:
     Parameters
     ----------
     n_experts : int
+        Number N of experts.
 
     Attributes
     ----------
@@ -47,6 +48,12 @@ class AdaHedge:
         The sum of the variances of the losses under the weights.
     widest : float
         The largest range of the losses of a row.
+
+    See Also
+    --------
+    TrackingHedge : For a best expert that changes.
+    play : Run the weights over a table of losses.
+    dfl_sklearn.ExpertMixture : Models as experts, weighted by what their decisions cost.
 
     References
     ----------
@@ -78,7 +85,13 @@ class AdaHedge:
         return self._deviation * self._deviation
 
     def update(self, loss: np.ndarray) -> None:
-        """Learn from the losses (N,) of one row."""
+        """Learn from the losses (N,) of one row.
+
+        Parameters
+        ----------
+        loss : array-like of shape (n_experts,)
+            What each expert has lost in the row, in any unit.
+        """
         apart = _apart(loss, len(self.total))
         mean, widest = float(self.weight @ apart), float(apart.max())
         if widest > 0:  # squares of small or large losses are no numbers
@@ -109,6 +122,11 @@ class AdaHedge:
 
         :math:`2 \sqrt{V \ln N} + S (4/3 \ln N + 2)`, with the sum V of variances and the largest
         range S.
+
+        Returns
+        -------
+        float
+            In the unit of the losses.
         """
         size = np.log(len(self.total))
         return float(2 * self._deviation * np.sqrt(size) + self.widest * (4 / 3 * size + 2))
@@ -130,9 +148,11 @@ class TrackingHedge:
     Parameters
     ----------
     n_experts : int
+        Number N of experts.
     shares : sequence of float, default=(0, 0.001, 0.01)
         In [0, 1).
     rates : sequence of float, default=(0.1, 0.5, 2)
+        Rates r of the copies, positive.
 
     Attributes
     ----------
@@ -142,6 +162,13 @@ class TrackingHedge:
         The weights of the copies: those of shares and rates, the rates innermost, and AdaHedge
         last.
     plain : AdaHedge
+        AdaHedge over the experts themselves, the last of the copies.
+
+    See Also
+    --------
+    AdaHedge : For a best expert that stays the same.
+    play : Run the weights over a table of losses.
+    dfl_sklearn.ExpertMixture : Models as experts, weighted by what their decisions cost.
 
     References
     ----------
@@ -178,7 +205,13 @@ class TrackingHedge:
         self._mix()
 
     def update(self, loss: np.ndarray) -> None:
-        """Learn from the losses (N,) of one row."""
+        """Learn from the losses (N,) of one row.
+
+        Parameters
+        ----------
+        loss : array-like of shape (n_experts,)
+            What each expert has lost in the row, in any unit.
+        """
         apart = _apart(loss, len(self.weight))
         self.over_copies.update(self._weights @ apart)
         self.plain.update(apart)
@@ -213,13 +246,30 @@ def play(hedge: Hedge, losses: np.ndarray, delay: int = 1) -> np.ndarray:
     Parameters
     ----------
     hedge : AdaHedge or TrackingHedge
+        The weights, which are updated in place.
     losses : ndarray of shape (T, N)
+        Loss of each expert in each row, in the order of time.
     delay : int, default=1
         Row t is decided with what rows up to t - delay have cost.
 
     Returns
     -------
     ndarray of shape (T, N)
+        Each row sums to 1.
+
+    See Also
+    --------
+    least_switching_cost : What the best sequence of experts would have cost.
+
+    Examples
+    --------
+    The second expert has cost less in the first row, which the weights know from the second row on:
+
+    >>> import numpy as np
+    >>> from dfl_sklearn.online import AdaHedge, play
+    >>> play(AdaHedge(2), np.array([[1.0, 0.0], [1.0, 0.0], [1.0, 0.0]]))[:2]
+    array([[0.5, 0.5],
+           [0.2, 0.8]])
     """
     weights, waiting = np.empty(losses.shape), deque[np.ndarray]()
     for t, loss in enumerate(losses):

@@ -11,11 +11,16 @@ def least_switching_cost(losses: np.ndarray, max_switches: int) -> np.ndarray:
     losses : ndarray of shape (T, N)
         Loss of each expert in each row.
     max_switches : int
+        The largest number of switches k, 0 or more.
 
     Returns
     -------
     ndarray of shape (max_switches + 1,)
         For k = 0, 1, ..., `max_switches`; the first is that of the best expert.
+
+    See Also
+    --------
+    TrackingHedge : Weights that follow such a sequence without knowing what comes.
 
     Examples
     --------

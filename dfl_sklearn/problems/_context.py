@@ -20,7 +20,7 @@ Column = str | int
 
 @dataclass(frozen=True)
 class FromContext(Marker):
-    """Stands in the place of a number of a problem that differs by row and is known beforehand.
+    """Placeholder for a number of a problem that differs by row and is known beforehand.
 
     It is the column as it is: what is to be multiplied or added goes into a column of its own.
 
@@ -28,6 +28,11 @@ class FromContext(Marker):
     ----------
     column : str or int
         Name or position of a column of the context.
+
+    See Also
+    --------
+    Predicted : Stands for a number that is predicted.
+    dfl_sklearn.compose.keep_context : Brings a context through the steps of a Pipeline.
 
     Examples
     --------

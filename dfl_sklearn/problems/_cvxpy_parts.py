@@ -31,6 +31,10 @@ class CvxpyProgram:
         A scalar is read from the column `name`, a vector from `name_0`, `name_1`, ..., a matrix
         from `name_0_0`, `name_0_1`, ...
 
+    See Also
+    --------
+    ConvexProgram : The problem that is made of it.
+
     Examples
     --------
     The limit of each day is known, the prices are predicted:

@@ -52,6 +52,11 @@ class ProblemInputs(BaseEstimator):
 
         Names or positions. Where they are names, :meth:`solve_rows` and its kin get a context with
         these columns in this order.
+
+        Returns
+        -------
+        list of str or int
+            Each once, in the order in which the problem reads them.
         """
         return columns_of(self.get_params(deep=False))
 
@@ -66,11 +71,14 @@ class ProblemInputs(BaseEstimator):
         Parameters
         ----------
         context : array-like of shape (n,) or (n, c), DataFrame or None
+            Known data of each row, as :meth:`solve` takes it.
         n_rows : int
+            Number of rows that it is to have.
 
         Returns
         -------
         ndarray of shape (n, c) or None
+            In float64; None where the problem takes no context.
 
         Raises
         ------

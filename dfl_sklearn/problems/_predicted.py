@@ -13,7 +13,7 @@ from ._context import FromContext
 
 @dataclass(frozen=True)
 class Predicted(Marker):
-    """Stands in the place of a number of a problem that is predicted.
+    """Placeholder for a number of a problem that is predicted.
 
     It can be multiplied and divided by numbers, and numbers can be added and subtracted.
 
@@ -25,6 +25,11 @@ class Predicted(Marker):
         What it is multiplied by, as in ``2 * Predicted(0)``.
     offset : float, default=0
         What is added then, as in ``5 - Predicted(0)``.
+
+    See Also
+    --------
+    FromContext : Stands for a number that is known for each row.
+    RecourseLinearProgram : The problem whose numbers may be predicted.
 
     Examples
     --------

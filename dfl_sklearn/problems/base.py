@@ -70,6 +70,37 @@ class DecisionProblem(ProblemInputs, ABC):
         path. With "decisions" it is the mean of the members' decisions, which is allowed where the
         decisions allowed form a convex set, and costs at most the mean of their costs where the
         cost is convex in the decision.
+
+    See Also
+    --------
+    FunctionProblem : A problem from a cost function alone.
+    ConvexProgram : A problem that is written down in cvxpy.
+    LinearCostProblem : The base class where the cost is linear in the decision.
+
+    Examples
+    --------
+    Power is bought ahead at a price, and the square of what is missing is paid. With the derivative
+    of the cost set to zero, the best purchase is half of the price below the demand.
+
+    >>> import numpy as np
+    >>> from array_api_compat import array_namespace
+    >>> from dfl_sklearn.problems import DecisionProblem
+    >>> class PowerProblem(DecisionProblem):
+    ...     def __init__(self, price=1.0):
+    ...         self.price = price
+    ...
+    ...     def solve_rows(self, y, context=None):
+    ...         return np.maximum(y - self.price / 2, 0.0)
+    ...
+    ...     def cost_rows(self, decisions, y, context=None):
+    ...         xp = array_namespace(decisions, y)
+    ...         short = xp.maximum(y - decisions, xp.zeros_like(y))
+    ...         return xp.sum(self.price * decisions + short**2, axis=1)
+    >>> problem = PowerProblem(price=2.0)
+    >>> problem.solve([0.5, 4.0])
+    array([0., 3.])
+    >>> problem.cost([0.0, 3.0], [0.5, 4.0])
+    array([0.25, 7.  ])
     """
 
     exact = True
@@ -95,6 +126,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Returns
         -------
         ndarray of shape (n, k)
+            One decision per row.
         """
 
     @abstractmethod
@@ -107,13 +139,16 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         decisions : ndarray or torch.Tensor of shape (n, k) or (1, k)
+            What was decided.
         y : ndarray or torch.Tensor of shape (n, d)
+            Parameters that came true.
         context : ndarray or torch.Tensor of shape (n, c) or None
             Known data of each row.
 
         Returns
         -------
         ndarray or torch.Tensor of shape (n,)
+            In the unit of the cost.
         """
 
     def solve_scenarios(
@@ -126,6 +161,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         y : ndarray of shape (n, S, d)
+            S scenarios of the parameters of each row.
         weight : ndarray of shape (n, S)
             Rows sum to 1.
         context : ndarray of shape (n, c) or None
@@ -134,6 +170,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Returns
         -------
         ndarray of shape (n, k)
+            One decision per row.
         """
         n_uncertain = int(((weight > 0).sum(axis=1) > 1).sum())
         if n_uncertain and not self.exact_scenarios:
@@ -260,11 +297,37 @@ class DecisionProblem(ProblemInputs, ABC):
         return costs
 
     def optimal_cost(self, y: Any, *, context: Any = None) -> np.ndarray:
-        """Return the cost of the best decision for each row of `y`, of shape (n,)."""
+        """Return the cost of the best decision for each row of `y`, of shape (n,).
+
+        Parameters
+        ----------
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters.
+        context : array-like of shape (n,) or (n, c), or DataFrame, default=None
+            Known data of each row, for problems that take it.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            In the unit of the cost.
+        """
         return self.optimum(y, context=context).cost
 
     def optimum(self, y: Any, *, context: Any = None) -> Optimum:
-        """Return the best decisions for the rows of `y` together with their cost."""
+        """Return the best decisions for the rows of `y` together with their cost.
+
+        Parameters
+        ----------
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters.
+        context : array-like of shape (n,) or (n, c), or DataFrame, default=None
+            Known data of each row, for problems that take it.
+
+        Returns
+        -------
+        Optimum
+            Decisions (n, k) and their costs (n,).
+        """
         rows = as_numpy_rows(y, "y")
         decisions = self.solve(rows, context=context)
         return Optimum(decisions, self.cost(decisions, rows, context=context))
@@ -276,6 +339,22 @@ class DecisionProblem(ProblemInputs, ABC):
 
         It is finite then, and misses no constraint by more than `tol` in its own unit, see
         :meth:`violation`. The base problem allows every finite decision.
+
+        Parameters
+        ----------
+        decisions : array-like of shape (n,) or (n, k)
+            What was decided.
+        y : array-like of shape (n,) or (n, d), default=None
+            Parameters, where constraints depend on them.
+        context : array-like of shape (n,) or (n, c), or DataFrame, default=None
+            Known data of each row, for problems that take it.
+        tol : float, default=1e-6
+            By how much a constraint may be missed.
+
+        Returns
+        -------
+        ndarray of bool of shape (n,)
+            Whether each decision is allowed.
         """
         finite = np.isfinite(self._decision_rows(decisions, y, context, tol)).all(axis=1)
         missed = self.violation(decisions, y, context=context)
@@ -287,6 +366,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             The parameters that came true, for constraints that depend on them. Without them those
             are not looked at.
@@ -307,6 +387,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like of shape (n,) or (n, d)
             The parameters, observed or predicted.
         context : array-like of shape (n,) or (n, c), default=None
@@ -345,8 +426,11 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         decisions : ndarray or torch.Tensor of shape (n, k)
+            What was decided.
         y : ndarray or torch.Tensor of shape (n, d)
+            Parameters of each row.
         context : ndarray or torch.Tensor of shape (n, c) or None
+            Known data of each row, for problems that take it.
 
         Returns
         -------
@@ -367,16 +451,28 @@ class DecisionProblem(ProblemInputs, ABC):
         return None
 
     def check_parameters(self, y: Any) -> None:
-        """Raise a ValueError, naming the row, if observed `y` cannot be what it claims to be."""
+        """Raise a ValueError, naming the row, if observed `y` cannot be what it claims to be.
+
+        Parameters
+        ----------
+        y : array-like of shape (n,) or (n, d)
+            Observed parameters.
+        """
         self._check_constants()
         self._check_parameter_array(as_numpy_rows(y, "y"))
 
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
         """Project generated `y` into the problem's domain.
 
+        Parameters
+        ----------
+        y : array-like of shape (n,) or (n, d)
+            Generated parameters.
+
         Returns
         -------
         projected : ndarray of the shape of `y`
+            The nearest parameters that the problem allows.
         share : float
             The share of rows that were moved. The base problem moves none.
         """
@@ -385,13 +481,17 @@ class DecisionProblem(ProblemInputs, ABC):
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return a torch module, (B, d) -> (B, k), through which decisions are differentiated.
 
-        Where parameters are read from the context it is (B, d), (B, c) -> (B, k).
-
         Parameters
         ----------
         smoothing : float or None, default=None
             How much the decision is smoothed, in the unit that the problem documents;
             0 is the exact decision, None the problem's own default.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps parameters (B, d), and where the problem takes it the context (B, c), to decisions
+            (B, k).
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no decision layer, so no model can be trained through it. "
@@ -402,16 +502,21 @@ class DecisionProblem(ProblemInputs, ABC):
         """Return a torch module through which decisions over scenarios are differentiated.
 
         It maps scenarios (B, S, d) and their weights (B, S), where the problem takes one also a
-        context (B, c), to the decisions (B, k) that `solve` takes over them. What a
-        :class:`~dfl_sklearn.DFLRegressor` trains scenario models through. Where the best decision
-        is that for the mean of the scenarios, the base class has one. Where decisions have slopes
-        in the weights as well, it has an attribute `weights_have_slopes` that is True.
+        context (B, c), to the decisions (B, k) that `solve` takes over them. A
+        :class:`~dfl_sklearn.DFLRegressor` trains scenario models through it. Where the best
+        decision is that for the mean of the scenarios, the base class has one. Where decisions have
+        slopes in the weights as well, it has an attribute `weights_have_slopes` that is True.
 
         Parameters
         ----------
         smoothing : float or None, default=None
             How much the slopes are smoothed, in the unit that the problem documents; None is the
             problem's own default.
+
+        Returns
+        -------
+        callable
+            Maps scenarios (B, S, d) and their weights (B, S) to decisions (B, k).
         """
         overrides = type(self).solve_scenarios is not DecisionProblem.solve_scenarios
         if self.exact_scenarios and not overrides:
@@ -426,14 +531,19 @@ class DecisionProblem(ProblemInputs, ABC):
     def decision_projection(self, n_parameters: int) -> "nn.Module":
         """Return a torch module, (B, k) -> (B, k), to the nearest decision that is allowed.
 
-        What a :class:`~dfl_sklearn.PolicyRegressor` makes of the output of its net. It is the
-        identity on decisions that are allowed, and it is differentiable. Where the problem takes a
-        context it is (B, k), (B, c) -> (B, k).
+        A :class:`~dfl_sklearn.PolicyRegressor` applies it to the output of its net. It is the
+        identity on decisions that are allowed, and it is differentiable.
 
         Parameters
         ----------
         n_parameters : int
             The number of columns of y.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps any numbers (B, k), and where the problem takes it the context (B, c), to decisions
+            (B, k).
 
         Raises
         ------
@@ -449,8 +559,12 @@ class DecisionProblem(ProblemInputs, ABC):
     def linear_objective(self) -> "Callable[..., Any] | None":
         """Return the map from parameters to the cost vector c, where the cost is ``c @ z``.
 
-        ``costs(y, context=None)``, affine in the parameters (n, d); the context (n, c) is given
-        where the problem takes one. None, as here, where the cost is not linear in the decision.
+        Returns
+        -------
+        callable or None
+            ``costs(y, context=None)`` from parameters (n, d) to cost vectors (n, k), affine in y;
+            the context (n, c) is given where the problem takes one. None, as here, where the cost
+            is not linear in the decision.
         """
         return None
 
@@ -462,6 +576,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         decisions : ndarray of shape (n, k)
+            What was decided.
         n_parameters : int
             d, the number of columns of y.
         context : ndarray of shape (n, c) or None
@@ -495,6 +610,7 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         center : ndarray of shape (n, d)
+            Centers of the sets, usually predicted parameters.
         root : ndarray of shape (n, d) or (n, d, d)
             Half widths of boxes around the centers, or what takes the unit ball to ellipsoids.
         context : ndarray of shape (n, c) or None

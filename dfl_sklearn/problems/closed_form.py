@@ -27,6 +27,11 @@ class SquaredErrorProblem(DecisionProblem):
     squares and the D2 regret score is R2. The cost of a row is the sum over outputs of
     ``(z_j - y_j) ** 2``.
 
+    See Also
+    --------
+    NewsvendorProblem : Errors that cost more on one side.
+    dfl_sklearn.losses.SquaredErrorLoss : The squared error as a loss, for any problem.
+
     Examples
     --------
     >>> from dfl_sklearn.problems import SquaredErrorProblem
@@ -96,6 +101,11 @@ class NewsvendorProblem(DecisionProblem):
         Whether demand and orders are non-negative. Observed negative demand is then an
         error, and a predicted one leads to an order of 0. False suits net positions and
         standardised targets.
+
+    See Also
+    --------
+    MultiProductNewsvendorProblem : Products that share a capacity.
+    dfl_sklearn.datasets.make_newsvendor : Demand to try it on.
 
     Examples
     --------
@@ -208,6 +218,7 @@ class NewsvendorProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, d)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             Its shape is checked; what is allowed does not depend on demand.
         context : array-like of shape (n,) or (n, c), default=None

@@ -46,6 +46,12 @@ class ConvexProgram(CvxpyProblem):
         predicted parameter, in the unit of the objective and as a loss. It is part of the cost, and
         of what decisions minimise. None: such a decision has no cost, which is an error.
 
+    See Also
+    --------
+    CvxpyProgram : What the builder returns where there is a context.
+    LinearProgram : Faster where predicted costs alone are uncertain and all is linear.
+    FunctionProblem : For costs that cvxpy cannot state.
+
     Notes
     -----
     The cost of a decision is the objective at it, negated where it is maximised. Where there are
@@ -215,6 +221,18 @@ class ConvexProgram(CvxpyProblem):
         """Return the best decisions (B, k) of linear and quadratic programs, all rows at once.
 
         They are right where there is only one. None where the program is another one.
+
+        Parameters
+        ----------
+        y : torch.Tensor of shape (B, d)
+            Parameters, in float64 on the CPU.
+        context : ndarray of shape (B, c) or None
+            Known data of each row, for problems that take it.
+
+        Returns
+        -------
+        Found or None
+            ``values`` (B, k), and ``is_right`` (B,): the rows whose decisions and slopes are right.
         """
         program = self._program()
         if program.parametric is None:
@@ -250,6 +268,7 @@ class ConvexProgram(CvxpyProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             The parameters.
         context : array-like of shape (n,) or (n, c), default=None
@@ -262,6 +281,7 @@ class ConvexProgram(CvxpyProblem):
         Returns
         -------
         ndarray of bool of shape (n,)
+            Whether each decision is allowed.
         """
         return np.array(
             [
@@ -281,6 +301,7 @@ class ConvexProgram(CvxpyProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             The parameters that came true.
         context : array-like of shape (n,) or (n, c), default=None
@@ -329,8 +350,11 @@ class ConvexProgram(CvxpyProblem):
         Parameters
         ----------
         decisions : ndarray or torch.Tensor of shape (n, k)
+            What was decided.
         y : ndarray or torch.Tensor of shape (n, d)
+            Parameters of each row.
         context : ndarray or torch.Tensor of shape (n, c) or None
+            Known data of each row, for problems that take it.
 
         Returns
         -------

@@ -42,6 +42,11 @@ class CoverageProblem(DecisionProblem):
         What a target is worth, positive; None is 1 for each. If not given, the number of targets is
         that of the columns of `y`, divided by `n_items`.
 
+    See Also
+    --------
+    TopKProblem : Items whose values add up.
+    dfl_sklearn.datasets.make_budget_allocation : Probabilities to try it on.
+
     Notes
     -----
     `solve` is greedy: item after item, the one that adds most. It reaches at least
@@ -164,6 +169,7 @@ class CoverageProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n, n_items)
+            What was decided.
         y : array-like of shape (n, n_items * n_targets), default=None
             Its shape is checked; what is allowed does not depend on it.
         context : array-like of shape (n,) or (n, c), default=None

@@ -45,6 +45,11 @@ class CVaRPortfolioProblem(DecisionProblem):
         What no model predicts of the returns, in units of `y`: usually the errors of a forecast on
         held-out rows. None is no residual, so that a single known row of returns has no risk.
 
+    See Also
+    --------
+    PortfolioProblem : Variance as the measure of risk.
+    dfl_sklearn.datasets.make_mean_cvar_portfolio : Returns to try it on.
+
     Notes
     -----
     Give `solve` several scenarios of returns per row, shape (n, S, d), and it minimises their mean
@@ -205,6 +210,7 @@ class CVaRPortfolioProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n, d + 1)
+            What was decided.
         y : array-like of shape (n, d), default=None
             Its shape is checked; what is allowed does not depend on returns.
         context : array-like of shape (n,) or (n, c), default=None

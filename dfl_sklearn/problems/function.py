@@ -29,7 +29,7 @@ class FunctionProblem(DecisionProblem):
     """Minimise your own cost function over a box, and train models through it.
 
     The cost is plain NumPy (or plain Python): no derivatives, no torch. Decisions are found
-    by a global scan followed by a search, so kinks are welcome; slopes of the cost are central
+    by a global scan followed by a search, so the cost may have kinks; its slopes are central
     differences. A problem with a closed form is solved faster and exactly by its own class.
 
     Parameters
@@ -57,6 +57,11 @@ class FunctionProblem(DecisionProblem):
         False: decisions are best up to `tol` and up to valleys that the scan missed.
     takes_context : bool
         Whether `cost_function` can be called with three arguments.
+
+    See Also
+    --------
+    ConvexProgram : Convex programs, solved to the optimum with a proof.
+    DecisionProblem : Write a problem of your own, with a solver of its own.
 
     Notes
     -----
@@ -285,6 +290,7 @@ class FunctionProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             Its shape is checked; the bounds do not depend on it.
         context : array-like of shape (n,) or (n, c), default=None

@@ -50,6 +50,12 @@ class KnapsackProblem(LinearCostProblem):
         False where one of these limits is set. Rows that such a limit leaves short of the best
         items are counted in a warning, with the largest gap.
 
+    See Also
+    --------
+    UncertainKnapsackProblem : Unknown weights or capacities, known values.
+    TopKProblem : A number of items as the only limit.
+    LinearProgram : Other linear constraints.
+
     Notes
     -----
     Where few sets of items are such that nothing else fits, they are listed once and all rows are

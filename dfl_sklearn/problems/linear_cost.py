@@ -32,6 +32,23 @@ class LinearCostProblem(DecisionProblem):
 
     Under a distribution of y the best decision is that of its mean, so that several scenarios are
     solved for exactly.
+
+    See Also
+    --------
+    LinearProgram : Any linear constraints, without writing a class.
+    dfl_sklearn.losses.SPOPlusLoss : The loss for such problems.
+
+    Examples
+    --------
+    Every such problem is a linear program, which can be looked at or extended:
+
+    >>> from dfl_sklearn.problems import LinearCostProblem, TopKProblem
+    >>> problem = TopKProblem(1)
+    >>> isinstance(problem, LinearCostProblem)
+    True
+    >>> program = problem.as_linear_program(3)
+    >>> program.solve([[3.0, 1.0, 2.0]])
+    array([[1., 0., 0.]])
     """
 
     exact_scenarios = True
@@ -142,6 +159,11 @@ class LinearCostProblem(DecisionProblem):
         n_decisions : int, default=None
             Needed where the problem does not fix it.
 
+        Returns
+        -------
+        LinearProgram
+            With the same decisions and costs.
+
         Raises
         ------
         ValueError
@@ -186,6 +208,7 @@ class LinearCostProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like, default=None
             Its shape is checked; the constraints do not depend on it.
         context : array-like of shape (n,) or (n, c), default=None
@@ -201,6 +224,7 @@ class LinearCostProblem(DecisionProblem):
         Returns
         -------
         ndarray of bool of shape (n,)
+            Whether each decision is allowed.
         """
         z = self._decision_rows(decisions, y, context, tol)
         self._check_width(z.shape[1])
@@ -217,6 +241,7 @@ class LinearCostProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : None
             Not looked at: the constraints do not depend on it.
         context : array-like of shape (n,) or (n, c), default=None

@@ -55,7 +55,7 @@ class LinearProgram(LinearCostProblem):
         Seconds for each row, where there are whole numbers. Decisions may then differ from run to
         run.
     mip_gap : float, default=0
-        By how much a decision may be dearer than the best one, as a share of its cost, where there
+        By how much a decision may cost more than the best one, as a share of its cost, where there
         are whole numbers.
     known_cost : array-like of shape (n,), default=None
         What is known of the costs beside the parameters, in the units of `y`: the cost is that of
@@ -67,6 +67,13 @@ class LinearProgram(LinearCostProblem):
     exact : bool
         False where there are whole numbers and one of these limits. Rows that such a limit leaves
         short of the best decision are counted in a warning, with the largest gap.
+
+    See Also
+    --------
+    RecourseLinearProgram : Predicted constraints, with a second stage.
+    ShortestPathProblem : Faster for paths.
+    KnapsackProblem : Faster for knapsacks.
+    MatchingProblem : Faster for matchings and assignments.
 
     Notes
     -----

@@ -28,14 +28,19 @@ class MatchingProblem(LinearCostProblem):
         Sizes of the two sides.
     perfect : bool, default=False
         Whether every member of the smaller side must be paired (an assignment). If not, pairs
-        that do not pay are left out. Who is absent does not count.
+        that do not pay are left out. Absent members do not count.
     sense : {"max", "min"}, default="max"
         With "max" the parameters are values, and the cost is the negated value.
     present_left : sequence of n_left bool or FromContext, default=None
-        Who is there on the left; who is not is paired with nobody. Columns of the context hold 1
-        and 0. None is everybody.
+        Which members of the left side are present; absent ones are not paired. Columns of the
+        context hold 1 and 0. None is all of them.
     present_right : sequence of n_right bool or FromContext, default=None
-        Who is there on the right.
+        Which members of the right side are present.
+
+    See Also
+    --------
+    dfl_sklearn.learners.PairwisePredictor : A net that predicts the values of pairs.
+    dfl_sklearn.datasets.fetch_cora_matching : Papers to match.
 
     Notes
     -----

@@ -50,6 +50,11 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         Whether demand and orders are non-negative. Observed negative demand is then an error, and
         a predicted one leads to an order of 0. False suits net positions and standardised targets.
 
+    See Also
+    --------
+    NewsvendorProblem : Without a shared capacity.
+    dfl_sklearn.datasets.make_capacity_newsvendor : Demand to try it on.
+
     Notes
     -----
     Demand that is known is ordered where it fits. Where not, products are served in the order of
@@ -245,6 +250,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, d)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             Its shape is checked; what is allowed does not depend on demand.
         context : array-like of shape (n,) or (n, c), default=None
@@ -256,6 +262,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         Returns
         -------
         ndarray of bool of shape (n,)
+            Whether each decision is allowed.
         """
         z = self._decision_rows(decisions, y, context, tol)
         finite = np.isfinite(z).all(axis=1)
@@ -270,6 +277,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, d)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             Its shape is checked; what is allowed does not depend on demand.
         context : array-like of shape (n,) or (n, c), default=None

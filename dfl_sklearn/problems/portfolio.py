@@ -56,13 +56,18 @@ class PortfolioProblem(DecisionProblem):
         Cost t of buying or selling a share of 1, non-negative, in units of `y`; a number is that
         of every asset.
 
+    See Also
+    --------
+    CVaRPortfolioProblem : The mean of the worst losses as the measure of risk.
+    dfl_sklearn.datasets.make_portfolio : Returns to try it on.
+
     Notes
     -----
     The best portfolio is piecewise affine in the returns, one piece for each set of assets
     held. Of up to 8 assets all pieces are computed once, and a row is looked up among them: exact,
     and without iterations. Of more, an interior point method (PIQP) tells which are held, and the
-    shares are computed from these; an active-set method takes the rows that are then too dear by
-    more than 1e-9 of the terms of their cost. With a cost of trading an active-set method solves
+    shares are computed from these; an active-set method solves the rows whose cost then exceeds
+    the least one by more than 1e-9 of its terms. With a cost of trading an active-set method solves
     all rows together, exactly up to rounding. Within a range of returns it leaves a share as it is
     held.
 
@@ -264,6 +269,7 @@ class PortfolioProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n, d)
+            What was decided.
         y : array-like of shape (n, d), default=None
             Its shape is checked; what is allowed does not depend on returns.
         context : array-like of shape (n,) or (n, c), default=None

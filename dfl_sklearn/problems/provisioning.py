@@ -77,6 +77,12 @@ class ProvisioningProblem(DecisionProblem):
         Energy of a unit of capacity in use, and idle; positive. A price of energy that differs by
         row multiplies both.
 
+    See Also
+    --------
+    dfl_sklearn.compose.ProvisioningOptimizer : The same as the last step of a Pipeline.
+    dfl_sklearn.datasets.fetch_azure_llm_trace : Demand of two real services.
+    dfl_sklearn.datasets.make_llm_trace : Demand that needs no download.
+
     Notes
     -----
     The best capacity for a known demand is linear in it,
@@ -85,10 +91,10 @@ class ProvisioningProblem(DecisionProblem):
         u^* = \mathrm{clip}\left(\frac{\eta}{(1 - \eta)\, e_{active}\, b \log(1 + a)}
         - \frac{1}{a},\ 0,\ 1\right) v \quad \text{(at most 1)},
 
-    which is ``0.315 v`` with the defaults: saturating service makes serving every token too
-    dear. Under several scenarios the mean cost is a convex function (service) plus a
-    concave or convex one (energy) of a single number, and its global minimum is found by
-    branch and bound, to a relative accuracy of 1e-10.
+    which is ``0.315 v`` with the defaults: as service saturates, serving every token costs more
+    than it is worth. Under several scenarios the mean cost is a convex function (service) plus a
+    concave or convex one (energy) of a single number, and its global minimum is found by branch and
+    bound, to a relative accuracy of 1e-10.
 
     References
     ----------
@@ -287,6 +293,7 @@ class ProvisioningProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, d)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             Its shape is checked; limits do not depend on demand.
         context : array-like of shape (n,) or (n, c), default=None

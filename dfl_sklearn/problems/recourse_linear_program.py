@@ -31,7 +31,7 @@ _NEAR_0 = 1e-9  # by which a feasible plan may miss a constraint in its unit, be
 
 
 class RecourseLinearProgram(DecisionProblem):
-    r"""Plan now, make up for it later: a linear program in two stages.
+    r"""Linear program in two stages: plan now, and correct it once y is known.
 
     .. math:: \min_z \; c^\top z + Q(z, y), \qquad
        Q(z, y) = \min_{w \ge 0} \; q^\top w \quad \text{with} \quad W w \ge h - T z.
@@ -52,9 +52,14 @@ class RecourseLinearProgram(DecisionProblem):
         What the recourse contributes.
     h : array-like of shape (m,)
         The needs.
-    A_ub, A_eq : array-like or sparse matrix of shape (m_ub, n) and (m_eq, n), default=None
-        Constraints on the plan, ``A_ub z <= b_ub`` and ``A_eq z = b_eq``; numbers.
-    b_ub, b_eq : array-like of shape (m_ub,) and (m_eq,), default=None
+    A_ub : array-like or sparse matrix of shape (m_ub, n), default=None
+        Constraints on the plan, ``A_ub z <= b_ub``; numbers.
+    b_ub : array-like of shape (m_ub,), default=None
+        Right-hand sides of these.
+    A_eq : array-like or sparse matrix of shape (m_eq, n), default=None
+        Equations of the plan, ``A_eq z = b_eq``; numbers.
+    b_eq : array-like of shape (m_eq,), default=None
+        Right-hand sides of these.
     bounds : pair or sequence of pairs, default=(0, None)
         Bounds of the plan, as in :func:`scipy.optimize.linprog`.
     integrality : int or array-like of shape (n,), default=None
@@ -68,6 +73,12 @@ class RecourseLinearProgram(DecisionProblem):
     ----------
     exact : bool
         False where one of the limits is set.
+
+    See Also
+    --------
+    Predicted : Stands for a number that is predicted.
+    LinearProgram : One stage, with predicted costs.
+    dfl_sklearn.datasets.make_unit_commitment : Loads for an example with whole numbers.
 
     Notes
     -----
@@ -338,10 +349,12 @@ class RecourseLinearProgram(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             The parameters that came true. Without them constraints whose right-hand sides are
             predicted are left out.
         context : array-like of shape (n,) or (n, c), default=None
+            Known data of each row, where something is read from it.
 
         Returns
         -------

@@ -45,6 +45,11 @@ class SetMultiCoverProblem(DecisionProblem):
     n_jobs : int, default=None
         Threads among which the rows are divided.
 
+    See Also
+    --------
+    CoverageProblem : Reach as many targets as a number of items can.
+    dfl_sklearn.datasets.make_set_multicover : Demand to try it on.
+
     Notes
     -----
     Each row is a mixed-integer program, solved by HiGHS to the end and checked:
@@ -269,6 +274,7 @@ class SetMultiCoverProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, n_sets)
+            What was decided.
         y : array-like of shape (n,) or (n, n_items), default=None
             The demand that came true. Without it, it is only looked at whether decisions are whole
             numbers within their bounds.
@@ -299,6 +305,7 @@ class SetMultiCoverProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, n_sets)
+            What was decided.
         y : array-like of shape (n,) or (n, n_items), default=None
             The demand that came true.
         context : None

@@ -51,6 +51,11 @@ class ShortestPathProblem(LinearCostProblem):
         True where the graph has a cycle, even if some of its edges are closed: negative observed
         lengths are then an error.
 
+    See Also
+    --------
+    LinearProgram : Paths with further constraints.
+    dfl_sklearn.datasets.make_shortest_path : Travel times to try it on.
+
     Notes
     -----
     *Without cycles* lengths may be negative. Where there are few paths they are listed once, and
@@ -120,6 +125,11 @@ class ShortestPathProblem(LinearCostProblem):
             Numbers of nodes, at least 1 and not both 1.
         two_way : bool, default=False
             Whether edges go left and up as well. These come after the others, in the same order.
+
+        Returns
+        -------
+        ShortestPathProblem
+            With ``source=None`` and ``target=None``, the first and the last node.
         """
         whole_number(n_rows, "n_rows", at_least=1)
         whole_number(n_columns, "n_columns", at_least=1)
@@ -300,6 +310,7 @@ class ShortestPathProblem(LinearCostProblem):
         Returns
         -------
         ndarray of shape (n, d)
+            One decision per row.
 
         Raises
         ------
@@ -387,6 +398,7 @@ class ShortestPathProblem(LinearCostProblem):
         Parameters
         ----------
         decisions : array-like of shape (n, d)
+            What was decided.
         y : array-like, default=None
             Its shape is checked.
         context : array-like of shape (n,) or (n, c), default=None
@@ -418,6 +430,7 @@ class ShortestPathProblem(LinearCostProblem):
         Parameters
         ----------
         decisions : array-like of shape (n, d)
+            What was decided.
         y : None
             Not looked at.
         context : array-like of shape (n,) or (n, c), default=None

@@ -78,6 +78,10 @@ class StorageProblem(DecisionProblem):
         :math:`\beta`, cost per squared unit of energy, positive: it makes the best schedule
         unique.
 
+    See Also
+    --------
+    dfl_sklearn.datasets.fetch_storage_prices : Prices to try it on.
+
     Notes
     -----
     Charging and discharging in the same period is allowed, as in the published benchmark: so the
@@ -241,12 +245,14 @@ class StorageProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n, 2 T)
+            Schedules: charges, then discharges.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where numbers are read from it.
 
         Returns
         -------
         ndarray of shape (n, T)
+            The energy stored after each period.
         """
         return self._store_and_rates(decisions, None, context, 0.0, "states")[2]
 
@@ -302,6 +308,7 @@ class StorageProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n, 2 T)
+            What was decided.
         y : array-like of shape (n, T), default=None
             Its shape is checked; limits do not depend on prices.
         context : array-like of shape (n,) or (n, c), default=None
@@ -313,6 +320,7 @@ class StorageProblem(DecisionProblem):
         Returns
         -------
         ndarray of bool of shape (n,)
+            Whether each decision is allowed.
         """
         store, rates, state = self._store_and_rates(decisions, y, context, tol, "is_feasible")
         finite = np.isfinite(state).all(axis=1)
@@ -325,6 +333,7 @@ class StorageProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n, 2 T)
+            What was decided.
         y : array-like of shape (n, T), default=None
             Its shape is checked; limits do not depend on prices.
         context : array-like of shape (n,) or (n, c), default=None

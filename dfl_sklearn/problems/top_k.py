@@ -25,6 +25,11 @@ class TopKProblem(LinearCostProblem):
     sense : {"max", "min"}, default="max"
         With "max" the parameters are values, and the cost is the negated value.
 
+    See Also
+    --------
+    KnapsackProblem : Items that take up different amounts of a resource.
+    CoverageProblem : Items that partly do the same.
+
     Notes
     -----
     Of items with the same value the first ones are taken.

@@ -49,6 +49,12 @@ class UncertainKnapsackProblem(DecisionProblem):
         are then rounded to such before a decision is taken. Needed only where there are many items
         whose values are nearly proportional to their weights; see the notes.
 
+    See Also
+    --------
+    KnapsackProblem : Known weights and capacities, unknown values.
+    dfl_sklearn.losses.FeasibilityLoss : A loss for predicted constraints.
+    dfl_sklearn.datasets.make_uncertain_knapsack : Weights to try it on.
+
     Notes
     -----
     `solve` minimises the cost itself, exactly: where an excess costs less than the item that causes
@@ -69,7 +75,7 @@ class UncertainKnapsackProblem(DecisionProblem):
     :class:`~dfl_sklearn.losses.ScoreFunctionLoss` or :class:`~dfl_sklearn.losses.FeasibilityLoss`.
     Go on from a model of :class:`~dfl_sklearn.losses.SquaredErrorLoss` then, with
     ``set_params(loss=..., warm_start=True)`` and a second `fit`: from random weights the score
-    function can end where nothing is ever taken, since nothing near has another cost.
+    function can end where nothing is ever taken, since all decisions nearby cost the same.
 
     References
     ----------
@@ -300,6 +306,7 @@ class UncertainKnapsackProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, n_items)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             The weights or capacity that came true. Without them it is only looked at whether
             decisions are zeros and ones.
@@ -332,6 +339,7 @@ class UncertainKnapsackProblem(DecisionProblem):
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, n_items)
+            What was decided.
         y : array-like of shape (n,) or (n, d), default=None
             The weights or capacity that came true.
         context : array-like of shape (n,) or (n, c), default=None

@@ -18,7 +18,7 @@ from .tilted import TiltedSearch
 class GaussianNoise(AmbiguitySet):
     """The training rows with Gaussian noise, drawn anew for every epoch.
 
-    Noise augmentation, the plainest guard against data that differ. Nothing is searched: the
+    Noise augmentation, the simplest protection against a shift. Nothing is searched: the
     divergence reported is 0. A context gets no noise.
 
     Parameters
@@ -33,6 +33,11 @@ class GaussianNoise(AmbiguitySet):
     ----------
     projected_share_ : float
         Share of the noisy parameters last drawn that were put into the problem's domain.
+
+    See Also
+    --------
+    SinkhornBall : Noise with more weight where decisions cost more.
+    NominalSamples : Rows of a diffusion model instead of noise.
 
     Examples
     --------
@@ -85,7 +90,7 @@ class GaussianNoise(AmbiguitySet):
 
 
 class NominalSamples(DiffusionBall):
-    """Rows of a diffusion model of the training rows, as they come.
+    """Rows that a diffusion model of the training rows generates, without a worst case.
 
     What :class:`DiffusionBall` is at a radius of 0: it shows what the generated rows do by
     themselves. The released code of 3D-Learning calls it DML. Where the rows have a context, each
@@ -106,6 +111,30 @@ class NominalSamples(DiffusionBall):
         The fitted nominal model.
     projected_share_ : float
         Share of the generated rows that were put into the problem's domain.
+
+    See Also
+    --------
+    DiffusionBall : The worst distribution near the same model.
+    GaussianNoise : The training rows with noise.
+
+    Examples
+    --------
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import DiffusionGenerator, NominalSamples
+    >>> X, y = make_newsvendor(100, random_state=0)
+    >>> generator = DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=1)
+    >>> model = DFLRegressor(
+    ...     NewsvendorProblem(9, 1),
+    ...     ambiguity_set=NominalSamples(500, generator=generator),
+    ...     hidden_layer_sizes=(),
+    ...     tol=0.5,
+    ...     n_iter_no_change=2,
+    ...     random_state=0,
+    ... ).fit(X, y)
+    >>> model.worst_case_.divergence
+    0.0
     """
 
     radius = 0.0

@@ -27,15 +27,48 @@ class RowLoss(Protocol):
 
 
 class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
-    """Base class of ambiguity sets: the distributions that training makes ready for.
+    """Base class of ambiguity sets: sets of distributions whose worst one is trained for.
 
     A set is a parameter object; `fit` clones it, calls :meth:`set_nominal` once with the training
     rows, and then :meth:`worst_case` whenever the predictor has changed. What it finds may reweight
-    the rows, perturb them, add to them or generate others: training does not care.
+    the rows, perturb them, add to them or generate others: training takes any of these.
 
     Rows of the data are not pickled: a stored or copied set has no attribute that is
     :class:`Rows`, nor those named in `_not_stored`. At the end of `fit` the held-out rows
     and what is named in `_of_training` are dropped as well.
+
+    See Also
+    --------
+    KLBall : A set of weightings of the rows.
+    WassersteinBall : A set of perturbations of the rows.
+    DiffusionBall : A set of distributions near a diffusion model.
+
+    Examples
+    --------
+    Demand that has grown, and nothing else:
+
+    >>> import numpy as np
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import AmbiguitySet
+    >>> from dfl_sklearn.rows import Rows
+    >>> class Growth(AmbiguitySet):
+    ...     def __init__(self, radius=0.1):
+    ...         self.radius = radius
+    ...
+    ...     def set_nominal(self, rows, problem, seed, held_out=None):
+    ...         super().set_nominal(rows, problem, seed, held_out)
+    ...         self.grown_ = rows.replace(y=(1 + self.radius) * rows.y).as_shares()
+    ...
+    ...     def worst_case(self, row_loss):
+    ...         return self.grown_, self.radius
+    >>> growth = Growth(0.5)
+    >>> rows = Rows(np.zeros((2, 1)), np.array([[10.0], [20.0]]), np.ones(2))
+    >>> growth.set_nominal(rows, NewsvendorProblem(9, 1), seed=0)
+    >>> worst, divergence = growth.worst_case(lambda rows: np.zeros(2))
+    >>> worst.y.ravel(), worst.weight
+    (array([15., 30.]), array([0.5, 0.5]))
+
+    An estimator takes it as ``DFLRegressor(problem, ambiguity_set=Growth(0.5))``.
     """
 
     radius: float
@@ -75,6 +108,17 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         learnt from them, but :meth:`held_out_regret` may use them. State is kept in attributes
         with a trailing underscore. Call this method of the base class, which keeps `held_out`.
         Rows of either may have a context, which is to be handed on as it is.
+
+        Parameters
+        ----------
+        rows : Rows
+            The training rows.
+        problem : DecisionProblem
+            The problem in which predictions are used.
+        seed : int
+            Seed of all that is random in the set.
+        held_out : Rows, default=None
+            Rows that training watches, and that nothing is to be learnt from.
         """
         self._held_out = None if held_out is None else held_out.as_shares()
 
@@ -85,6 +129,11 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         Rows are recognised by their arrays: where X or y change, give new arrays, and where they
         do not, the same, so that their best decisions are found once. The context of a row is
         never changed.
+
+        Parameters
+        ----------
+        row_loss : callable
+            ``row_loss(rows)`` returns the regret (n,) of the present predictor on rows.
 
         Returns
         -------
@@ -98,6 +147,18 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         """Return the worst regret, of rows that :meth:`worst_case` has returned and their losses.
 
         It is watched where no rows are held out. The base class gives the weighted mean.
+
+        Parameters
+        ----------
+        rows : Rows
+            What :meth:`worst_case` has returned.
+        loss : ndarray of shape (n,)
+            Their regrets.
+
+        Returns
+        -------
+        float
+            In the unit of the cost.
         """
         return float(rows.weight @ loss)
 
@@ -107,12 +168,34 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         A flexible net overfits the worst rows; the regret on held-out rows is used for early
         stopping. The base class gives the plain mean regret of the rows held out, as a set that
         searches for nothing needs it. Where None is returned training watches that one, too.
+
+        Parameters
+        ----------
+        row_loss : callable
+            ``row_loss(rows)`` returns the regret (n,) of the present predictor on rows.
+
+        Returns
+        -------
+        float or None
+            In the unit of the cost.
         """
         rows = getattr(self, "_held_out", None)
         return None if rows is None else float(rows.weight @ row_loss(rows))
 
     def worst_weights(self, loss: Any, weight: Any = None) -> np.ndarray:
         """Return the worst weights of losses; sets that see more than losses have none.
+
+        Parameters
+        ----------
+        loss : array-like of shape (n,)
+            Loss of each row or scenario, in any unit.
+        weight : array-like of shape (n,), default=None
+            Nominal weights; None is equal weights.
+
+        Returns
+        -------
+        ndarray of shape (n,)
+            They sum to 1.
 
         Raises
         ------
@@ -125,7 +208,18 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         )
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:
-        """Return numbers about the worst case last found, which end up in ``worst_case_``."""
+        """Return numbers about the worst case last found, which end up in ``worst_case_``.
+
+        Parameters
+        ----------
+        row_loss : callable
+            ``row_loss(rows)`` returns the regret (n,) of the final predictor on rows.
+
+        Returns
+        -------
+        dict of str to float
+            Empty in the base class.
+        """
         return {}
 
     def finish(self) -> None:

@@ -74,6 +74,11 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
     classifiers_ : list of classifier
         One per fold.
 
+    See Also
+    --------
+    covariate_shift_weight : The same in one call.
+    CVaR : For a target that is not known.
+
     References
     ----------
     Sugiyama, Suzuki, Kanamori, "Density ratio estimation in machine learning", 2012, chapter 4.
@@ -135,6 +140,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         Returns
         -------
         self : CovariateShiftWeight
+            With the weights of the source rows.
 
         Raises
         ------
@@ -204,10 +210,12 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features of the rows to weight.
 
         Returns
         -------
         ndarray of shape (n,)
+            Of weighted mean 1 over the source.
 
         Raises
         ------
@@ -314,13 +322,24 @@ def covariate_shift_weight(
         Features that are to come.
     sample_weight : array-like of shape (n,), default=None
         Weights that the rows have already; what is returned includes them.
-    classifier, cv, clip, random_state
-        As in :class:`CovariateShiftWeight`.
+    classifier : classifier, default=None
+        What tells target rows from the others; None is a logistic regression, see
+        :class:`CovariateShiftWeight`.
+    cv : int, default=5
+        Folds, drawn over distinct rows.
+    clip : float, default=None
+        The largest weight, above 1, while their mean stays 1. None does not clip.
+    random_state : int, RandomState or None, default=0
+        Seed of the folds.
 
     Returns
     -------
     ndarray of shape (n,)
         To be given as `sample_weight`.
+
+    See Also
+    --------
+    CovariateShiftWeight : The same as an object that weights further rows.
 
     Examples
     --------

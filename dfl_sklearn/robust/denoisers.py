@@ -1,4 +1,4 @@
-"""Networks that look through noise: (noisy rows, time) -> the velocity of the diffusion."""
+"""Denoising networks: (noisy rows, time) -> the velocity of the diffusion."""
 
 import math
 from collections.abc import Sequence
@@ -113,6 +113,20 @@ class MLPDenoiser(BaseEstimator):
         Whether the velocity has a part that is the noisy row times factors, which the perceptron
         gives as well. That is the velocity of a Gaussian whose spread depends on what is known, and
         few rows show it then.
+
+    See Also
+    --------
+    ConvDenoiser : A net for windows of a time series.
+    DiffusionGenerator : Takes a recipe as its `denoiser`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.robust import DiffusionGenerator, MLPDenoiser
+    >>> Z = np.random.default_rng(0).normal(size=(100, 2))
+    >>> model = DiffusionGenerator(denoiser=MLPDenoiser((16,)), max_iter=1, random_state=0).fit(Z)
+    >>> model.sample(3, random_state=0).shape
+    (3, 2)
     """
 
     def __init__(self, hidden_layer_sizes: Sequence[int] = (128, 128), gain: bool = False) -> None:
@@ -120,7 +134,20 @@ class MLPDenoiser(BaseEstimator):
         self.gain = gain
 
     def build(self, n_columns: int, generator: torch.Generator) -> nn.Module:
-        """Return the network, with weights drawn from `generator`."""
+        """Return the network, with weights drawn from `generator`.
+
+        Parameters
+        ----------
+        n_columns : int
+            Number of columns of the table.
+        generator : torch.Generator
+            Where the weights are drawn from.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps noisy rows (B, n_columns) and times (B,) to velocities (B, n_columns), in float64.
+        """
         sizes = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
         return MLPDenoiserNet(n_columns, sizes, generator, gain=self.gain)
 
@@ -131,10 +158,28 @@ class ConvDenoiser(BaseEstimator):
     Parameters
     ----------
     n_channels : int, default=32
+        Channels of each convolution.
     n_layers : int, default=3
         Number of residual convolutions.
     kernel_size : int, default=3
         Odd.
+
+    See Also
+    --------
+    MLPDenoiser : A net for any table.
+    DiffusionGenerator : Takes a recipe as its `denoiser`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.datasets import make_lagged
+    >>> from dfl_sklearn.robust import ConvDenoiser, DiffusionGenerator
+    >>> noise = 0.1 * np.random.default_rng(0).normal(size=105)
+    >>> windows, _ = make_lagged(np.sin(np.arange(105.0)) + noise, n_lags=5)
+    >>> denoiser = ConvDenoiser(n_channels=8, n_layers=1)
+    >>> model = DiffusionGenerator(denoiser=denoiser, max_iter=1, random_state=0).fit(windows)
+    >>> model.sample(3, random_state=0).shape
+    (3, 5)
     """
 
     def __init__(self, n_channels: int = 32, n_layers: int = 3, kernel_size: int = 3) -> None:
@@ -143,7 +188,20 @@ class ConvDenoiser(BaseEstimator):
         self.kernel_size = kernel_size
 
     def build(self, n_columns: int, generator: torch.Generator) -> nn.Module:
-        """Return the network, with weights drawn from `generator`."""
+        """Return the network, with weights drawn from `generator`.
+
+        Parameters
+        ----------
+        n_columns : int
+            Number of columns of the table.
+        generator : torch.Generator
+            Where the weights are drawn from.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps noisy rows (B, n_columns) and times (B,) to velocities (B, n_columns), in float64.
+        """
         for name, least in (("n_channels", 1), ("n_layers", 0), ("kernel_size", 1)):
             whole_number(getattr(self, name), name, at_least=least)
         if self.kernel_size % 2 == 0:

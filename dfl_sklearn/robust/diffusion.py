@@ -50,9 +50,36 @@ class DiffusionBall(AmbiguitySet):
         Share of the worst rows last found that were put into the problem's domain: of the pool,
         real rows included, where the search weights one.
 
+    See Also
+    --------
+    dfl_sklearn.DiffusionDRODFLRegressor : The estimator with these parameters as its own.
+    NominalSamples : The model's rows without a search.
+    KLBall : Weightings of the training rows instead of generated ones.
+
     References
     ----------
     Wen, Fan and Yang, "3D-Learning", arXiv:2602.02943.
+
+    Examples
+    --------
+    >>> from dfl_sklearn import DFLRegressor
+    >>> from dfl_sklearn.datasets import make_newsvendor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.robust import DiffusionBall, DiffusionGenerator, TiltedSearch
+    >>> X, y = make_newsvendor(100, random_state=0)
+    >>> generator = DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=1)
+    >>> model = DFLRegressor(
+    ...     NewsvendorProblem(9, 1),
+    ...     ambiguity_set=DiffusionBall(
+    ...         0.1, generator=generator, search=TiltedSearch(n_pool=1000)
+    ...     ),
+    ...     hidden_layer_sizes=(),
+    ...     tol=0.5,
+    ...     n_iter_no_change=2,
+    ...     random_state=0,
+    ... ).fit(X, y)
+    >>> bool(model.worst_case_.worst_regret > model.worst_case_.nominal_regret)
+    True
     """
 
     def __init__(
@@ -126,11 +153,37 @@ class DiffusionBall(AmbiguitySet):
         }
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
-        """Draw `n` rows of the worst distribution last found."""
+        """Draw `n` rows of the worst distribution last found.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+        rng : numpy.random.Generator
+            Where the randomness comes from.
+
+        Returns
+        -------
+        Rows
+            Of equal weight.
+        """
         return self._of_equal_weight(self.search_.sample(n, rng))
 
     def nominal(self, n: int, rng: np.random.Generator) -> Rows:
-        """Draw `n` rows of the nominal distribution, around which the worst one was sought."""
+        """Draw `n` rows of the nominal distribution, around which the worst one was sought.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+        rng : numpy.random.Generator
+            Where the randomness comes from.
+
+        Returns
+        -------
+        Rows
+            Of equal weight.
+        """
         nominal = self.search_.nominal()
         return self._of_equal_weight(
             nominal.take(rng.choice(len(nominal), size=n, p=nominal.weight))

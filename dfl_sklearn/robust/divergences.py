@@ -57,12 +57,14 @@ class ReweightedRows(AmbiguitySet):
         Parameters
         ----------
         loss : ndarray of shape (n,)
+            Loss of each row or scenario, in any unit.
         weight : ndarray of shape (n,), default=None
             Nominal weights; None is equal weights.
 
         Returns
         -------
         float
+            In the unit of the losses.
         """
         loss, weight = self._checked(loss, weight)
         loss, weight = loss[weight > 0], weight[weight > 0]
@@ -74,6 +76,7 @@ class ReweightedRows(AmbiguitySet):
         Parameters
         ----------
         loss : ndarray of shape (n,)
+            Loss of each row or scenario, in any unit.
         weight : ndarray of shape (n,), default=None
             Nominal weights; None is equal weights. What has none gets none.
 
@@ -132,6 +135,13 @@ class KLBall(ReweightedRows):
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
 
+    See Also
+    --------
+    CVaR : Raises no row's weight by more than a factor.
+    ChiSquareBall : Penalises the variance of the loss.
+    TotalVariationBall : A share of the rows may be anything.
+    DiffusionBall : The same divergence around a model that generates rows.
+
     References
     ----------
     Hu and Hong, "Kullback-Leibler divergence constrained distributionally robust optimization",
@@ -157,7 +167,7 @@ class ChiSquareBall(ReweightedRows):
     r"""Weightings p of the rows with :math:`\sum_i q_i (p_i / q_i - 1)^2 \le \rho`.
 
     While no weight reaches 0 the largest mean loss is the mean plus :math:`\sqrt{\rho}` standard
-    deviations: training pushes down the variance of the loss as well.
+    deviations: training reduces the variance of the loss as well.
 
     Parameters
     ----------
@@ -172,6 +182,11 @@ class ChiSquareBall(ReweightedRows):
         model.
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
+
+    See Also
+    --------
+    KLBall : The same by the Kullback-Leibler divergence.
+    CVaR : Raises no row's weight by more than a factor.
 
     References
     ----------
@@ -212,6 +227,11 @@ class CVaR(ReweightedRows):
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
 
+    See Also
+    --------
+    KLBall : Weightings within a Kullback-Leibler divergence.
+    JustTrainTwice : Raises the weights of the costliest rows once.
+
     References
     ----------
     Rockafellar and Uryasev, "Optimization of conditional value-at-risk", 2000.
@@ -242,7 +262,7 @@ class CVaR(ReweightedRows):
 class TotalVariationBall(ReweightedRows):
     r"""Weightings p of the rows with :math:`\frac12 \sum_i |p_i - q_i| \le \rho`.
 
-    A share :math:`\rho` of the data may be anything the rows show. The largest mean loss is
+    A share :math:`\rho` of the weight may move to any of the rows. The largest mean loss is
     :math:`(1 - \rho)` times that of the costliest share :math:`1 - \rho`, the conditional value at
     risk, plus :math:`\rho` times the largest loss.
 
@@ -259,6 +279,11 @@ class TotalVariationBall(ReweightedRows):
         model.
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
+
+    See Also
+    --------
+    CVaR : Raises no row's weight by more than a factor.
+    KLBall : Weightings within a Kullback-Leibler divergence.
 
     References
     ----------

@@ -103,6 +103,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         noise at every reverse step. "ddim" (Song, Meng and Ermon, 2021) solves the equation by
         steps of first order, and needs more.
     batch_size : int, default=256
+        Rows in a mini-batch.
     learning_rate_init : float, default=5e-3
         Initial learning rate of Adam; divided by 5 once when held-out loss stalls. The net is a
         moving average of the weights of about the last 100 steps.
@@ -120,6 +121,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     n_jobs : int, default=None
         Threads of torch; None is 1, -1 all cores.
     random_state : int, RandomState or None, default=None
+        Seed of the initial weights, the batches, the noise and the hold-out.
     verbose : bool or int, default=False
         Print a line per epoch, or every `verbose` epochs.
 
@@ -142,6 +144,11 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Number of columns.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, where Z has string column names.
+
+    See Also
+    --------
+    DiffusionBall : Distributions near such a model.
+    dfl_sklearn.scenarios.DiffusionScenarios : Scenarios of y given x from such a model.
 
     Notes
     -----
@@ -271,6 +278,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Parameters
         ----------
         Z : array-like of shape (n, p)
+            Rows to learn the distribution of.
         y : None
             Not used.
         sample_weight : array-like of shape (n,), default=None
@@ -285,6 +293,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         self : DiffusionGenerator
+            The fitted model.
         """
         refuse_unfit_table(Z, "Z")
         table = validate_data(self, Z, dtype=np.float64)
@@ -359,6 +368,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Parameters
         ----------
         n_samples : int, default=1
+            Number of rows.
         random_state : int, RandomState or None, default=None
             Seed of this sample; the fitted model does not change.
         context : array-like of shape (n_samples, c), default=None
@@ -370,6 +380,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_samples, p)
+            In the units of the rows seen in `fit`.
 
         Raises
         ------
@@ -451,6 +462,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Parameters
         ----------
         Z : array-like of shape (n, p)
+            Rows with the columns seen in `fit`.
         context : array-like of shape (n, c), default=None
             Needed where the model was fitted with one.
         conditional : bool, default=False
@@ -459,6 +471,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,)
+            In nats.
         """
         check_is_fitted(self)
         noise = self._noise
@@ -491,13 +504,16 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Parameters
         ----------
         Z : array-like of shape (n, p)
+            Rows with the columns seen in `fit`.
         sample_weight : array-like of shape (n,), default=None
+            Non-negative weights of the rows.
         context : array-like of shape (n, c), default=None
             Needed where the model was fitted with one.
 
         Returns
         -------
         float
+            Summed over the columns of the model's coordinates.
         """
         check_is_fitted(self)
         chain = self._chain(self._noise, torch.float64)

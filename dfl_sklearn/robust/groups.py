@@ -16,7 +16,7 @@ Groups = str | int | Callable[[Any], Any]
 
 
 class GroupDRO(AmbiguitySet):
-    r"""Mixtures of known groups of rows: training pushes down the worst group's mean loss.
+    r"""Mixtures of known groups of rows: training minimises the worst group's mean loss.
 
     .. math:: \min_w \max_g E_g[r(w)]
 
@@ -54,14 +54,19 @@ class GroupDRO(AmbiguitySet):
     weight_ : ndarray of shape (n,)
         Their weights for the final predictor.
 
+    See Also
+    --------
+    JustTrainTwice : For groups that are not known.
+    KLBall : Any weighting of the rows.
+
     Notes
     -----
     What is watched is the worst group's mean regret, on the rows held out where there are such.
     Labels that occur among these alone are left out, as nothing is trained for them; a group of
     which no row is held out is not watched. Where groups are small give `fit` rows to watch,
-    `X_val` and `y_val`, that have some of each. A flexible net learns the rows of a small group by
-    heart: a larger `alpha`, or held-out rows, keep it from that. Training waits for 20 epochs at
-    least before it slows down or stops, as the weights take that long to settle.
+    `X_val` and `y_val`, that have some of each. A flexible net overfits the rows of a small
+    group: take a larger `alpha`, or hold rows out. Training waits for at least 20 epochs before it
+    slows down or stops, as the weights take that long to settle.
 
     References
     ----------

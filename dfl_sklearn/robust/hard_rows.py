@@ -35,11 +35,16 @@ class JustTrainTwice(AmbiguitySet):
     weight_ : ndarray of shape (n,)
         Their new weights.
 
+    See Also
+    --------
+    GroupDRO : For groups that are known.
+    CVaR : The worst weights found anew in every epoch.
+
     Notes
     -----
     The second part goes on from the first, while the paper starts again from new weights of the
-    net, and stops the first one early. A flexible net that has learnt its rows by heart has small
-    regrets on all of them, and its hard rows are noise: hold rows out, or take a smaller net.
+    net, and stops the first one early. A flexible net that overfits its rows has small regrets on
+    all of them, and its hard rows are noise: hold rows out, or take a smaller net.
 
     Rows held out are weighted in the same way, by their own regret after the first part, and
     watched with these weights.

@@ -72,6 +72,7 @@ class PolicyGradientSearch(WorstCaseSearch):
     n_tail : int, default=25
         The last of them, which are fine-tuned. Before them the chain stays nominal.
     n_trajectories : int, default=512
+        Trajectories in one sample.
     n_rounds : int, default=2
         Samples drawn and learnt from in one call.
     n_warm_up : int, default=10
@@ -83,6 +84,7 @@ class PolicyGradientSearch(WorstCaseSearch):
     clip : float, default=0.2
         The paper's kappa.
     learning_rate : float, default=1e-3
+        Learning rate of Adam.
     dual_step : float, default=0.1
         Step of the dual variable, per unit of relative excess, as a share of its first value.
 
@@ -93,19 +95,39 @@ class PolicyGradientSearch(WorstCaseSearch):
     denoiser_ : torch.nn.Module
         The fine-tuned net.
 
-    References
-    ----------
-    Wen, Fan and Yang, "3D-Learning", arXiv:2602.02943.
+    See Also
+    --------
+    TiltedSearch : The same problem solved on a pool of rows, exactly and faster.
+    DiffusionBall : Takes a search as a parameter.
 
     Notes
     -----
-    Where a round ends with a divergence above the radius, the net is drawn back towards the
-    nominal one until it is not: the paper's dual alone may overshoot. The last step, which has
-    no noise and so no density, stays nominal.
+    With the paper's dual variable alone the divergence may exceed the radius. After such a round
+    the net is moved towards the nominal one until the divergence is within the radius. The last
+    step, which has no noise and so no density, stays nominal.
 
     The search keeps the contexts of the training rows, a draw of 4,096 where there are more, so
     that it can generate rows after a fit. The regret is whitened after what a regression on the
     context explains has been taken off: no chain can choose its contexts.
+
+    References
+    ----------
+    Wen, Fan and Yang, "3D-Learning", arXiv:2602.02943.
+
+    Examples
+    --------
+    The mean of generated rows as their regret: the chain learns to generate larger ones.
+
+    >>> import numpy as np
+    >>> from dfl_sklearn.robust import DiffusionGenerator, PolicyGradientSearch
+    >>> from dfl_sklearn.rows import Rows
+    >>> Z = np.random.default_rng(0).normal(size=(100, 1))
+    >>> generator = DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=1, random_state=0).fit(Z)
+    >>> search = PolicyGradientSearch(n_steps=10, n_tail=5, n_trajectories=256, n_warm_up=5)
+    >>> search.set_nominal(generator, Rows.of_table(Z, np.full(100, 1 / 100)), seed=0)
+    >>> worst, divergence = search.search(lambda rows: rows.X[:, 0], radius=0.1)
+    >>> bool(worst.weight @ worst.X[:, 0] > Z.mean()), bool(divergence <= 0.1)
+    (True, True)
     """
 
     _of_training = ("_held_out", "_real", "_real_known", "_real_weight")

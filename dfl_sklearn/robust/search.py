@@ -28,6 +28,54 @@ class WorstCaseSearch(BaseEstimator, ABC):
         Epochs of training between two searches.
     effective_sample_size_ : float
         How many rows of equal weight the worst rows last found are worth (Kish).
+
+    See Also
+    --------
+    TiltedSearch : The default search.
+    PolicyGradientSearch : The search of the paper.
+    DiffusionBall : Takes a search as a parameter.
+
+    Examples
+    --------
+    The costliest of a thousand generated rows, so many that the divergence is the radius:
+
+    >>> import numpy as np
+    >>> from dfl_sklearn.robust import DiffusionGenerator, WorstCaseSearch
+    >>> from dfl_sklearn.rows import Rows
+    >>> class CostliestRows(WorstCaseSearch):
+    ...     def set_nominal(self, generator, real, seed, held_out=None, memory=None):
+    ...         drawn = generator.sample(2000, random_state=seed)
+    ...         share = np.full(1000, 1 / 1000)
+    ...         self.pool_ = Rows.of_table(drawn[:1000], share)
+    ...         self.apart_ = Rows.of_table(drawn[1000:], share)
+    ...
+    ...     def search(self, table_loss, radius):
+    ...         self.worst_ = self._costliest(self.pool_, table_loss, radius)
+    ...         self.effective_sample_size_ = float(len(self.worst_))
+    ...         return self.worst_, self.row_divergence()
+    ...
+    ...     def held_out_regret(self, table_loss, radius):
+    ...         return float(table_loss(self._costliest(self.apart_, table_loss, radius)).mean())
+    ...
+    ...     def nominal(self):
+    ...         return self.pool_
+    ...
+    ...     def row_divergence(self):
+    ...         return float(np.log(1000 / len(self.worst_)))
+    ...
+    ...     def sample(self, n, rng):
+    ...         return self.worst_.take(rng.integers(len(self.worst_), size=n)).as_shares()
+    ...
+    ...     def _costliest(self, rows, table_loss, radius):
+    ...         n = int(np.ceil(1000 * np.exp(-radius)))
+    ...         return rows.take(np.argsort(-table_loss(rows))[:n]).as_shares()
+    >>> Z = np.random.default_rng(0).normal(size=(100, 1))
+    >>> generator = DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=1, random_state=0).fit(Z)
+    >>> search = CostliestRows()
+    >>> search.set_nominal(generator, Rows.of_table(Z, np.full(100, 1 / 100)), seed=0)
+    >>> worst, divergence = search.search(lambda rows: rows.X[:, 0], radius=np.log(10))
+    >>> len(worst), round(divergence, 3)
+    (100, 2.303)
     """
 
     refresh_every: int = 1
@@ -47,19 +95,66 @@ class WorstCaseSearch(BaseEstimator, ABC):
         """Take up a fitted generator, and the rows it was fitted on, at the start of a fit.
 
         `memory` may keep what depends on these alone, and so not on the radius.
+
+        Parameters
+        ----------
+        generator : DiffusionGenerator
+            The fitted nominal model.
+        real : Rows
+            The rows it was fitted on, as rows of its table.
+        seed : int
+            Seed of all that is random in the search.
+        held_out : Rows, default=None
+            Rows that training watches.
+        memory : joblib.Memory, default=None
+            May keep what depends on the generator and the rows alone, and so not on the radius.
         """
 
     @abstractmethod
     def search(self, table_loss: TableLoss, radius: float) -> tuple[Rows, float]:
-        """Return the worst rows of the table for the present predictor, and their divergence."""
+        """Return the worst rows of the table for the present predictor, and their divergence.
+
+        Parameters
+        ----------
+        table_loss : callable
+            ``table_loss(rows)`` returns the regret (n,) of the present predictor on such rows.
+        radius : float
+            How far the worst distribution may be from the nominal one, in the unit of the search.
+
+        Returns
+        -------
+        rows : Rows
+            The worst rows, with weights that sum to 1.
+        divergence : float
+            Their divergence, in the unit of the radius.
+        """
 
     @abstractmethod
     def held_out_regret(self, table_loss: TableLoss, radius: float) -> float:
-        """Return the mean regret of the worst case on rows that :meth:`search` did not return."""
+        """Return the mean regret of the worst case on rows that :meth:`search` did not return.
+
+        Parameters
+        ----------
+        table_loss : callable
+            ``table_loss(rows)`` returns the regret (n,) of the present predictor on such rows.
+        radius : float
+            How far the worst distribution may be from the nominal one, in the unit of the search.
+
+        Returns
+        -------
+        float
+            In the unit of the cost.
+        """
 
     @abstractmethod
     def nominal(self) -> Rows:
-        """Return rows of the nominal distribution, to compare the worst case with."""
+        """Return rows of the nominal distribution, to compare the worst case with.
+
+        Returns
+        -------
+        Rows
+            With weights that sum to 1.
+        """
 
     @abstractmethod
     def row_divergence(self) -> float:
@@ -67,6 +162,11 @@ class WorstCaseSearch(BaseEstimator, ABC):
 
         Exact or estimated; unlike the divergence that a search is held to, it is that of the
         distribution of one row whatever the search, so that searches can be compared.
+
+        Returns
+        -------
+        float
+            In nats.
         """
 
     def finish(self) -> None:
@@ -80,4 +180,17 @@ class WorstCaseSearch(BaseEstimator, ABC):
 
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
-        """Draw `n` rows of the worst distribution last found."""
+        """Draw `n` rows of the worst distribution last found.
+
+        Parameters
+        ----------
+        n : int
+            Number of rows.
+        rng : numpy.random.Generator
+            Where the randomness comes from.
+
+        Returns
+        -------
+        Rows
+            Of equal weight.
+        """

@@ -26,7 +26,7 @@ class SinkhornBall(AmbiguitySet):
 
     Draws :math:`\xi` are made once in a fit, and weighted within each row by
     :math:`e^{l(\xi) / (\lambda \epsilon)}` at the best :math:`\lambda`, anew for every epoch. No
-    slopes are asked for, so that whole decisions and any other problem will do. The context of a
+    slopes are needed, so that it works for whole decisions and any other problem. The context of a
     row does not change.
 
     Parameters
@@ -47,6 +47,11 @@ class SinkhornBall(AmbiguitySet):
     ----------
     projected_share_ : float
         Share of the draws whose parameters were put into the problem's domain.
+
+    See Also
+    --------
+    WassersteinBall : Rows that move along the slope of their regret.
+    GaussianNoise : Noise of equal weight.
 
     Notes
     -----

@@ -53,6 +53,27 @@ class TiltedSearch(WorstCaseSearch):
         Weights of the worst distribution last found.
     effective_sample_size_ : float
         How many equal weights they are worth; small where the radius asks too much of the pool.
+
+    See Also
+    --------
+    PolicyGradientSearch : The search of the paper, which changes the generator.
+    DiffusionBall : Takes a search as a parameter.
+
+    Examples
+    --------
+    Of all distributions within 0.5 nats of a standard normal one, that with the largest mean is
+    normal with a mean of 1:
+
+    >>> import numpy as np
+    >>> from dfl_sklearn.robust import DiffusionGenerator, TiltedSearch
+    >>> from dfl_sklearn.rows import Rows
+    >>> Z = np.random.default_rng(0).normal(size=(500, 1))
+    >>> generator = DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=1, random_state=0).fit(Z)
+    >>> search = TiltedSearch(n_pool=2000)
+    >>> search.set_nominal(generator, Rows.of_table(Z, np.full(500, 1 / 500)), seed=0)
+    >>> worst, divergence = search.search(lambda rows: rows.X[:, 0], radius=0.5)
+    >>> bool(abs(worst.weight @ worst.X[:, 0] - 1.0) < 0.1), round(divergence, 6)
+    (True, 0.5)
     """
 
     def __init__(self, n_pool: int = 10_000, real_share: float = 0.3) -> None:

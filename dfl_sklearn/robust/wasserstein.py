@@ -45,6 +45,11 @@ class WassersteinBall(AmbiguitySet):
     projected_share_ : float
         Share of the perturbed parameters that were put back into the problem's domain.
 
+    See Also
+    --------
+    SinkhornBall : Without slopes, for decisions that jump.
+    KLBall : Weights rows instead of moving them.
+
     Notes
     -----
     The slopes are those of the problem's decision layer, with its own smoothing or, where it has
@@ -52,8 +57,8 @@ class WassersteinBall(AmbiguitySet):
     weights or whole plans, take a set that weighs rows, such as :class:`KLBall`.
 
     Decisions that jump have no slope: the ball is of use with decision layers that are smooth, or
-    with decisions that are continuous in the prediction. A row at a kink goes to the side on
-    which its regret rises faster only if a slope shows it.
+    with decisions that are continuous in the prediction. At a kink the regret has two slopes. The
+    row follows the one that is computed there, which need not be the steeper one.
 
     References
     ----------

@@ -100,6 +100,7 @@ class NetScenarios(TrainableScenarios):
         X : array-like of shape (n, p)
             Features; float32 stays float32 (and trains a float32 net).
         y : array-like of shape (n,) or (n, d)
+            Observed parameters.
         sample_weight : array-like of shape (n,), default=None
             Non-negative weights of the rows.
 
@@ -216,11 +217,14 @@ class NetScenarios(TrainableScenarios):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         y : array-like of shape (n,) or (n, d)
+            Observed parameters.
 
         Returns
         -------
         ndarray of shape (n,)
+            In nats.
         """
         check_is_fitted(self)
         (conditions,) = self._conditions(X)
@@ -241,13 +245,16 @@ class NetScenarios(TrainableScenarios):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         n_samples : int, default=1
             Draws of each row.
         random_state : int, RandomState or None, default=None
+            Seed of the draws.
 
         Returns
         -------
         ndarray of shape (n, n_samples, d)
+            Draws of the parameters, in their units.
         """
         check_is_fitted(self)
         n_samples = whole_number(n_samples, "n_samples", at_least=1)

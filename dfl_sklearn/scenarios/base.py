@@ -33,6 +33,11 @@ class Scenarios:
     ValueError
         If the shapes do not go together, or if weights of a row are none.
 
+    See Also
+    --------
+    ScenarioModel : Regressors that predict scenarios.
+    dfl_sklearn.metrics.crps : How good they are.
+
     Examples
     --------
     >>> import numpy as np
@@ -105,10 +110,12 @@ class Scenarios:
         n_draws : int
             Of each row.
         rng : numpy.random.Generator
+            Where the randomness comes from.
 
         Returns
         -------
         ndarray of shape (n, n_draws, d)
+            Draws of the parameters, in their units.
         """
         reached = np.cumsum(self.weight, axis=1)
         drawn = rng.random((len(self), n_draws)) * reached[:, -1:]
@@ -120,7 +127,7 @@ class Scenarios:
 
 
 class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
-    """Base class of scenario models: regressors that know what else could happen.
+    """Base class of scenario models: regressors that predict weighted scenarios of y.
 
     `predict` returns the mean; :meth:`predict_scenarios` the weighted values that it is the mean
     of. Decisions over them are taken by
@@ -130,6 +137,38 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
     holds at most) and `is_vector_` (whether y had one dimension), and two methods: `_conditions`
     computes what depends on x, for all rows at once, `_scenarios` turns that of some rows into
     scenarios. Both are deterministic.
+
+    See Also
+    --------
+    ResidualScenarios : The prediction of any regressor plus its errors.
+    LocalScenarios : Training rows near x.
+    DiffusionScenarios : Draws of a diffusion model.
+
+    Examples
+    --------
+    All observed y as scenarios, whatever x:
+
+    >>> import numpy as np
+    >>> from dfl_sklearn import TwoStageRegressor
+    >>> from dfl_sklearn.problems import NewsvendorProblem
+    >>> from dfl_sklearn.scenarios import ScenarioModel, Scenarios
+    >>> class AllSeen(ScenarioModel):
+    ...     def fit(self, X, y):
+    ...         self.seen_ = np.reshape(y, (len(y), -1))
+    ...         self.n_scenarios_, self.n_outputs_ = self.seen_.shape
+    ...         self.is_vector_ = np.ndim(y) == 1
+    ...         return self
+    ...
+    ...     def _conditions(self, X):
+    ...         return (np.asarray(X),)
+    ...
+    ...     def _scenarios(self, X):
+    ...         values = np.tile(self.seen_, (len(X), 1, 1))
+    ...         return Scenarios(values, np.ones(values.shape[:2]))
+    >>> X, y = np.zeros((10, 1)), np.arange(1.0, 11.0)
+    >>> model = TwoStageRegressor(AllSeen(), NewsvendorProblem(9, 1)).fit(X, y)
+    >>> model.predict(X[:1]), model.decide(X[:1])  # the mean, and the 90 % quantile
+    (array([5.5]), array([9.]))
     """
 
     n_outputs_: int
@@ -150,6 +189,7 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -165,6 +205,7 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Yields
         ------
@@ -186,10 +227,12 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n,) or (n, d)
+            Predicted parameters.
         """
         means = np.concatenate([some.mean for _, some in self.iter_scenarios(X)])
         return means[:, 0] if self.is_vector_ else means
@@ -200,13 +243,16 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         n_samples : int, default=1
             Draws of each row.
         random_state : int, RandomState or None, default=None
+            Seed of the draws.
 
         Returns
         -------
         ndarray of shape (n, n_samples, d)
+            Draws of the parameters, in their units.
         """
         n_samples = whole_number(n_samples, "n_samples", at_least=1)
         rng = np.random.default_rng(root_seed(random_state))

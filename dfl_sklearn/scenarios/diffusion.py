@@ -32,10 +32,9 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
     r"""What a diffusion model of (x, y) generates for y given x.
 
     One net learns rows (x, y) and y given x, as :class:`~dfl_sklearn.robust.DiffusionGenerator`
-    does with given columns. Scenarios are the draws of y to which it leads the same noise at every
-    x, so that decisions at two places differ by what x says and not by chance. The noise is a
-    sequence of Sobol: a few scenarios then stand for the distribution better than independent draws
-    do.
+    does with given columns. Scenarios are made from the same noise at every x, so that decisions at
+    two places differ because of x and not by chance. The noise is a Sobol sequence: a few scenarios
+    then represent the distribution better than independent draws do.
 
     Parameters
     ----------
@@ -132,12 +131,14 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
         X : array-like of shape (n, p)
             Numbers.
         y : array-like of shape (n,) or (n, d)
+            Observed parameters.
         sample_weight : array-like of shape (n,), default=None
             Non-negative weights of the rows.
 
         Returns
         -------
         self : DiffusionScenarios
+            The fitted estimator.
 
         Raises
         ------
@@ -246,13 +247,16 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         n_samples : int, default=1
             Draws of each row.
         random_state : int, RandomState or None, default=None
+            Seed of the draws.
 
         Returns
         -------
         ndarray of shape (n, n_samples, d)
+            Draws of the parameters, in their units.
         """
         (X,) = self._conditions(X)
         n_samples = whole_number(n_samples, "n_samples", at_least=1)

@@ -46,6 +46,7 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
     Parameters
     ----------
     estimator : regressor
+        Any regressor with one of the ways above.
     n_scenarios : int, default=100
         Scenarios of each row.
     random_state : int, RandomState or None, default=None
@@ -104,6 +105,7 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
         X : array-like of shape (n, p)
             Whatever the wrapped regressor takes.
         y : array-like of shape (n,) or (n, d)
+            Observed parameters.
         sample_weight : array-like of shape (n,), default=None
             Handed to the wrapped regressor, which must take it.
         **fit_params : dict
@@ -112,6 +114,7 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
         Returns
         -------
         self : DistributionScenarios
+            The fitted estimator.
 
         Raises
         ------

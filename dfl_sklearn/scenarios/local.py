@@ -99,6 +99,7 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
         X : array-like of shape (n, p)
             Whatever the wrapped regressor takes.
         y : array-like of shape (n,) or (n, d)
+            Observed parameters.
         sample_weight : array-like of shape (n,), default=None
             Handed to the wrapped regressor, which must take it, and the weights of the rows in
             their leaves.
@@ -108,6 +109,7 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
         Returns
         -------
         self : LocalScenarios
+            The fitted estimator.
         """
         y = self._validate_target(y)
         last = _last(self.estimator)
@@ -145,6 +147,7 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
         Parameters
         ----------
         X : array-like of shape (m, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------

@@ -44,6 +44,7 @@ class MixtureScenarios(_OfComponents):
     Parameters
     ----------
     n_components : int, default=3
+        Number of components K.
     family : {"gaussian", "lognormal"}, default="gaussian"
         What the components are. "lognormal" is for y of 0 or more with a probability of 0, such as
         sales or claims: an output is 0, or else lognormal.
@@ -221,16 +222,36 @@ class GaussianScenarios(_OfComponents):
         What the covariance is: "full" any, with a lower triangle L; a number the sum of a diagonal
         and a matrix of that rank, with which fewer numbers are to be predicted for many outputs; 0
         a diagonal, with independent outputs.
-    hidden_layer_sizes, activation
-        Of the net, as in :class:`MixtureScenarios`.
+    hidden_layer_sizes : sequence of int, default=(32, 32)
+        Widths of the hidden layers of the net; with ``()`` all parameters are linear in x.
+    activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
+        Activation of the hidden layers.
     n_scenarios : int, default=100
         Scenarios of each row, of equal weight.
-    alpha, batch_size, learning_rate_init, max_iter, tol, n_iter_no_change
-        Of training, as in :class:`MixtureScenarios`.
-    early_stopping, validation_fraction
-        Of the rows held out, as in :class:`MixtureScenarios`.
-    device, n_jobs, random_state, verbose
-        As in :class:`MixtureScenarios`.
+    alpha : float, default=1e-4
+        Strength of the L2 penalty, as in :class:`MixtureScenarios`.
+    batch_size : int or "auto", default="auto"
+        Rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
+    learning_rate_init : float, default=0.01
+        Initial learning rate of Adam, which falls as in :class:`MixtureScenarios`.
+    max_iter : int, default=200
+        Largest number of epochs.
+    tol : float, default=1e-4
+        Improvement that counts, in nats for each output.
+    n_iter_no_change : int, default=10
+        Epochs without such an improvement before the learning rate falls or training stops.
+    early_stopping : bool or "auto", default="auto"
+        Whether to hold rows out, as in :class:`MixtureScenarios`.
+    validation_fraction : float, default=0.2
+        Share of the distinct rows to hold out, in (0, 1).
+    device : str or torch.device, default="cpu"
+        Where to train. A fitted model predicts on the CPU.
+    n_jobs : int, default=None
+        Threads of torch; None is 1, -1 all cores.
+    random_state : int, RandomState or None, default=None
+        Seed of the initial weights, the batches, the hold-out, and the noise of the scenarios.
+    verbose : bool or int, default=False
+        Print a line per epoch, or every `verbose` epochs.
 
     Attributes
     ----------

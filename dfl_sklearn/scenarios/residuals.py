@@ -77,8 +77,8 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
     `predict` is the mean of the scenarios, which is the prediction of the regressor plus the mean
     error on rows it has not seen.
 
-    Sales that a stock has cut short are no demand: they are lower bounds of it, which are said by
-    ``fit(X, y, censored=...)``. The regressor is then fitted to sales of which the censored ones
+    Sales that were limited by the stock are not the demand but a lower bound of it. They are marked
+    by ``fit(X, y, censored=...)``. The regressor is then fitted to sales of which the censored ones
     are replaced by the mean of what lies beyond, given all other errors (Buckley and James, 1979),
     and the errors are weighted by the estimator of Kaplan and Meier. The stock must not depend on
     what of demand the features leave open. Inside a
@@ -141,6 +141,7 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         X : array-like of shape (n, p)
             Whatever the wrapped regressor takes.
         y : array-like of shape (n,) or (n, d)
+            Observed parameters.
         sample_weight : array-like of shape (n,), default=None
             Handed to the wrapped regressor, which must take it, and the weights of the scenarios.
         censored : array-like of bool of shape (n,), default=None
@@ -151,6 +152,7 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         Returns
         -------
         self : ResidualScenarios
+            The fitted estimator.
 
         Raises
         ------

@@ -92,7 +92,7 @@ class MixedSolver:
     time_limit : float, default=None
         Seconds for a row.
     mip_gap : float, default=0
-        By how much a decision may be dearer than the best one, as a share of its cost.
+        By how much a decision may cost more than the best one, as a share of its cost.
     like : MixedSolver, default=None
         One for a polytope with the same matrix, as in :class:`LinearSolver`.
 

@@ -125,7 +125,7 @@ class StagedFit:
                     memory, self._parts(start), lambda: self._nominal(seed, start, one_pass)
                 )
                 if fork:
-                    # Whether the first part was computed or recalled must not be told apart.
+                    # The second part must be the same whether the first was computed or recalled.
                     torch.manual_seed(named_seed(self.seed, "robust net"))
                 learner = self._learner(seed)
                 learner.load(state)
@@ -153,7 +153,7 @@ class StagedFit:
         )
         if one_pass:
             stopping.max_epochs, start_value = 1, math.inf
-        # Members have learnt their rows by heart at epochs of their own.
+        # Members overfit their rows at different epochs.
         by_member = self.options.n_estimators > 1 and self.valid is not None
         if by_member and math.isfinite(start_value):
             start_value = self.watched.regret_by_member(learner)

@@ -1,4 +1,4 @@
-"""What training pushes down: a decision loss in its own unit, and the regret that it stands for."""
+"""What training minimises: a decision loss in its own unit, and the regret that it stands for."""
 
 from copy import copy
 from functools import cached_property

@@ -1,4 +1,4 @@
-"""What the training of a policy pushes down: the cost of the decisions that a net puts out."""
+"""What the training of a policy minimises: the cost of the decisions that a net puts out."""
 
 from functools import cached_property
 from typing import Any

@@ -1,4 +1,4 @@
-"""What the training of a scenario model pushes down: the cost of decisions over its scenarios."""
+"""What the training of a scenario model minimises: the cost of decisions over its scenarios."""
 
 from functools import cached_property
 from typing import Any

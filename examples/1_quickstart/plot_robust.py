@@ -121,7 +121,7 @@ plt.show()
 X_worst, y_worst = models[0.1].sample_worst_case(5000, random_state=0)
 nominal = models[0.1].generator_.sample(5000, random_state=0)[:, -1]
 fig, ax = plt.subplots(figsize=(7, 3.2), layout="constrained")
-bins = np.linspace(0, 30, 61)
+bins = np.histogram_bin_edges(np.concatenate([y, y_worst]), 50)
 ax.hist(y, bins, density=True, color="0.85", label="training rows")
 ax.hist(nominal, bins, density=True, histtype="step", color="0.3", label="diffusion model")
 ax.hist(y_worst, bins, density=True, histtype="step", color="#1b6a8f", lw=1.8, label="worst case")

@@ -40,7 +40,7 @@ agents = problem.solve(calls)
 pd.DataFrame({"calls": calls, "agents": agents, "cost": problem.cost(agents, calls)}).round(1)
 
 # %%
-# The cost as a function of the decision: too few agents are dearer than too many.
+# The cost as a function of the decision: too few agents cost more than too many.
 fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
 grid = np.linspace(0, 35, 400)
 for number, colour in zip(calls, ["#8fc1dd", "#2a6f97", "#22333b"], strict=True):

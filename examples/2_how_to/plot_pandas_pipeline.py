@@ -121,6 +121,6 @@ ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# The largest bars stand where demand is hard to predict: there a wrong order is dear, and knowing
+# The largest bars stand where demand is hard to predict: there a wrong order is costly, and knowing
 # which mistake is the cheaper one counts most. A bar rests on some dozens of rows, on Saturdays on
 # fewer, and not every single one favours the same model; the table above counts all rows.

@@ -54,8 +54,8 @@ for name, model in models.items():
 cost["known demand"] = problem.optimal_cost(y[test]).mean()
 
 plt.figure(figsize=(6, 2.6))
-plt.barh([*cost], [*cost.values()])
-plt.xlim(0.9 * min(cost.values()), None)
+plt.plot([*cost.values()], [*cost], "o")
+plt.grid(axis="y", color="0.9")
 plt.xlabel("mean cost of a day, shortfall included")
 plt.tight_layout()
 plt.show()

@@ -16,6 +16,8 @@ It downloads the public Azure traces (a few MB) once; run it with
 ``python examples/3_papers/llm_provisioning_3d_learning.py``. About a minute on one core.
 """
 
+# sphinx_gallery_thumbnail_path = "_static/thumbnails/llm_provisioning_3d_learning.png"
+
 # %%
 # Data
 # ----

@@ -14,6 +14,8 @@ So the same forest decides twice here, from its mean and from the days in its le
 of scenarios is chosen by what its decisions cost on later days.
 """
 
+# sphinx_gallery_thumbnail_path = "_static/thumbnails/restaurant_scenarios.png"
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd

@@ -15,6 +15,8 @@ The same problem beside PyEPO is in ``benchmarks/pyepo_linear.py``, other losses
 ``benchmarks/linear_losses.py``.
 """
 
+# sphinx_gallery_thumbnail_path = "_static/thumbnails/shortest_path_spo_plus.png"
+
 # %%
 # The experiment
 # --------------

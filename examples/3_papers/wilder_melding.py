@@ -16,6 +16,8 @@ in ``benchmarks/cora_matching.py``.
 Run it with ``python examples/3_papers/wilder_melding.py``; about four minutes on one core.
 """
 
+# sphinx_gallery_thumbnail_path = "_static/thumbnails/wilder_melding.png"
+
 # %%
 # One comparison for all of them
 # ------------------------------

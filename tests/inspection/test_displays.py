@@ -10,7 +10,10 @@ import pytest
 mpl.use("Agg")
 
 from matplotlib import pyplot as plt
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from dfl_sklearn import DFFRegressor, DiffusionDRODFLRegressor, TwoStageRegressor
 from dfl_sklearn.datasets import make_newsvendor
@@ -21,7 +24,11 @@ from dfl_sklearn.inspection import (
     WorstCaseDisplay,
 )
 from dfl_sklearn.metrics import decision_cost
-from dfl_sklearn.problems import NewsvendorProblem
+from dfl_sklearn.problems import (
+    MultiProductNewsvendorProblem,
+    NewsvendorProblem,
+    ShortestPathProblem,
+)
 from dfl_sklearn.robust import DiffusionGenerator, TiltedSearch
 
 pytestmark = pytest.mark.filterwarnings("ignore:Training stopped at max_iter")
@@ -79,8 +86,37 @@ def test_decision_display_names_what_it_cannot_draw(data):
     model = LinearRegression().fit(X, y)
     with pytest.raises(ValueError, match="knows no decision problem"):
         DecisionDisplay.from_estimator(model, X, y)
-    with pytest.raises(ValueError, match="one parameter per row"):
-        DecisionDisplay.from_predictions(np.ones((3, 2)), np.ones((3, 2)), problem=PROBLEM)
+    with pytest.raises(ValueError, match="must have one shape"):
+        DecisionDisplay.from_predictions(np.ones((3, 2)), np.ones(3), problem=PROBLEM)
+    with pytest.raises(ValueError, match="either y_pred or decisions"):
+        DecisionDisplay.from_predictions(y, problem=PROBLEM)
+    with pytest.raises(ValueError, match=r"one decision for each parameter.*\(2, 40\).*\(2, 25\)"):
+        DecisionDisplay.from_predictions(
+            np.ones((2, 40)), decisions=np.ones((2, 25)), problem=ShortestPathProblem.grid(5, 5)
+        )
+    with pytest.raises(ValueError, match="12 outputs at most, got 13"):
+        DecisionDisplay.from_predictions(np.ones((3, 13)), np.ones((3, 13)), problem=PROBLEM)
+
+
+def test_decisions_for_several_products():
+    y = pd.DataFrame({"bread": [3.0, 5.0, 4.0], "rolls": [1.0, 2.0, 6.0]})
+    problem = MultiProductNewsvendorProblem([9, 3], 1, capacity=7.0)
+    taken = np.array([[3.0, 2.0], [4.0, 3.0], [4.0, 3.0]])
+    display = DecisionDisplay.from_predictions(y, decisions=taken, problem=problem, name="taken")
+    best = problem.optimum(y.to_numpy())
+    np.testing.assert_array_equal(display.decisions, taken)
+    np.testing.assert_allclose(display.best_decisions, best.decisions)
+    np.testing.assert_allclose(display.regret, problem.cost(taken, y.to_numpy()) - best.cost)
+    assert [ax.get_ylabel() for ax in display.axes_] == ["bread", "rolls", "cumulative regret"]
+    np.testing.assert_array_equal(display.axes_[1].lines[-1].get_ydata(), taken[:, 1])
+    again = DecisionDisplay.from_predictions(y, y, problem=problem, name="known", ax=display.axes_)
+    first, second = again.axes_[2].lines
+    assert first.get_linestyle() != second.get_linestyle()  # also told apart in grey
+    with pytest.raises(ValueError, match=r"ax must hold 3 axes, .* got 2"):
+        display.plot(ax=plt.subplots(2)[1])
+    taken[2, 1] = 8.0
+    with pytest.raises(ValueError, match="exceed the capacity at row 2"):
+        DecisionDisplay.from_predictions(y, decisions=taken, problem=problem)
 
 
 def test_worst_case_rows_and_their_regret(shifted):
@@ -90,6 +126,26 @@ def test_worst_case_rows_and_their_regret(shifted):
     assert display.worst_regret.mean() == pytest.approx(shifted.worst_case_.worst_regret, rel=0.3)
     chosen = WorstCaseDisplay.from_estimator(shifted, feature=2, n_samples=50, random_state=0)
     assert chosen.axes_[0].get_xlabel() == "feature 2"
+
+
+def test_displays_look_into_pipelines(shifted, data):
+    X, y = data
+    piped = Pipeline([("model", FrozenEstimator(shifted))])
+    display = WorstCaseDisplay.from_estimator(piped, n_samples=50, random_state=0)
+    alone = WorstCaseDisplay.from_estimator(shifted, n_samples=50, random_state=0)
+    np.testing.assert_array_equal(display.worst, alone.worst)
+    with pytest.raises(ValueError, match="LinearRegression knows no worst case"):
+        WorstCaseDisplay.from_estimator(LinearRegression().fit(X, y))
+    tuned = DFFRegressor(LinearRegression(), PROBLEM, max_iter=3, random_state=0)
+    pipe = make_pipeline(StandardScaler(), tuned).fit(X, y)
+    corrected = BiasCorrectionDisplay.from_estimator(pipe, X, y)
+    np.testing.assert_allclose(corrected.backbone + corrected.correction, pipe.predict(X))
+    curve = RadiusCurveDisplay.from_estimator(
+        make_pipeline(StandardScaler(), robust()), X, y, tests={"all": (X, y)}, radii=(0.0,)
+    )
+    assert np.isfinite(curve.costs["all"]).all()
+    with pytest.raises(ValueError, match="LinearRegression has no radius"):
+        RadiusCurveDisplay.from_estimator(LinearRegression(), X, y, tests={})
 
 
 def test_worst_case_needs_a_radius(data):
@@ -130,6 +186,23 @@ def test_corrections_and_what_they_did(data, trust_region):
     np.testing.assert_allclose(offsets[:, 1], display.regret_change)
     again = display.plot(ax=plt.subplots(1, 2)[1], color="red")
     assert again.axes_[0].collections[1].get_facecolor()[0][0] == 1.0
+
+
+@pytest.mark.parametrize(
+    ("correction", "xlim"),
+    [
+        ([0.1, 0.5], (-0.05, 1.05)),
+        ([-0.1, -0.5], (-1.05, 0.05)),
+        ([-0.1, 0.5], (-1.05, 1.05)),
+        ([0.0, 0.0], (-1.05, 1.05)),
+    ],
+)
+def test_corrections_of_one_sign_leave_no_half_of_the_axis_empty(correction, xlim):
+    ones = np.ones(2)
+    display = BiasCorrectionDisplay(
+        backbone=ones, correction=np.array(correction), radius=ones, regret_change=ones
+    ).plot()
+    assert display.axes_[1].get_xlim() == pytest.approx(xlim)
 
 
 def test_what_cannot_be_drawn_as_a_correction(data):

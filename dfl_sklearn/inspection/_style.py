@@ -1,0 +1,27 @@
+"""One look of all displays: the same model has the same colour, dashes and marker everywhere."""
+
+from typing import Any
+
+_COLORS = ("#1b6a8f", "#d1603d", "#6f9e4c", "#e0a526", "#6b4c9a", "#3f3f3f", "#57b4c7", "#b0738f")
+_DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 3)))
+_MARKERS = "osD^vPX*"
+
+
+def color_of(number: int) -> str:
+    """Return the colour of the model of a number."""
+    return _COLORS[number % len(_COLORS)]
+
+
+def line_style(number: int, *, marker: bool = False) -> dict[str, Any]:
+    """Return how to draw the line of a model: colours alone cannot be told apart in grey."""
+    place = number % len(_COLORS)
+    style: dict[str, Any] = {"color": _COLORS[place], "ls": _DASHES[place]}
+    if marker:
+        style |= {"marker": _MARKERS[place], "ms": 4}
+    return style
+
+
+def with_choices(style: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
+    """Return a style in which the caller's choices, by whatever alias, replace ours."""
+    aliases = {"c": "color", "linestyle": "ls", "linewidth": "lw", "markersize": "ms"}
+    return {**style, **{aliases.get(name, name): value for name, value in chosen.items()}}

@@ -1,0 +1,27 @@
+"""What the measured tables of the guide hold: one function per table, which yields its rows."""
+
+from . import (
+    certificates,
+    corrections,
+    libraries,
+    linear,
+    papers,
+    recourse,
+    robustness,
+    scenarios,
+    size,
+)
+from ._register import TABLES
+
+__all__ = [
+    "TABLES",
+    "certificates",
+    "corrections",
+    "libraries",
+    "linear",
+    "papers",
+    "recourse",
+    "robustness",
+    "scenarios",
+    "size",
+]
