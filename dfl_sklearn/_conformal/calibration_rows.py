@@ -63,5 +63,5 @@ def warn_of_shared_rows(X: Any, y: np.ndarray, X_cal: Any, y_cal: np.ndarray) ->
             "fitted on, and its promises would be too low: calibrate on rows that it has not seen. "
             "(Rows that are alike by chance, as those of few distinct values are, do no harm.)",
             UserWarning,
-            stacklevel=5,
+            stacklevel=6,
         )

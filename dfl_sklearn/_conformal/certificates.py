@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from .cost_units import CostUnits
-from .groups import quantiles_of
+from .groups import lowest_of, quantiles_of
 from .outcomes import Outcomes
 from .plans import Plans
 from .quantile import conformal_quantile
@@ -30,14 +30,20 @@ class CostCertificate:
         )
 
     def calibrate(
-        self, rows: Outcomes, labels: list[Any] | None, level: float, *, are_training: bool = False
+        self,
+        rows: Outcomes,
+        labels: list[Any] | None,
+        level: float,
+        shift: np.ndarray | None = None,
+        *,
+        are_training: bool = False,
     ) -> Any:
-        """Return the quantile of scores, or that of each group."""
+        """Return the quantile of scores, or that of each group; see :func:`quantiles_of`."""
         size = self._units.size(rows.X, rows.planned)
         if are_training and self.needs_training:
             size = self._unseen
         scores = self._units.scores(rows.errors, size)
-        return quantiles_of(scores, rows.weight, labels, level)
+        return quantiles_of(scores, rows.weight, labels, level, shift)
 
     def forget(self) -> None:
         """Drop what calibration alone has needed."""
@@ -100,9 +106,15 @@ class SetCertificate:
         return top * np.append(np.arange(_STEPS + 1) / _STEPS, _BEYOND)
 
     def calibrate(
-        self, rows: Outcomes, labels: list[Any] | None, level: float, *, are_training: bool = False
+        self,
+        rows: Outcomes,
+        labels: list[Any] | None,
+        level: float,
+        shift: np.ndarray | None = None,
+        *,
+        are_training: bool = False,
     ) -> Any:
-        """Return the radius, or that of each group.
+        """Return the radius, or that of each group; see :func:`quantiles_of`.
 
         A row's score is the least radius from which on the promise holds at every larger one. Rows
         whose y is in the set keep it anyway. Radii are walked downwards until the quantile is
@@ -121,14 +133,12 @@ class SetCertificate:
             scores[broken] = radii[k + 1] if k + 1 < len(radii) else np.inf
             is_open[broken] = False
             known = np.where(is_open, radii[k], scores)
-            found = quantiles_of(known, rows.weight, labels, level)
-            values = found.values() if isinstance(found, dict) else [found]
-            if all(each > radii[k] for each in values):
+            found = quantiles_of(known, rows.weight, labels, level, shift)
+            if min(lowest_of(found)) > radii[k]:
                 break
         else:
-            found = quantiles_of(scores, rows.weight, labels, level)
-        values = list(found.values()) if isinstance(found, dict) else [found]
-        if not np.isfinite(values).all():
+            found = quantiles_of(scores, rows.weight, labels, level, shift)
+        if not np.isfinite(lowest_of(found)).all():
             raise ValueError(
                 f"No radius of method={self._kind!r} up to {radii[-1]:.3g} sizes of an error "
                 'keeps its promise often enough on the calibration rows. Use method="cost".'

@@ -1,5 +1,6 @@
 """What a fitted model decides for rows, and what it expects that to cost."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,7 +34,7 @@ class Plans:
         As the public methods of the problem take it.
     prediction : ndarray of shape (n, d) or None
         Of the parameters, within the domain of the problem; None where decisions alone are
-        predicted.
+        predicted, or where nobody asks for the mean of scenarios.
     is_vector : bool
         Whether the model returned decisions as (n,).
     """
@@ -47,7 +48,13 @@ class Plans:
 
     @classmethod
     def of(
-        cls, model: Any, X: Any, problem: DecisionProblem | None = None, context: Any = None
+        cls,
+        model: Any,
+        X: Any,
+        problem: DecisionProblem | None = None,
+        context: Any = None,
+        *,
+        needs_prediction: bool = True,
     ) -> "Plans":
         """Return the plans of a fitted model that decides.
 
@@ -60,6 +67,8 @@ class Plans:
             None is that of the model.
         context : array-like of shape (n, c), default=None
             In the place of the columns of X that are context.
+        needs_prediction : bool, default=True
+            With False a scenario model is not asked for the mean of its scenarios.
         """
         inner, reaches = innermost(model)
         if context is None:
@@ -69,11 +78,18 @@ class Plans:
             found = Decided(decisions, problem or inner._resolve_problem(), context)
         z = as_numpy_rows(found.decisions, "decisions").astype(np.float64, copy=False)
         prediction = None
-        if policy_in(inner) is None:
+        predicts = policy_in(inner) is None
+        of_scenarios = predicts and predicts_scenarios(inner)
+        if predicts and (needs_prediction or not of_scenarios):
             rows = as_numpy_rows(model.predict(X), "predictions").astype(np.float64, copy=False)
             check_finite(rows, "predictions")
             prediction = found.problem.project_parameters(rows)[0]
-        planned = _planned(model, X, z, found, prediction)
+        if of_scenarios:
+            planned = _mean_over_scenarios(inner, reaches, X, z, found)
+        elif prediction is None:
+            planned = np.zeros(len(z))
+        else:
+            planned = found.problem.cost(z, prediction, context=found.context)
         is_vector = np.ndim(found.decisions) == 1
         return cls(z, planned, found.problem, found.context, prediction, is_vector)
 
@@ -87,14 +103,10 @@ class Plans:
         return self.problem.cost(self.decisions, as_numpy_rows(y, "y"), context=self.context)
 
 
-def _planned(
-    model: Any, X: Any, z: np.ndarray, found: Decided, prediction: np.ndarray | None
+def _mean_over_scenarios(
+    inner: Any, reaches: Callable[[Any], Any], X: Any, z: np.ndarray, found: Decided
 ) -> np.ndarray:
-    if prediction is None:
-        return np.zeros(len(z))
-    inner, reaches = innermost(model)
-    if not predicts_scenarios(inner):
-        return found.problem.cost(z, prediction, context=found.context)
+    """Return the mean cost (n,) of decisions over the scenarios of a model."""
     parts = []
     for start in range(0, _num_samples(X), _AT_ONCE):
         at = np.arange(start, min(start + _AT_ONCE, len(z)))

@@ -8,7 +8,6 @@ from sklearn.utils import _safe_indexing
 
 from .._conformal.calibration_rows import codes_of
 from .._conformal.outcomes import Outcomes
-from .._conformal.plans import Plans
 from .._utils.cross_fit import Splits, random_splits
 from .._utils.seeds import named_rng
 from .._utils.sklearn_private import _check_method_params
@@ -77,7 +76,7 @@ class Fits:
         parts = []
         for number, (rest, held) in enumerate(splits):
             X = _safe_indexing(self.X, held)
-            plans = Plans.of(self.model(held if frozen else rest), X, self._owner.problem)
+            plans = self._owner._plans(self.model(held if frozen else rest), X)
             weight = None if self.weight is None else self.weight[held]
             parts.append(Outcomes.of(plans, X, self.y[held], weight, number))
         return Outcomes.together(parts, [held for _, held in splits], self.X)

@@ -6,39 +6,33 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, clone
-from sklearn.frozen import FrozenEstimator
-from sklearn.utils import Bunch, _safe_indexing, indexable
-from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
+from sklearn.base import BaseEstimator
+from sklearn.utils import Bunch, indexable
+from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
-from .._conformal.calibration_rows import calibration_splits, warn_of_shared_rows
-from .._conformal.certificates import CostCertificate, SetCertificate
-from .._conformal.groups import group_labels, quantile_of_rows, quantiles_of
-from .._conformal.outcomes import Outcomes
+from .._conformal.groups import group_labels, largest_weights, quantile_of_rows
 from .._conformal.plans import Plans
+from .._conformal.shift_weights import shift_weights
 from .._decide import decided
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT, Selection
-from .._utils.cross_fit import Splits, fold_of
-from .._utils.innermost import innermost, innermost_unfitted
+from .._utils.innermost import innermost
 from .._utils.sklearn_private import (
     HasMethods,
     Interval,
     StrOptions,
     _check_sample_weight,
     _fit_context,
-    _num_samples,
 )
-from .._utils.wrapping import WrappingMixin
 from ..metrics._decisions import check_observed
 from ..problems.base import DecisionProblem
 from ._calibrated_fits import Fits
-from ._mixin import DecisionRegressorMixin
-from .two_stage import TwoStageRegressor
+from ._calibration import Calibration, GivenRows
+from ._wrapped_decider import WrappedDeciderMixin
 
 
-class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
+class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
     r"""Decide by any model, and promise what the decision will cost at most.
 
     The certificate is :math:`P(\mathrm{cost}(z(x), y) \le \mathrm{promise}(x)) \ge 1 - \alpha`,
@@ -94,6 +88,12 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     groups : str, int, list, slice, mask or callable, default=None
         Columns of X that say which group a row is of, or a callable that returns it of each row of
         X. Every group has a quantile of its own, so that the promise is kept in each of them.
+    shift_weight : fitted object with `weight`, callable or None, default=None
+        How much likelier the features of a row are among those to come than among the calibration
+        rows, up to a factor: a fitted :class:`~dfl_sklearn.robust.CovariateShiftWeight`, or a
+        function that returns one weight for each row of X. It is given X as `fit` and `decide`
+        are, with all columns. Promises are for rows to come then, see the notes. `clone` forgets
+        what is fitted, and so do searches: give these ``FrozenEstimator(shift)``.
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data of a row, such as a capacity, that the problem
         reads (:class:`~dfl_sklearn.problems.FromContext`). An estimator that has a context of its
@@ -107,12 +107,17 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         The fitted model.
     decider_ : estimator
         The same with its problem: what takes the decisions.
-    quantile_ : float or dict
-        q, or that of each group; of a set its radius, in units of the size of errors.
+    quantile_ : float, callable or dict
+        q, or that of each group; of a set its radius, in units of the size of errors. With
+        `shift_weight` a function that takes weights (n,) of rows to their quantiles (n,).
+    max_shift_weight_ : float, dict or None
+        The largest weight of a row for which something can be promised, or that of each group;
+        None without `shift_weight`.
     n_calibration_ : int
         The number of calibration rows with a positive weight.
     guaranteed_level_ : float or None
-        How often promises hold at least, whatever the model, where rows are exchangeable: the
+        How often promises hold at least, whatever the model, where rows are exchangeable, or
+        with `shift_weight` where weights are proportional to the true ratios of densities: the
         `confidence_level`; None after cross-fitting in several folds.
     n_features_in_ : int
         Number of features seen during fit.
@@ -137,6 +142,19 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     one radius keeps may be broken by a larger one. A row's score is the least radius from which on
     the promise holds at each larger one, among radii that training rows suggest.
 
+    With `shift_weight` w the quantile depends on x. It is the least score s with
+
+    .. math:: \sum_{s_i \le s} w(x_i) \ge (1 - \alpha) \big(\sum_i w(x_i) + w(x)\big)
+
+    so that promises hold for rows whose x has another distribution, as long as that of y given x
+    is the same. That is exact where w is proportional to the ratio of the two densities. With
+    estimated weights it is approximate: promises may hold less often, by half the mean absolute
+    error of weights of mean 1 at most, where these were fitted on other rows (Lei and Candes,
+    2021). Where the row's own share of the weights exceeds :math:`\alpha` there is no such score,
+    and nothing can be promised: that is an error which names the rows. Ask about the others alone,
+    those with ``w(X) <= max_shift_weight_``. The probability counts the refused rows as kept: of
+    the others at least :math:`1 - \alpha / p` are, if p is their share.
+
     A weight in `fit` says how often a row counts. The guarantee is one for distinct rows: copies
     of a row are not exchangeable with a new one.
 
@@ -151,6 +169,10 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     Vovk, Gammerman and Shafer, "Algorithmic Learning in a Random World", 2005.
     Barber, Candes, Ramdas and Tibshirani, "Predictive inference with the jackknife+", Annals of
     Statistics, 2021.
+    Tibshirani, Barber, Candes and Ramdas, "Conformal prediction under covariate shift", NeurIPS
+    2019.
+    Lei and Candes, "Conformal inference of counterfactuals and individual treatment effects",
+    Journal of the Royal Statistical Society B, 2021.
 
     Examples
     --------
@@ -175,6 +197,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         "tail": [Interval(Real, 0, None, closed="left")],
         "cv": ["cv_object"],
         "groups": CONTEXT,
+        "shift_weight": [HasMethods(["weight"]), callable, None],
         "context": CONTEXT,
         "context_is_feature": ["boolean"],
     }
@@ -193,6 +216,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         tail: float = 0.5,
         cv: Any = None,
         groups: Any = None,
+        shift_weight: Any = None,
         context: Selection = None,
         context_is_feature: bool = True,
     ) -> None:
@@ -204,6 +228,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self.tail = tail
         self.cv = cv
         self.groups = groups
+        self.shift_weight = shift_weight
         self.context = context
         self.context_is_feature = context_is_feature
 
@@ -246,12 +271,14 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         ------
         ValueError
             If `y` cannot be parameters of the problem; if there are too few calibration rows for
-            the level, in all or in a group.
+            the level, in all or in a group; if `shift_weight` is not fitted, or returns what are no
+            weights, or 0 for all calibration rows.
 
         Warns
         -----
         UserWarning
-            If rows to calibrate on are training rows as well.
+            If rows to calibrate on are training rows as well; if few of them have nearly all of the
+            shift weight.
         """
         target: np.ndarray = self._validate_target(y)
         X, _ = indexable(X, target)
@@ -261,47 +288,21 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             weight = _check_sample_weight(
                 sample_weight, target, dtype=np.float64, ensure_non_negative=True
             )
-        fitted = Fits(self, X, target, weight, fit_params)
-        held_out = self._checked_calibration_rows(X, target, X_cal, y_cal, sample_weight_cal)
-        self.__dict__.pop("feature_names_in_", None)
-        if held_out is not None:
-            self._calibrate_on(*held_out, fitted, np.arange(len(target)))
-        elif (
-            isinstance(self.estimator, FrozenEstimator)
-            and self.cv is None
-            and not self._unfitted_certificate().needs_training
-        ):
-            rows = np.arange(len(target))
-            self._calibrate_on(X, target, fitted.weight_of(rows), fitted, rows[:0])
-        else:
-            splits = calibration_splits(self.cv, X, target)
-            if len(splits) == 1:
-                rest, held = splits[0]
-                at = (_safe_indexing(X, held), target[held], fitted.weight_of(held))
-                self._calibrate_on(*at, fitted, rest)
-            else:
-                self._calibrate_across(splits, fitted)
-        self.estimator_ = self.decider_ if self._decides_itself() else self.decider_.estimator_
-        if hasattr(self.decider_, "feature_names_in_"):
-            self.feature_names_in_ = self.decider_.feature_names_in_
+        fits = Fits(self, X, target, weight, fit_params)
+        given = GivenRows.checked(self, X, target, X_cal, y_cal, sample_weight_cal)
+        found = Calibration(self, fits).run(given)
+        self._set_decider(found.decider)
+        self._certificate = found.certificate
+        self._shift_weight = self.shift_weight  # what set_params changes is for the next fit
+        self.quantile_ = found.quantile
+        depends = self.shift_weight is not None
+        self.max_shift_weight_ = largest_weights(found.quantile) if depends else None
+        self.n_calibration_ = found.n_rows
+        self.guaranteed_level_ = found.level
         return self
 
-    def predict(self, X: Any) -> np.ndarray:
-        """Predict the parameters of the problem, by the wrapped estimator.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, p)
-
-        Returns
-        -------
-        ndarray of shape (n,) or (n, d)
-        """
-        check_is_fitted(self)
-        return self.decider_.predict(X)
-
     def decide(self, X: Any, *, context: ArrayLike | None = None) -> np.ndarray:
-        """Return the decisions for the rows of X, those of the wrapped model.
+        """Return the decisions for the rows of X, those of the wrapped model or for a set.
 
         Parameters
         ----------
@@ -313,10 +314,15 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         -------
         ndarray of shape (n,) or (n, k)
             One decision per row.
+
+        Raises
+        ------
+        ValueError
+            With a set, if nothing can be promised for a row; see :meth:`promised_cost`.
         """
         check_is_fitted(self)
         if self.method != "cost":
-            plans = Plans.of(self.decider_, X, self.problem, context)
+            plans = self._plans(self.decider_, X, context)
             decisions, is_vector = self._promises(X, plans)[0], plans.is_vector
             return decisions[:, 0] if is_vector else decisions
         if context is None:
@@ -340,10 +346,11 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a row is of a group without calibration rows.
+            If a row is of a group without calibration rows; if the shift weights of some rows are
+            too large for a promise, which are named.
         """
         check_is_fitted(self)
-        return self._promises(X, Plans.of(self.decider_, X, self.problem, context))[1]
+        return self._promises(X, self._plans(self.decider_, X, context))[1]
 
     def certificate(self, X: Any, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Bunch:
         """Compare promised costs with those that came true.
@@ -365,7 +372,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         """
         check_is_fitted(self)
         y, weight = check_observed(y, self._resolve_problem(), sample_weight)
-        plans = Plans.of(self.decider_, X, self.problem)
+        plans = self._plans(self.decider_, X)
         decisions, promised = self._promises(X, plans)
         realised = replace(plans, decisions=decisions).realised(y)
         return Bunch(
@@ -376,155 +383,14 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             mean_promise=float(np.average(promised, weights=weight)),
         )
 
+    def _plans(self, decider: Any, X: Any, context: Any = None) -> Plans:
+        """Return what a model that decides plans; sets need a prediction to stand around."""
+        needs_prediction = self.method != "cost"
+        return Plans.of(decider, X, self.problem, context, needs_prediction=needs_prediction)
+
     def _promises(self, X: Any, plans: Plans) -> tuple[np.ndarray, np.ndarray]:
         """Return decisions (n, k) and promised costs (n,)."""
-        quantile = quantile_of_rows(self.quantile_, group_labels(self.groups, X))
+        model = self.__dict__.get("_shift_weight")
+        shift = None if model is None else shift_weights(model, X)
+        quantile = quantile_of_rows(self.quantile_, group_labels(self.groups, X), shift)
         return self._certificate.decisions_and_promises(X, plans, quantile)
-
-    def context_of(self, X: ArrayLike) -> Any:
-        """Return the context of the rows of X, as the methods of the problem take it.
-
-        Parameters
-        ----------
-        X : array-like of shape (n, p)
-
-        Returns
-        -------
-        ndarray of shape (n, c), DataFrame or None
-            None where neither this model nor the wrapped one has a context.
-        """
-        check_is_fitted(self)
-        inner, reaches = innermost(self.decider_)
-        return inner.context_of(reaches(X))
-
-    # -- the steps of fit --------------------------------------------------------------
-
-    def _checked_calibration_rows(
-        self, X: Any, y: np.ndarray, X_cal: Any, y_cal: Any, sample_weight_cal: Any
-    ) -> tuple[Any, np.ndarray, np.ndarray] | None:
-        """Return rows to calibrate on that were given, with weights; None for none."""
-        if (X_cal is None) != (y_cal is None):
-            raise ValueError("Give both X_cal and y_cal, or neither.")
-        if X_cal is None:
-            if sample_weight_cal is not None:
-                raise ValueError("sample_weight_cal was given without X_cal and y_cal.")
-            return None
-        if self.cv is not None:
-            raise ValueError("cv says which rows of X calibrate, and X_cal was given: leave one.")
-        y_cal = np.asarray(self._validate_target(y_cal))
-        self._resolve_problem().check_parameters(y_cal)
-        shape = (len(y_cal), *y.shape[1:])
-        if y_cal.shape != shape or _num_samples(X_cal) != len(y_cal):
-            raise ValueError(
-                f"y_cal must have shape {(_num_samples(X_cal), *y.shape[1:])}, one row for each of "
-                f"X_cal and as many columns as y, got {y_cal.shape}."
-            )
-        weight = _check_sample_weight(
-            sample_weight_cal, y_cal, dtype=np.float64, ensure_non_negative=True
-        )
-        X_cal, _ = indexable(X_cal, y_cal)
-        if not isinstance(self.estimator, FrozenEstimator):
-            warn_of_shared_rows(X, y, X_cal, y_cal)
-        return X_cal, y_cal, weight
-
-    def _calibrate_on(
-        self, X_cal: Any, y_cal: np.ndarray, weight: np.ndarray, fits: Fits, rows: np.ndarray
-    ) -> None:
-        """Fit on some rows, and calibrate on others that the model does not see."""
-        self._check_enough(weight, fits)
-        self.decider_ = fits.model(rows)
-        self._certificate = self._unfitted_certificate()
-        if self._certificate.needs_training:
-            self._certificate.fit(fits.outcomes_of_training(rows))
-        kept = np.flatnonzero(weight > 0)
-        X_cal = _safe_indexing(X_cal, kept)
-        plans = Plans.of(self.decider_, X_cal, self.problem)
-        self._calibrate(Outcomes.of(plans, X_cal, y_cal[kept], weight[kept]))
-        self.guaranteed_level_: float | None = self.confidence_level
-
-    def _calibrate_across(self, splits: Splits, fits: Fits) -> None:
-        """Fit on all rows, and calibrate each by a model that was fitted without its fold."""
-        fold = fold_of(splits, len(fits.y))
-        self._check_enough(fits.weight_of(np.flatnonzero(fold >= 0)), fits)
-        rows = fits.outcomes_across(splits)
-        self.decider_ = fits.model(np.arange(len(fold)))
-        self._certificate = self._unfitted_certificate()
-        if self._certificate.needs_training:
-            self._certificate.fit(rows)
-        self._calibrate(rows, are_training=True)
-        self.guaranteed_level_ = None
-
-    def _calibrate(self, rows: Outcomes, *, are_training: bool = False) -> None:
-        labels = group_labels(self.groups, rows.X)
-        self.quantile_ = self._certificate.calibrate(
-            rows, labels, self.confidence_level, are_training=are_training
-        )
-        self._certificate.forget()
-        self.n_calibration_ = len(rows.planned)
-
-    def _unfitted_certificate(self) -> CostCertificate | SetCertificate:
-        if self.method == "cost":
-            return CostCertificate(self.scale, self.tail)
-        return SetCertificate(self.method, self.scale)
-
-    def _check_enough(self, weight: np.ndarray, fits: Fits) -> None:
-        """Raise an error before models are fitted where no promise can be made."""
-        weight = weight[weight > 0]
-        try:
-            quantiles_of(np.zeros(len(weight)), weight, None, self.confidence_level)
-        except ValueError as error:
-            raise ValueError(f"{error} (n_samples={len(fits.y)})") from None
-
-    # -- the model that decides --------------------------------------------------------
-
-    def _decides_itself(self) -> bool:
-        """Return whether the wrapped estimator decides, in the problem asked about."""
-        inner = innermost_unfitted(self.estimator)
-        if not hasattr(inner, "decide"):
-            return False
-        if self.problem is None:
-            return True
-        knows = not self.problem.takes_context or getattr(inner, "context", None) is not None
-        return knows and type(inner._resolve_problem()) is type(self.problem)
-
-    def _resolve_problem(self) -> DecisionProblem:
-        if self.problem is None:
-            inner = innermost_unfitted(self.estimator)
-            if hasattr(inner, "_resolve_problem"):
-                return inner._resolve_problem()
-        return super()._resolve_problem()
-
-    def _unfitted_decider(self) -> Any:
-        if not self._decides_itself():
-            return TwoStageRegressor(
-                self.estimator,
-                self.problem,
-                context=self.context,
-                context_is_feature=self.context_is_feature,
-            )
-        if self.context is not None:
-            inner = type(innermost_unfitted(self.estimator)).__name__
-            raise ValueError(
-                f"context={self.context!r} was given, but {inner} decides in a context of its own: "
-                f"give it to {inner}."
-            )
-        return clone(self.estimator)
-
-    @property
-    def _context_columns(self) -> Any:
-        """The columns of the context, of what decides; None for none."""
-        decider = self.__dict__.get("decider_")
-        return None if decider is None else getattr(innermost(decider)[0], "_context_columns", None)
-
-    @property
-    def n_features_in_(self) -> int:
-        """Number of features seen during fit."""
-        try:
-            check_is_fitted(self)
-        except ValueError as error:
-            raise AttributeError(f"{type(self).__name__} is not fitted.") from error
-        return self.decider_.n_features_in_
-
-    def get_metadata_routing(self) -> MetadataRouter:
-        """Return the routing of metadata: of `fit` to the wrapped estimator, and here."""
-        return super().get_metadata_routing().add_self_request(self)

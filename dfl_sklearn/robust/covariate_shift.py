@@ -48,7 +48,8 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
     them. That the distribution of y given x stays is assumed.
 
     Multiply these weights with those that rows have already, and give them as `sample_weight` to
-    any estimator.
+    any estimator. :class:`~dfl_sklearn.estimators.ConformalDecisions` takes the fitted object
+    itself, as `shift_weight`.
 
     Parameters
     ----------
@@ -191,20 +192,20 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
             self.classifiers_.append(model)
             self._log_priors.append(float(np.log(totals[1] / totals[0])))
             odds[held] = self._log_odds(len(self._log_priors) - 1, _safe_indexing(every, held))
-        self._source, self._source_odds = _safe_indexing(every, np.arange(n)), odds[:n]
-        unseen = np.flatnonzero(weight[:n] == 0)
-        self._source_odds[unseen] = self._mean_log_odds(_safe_indexing(every, unseen))
-        self._level = level_of(self._source_odds, weight[:n], self.clip)
-        warn_where_apart(self._source_odds, weight[:n])
-        self.weight_ = self._ratios(self._source_odds)
+        unseen = np.flatnonzero(weight == 0)
+        odds[unseen] = self._mean_log_odds(_safe_indexing(every, unseen))
+        self._rows, self._odds = every, odds
+        self._level = level_of(odds[:n], weight[:n], self.clip)
+        warn_where_apart(odds[:n], weight[:n])
+        self.weight_ = self._ratios(odds[:n])
         self.effective_sample_size_ = effective_sample_size(self.weight_ * weight[:n])
         return self
 
     def weight(self, X: Any) -> np.ndarray:
         """Return the weights of rows.
 
-        Those of rows that are in the source come from a classifier that has not seen them, those
-        of others from the mean log-odds of all.
+        Those of rows of the source and of the target come from a classifier that has not seen
+        them, those of others from the mean log-odds of all.
 
         Parameters
         ----------
@@ -223,7 +224,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
             the message names the row. If X has other columns than the source.
         """
         check_is_fitted(self)
-        every, n = joined(self._source, X, "X"), _num_samples(self._source)
+        every, n = joined(self._rows, X, "X"), _num_samples(self._rows)
         rows = np.arange(n, _num_samples(every))
         if not len(rows):
             return np.zeros(0)
@@ -232,7 +233,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         known, first = np.unique(code[:n], return_index=True)
         place = np.searchsorted(known, code[n:]).clip(max=len(known) - 1)
         is_known = known[place] == code[n:]
-        found[is_known] = self._source_odds[first[place[is_known]]]
+        found[is_known] = self._odds[first[place[is_known]]]
         return self._ratios(found)
 
     @contextmanager

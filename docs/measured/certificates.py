@@ -38,3 +38,40 @@ def storage():
                 text = cell("storage", split, (model, way), column)
                 row.append(rounded(text.split(" (")[0]))
         yield row
+
+
+@table(
+    "benchmarks/storage.py",
+    "Weights of calibration days: mean promise, and share of promises kept (spread over seeds), %",
+    [
+        "model and features of the weights",
+        "calibration days are worth",
+        "days refused",
+        "promise",
+        "kept",
+        "promise without weights",
+        "kept without weights",
+    ],
+    [28, 12, 12, 12, 12, 12, 12],
+)
+def storage_shift():
+    title = "Weights of calibration days by how much they look like the test days"
+    for model, weights in (
+        ("ridge on logs", "all 101 features"),
+        ("ridge on logs", "all, clip=10"),
+        ("ridge on logs", "5 components, clip=10"),
+        ("ridge on prices", "all, clip=10"),
+        ("ridge on prices", "5 components, clip=10"),
+    ):
+        row = [f"{model}; {weights}".replace("clip=10", "``clip=10``")]
+        for column, with_spread in (
+            ("calibration days are worth", False),
+            ("test days refused", False),
+            ("mean promise", False),
+            ("kept", True),
+            ("promise without", False),
+            ("kept without", True),
+        ):
+            text = cell("storage_shift", title, ("time", model, weights), column)
+            row.append(rounded(text if with_spread else text.split(" (")[0]))
+        yield row

@@ -11,7 +11,7 @@ from dfl_sklearn import ConformalDecisions, PolicyRegressor, TwoStageRegressor
 from dfl_sklearn._conformal.certificates import SetCertificate
 from dfl_sklearn._conformal.outcomes import Outcomes
 from dfl_sklearn._conformal.plans import Plans
-from dfl_sklearn._conformal.quantile import conformal_quantile
+from dfl_sklearn._conformal.quantile import WeightedQuantile, conformal_quantile
 from dfl_sklearn._conformal.sets import SETS, Ellipsoid
 from dfl_sklearn._conformal.worst_of_set import decide_for_worst_of
 from dfl_sklearn.problems import (
@@ -164,6 +164,10 @@ def test_a_radius_is_that_of_brute_force(kind, scale):
     by_group = certificate.calibrate(rows[1], labels, level)
     for k, label in enumerate("ab"):
         assert by_group[label] == conformal_quantile(np.array(scores[k::2]), np.ones(10), level)
+    shift, new = np.exp(X[50:, 0]), np.linspace(0, 8, 30)
+    by_weight = WeightedQuantile(np.array(scores), np.ones(20), shift, level)(new)
+    assert_array_equal(certificate.calibrate(rows[1], None, level, shift)(new), by_weight)
+    assert len(np.unique(by_weight)) > 2
 
 
 @pytest.mark.parametrize("kind", SETS)

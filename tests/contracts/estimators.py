@@ -127,6 +127,11 @@ def weights_of(y):
     return np.logaddexp(0.0, y)
 
 
+def likelier_at_first(X):
+    """Shift weights between 1 and 2."""
+    return 1.0 + (np.asarray(X)[:, 0] > 0)
+
+
 def first_is_positive(X):
     """Return the group of each row."""
     return np.asarray(X)[:, 0] > 0
@@ -303,6 +308,9 @@ def variants():
         ),
         "conformal-box": ConformalDecisions(
             LinearRegression(), SIGNS, confidence_level=0.5, method="box"
+        ),
+        "conformal-with-shift": ConformalDecisions(
+            LinearRegression(), EVEN, confidence_level=0.5, shift_weight=likelier_at_first
         ),
         "conformal-of-decisions": ConformalDecisions(
             TwoStageRegressor(Ridge(), EVEN), confidence_level=0.5, tail=0

@@ -380,8 +380,9 @@ def test_what_makes_no_sense_is_refused():
 def test_rows_that_calibrate_and_train_are_said():
     X, y = sample(40)
     model = ConformalDecisions(Ridge(), newsvendor())
-    with pytest.warns(UserWarning, match="5 of 20 calibration rows are training rows as well.*0"):
+    with pytest.warns(UserWarning, match="5 of 20 calibration rows are training rows") as said:
         model.fit(X[:25], y[:25], X_cal=X[20:], y_cal=y[20:])
+    assert said[0].filename == __file__
     table = pd.DataFrame(X, columns=["a", "b"])
     with pytest.warns(UserWarning, match="40 of 40"):
         model.fit(table, y, X_cal=table, y_cal=y)
@@ -392,3 +393,19 @@ def test_random_splits_hold_out_rows_too():
     split = ShuffleSplit(1, test_size=0.3, random_state=0)
     model = ConformalDecisions(Ridge(), newsvendor(), cv=split).fit(X, y)
     assert (model.n_calibration_, model.guaranteed_level_) == (30, 0.9)
+
+
+def test_scenarios_are_asked_for_no_mean_that_nobody_reads():
+    class Counting(ResidualScenarios):
+        n_asked = 0
+
+        def predict(self, X):
+            type(self).n_asked += 1
+            return super().predict(X)
+
+    X, y = sample(60)
+    model = ConformalDecisions(Counting(LinearRegression()), newsvendor()).fit(X, y)
+    model.certificate(X, y)
+    assert Counting.n_asked == 0
+    model.predict(X)
+    assert Counting.n_asked == 1

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_normal
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -68,6 +68,20 @@ def test_rows_are_weighted_by_classifiers_that_have_not_seen_them():
     twice = CovariateShiftWeight(tree, clip=20.0)
     found = twice.fit(np.repeat(X[:200], 2, axis=0), TOMORROW[:200]).weight_.reshape(200, 2)
     assert_array_equal(found[:, 0], found[:, 1])
+
+
+def test_target_rows_are_weighted_as_other_rows_of_the_target_are():
+    forest = RandomForestClassifier(20, min_samples_leaf=10, random_state=0)
+    model = CovariateShiftWeight(forest).fit(X[:600], TOMORROW)
+    others = np.random.default_rng(1).multivariate_normal([0.6, -0.4], NARROW, 900)
+    # Of the mean of classifiers most of which have seen them the weights would be larger.
+    mean_log = {}
+    for name, rows in (("known", TOMORROW), ("new", others)):
+        mean_log[name] = np.log(model.weight(rows)).mean()
+        mean_log[f"{name}, by all"] = np.mean(model._mean_log_odds(rows)) - model._level
+    assert mean_log["known, by all"] > mean_log["new"] + 0.15
+    assert abs(mean_log["known"] - mean_log["new"]) < 0.1
+    assert_array_equal(model.weight(TOMORROW[::-1])[::-1], model.weight(TOMORROW))
 
 
 def test_neither_the_order_of_rows_nor_storing_matters():
