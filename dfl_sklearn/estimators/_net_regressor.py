@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch, Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
@@ -18,8 +17,10 @@ from torch import nn
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT
+from .._utils.convergence import collected_doubts
 from .._utils.holdout import is_given
 from .._utils.members import member_mean
+from .._utils.progress import reporting
 from .._utils.rows import as_rows, check_total, refuse_unfit_table, refuse_unfit_target
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
@@ -284,19 +285,21 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             last = LastFit(self.predictor_.module_, self.x_scale_, self.y_scale_, follows)
         device, dtype = resolve_device(self.device), torch.as_tensor(train.X[:0]).dtype
         columns = self._context_columns
-        self._prepare(train, valid, seed)
-        objective = self._objective(problem, rows.y.shape[1])
-        units = NetUnits(self._scales(train, last, objective, seed), dtype, device, columns)
-        ambiguity_set = self._worst_case_set()
-        if ambiguity_set is not None:
-            ambiguity_set.set_columns(getattr(self, "feature_names_in_", None), self._as_given)
-        with torch.enable_grad():
+        with reporting(self.verbose), collected_doubts() as doubts, torch.enable_grad():
+            is_over = self._prepare(train, valid, seed)
+            objective = self._objective(problem, rows.y.shape[1])
+            units = NetUnits(self._scales(train, last, objective, seed), dtype, device, columns)
+            ambiguity_set = self._worst_case_set()
+            if ambiguity_set is not None:
+                ambiguity_set.set_columns(getattr(self, "feature_names_in_", None), self._as_given)
             staged = StagedFit(
                 objective.predictor or self._resolve_predictor(),
                 objective,
                 *(train, valid, units, TrainingOptions.of(self), seed),
             )
-            result = staged.run(last, ambiguity_set, self._memory(), one_pass=one_pass)
+            result = staged.run(
+                last, ambiguity_set, self._memory(), one_pass=one_pass, is_over=is_over
+            )
         self.predictor_, (self.x_scale_, self.y_scale_) = result.net, units.scales
         self._target_ndim, self._n_parameters = target_ndim, rows.y.shape[1]
         for name in ("ambiguity_set_", "worst_case_", "estimator_"):
@@ -316,7 +319,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             lacks_worst=lacks_worst,
         )
         if end is not None:
-            warnings.warn(end, ConvergenceWarning, stacklevel=5)
+            doubts.add(end)
+        doubts.warn(stacklevel=5)
 
     @property
     def _n_members(self) -> int:  # type: ignore[override]
@@ -424,8 +428,9 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         )
         return not is_linear and n_distinct >= MIN_ROWS_TO_HOLD_OUT
 
-    def _prepare(self, train: Rows, valid: Rows | None, seed: int) -> None:
-        """Fit what the objective needs to canonical rows."""
+    def _prepare(self, train: Rows, valid: Rows | None, seed: int) -> bool:
+        """Fit what the objective needs to canonical rows; return whether that was interrupted."""
+        return False
 
     def _objective(self, problem: DecisionProblem, n_parameters: int) -> Objective:
         return Objective(problem, self.loss)

@@ -20,8 +20,10 @@ from .._conformal.plans import Plans
 from .._decide import decided
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT, Selection
+from .._utils.convergence import collected_doubts
 from .._utils.cross_fit import Splits, fold_of
 from .._utils.innermost import innermost, innermost_unfitted
+from .._utils.progress import part, reporting
 from .._utils.sklearn_private import (
     HasMethods,
     Interval,
@@ -100,6 +102,8 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         own keeps it.
     context_is_feature : bool, default=True
         Whether the wrapped regressor sees these columns as well.
+    verbose : bool, default=False
+        Whether to print a line for each fit, and one after two seconds without any.
 
     Attributes
     ----------
@@ -177,6 +181,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         "groups": CONTEXT,
         "context": CONTEXT,
         "context_is_feature": ["boolean"],
+        "verbose": ["boolean"],
     }
 
     # Weights in `fit` are the wrapped regressor's; `score` uses its own.
@@ -195,6 +200,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         groups: Any = None,
         context: Selection = None,
         context_is_feature: bool = True,
+        verbose: bool = False,
     ) -> None:
         self.estimator = estimator
         self.problem = problem
@@ -206,6 +212,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self.groups = groups
         self.context = context
         self.context_is_feature = context_is_feature
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
@@ -261,26 +268,28 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             weight = _check_sample_weight(
                 sample_weight, target, dtype=np.float64, ensure_non_negative=True
             )
-        fitted = Fits(self, X, target, weight, fit_params)
-        held_out = self._checked_calibration_rows(X, target, X_cal, y_cal, sample_weight_cal)
-        self.__dict__.pop("feature_names_in_", None)
-        if held_out is not None:
-            self._calibrate_on(*held_out, fitted, np.arange(len(target)))
-        elif (
-            isinstance(self.estimator, FrozenEstimator)
-            and self.cv is None
-            and not self._unfitted_certificate().needs_training
-        ):
-            rows = np.arange(len(target))
-            self._calibrate_on(X, target, fitted.weight_of(rows), fitted, rows[:0])
-        else:
-            splits = calibration_splits(self.cv, X, target)
-            if len(splits) == 1:
-                rest, held = splits[0]
-                at = (_safe_indexing(X, held), target[held], fitted.weight_of(held))
-                self._calibrate_on(*at, fitted, rest)
+        with reporting(self.verbose, by_time=True), collected_doubts() as doubts:
+            fitted = Fits(self, X, target, weight, fit_params)
+            held_out = self._checked_calibration_rows(X, target, X_cal, y_cal, sample_weight_cal)
+            self.__dict__.pop("feature_names_in_", None)
+            if held_out is not None:
+                self._calibrate_on(*held_out, fitted, np.arange(len(target)))
+            elif (
+                isinstance(self.estimator, FrozenEstimator)
+                and self.cv is None
+                and not self._unfitted_certificate().needs_training
+            ):
+                rows = np.arange(len(target))
+                self._calibrate_on(X, target, fitted.weight_of(rows), fitted, rows[:0])
             else:
-                self._calibrate_across(splits, fitted)
+                splits = calibration_splits(self.cv, X, target)
+                if len(splits) == 1:
+                    rest, held = splits[0]
+                    at = (_safe_indexing(X, held), target[held], fitted.weight_of(held))
+                    self._calibrate_on(*at, fitted, rest)
+                else:
+                    self._calibrate_across(splits, fitted)
+        doubts.warn(stacklevel=4)
         self.estimator_ = self.decider_ if self._decides_itself() else self.decider_.estimator_
         if hasattr(self.decider_, "feature_names_in_"):
             self.feature_names_in_ = self.decider_.feature_names_in_
@@ -447,7 +456,8 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         fold = fold_of(splits, len(fits.y))
         self._check_enough(fits.weight_of(np.flatnonzero(fold >= 0)), fits)
         rows = fits.outcomes_across(splits)
-        self.decider_ = fits.model(np.arange(len(fold)))
+        with part("all rows"):
+            self.decider_ = fits.model(np.arange(len(fold)))
         self._certificate = self._unfitted_certificate()
         if self._certificate.needs_training:
             self._certificate.fit(rows)

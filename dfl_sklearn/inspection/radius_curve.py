@@ -7,7 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import clone
 
+from .._utils.convergence import collected_doubts
+from .._utils.interrupts import passing_interrupts_on
 from .._utils.optional import import_optional
+from .._utils.progress import part
 from ..metrics import make_decision_cost_scorer
 
 
@@ -65,15 +68,32 @@ class RadiusCurveDisplay:
         Returns
         -------
         RadiusCurveDisplay
+            Ctrl-C ends the fits, and leaves the radii before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            One of all fits that did not converge.
         """
         scorer = make_decision_cost_scorer(estimator._resolve_problem())
         costs: dict[str, list[float]] = {name: [] for name in tests}
-        for radius in radii:
-            model = clone(estimator).set_params(radius=radius).fit(X, y)
-            for name, (X_test, y_test) in tests.items():
-                costs[name].append(-scorer(model, X_test, y_test))
+        done: list[float] = []
+        with collected_doubts() as doubts:
+            for radius in radii:
+                try:
+                    with part(f"radius={radius:g}"), passing_interrupts_on():
+                        model = clone(estimator).set_params(radius=radius).fit(X, y)
+                except KeyboardInterrupt:
+                    if not done:
+                        raise
+                    doubts.add(f"Interrupted (Ctrl-C) in the fit for radius={radius:g}.")
+                    break
+                for name, (X_test, y_test) in tests.items():
+                    costs[name].append(-scorer(model, X_test, y_test))
+                done.append(radius)
+        doubts.warn(stacklevel=2)
         display = cls(
-            radii=np.asarray(radii, dtype=float),
+            radii=np.asarray(done, dtype=float),
             costs={name: np.asarray(values) for name, values in costs.items()},
         )
         return display.plot(ax=ax, **line_kw)

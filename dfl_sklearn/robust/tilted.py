@@ -10,6 +10,7 @@ from sklearn.exceptions import ConvergenceWarning
 from .._utils.checks import number, whole_number
 from .._utils.memory import check_rows
 from .._utils.once import compute_once
+from .._utils.progress import say
 from .._utils.seeds import named_rng, named_seed
 from ..rows import Rows
 from ._contexts import ContextPool
@@ -142,6 +143,7 @@ class TiltedSearch(WorstCaseSearch):
         weight = np.full(n, (1.0 - self.real_share) / n)
         context = ContextPool(real).draw(n, named_rng(seed, "contexts"))
         table = generated(n, seed, context)
+        say(f"{n} rows drawn from the generator")
         if self.real_share == 0:
             return Rows.of_table(table, weight, context)
         if len(real) > n:

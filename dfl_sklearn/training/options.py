@@ -25,7 +25,6 @@ class TrainingOptions:
     nominal_weight: float
     n_jobs: int | None
     callbacks: Iterable[Any] | None
-    verbose: bool | int
 
     @classmethod
     def of(cls, estimator: Any) -> "TrainingOptions":
@@ -51,13 +50,6 @@ class TrainingOptions:
             patience=patience,
             n_reductions=n_reductions if self.learning_rate == "adaptive" else 0,
         )
-
-    def report(self, record: dict[str, float]) -> None:
-        """Print a line about an epoch, where the user has asked for it."""
-        every, epoch = int(self.verbose), int(record["epoch"])
-        if every and (epoch == 1 or epoch % every == 0):
-            numbers = (f"{name} {value:.6g}" for name, value in record.items() if name != "epoch")
-            print(f"epoch {epoch:4d}  " + "  ".join(numbers))
 
 
 def auto_batch_size(n_rows: int) -> int:
