@@ -1,9 +1,11 @@
 """One warning of all in a fit that has not converged."""
 
 import re
+import threading
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from contextvars import ContextVar
 from typing import Any
 
 from sklearn.exceptions import ConvergenceWarning
@@ -37,8 +39,11 @@ class Doubts:
             places.append(where)
 
     def warn(self, stacklevel: int) -> None:
-        """Warn once, where there is anything to warn of; `stacklevel` is that of the caller."""
-        if self.found:
+        """Warn once of all, or let the fit that it is a part of do so."""
+        around = _DOUBTS.get()
+        if around is not None:
+            around.take_up(self, ", ".join(parts()[around.depth :]))
+        elif self.found:
             warnings.warn(self._text(), ConvergenceWarning, stacklevel=stacklevel + 1)
 
     def _text(self) -> str:
@@ -63,22 +68,51 @@ class Doubts:
         return f"[{where}] {message}"
 
 
-@contextmanager
-def collected_doubts() -> Iterator[Doubts]:
-    """Collect what would be a ConvergenceWarning each; other warnings are shown at once.
+_DOUBTS: ContextVar[Doubts | None] = ContextVar("doubts", default=None)
 
-    They are dropped where an exception leaves the block.
+
+def doubt(message: str, stacklevel: int) -> None:
+    """Warn of what has not converged, or let the fit that it is a part of do so."""
+    doubts = _DOUBTS.get()
+    if doubts is None:
+        warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)
+    else:
+        doubts.add(message)
+
+
+@contextmanager
+def collected_doubts(*, of_others: bool = False) -> Iterator[Doubts]:
+    """Collect what has not converged within the block; it is lost where an exception leaves it.
+
+    Parameters
+    ----------
+    of_others : bool, default=False
+        Whether warnings of other packages' estimators are collected as well. In the main thread
+        alone, as Python has one way to show warnings for all threads.
     """
     doubts = Doubts(len(parts()))
+    token = _DOUBTS.set(doubts)
+    is_main = threading.current_thread() is threading.main_thread()
+    try:
+        with _of_others() if of_others and is_main else nullcontext():
+            yield doubts
+    finally:
+        _DOUBTS.reset(token)
+
+
+@contextmanager
+def _of_others() -> Iterator[None]:
+    """Take up ConvergenceWarnings where they are shown."""
     with warnings.catch_warnings():
         show = warnings.showwarning
 
         def take(message: Any, category: type, *args: Any, **kwargs: Any) -> None:
-            if issubclass(category, ConvergenceWarning):
-                doubts.add(str(message))
-            else:
+            doubts = _DOUBTS.get()  # none in other threads
+            if doubts is None or not issubclass(category, ConvergenceWarning):
                 show(message, category, *args, **kwargs)
+            else:
+                doubts.add(str(message))
 
         warnings.showwarning = take
         warnings.simplefilter("always", ConvergenceWarning)
-        yield doubts
+        yield

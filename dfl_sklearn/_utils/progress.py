@@ -4,12 +4,13 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TypeVar
 
 Item = TypeVar("Item")
 
 _LONGEST_SILENCE = 2.0  # seconds
+_now = time.perf_counter
 _PARTS: ContextVar[tuple[str, ...]] = ContextVar("parts", default=())
 
 
@@ -26,11 +27,14 @@ class _Reporter:
     """
 
     every: int
-    last: float = field(default_factory=time.perf_counter)
+    last: float = 0.0
+
+    def __post_init__(self) -> None:
+        self.last = _now()
 
     @property
     def is_due(self) -> bool:
-        return time.perf_counter() - self.last >= _LONGEST_SILENCE
+        return _now() - self.last >= _LONGEST_SILENCE
 
 
 _REPORTER: ContextVar[_Reporter | None] = ContextVar("reporter", default=None)
@@ -79,7 +83,7 @@ def say(text: str) -> None:
     reporter = _REPORTER.get()
     if reporter is not None:
         print(": ".join([*_PARTS.get(), text]), flush=True)
-        reporter.last = time.perf_counter()
+        reporter.last = _now()
 
 
 def say_epoch(record: dict[str, float]) -> None:

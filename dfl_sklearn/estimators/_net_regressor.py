@@ -250,6 +250,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         goes_on: bool,
         one_pass: bool = False,
     ) -> None:
+        self._check_options(goes_on=goes_on, one_pass=one_pass)
         problem = self._resolve_problem()
         seen_before = self._seen_columns() if goes_on else None
         rows, target_ndim = self._check_rows(X, y, sample_weight, reset=not goes_on)
@@ -311,6 +312,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         history, best_epoch = (self.history_, self.best_epoch_) if goes_on else (pd.DataFrame(), 0)
         self.history_, self.best_epoch_ = continued(history, best_epoch, result.trainings)
         self.n_iter_ = len(self.history_)
+        self._finish()
         self._warn([*self._remarks_on_context(), *staged.remarks])
         lacks_worst = ambiguity_set is not None and result.worst_case is None
         end = early_end(
@@ -427,6 +429,12 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             isinstance(predictor, NetFactory) and predictor.is_linear
         )
         return not is_linear and n_distinct >= MIN_ROWS_TO_HOLD_OUT
+
+    def _check_options(self, *, goes_on: bool, one_pass: bool) -> None:
+        """Raise an error about parameters that do not go together, before rows are looked at."""
+
+    def _finish(self) -> None:
+        """Hand the trained net on to where it belongs, beside `predictor_`."""
 
     def _prepare(self, train: Rows, valid: Rows | None, seed: int) -> bool:
         """Fit what the objective needs to canonical rows; return whether that was interrupted."""

@@ -268,7 +268,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             weight = _check_sample_weight(
                 sample_weight, target, dtype=np.float64, ensure_non_negative=True
             )
-        with reporting(self.verbose, by_time=True), collected_doubts() as doubts:
+        with reporting(self.verbose, by_time=True), collected_doubts(of_others=True) as doubts:
             fitted = Fits(self, X, target, weight, fit_params)
             held_out = self._checked_calibration_rows(X, target, X_cal, y_cal, sample_weight_cal)
             self.__dict__.pop("feature_names_in_", None)

@@ -440,7 +440,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             self.__dict__.pop(name, None)
         self._context_columns = self._find_context(X)
         seen = self._seen(X)
-        with reporting(self.verbose), collected_doubts() as doubts:
+        with reporting(self.verbose), collected_doubts(of_others=True) as doubts:
             with part("backbone"), passing_interrupts_on():
                 params = self._fit_wrapped(seen, target, sample_weight, fit_params)
                 say("fitted")

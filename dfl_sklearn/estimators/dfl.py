@@ -354,18 +354,19 @@ class DFLRegressor(NetRegressor):
         columns = self._context_columns
         return features if columns is None else features[:, columns.inputs]
 
-    def _fit(self, X: Any, *args: Any, **kwargs: Any) -> None:
+    def _check_options(self, *, goes_on: bool, one_pass: bool) -> None:
         if isinstance(self.predictor, TrainableScenarios):
-            self._refuse_beside_scenarios(**kwargs)
+            self._refuse_beside_scenarios(goes_on=goes_on, one_pass=one_pass)
         self.__dict__.pop("scenario_model_", None)
-        super()._fit(X, *args, **kwargs)
+
+    def _finish(self) -> None:
         if isinstance(self.predictor, TrainableScenarios):
             model = self.scenario_model_
             trained = self.predictor_.module_.state_dict()
             model.take_up({name: value.cpu() for name, value in trained.items()})
             model.is_vector_ = self._target_ndim == 1
 
-    def _refuse_beside_scenarios(self, *, goes_on: bool, one_pass: bool = False) -> None:
+    def _refuse_beside_scenarios(self, *, goes_on: bool, one_pass: bool) -> None:
         """Raise a ValueError about what cannot be done with a scenario model."""
         name = type(self.predictor).__name__
         remedies = {

@@ -473,5 +473,5 @@ def _fitted(
     name: str, expert: Any, X: Any, y: np.ndarray, params: dict[str, Any]
 ) -> tuple[Any, Doubts]:
     """Return a fitted clone, and what has not converged in its fit."""
-    with part(_part(name)), passing_interrupts_on(), collected_doubts() as doubts:
+    with part(_part(name)), passing_interrupts_on(), collected_doubts(of_others=True) as doubts:
         return regressor_for(clone(expert), y).fit(X, y, **params), doubts

@@ -78,7 +78,7 @@ class RadiusCurveDisplay:
         scorer = make_decision_cost_scorer(estimator._resolve_problem())
         costs: dict[str, list[float]] = {name: [] for name in tests}
         done: list[float] = []
-        with collected_doubts() as doubts:
+        with collected_doubts(of_others=True) as doubts:
             for radius in radii:
                 try:
                     with part(f"radius={radius:g}"), passing_interrupts_on():

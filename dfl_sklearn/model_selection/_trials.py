@@ -98,7 +98,7 @@ class Task:
             params = {} if self.weight is None else {"sample_weight": self.weight[trial.train]}
             model = regressor_for(clone(trial.estimator), y)
             start = time.perf_counter()
-            with collected_doubts() as doubts, part(repr(trial.name)):
+            with collected_doubts(of_others=True) as doubts, part(repr(trial.name)):
                 model = model.fit(X, y, **params)
             seconds = time.perf_counter() - start
         costs, contexts = [], []

@@ -179,7 +179,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         self.classifiers_: list[Any] = []
         self._log_priors: list[float] = []
         splits = random_splits(code, weight, self.cv, rng)
-        with reporting(self.verbose, by_time=True), collected_doubts() as doubts:
+        with reporting(self.verbose, by_time=True), collected_doubts(of_others=True) as doubts:
             for rest, held in splits:
                 totals = [weight[rest][is_target[rest] == each].sum() for each in (False, True)]
                 if min(totals) == 0:

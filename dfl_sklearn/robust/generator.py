@@ -1,6 +1,5 @@
 """A diffusion model of the rows of a table."""
 
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from numbers import Integral, Real
@@ -11,12 +10,12 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.checks import whole_number
+from .._utils.convergence import doubt
 from .._utils.memory import check_rows
 from .._utils.params import NestedParamsMixin
 from .._utils.progress import counted, part, reporting, say
@@ -343,10 +342,9 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         self.n_iter_ = max(len(training.history), 1)
         self.was_interrupted_ = training.outcome == "interrupted"
         if self.was_interrupted_:
-            warnings.warn(
+            doubt(
                 f"Training of the diffusion model was interrupted in epoch "
                 f"{len(training.history) + 1}; its best weights so far are kept.",
-                ConvergenceWarning,
                 stacklevel=4,
             )
         return self

@@ -1,6 +1,5 @@
 """What scenario models that are nets have in common: a fit for likelihood, and predicting."""
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -10,12 +9,12 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.checks import whole_number
+from .._utils.convergence import doubt
 from .._utils.progress import part, reporting
 from .._utils.rows import (
     as_rows,
@@ -210,7 +209,7 @@ class NetScenarios(TrainableScenarios):
             why = f"stopped at max_iter={self.max_iter} epochs before the likelihood had settled."
             if self._was_interrupted:
                 why = f"was interrupted (Ctrl-C) in epoch {self.n_iter_ + 1}; the best is kept."
-            warnings.warn(f"Training {why}", ConvergenceWarning, stacklevel=5)
+            doubt(f"Training {why}", stacklevel=5)
 
     def log_likelihood(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Return the log density of each row of y given x, in nats.

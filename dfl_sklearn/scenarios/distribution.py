@@ -152,7 +152,7 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
             params = self._wrapped_params(sample_weight, fit_params)
             name = _level_parameter(self.estimator)
             self.estimator_ = []
-            with reporting(self.verbose, by_time=True), collected_doubts() as doubts:
+            with reporting(self.verbose, by_time=True), collected_doubts(of_others=True) as doubts:
                 for level in self._levels:
                     model = clone(self.estimator).set_params(**{str(name): level})
                     with part(f"quantile {level:.3g}"), passing_interrupts_on():

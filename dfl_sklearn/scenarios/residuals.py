@@ -184,7 +184,7 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         is_censored = np.zeros(len(y), bool) if censored is None else mask_of(censored, y)
         self._bounded_targets = np.unique(y) if (is_censored & (shares > 0)).any() else None
         target = y
-        with reporting(self.verbose, by_time=True), collected_doubts() as doubts:
+        with reporting(self.verbose, by_time=True), collected_doubts(of_others=True) as doubts:
             if is_censored.any():
                 flat = y.reshape(len(y))
                 target = imputed(
