@@ -23,7 +23,13 @@ from .._utils.members import member_mean
 from .._utils.progress import reporting
 from .._utils.rows import as_rows, check_total, refuse_unfit_table, refuse_unfit_target
 from .._utils.seeds import named_rng, named_seed, root_seed
-from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
+from .._utils.sklearn_private import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    _check_sample_weight,
+    _fit_context,
+)
 from .._utils.threads import pinned_threads
 from ..learners.construct import n_threads, on_cpu, resolve_device
 from ..learners.ensemble import n_members
@@ -40,6 +46,7 @@ from ..training.objective import Objective
 from ..training.options import TrainingOptions
 from ..training.record import continued, early_end
 from ..training.warm_start import LastFit
+from ._fit_tasks import epoch_tasks, fit_task
 from ._mixin import DecisionRegressorMixin
 
 MIN_ROWS_TO_HOLD_OUT = 50  # with fewer, early_stopping="auto" watches the training rows
@@ -57,7 +64,7 @@ def _has_no_ambiguity_set(estimator: Any) -> bool:
     )
 
 
-class NetRegressor(DecisionRegressorMixin, BaseEstimator):
+class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
     """Base class of regressors whose predictor is a net trained for decisions.
 
     A subclass has the parameters named in `_parameter_constraints` and an `ambiguity_set`.
@@ -145,7 +152,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             If the loss becomes NaN or infinite; the message names the row.
         """
         goes_on = self.warm_start and hasattr(self, "predictor_")
-        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), goes_on=goes_on)
+        with fit_task(self, X, y):
+            self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), goes_on=goes_on)
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -235,7 +243,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         """
         goes_on = hasattr(self, "predictor_")
         nothing = (None, None, None)
-        self._fit(X, y, sample_weight, nothing, goes_on=goes_on, one_pass=goes_on)
+        with fit_task(self, X, y):
+            self._fit(X, y, sample_weight, nothing, goes_on=goes_on, one_pass=goes_on)
         return self
 
     # -- the steps of fit --------------------------------------------------------------
@@ -293,10 +302,11 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             ambiguity_set = self._worst_case_set()
             if ambiguity_set is not None:
                 ambiguity_set.set_columns(getattr(self, "feature_names_in_", None), self._as_given)
+            options = TrainingOptions.of(self).with_callbacks(epoch_tasks(self))
             staged = StagedFit(
                 objective.predictor or self._resolve_predictor(),
                 objective,
-                *(train, valid, units, TrainingOptions.of(self), seed),
+                *(train, valid, units, options, seed),
             )
             result = staged.run(
                 last, ambiguity_set, self._memory(), one_pass=one_pass, is_over=is_over

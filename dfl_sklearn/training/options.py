@@ -1,7 +1,7 @@
 """The options of training, apart from the estimator that they are parameters of."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,11 @@ class TrainingOptions:
     def of(cls, estimator: Any) -> "TrainingOptions":
         """Return the options of an estimator with parameters of these names."""
         return cls(**{each.name: getattr(estimator, each.name) for each in fields(cls)})
+
+    def with_callbacks(self, more: Iterable[Any]) -> "TrainingOptions":
+        """Return the same options, with more skorch callbacks."""
+        callbacks = [*(self.callbacks or ()), *more]
+        return replace(self, callbacks=callbacks or None)
 
     @property
     def given_batch_size(self) -> int | None:
