@@ -113,7 +113,7 @@ def test_what_is_counted_is_printed_by_time_with_its_part(capsys, clock):
     assert printed(capsys) == []
 
 
-def test_verbose_of_a_part_counts_before_that_around_it(capsys):
+def test_verbose_of_a_part_counts_before_that_around_it(capsys, clock):
     with reporting(1), reporting(2):
         for epoch in (1, 2, 3):
             say_epoch({"epoch": epoch})
