@@ -443,7 +443,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         with reporting(self.verbose), collected_doubts(of_others=True) as doubts:
             with part("backbone"), passing_interrupts_on():
                 params = self._fit_wrapped(seen, target, sample_weight, fit_params)
-                say("fitted")
+                if not isinstance(self.estimator, FrozenEstimator):
+                    say("fitted")
             warn_of_unused_scenarios(self, stacklevel=5)
             self._note_columns(X)
             self._target_ndim, self._n_outputs = target.ndim, as_rows(target, "y").shape[1]
