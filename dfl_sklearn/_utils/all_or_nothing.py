@@ -4,6 +4,9 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
+# By which scikit-learn finds, when a fit ends, whatever its end, the callbacks to tear down.
+_OF_CALLBACKS = ("_callback_fit_ctx", "_skl_callbacks_to_teardown")
+
 P = ParamSpec("P")
 Result = TypeVar("Result")
 
@@ -26,7 +29,8 @@ def all_or_nothing(
         try:
             return fit(self, *args, **kwargs)
         except BaseException:  # Ctrl-C as well
-            self.__dict__ = before  # in one step, which a second Ctrl-C cannot cut in two
+            running = {name: vars(self)[name] for name in _OF_CALLBACKS if name in vars(self)}
+            self.__dict__ = before | running  # in one step, which no second Ctrl-C cuts in two
             raise
 
     return fit_or_restore

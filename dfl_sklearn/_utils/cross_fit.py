@@ -9,6 +9,8 @@ from sklearn.model_selection import check_cv
 from sklearn.multioutput import MultiOutputRegressor
 from sklearn.utils import _safe_indexing
 
+from .interrupts import passing_interrupts_on
+from .progress import part, say
 from .sklearn_private import _check_method_params, _num_samples
 
 Splits = list[tuple[np.ndarray, np.ndarray]]
@@ -38,8 +40,10 @@ def out_of_fold(
         What to call the models in an error.
     """
     found = np.full((len(y), 1 if y.ndim == 1 else y.shape[1]), np.nan)
-    for rest, held in splits:
-        model = fit(_safe_indexing(X, rest), y[rest], **_check_method_params(X, params, rest))
+    for number, (rest, held) in enumerate(splits, start=1):
+        with part(f"fold {number} of {len(splits)}"), passing_interrupts_on():
+            model = fit(_safe_indexing(X, rest), y[rest], **_check_method_params(X, params, rest))
+            say("fitted")
         found[held] = predicted(model, _safe_indexing(X, held), found.shape[1], role)
     return found
 

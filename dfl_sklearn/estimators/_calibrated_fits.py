@@ -9,6 +9,8 @@ from sklearn.utils import _safe_indexing
 from .._conformal.calibration_rows import codes_of
 from .._conformal.outcomes import Outcomes
 from .._utils.cross_fit import Splits, random_splits
+from .._utils.interrupts import passing_interrupts_on
+from .._utils.progress import part, say
 from .._utils.seeds import named_rng
 from .._utils.sklearn_private import _check_method_params
 
@@ -55,7 +57,11 @@ class Fits:
             rows = np.arange(len(self.y))
         X, y = _safe_indexing(self.X, rows), self.y[rows]
         params = _check_method_params(self.X, self._params, rows)
-        return owner._unfitted_decider().fit(X, y, **params)
+        with passing_interrupts_on():
+            model = owner._unfitted_decider().fit(X, y, **params)
+        if not isinstance(owner.estimator, FrozenEstimator):
+            say(f"fitted on {len(rows)} rows")
+        return model
 
     def outcomes_of_training(self, rows: np.ndarray) -> Outcomes:
         """Return the outcomes of training rows by models without their fold, or a frozen one."""
@@ -76,7 +82,9 @@ class Fits:
         parts = []
         for number, (rest, held) in enumerate(splits):
             X = _safe_indexing(self.X, held)
-            plans = self._owner._plans(self.model(held if frozen else rest), X)
+            with part(f"fold {number + 1} of {len(splits)}"):
+                model = self.model(held if frozen else rest)
+                plans = self._owner._plans(model, X)
             weight = None if self.weight is None else self.weight[held]
             parts.append(Outcomes.of(plans, X, self.y[held], weight, number))
         return Outcomes.together(parts, [held for _, held in splits], self.X)

@@ -13,6 +13,7 @@ from .._conformal.groups import group_labels, quantiles_of
 from .._conformal.outcomes import Outcomes
 from .._conformal.shift_weights import shift_weights, warn_of_few_rows
 from .._utils.cross_fit import Splits, fold_of
+from .._utils.progress import part
 from .._utils.rows import check_total
 from .._utils.sklearn_private import _check_sample_weight, _num_samples
 from ._calibrated_fits import Fits
@@ -128,7 +129,8 @@ class Calibration:
         self._check_enough(self._fits.weight_of(rows))
         shift = self._shift(_safe_indexing(self._fits.X, rows[self._fits.weight_of(rows) > 0]))
         outcomes = self._fits.outcomes_across(splits)
-        decider = self._fits.model(np.arange(len(fold)))
+        with part("all rows"):
+            decider = self._fits.model(np.arange(len(fold)))
         certificate = self._certificate()
         if certificate.needs_training:
             certificate.fit(outcomes)

@@ -9,7 +9,6 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Bunch, Tags
 from sklearn.utils.metaestimators import available_if
 from sklearn.utils.validation import check_is_fitted, check_memory, validate_data
@@ -18,11 +17,19 @@ from torch import nn
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT
+from .._utils.convergence import collected_doubts
 from .._utils.holdout import is_given
 from .._utils.members import member_mean
+from .._utils.progress import reporting
 from .._utils.rows import as_rows, check_total, refuse_unfit_table, refuse_unfit_target
 from .._utils.seeds import named_rng, named_seed, root_seed
-from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
+from .._utils.sklearn_private import (
+    CallbackSupportMixin,
+    Interval,
+    StrOptions,
+    _check_sample_weight,
+    _fit_context,
+)
 from .._utils.threads import pinned_threads
 from ..learners.construct import n_threads, on_cpu, resolve_device
 from ..learners.ensemble import n_members
@@ -39,6 +46,7 @@ from ..training.objective import Objective
 from ..training.options import TrainingOptions
 from ..training.record import continued, early_end
 from ..training.warm_start import LastFit
+from ._fit_tasks import epoch_tasks, fit_task
 from ._mixin import DecisionRegressorMixin
 
 MIN_ROWS_TO_HOLD_OUT = 50  # with fewer, early_stopping="auto" watches the training rows
@@ -56,7 +64,7 @@ def _has_no_ambiguity_set(estimator: Any) -> bool:
     )
 
 
-class NetRegressor(DecisionRegressorMixin, BaseEstimator):
+class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
     """Base class of regressors whose predictor is a net trained for decisions.
 
     A subclass has the parameters named in `_parameter_constraints` and an `ambiguity_set`.
@@ -144,7 +152,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             If the loss becomes NaN or infinite; the message names the row.
         """
         goes_on = self.warm_start and hasattr(self, "predictor_")
-        self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), goes_on=goes_on)
+        with fit_task(self, X, y):
+            self._fit(X, y, sample_weight, (X_val, y_val, sample_weight_val), goes_on=goes_on)
         return self
 
     def predict(self, X: ArrayLike) -> np.ndarray:
@@ -234,7 +243,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         """
         goes_on = hasattr(self, "predictor_")
         nothing = (None, None, None)
-        self._fit(X, y, sample_weight, nothing, goes_on=goes_on, one_pass=goes_on)
+        with fit_task(self, X, y):
+            self._fit(X, y, sample_weight, nothing, goes_on=goes_on, one_pass=goes_on)
         return self
 
     # -- the steps of fit --------------------------------------------------------------
@@ -249,6 +259,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         goes_on: bool,
         one_pass: bool = False,
     ) -> None:
+        self._check_options(goes_on=goes_on, one_pass=one_pass)
         problem = self._resolve_problem()
         seen_before = self._seen_columns() if goes_on else None
         rows, target_ndim = self._check_rows(X, y, sample_weight, reset=not goes_on)
@@ -284,19 +295,22 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             last = LastFit(self.predictor_.module_, self.x_scale_, self.y_scale_, follows)
         device, dtype = resolve_device(self.device), torch.as_tensor(train.X[:0]).dtype
         columns = self._context_columns
-        self._prepare(train, valid, seed)
-        objective = self._objective(problem, rows.y.shape[1])
-        units = NetUnits(self._scales(train, last, objective, seed), dtype, device, columns)
-        ambiguity_set = self._worst_case_set()
-        if ambiguity_set is not None:
-            ambiguity_set.set_columns(getattr(self, "feature_names_in_", None), self._as_given)
-        with torch.enable_grad():
+        with reporting(self.verbose), collected_doubts() as doubts, torch.enable_grad():
+            is_over = self._prepare(train, valid, seed)
+            objective = self._objective(problem, rows.y.shape[1])
+            units = NetUnits(self._scales(train, last, objective, seed), dtype, device, columns)
+            ambiguity_set = self._worst_case_set()
+            if ambiguity_set is not None:
+                ambiguity_set.set_columns(getattr(self, "feature_names_in_", None), self._as_given)
+            options = TrainingOptions.of(self).with_callbacks(epoch_tasks(self))
             staged = StagedFit(
                 objective.predictor or self._resolve_predictor(),
                 objective,
-                *(train, valid, units, TrainingOptions.of(self), seed),
+                *(train, valid, units, options, seed),
             )
-            result = staged.run(last, ambiguity_set, self._memory(), one_pass=one_pass)
+            result = staged.run(
+                last, ambiguity_set, self._memory(), one_pass=one_pass, is_over=is_over
+            )
         self.predictor_, (self.x_scale_, self.y_scale_) = result.net, units.scales
         self._target_ndim, self._n_parameters = target_ndim, rows.y.shape[1]
         for name in ("ambiguity_set_", "worst_case_", "estimator_"):
@@ -308,6 +322,7 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         history, best_epoch = (self.history_, self.best_epoch_) if goes_on else (pd.DataFrame(), 0)
         self.history_, self.best_epoch_ = continued(history, best_epoch, result.trainings)
         self.n_iter_ = len(self.history_)
+        self._finish()
         self._warn([*self._remarks_on_context(), *staged.remarks])
         lacks_worst = ambiguity_set is not None and result.worst_case is None
         end = early_end(
@@ -316,7 +331,8 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
             lacks_worst=lacks_worst,
         )
         if end is not None:
-            warnings.warn(end, ConvergenceWarning, stacklevel=5)
+            doubts.add(end)
+        doubts.warn(stacklevel=5)
 
     @property
     def _n_members(self) -> int:  # type: ignore[override]
@@ -424,8 +440,15 @@ class NetRegressor(DecisionRegressorMixin, BaseEstimator):
         )
         return not is_linear and n_distinct >= MIN_ROWS_TO_HOLD_OUT
 
-    def _prepare(self, train: Rows, valid: Rows | None, seed: int) -> None:
-        """Fit what the objective needs to canonical rows."""
+    def _check_options(self, *, goes_on: bool, one_pass: bool) -> None:
+        """Raise an error about parameters that do not go together, before rows are looked at."""
+
+    def _finish(self) -> None:
+        """Hand the trained net on to where it belongs, beside `predictor_`."""
+
+    def _prepare(self, train: Rows, valid: Rows | None, seed: int) -> bool:
+        """Fit what the objective needs to canonical rows; return whether that was interrupted."""
+        return False
 
     def _objective(self, problem: DecisionProblem, n_parameters: int) -> Objective:
         return Objective(problem, self.loss)

@@ -17,7 +17,9 @@ from .._conformal.shift_weights import shift_weights
 from .._decide import decided
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT, Selection
+from .._utils.convergence import collected_doubts
 from .._utils.innermost import innermost
+from .._utils.progress import reporting
 from .._utils.sklearn_private import (
     HasMethods,
     Interval,
@@ -100,6 +102,8 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
         own keeps it.
     context_is_feature : bool, default=True
         Whether the wrapped regressor sees these columns as well.
+    verbose : bool, default=False
+        Whether to print a line for each fit, and one after two seconds without any.
 
     Attributes
     ----------
@@ -200,6 +204,7 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
         "shift_weight": [HasMethods(["weight"]), callable, None],
         "context": CONTEXT,
         "context_is_feature": ["boolean"],
+        "verbose": ["boolean"],
     }
 
     # Weights in `fit` are the wrapped regressor's; `score` uses its own.
@@ -219,6 +224,7 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
         shift_weight: Any = None,
         context: Selection = None,
         context_is_feature: bool = True,
+        verbose: bool = False,
     ) -> None:
         self.estimator = estimator
         self.problem = problem
@@ -231,6 +237,7 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
         self.shift_weight = shift_weight
         self.context = context
         self.context_is_feature = context_is_feature
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
@@ -288,9 +295,11 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
             weight = _check_sample_weight(
                 sample_weight, target, dtype=np.float64, ensure_non_negative=True
             )
-        fits = Fits(self, X, target, weight, fit_params)
-        given = GivenRows.checked(self, X, target, X_cal, y_cal, sample_weight_cal)
-        found = Calibration(self, fits).run(given)
+        with reporting(self.verbose, by_time=True), collected_doubts(of_others=True) as doubts:
+            fits = Fits(self, X, target, weight, fit_params)
+            given = GivenRows.checked(self, X, target, X_cal, y_cal, sample_weight_cal)
+            found = Calibration(self, fits).run(given)
+        doubts.warn(stacklevel=4)
         self._set_decider(found.decider)
         self._certificate = found.certificate
         self._shift_weight = self.shift_weight  # what set_params changes is for the next fit

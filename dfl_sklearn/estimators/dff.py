@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import Selection
+from .._utils.convergence import collected_doubts
 from .._utils.cross_fit import (
     fold_of,
     given_splits,
@@ -26,6 +27,8 @@ from .._utils.cross_fit import (
 )
 from .._utils.hidden_scenarios import warn_of_unused_scenarios
 from .._utils.holdout import is_given
+from .._utils.interrupts import interrupts_are_passed_on, passing_interrupts_on
+from .._utils.progress import part, reporting, say
 from .._utils.rows import as_rows, column_names, refuse_unfit_table
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import (
@@ -128,7 +131,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     random_state : int, RandomState or None, default=None
         Seed of folds, hold-out, initial weights and batches. The backbone has its own.
     verbose : bool or int, default=False
-        Print a line per epoch, or every `verbose` epochs.
+        Print a line per epoch, or every `verbose` epochs, and after two seconds without one.
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data of a row, such as a capacity, that the problem
         reads (:class:`~dfl_sklearn.problems.FromContext`). By name or position, as in
@@ -411,6 +414,10 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         backbone = self.predict_backbone(X)
         if self.trust_region == "relative" or self.epsilon == 0:
             return self.epsilon * np.abs(backbone)
+        if "residual_scale_" not in self.__dict__:
+            raise AttributeError(
+                "The fit was interrupted before errors of the backbone were known."
+            )
         size = self.residual_scale_[0] if self._target_ndim == 1 else self.residual_scale_
         return np.broadcast_to(self.epsilon * size, backbone.shape).copy()
 
@@ -453,29 +460,58 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             self.__dict__.pop(name, None)
         self._context_columns = self._find_context(X)
         seen = self._seen(X)
-        params = self._fit_wrapped(seen, target, sample_weight, fit_params)
-        warn_of_unused_scenarios(self, stacklevel=5)
-        self._note_columns(X)
-        self._target_ndim, self._n_outputs = target.ndim, as_rows(target, "y").shape[1]
-        self._inputs = CorrectionInputs(
-            self.inputs, column_names(X), self._context_columns, self._n_outputs
-        )
-        self.n_iter_, self.fell_back_ = 0, True
-        if self.epsilon == 0:
-            predicted(self.estimator_, seen, self._n_outputs)  # or an error that says what is wrong
-            return
+        with reporting(self.verbose), collected_doubts(of_others=True) as doubts:
+            with part("backbone"), passing_interrupts_on():
+                params = self._fit_wrapped(seen, target, sample_weight, fit_params)
+                if not isinstance(self.estimator, FrozenEstimator):
+                    say("fitted")
+            warn_of_unused_scenarios(self, stacklevel=5)
+            self._note_columns(X)
+            self._target_ndim, self._n_outputs = target.ndim, as_rows(target, "y").shape[1]
+            self._inputs = CorrectionInputs(
+                self.inputs, column_names(X), self._context_columns, self._n_outputs
+            )
+            self.n_iter_, self.fell_back_ = 0, True
+            if self.epsilon == 0:
+                predicted(self.estimator_, seen, self._n_outputs)  # or an error that says why not
+            else:
+                try:
+                    self._fit_correction(X, target, weight, params, held_out, seed)
+                except KeyboardInterrupt:
+                    if interrupts_are_passed_on():
+                        raise
+                    self.n_iter_, self.fell_back_ = 0, True
+                    for name in ("corrector_", "held_out_regret_"):
+                        self.__dict__.pop(name, None)
+                    doubts.add(
+                        "The fit was interrupted (Ctrl-C) before it was known whether a correction "
+                        "is of use: predictions are those of the backbone."
+                    )
+        doubts.warn(stacklevel=5)
 
+    def _fit_correction(
+        self,
+        X: Any,
+        target: np.ndarray,
+        weight: np.ndarray,
+        params: dict[str, Any],
+        held_out: tuple[Any, Any, Any],
+        seed: int,
+    ) -> None:
+        """Fit the correction of cross-fitted predictions, and compare on rows held out."""
         rows = self._cross_fitted(X, target, weight, params, seed)
         train, valid = self._split(rows, held_out, seed)
         # Of the rows trained on alone: those held out tell whether the correction is of use.
         errors = train.y - self._inputs.predictions(train.X)
         self.residual_scale_ = Scale.of(errors, train.weight, of_constant=0.0).scale
         self._warn_of_zeros(train)
-        self.corrector_ = self._corrector(train, seed).fit(
-            train.X, train.y, train.weight, valid.X, valid.y, valid.weight
-        )
+        with part("correction"):
+            self.corrector_ = self._corrector(train, seed).fit(
+                train.X, train.y, train.weight, valid.X, valid.y, valid.weight
+            )
         self.n_iter_ = self.corrector_.n_iter_
-        found = self._inputs.comparison(problem, valid, self.corrector_.predict_members(valid.X))
+        predictions = self.corrector_.predict_members(valid.X)
+        found = self._inputs.comparison(self._resolve_problem(), valid, predictions)
         gain = found.pop("gain")
         self.held_out_regret_ = found
         self.fell_back_ = not gain > self.min_gain * found.standard_error
@@ -544,7 +580,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
                 f"{is_zero.mean():.0%} of the backbone's predictions are exactly 0, which no "
                 'factor can move. Use trust_region="absolute" to correct these too.',
                 UserWarning,
-                stacklevel=3,
+                stacklevel=7,
             )
 
     def _corrector(self, train: Rows, seed: int) -> DFLRegressor:

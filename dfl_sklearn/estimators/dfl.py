@@ -127,7 +127,7 @@ class DFLRegressor(NetRegressor):
     random_state : int, RandomState or None, default=None
         Seed of the initial weights, the batches and the hold-out.
     verbose : bool or int, default=False
-        Print a line per epoch, or every `verbose` epochs.
+        Print a line per epoch, or every `verbose` epochs, and after two seconds without one.
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data of a row, such as a capacity, that the problem
         reads (:class:`~dfl_sklearn.problems.FromContext`). By name or position, as in
@@ -358,18 +358,19 @@ class DFLRegressor(NetRegressor):
         columns = self._context_columns
         return features if columns is None else features[:, columns.inputs]
 
-    def _fit(self, X: Any, *args: Any, **kwargs: Any) -> None:
+    def _check_options(self, *, goes_on: bool, one_pass: bool) -> None:
         if isinstance(self.predictor, TrainableScenarios):
-            self._refuse_beside_scenarios(**kwargs)
+            self._refuse_beside_scenarios(goes_on=goes_on, one_pass=one_pass)
         self.__dict__.pop("scenario_model_", None)
-        super()._fit(X, *args, **kwargs)
+
+    def _finish(self) -> None:
         if isinstance(self.predictor, TrainableScenarios):
             model = self.scenario_model_
             trained = self.predictor_.module_.state_dict()
             model.take_up({name: value.cpu() for name, value in trained.items()})
             model.is_vector_ = self._target_ndim == 1
 
-    def _refuse_beside_scenarios(self, *, goes_on: bool, one_pass: bool = False) -> None:
+    def _refuse_beside_scenarios(self, *, goes_on: bool, one_pass: bool) -> None:
         """Raise a ValueError about what cannot be done with a scenario model."""
         name = type(self.predictor).__name__
         remedies = {
@@ -390,10 +391,10 @@ class DFLRegressor(NetRegressor):
         if goes_on or one_pass:
             raise ValueError(f"partial_fit does not work with a scenario model, {name}: use fit.")
 
-    def _prepare(self, train: Rows, valid: Rows | None, seed: int) -> None:
-        """Fit the scenario model by likelihood."""
+    def _prepare(self, train: Rows, valid: Rows | None, seed: int) -> bool:
+        """Fit the scenario model by likelihood; return whether that was interrupted."""
         if not isinstance(self.predictor, TrainableScenarios):
-            return
+            return False
         model = clone(self.predictor)
         model._validate_params()
         columns = self._context_columns
@@ -410,6 +411,7 @@ class DFLRegressor(NetRegressor):
         watched = valid if model._holds_out(len(train)) else None
         model.fit_rows(seen(train), None if watched is None else seen(watched))
         self.scenario_model_ = model
+        return model._was_interrupted
 
     def _objective(self, problem: DecisionProblem, n_parameters: int) -> Objective:
         if isinstance(self.predictor, TrainableScenarios):

@@ -16,13 +16,16 @@ from .._decide import decided
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.checks import whole_number
 from .._utils.context_columns import CONTEXT, Selection
+from .._utils.convergence import Doubts, collected_doubts
 from .._utils.innermost import innermost
+from .._utils.interrupts import passing_interrupts_on
 from .._utils.members import weighted_mean
 from .._utils.policies import policy_in
+from .._utils.progress import part, reporting, say
 from .._utils.rows import as_numpy_rows, check_finite, refuse_unfit_target
 from .._utils.scenario_models import predicts_scenarios
 from .._utils.seeds import named_rng, root_seed
-from .._utils.sklearn_private import _BaseComposition, _fit_context
+from .._utils.sklearn_private import _BaseComposition, _fit_context, _num_samples
 from .._utils.wrapping import regressor_for, takes_weights
 from ..online.hedge import AdaHedge, Hedge, TrackingHedge, play
 from ..online.switching import least_switching_cost
@@ -59,6 +62,9 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         must have the same one.
     n_jobs : int, default=None
         Experts that are fitted at the same time; None is 1, -1 all cores.
+    verbose : bool, default=False
+        Whether to print a line for each expert that has been fitted or has decided, and one after
+        two seconds without any.
 
     Attributes
     ----------
@@ -117,6 +123,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         "tracking": ["boolean"],
         "context": CONTEXT,
         "n_jobs": [Integral, None],
+        "verbose": ["boolean"],
     }
 
     context_is_feature = True
@@ -129,12 +136,14 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         tracking: bool = True,
         context: Selection = None,
         n_jobs: int | None = None,
+        verbose: bool = False,
     ) -> None:
         self.experts = experts
         self.problem = problem
         self.tracking = tracking
         self.context = context
         self.n_jobs = n_jobs
+        self.verbose = verbose
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the parameters, those of the experts by ``name__parameter``."""
@@ -183,9 +192,18 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
                     f"sample_weight was given, but the expert {name!r}, {type(each).__name__}, "
                     "does not take it in fit."
                 )
-        self.experts_ = Parallel(n_jobs=self.n_jobs)(
-            delayed(_fitted)(each, X, y, params) for each in self._unfitted
-        )
+        self.experts_, doubts = [], Doubts()
+        with reporting(self.verbose, by_time=True):
+            fits = Parallel(n_jobs=self.n_jobs, return_as="generator")(
+                delayed(_fitted)(name, each, X, y, params)
+                for name, each in zip(names, self._unfitted, strict=True)
+            )
+            for name, (model, its_doubts) in zip(names, fits, strict=True):
+                self.experts_.append(model)
+                doubts.take_up(its_doubts, _part(name))
+                with part(_part(name)):
+                    say("fitted")
+        doubts.warn(stacklevel=4)
         kind = TrackingHedge if self.tracking else AdaHedge
         self.hedge_: Hedge = kind(len(names))
         self.n_rows_seen_, self._target_ndim, self._fitted_names = 0, y.ndim, list(names)
@@ -393,7 +411,9 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         """Return what each expert decides, (N, n) or (N, n, k)."""
         problem, found = self._resolve_problem(), []
         for name, each in zip(self._fitted_names, self.experts_, strict=True):
-            found.append(decided(each, X, problem, self.context).decisions)
+            with reporting(self.verbose, by_time=True), part(_part(name)):
+                found.append(decided(each, X, problem, self.context).decisions)
+                say(f"has decided for {_num_samples(X)} rows")
             one, first = (as_numpy_rows(z, "decisions").shape for z in (found[-1], found[0]))
             if one != first:
                 raise ValueError(
@@ -460,5 +480,13 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         return tags
 
 
-def _fitted(expert: Any, X: Any, y: np.ndarray, params: dict[str, Any]) -> Any:
-    return regressor_for(clone(expert), y).fit(X, y, **params)
+def _part(name: str) -> str:
+    return f"expert {name!r}"
+
+
+def _fitted(
+    name: str, expert: Any, X: Any, y: np.ndarray, params: dict[str, Any]
+) -> tuple[Any, Doubts]:
+    """Return a fitted clone, and what has not converged in its fit."""
+    with part(_part(name)), passing_interrupts_on(), collected_doubts(of_others=True) as doubts:
+        return regressor_for(clone(expert), y).fit(X, y, **params), doubts

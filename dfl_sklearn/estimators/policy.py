@@ -86,7 +86,7 @@ class PolicyRegressor(NetRegressor):
     random_state : int, RandomState or None, default=None
         Seed of the initial weights, the batches and the hold-out.
     verbose : bool or int, default=False
-        Print a line per epoch, or every `verbose` epochs.
+        Print a line per epoch, or every `verbose` epochs, and after two seconds without one.
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data of a row, such as a capacity, that the problem
         reads (:class:`~dfl_sklearn.problems.FromContext`). By name or position, as in

@@ -14,6 +14,7 @@ from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT, Selection
 from .._utils.hidden_scenarios import warn_of_hidden_scenarios
 from .._utils.innermost import innermost, innermost_unfitted, shaped_for
+from .._utils.progress import reporting
 from .._utils.scenario_models import predicts_scenarios, scenario_parts
 from .._utils.sklearn_private import HasMethods, StrOptions, _fit_context
 from .._utils.wrapping import WrappingMixin
@@ -59,6 +60,8 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         of the best decision for the scenario alone. A scenario in which any decision is costly then
         has no more weight than others. The best decisions of all scenarios are solved for, each
         time that decisions are taken. Without `risk` both lead to the same decision.
+    verbose : bool, default=False
+        Whether to print how many rows have been decided over scenarios, after every two seconds.
 
     Attributes
     ----------
@@ -102,6 +105,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         "context_is_feature": ["boolean"],
         "risk": [AmbiguitySet, None],
         "risk_of": [StrOptions({"cost", "regret"})],
+        "verbose": ["boolean"],
     }
 
     # Weights in `fit` are the wrapped regressor's; `score` uses its own.
@@ -116,6 +120,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         context_is_feature: bool = True,
         risk: AmbiguitySet | None = None,
         risk_of: str = "cost",
+        verbose: bool = False,
     ) -> None:
         self.estimator = estimator
         self.problem = problem
@@ -123,6 +128,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self.context_is_feature = context_is_feature
         self.risk = risk
         self.risk_of = risk_of
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
@@ -160,7 +166,8 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         y = self._validate_target(y)
         self._resolve_problem().check_parameters(y)
         self._context_columns = self._find_context(X)
-        self._fit_wrapped(self._seen(X), y, sample_weight, fit_params)
+        with reporting(self.verbose, by_time=True):
+            self._fit_wrapped(self._seen(X), y, sample_weight, fit_params)
         self._note_columns(X)
         inner = innermost(self.estimator_)[0]
         warn_of_hidden_scenarios(inner, stacklevel=4)
@@ -249,7 +256,8 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             return super().decide(X, context=context)
         if self.risk is None or self.risk.is_nominal:
             known = self.context_of(X) if context is None else context
-            return self._decide_over(inner, reaches(self._seen(X)), known)
+            with reporting(self.verbose, by_time=True):
+                return self._decide_over(inner, reaches(self._seen(X)), known)
         found = self.worst_case_decisions(X, context=context)
         if (found.gap > _WIDE).any():
             i = int(found.gap.argmax())
@@ -314,7 +322,8 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             return parts[-1].decisions
 
         scenarios = scenario_parts(inner, reaches(self._seen(X)))
-        decisions = decide_over_scenarios(problem, scenarios, known, solve)
+        with reporting(self.verbose, by_time=True):
+            decisions = decide_over_scenarios(problem, scenarios, known, solve)
         worst = np.concatenate([each.worst_cost for each in parts])
         return WorstCaseDecisions(decisions, worst, np.concatenate([each.gap for each in parts]))
 

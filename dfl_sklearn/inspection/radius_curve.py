@@ -8,8 +8,11 @@ from numpy.typing import ArrayLike
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 
+from .._utils.convergence import collected_doubts
 from .._utils.innermost import innermost_unfitted
+from .._utils.interrupts import passing_interrupts_on
 from .._utils.optional import import_optional
+from .._utils.progress import part
 from ..metrics import make_decision_cost_scorer
 from ._style import line_style, with_choices
 
@@ -101,16 +104,33 @@ class RadiusCurveDisplay:
         Returns
         -------
         RadiusCurveDisplay
+            Ctrl-C ends the fits, and leaves the radii before.
+
+        Warns
+        -----
+        ConvergenceWarning
+            One of all fits that did not converge.
         """
         name = _radius_of(estimator)
         scorer = make_decision_cost_scorer(innermost_unfitted(estimator)._resolve_problem())
         costs: dict[str, list[float]] = {name: [] for name in tests}
-        for radius in radii:
-            model = clone(estimator).set_params(**{name: radius}).fit(X, y)
-            for test, (X_test, y_test) in tests.items():
-                costs[test].append(-scorer(model, X_test, y_test))
+        done: list[float] = []
+        with collected_doubts(of_others=True) as doubts:
+            for radius in radii:
+                try:
+                    with part(f"radius={radius:g}"), passing_interrupts_on():
+                        model = clone(estimator).set_params(**{name: radius}).fit(X, y)
+                except KeyboardInterrupt:
+                    if not done:
+                        raise
+                    doubts.add(f"Interrupted (Ctrl-C) in the fit for radius={radius:g}.")
+                    break
+                for test, (X_test, y_test) in tests.items():
+                    costs[test].append(-scorer(model, X_test, y_test))
+                done.append(radius)
+        doubts.warn(stacklevel=2)
         display = cls(
-            radii=np.asarray(radii, dtype=float),
+            radii=np.asarray(done, dtype=float),
             costs={name: np.asarray(values) for name, values in costs.items()},
         )
         return display.plot(ax=ax, **line_kw)

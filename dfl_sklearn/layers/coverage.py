@@ -1,13 +1,12 @@
 """Coverage as a layer: which share of each item, as a function of the predicted probabilities."""
 
-import warnings
 from typing import Any
 
 import numpy as np
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from torch import nn
 
+from .._utils.convergence import doubt
 from ._batch import check_batch
 from ._projection import nearest_with_sum_at_most
 
@@ -156,11 +155,10 @@ def _ascend(
             )
     if len(at):
         found[at] = z
-        warnings.warn(
+        doubt(
             f"Coverage has not converged for {len(at)} of {len(a)} rows after {_MAX_ITER} steps, "
             f"row {int(at[0])} among them: its shares are off by more than {_TOLERANCE}. A larger "
             "smoothing needs fewer steps.",
-            ConvergenceWarning,
             stacklevel=2,
         )
     return found, _left(a, every_worth, found)

@@ -183,12 +183,11 @@ class NetLearner:
         batches: Any,
         monitor: Callable[[], dict[str, Any]],
         stopping: Stopping,
-        report: Callable[[dict[str, float]], None],
         start_value: Any,
     ) -> Training:
         """Train on a loss in the units of the problem; see :func:`.trainer.train`."""
         self.loss = loss
-        return train(self.net, batches, monitor, stopping, report, start_value=start_value)
+        return train(self.net, batches, monitor, stopping, start_value=start_value)
 
     def predict(self, rows: Rows) -> np.ndarray:
         """Return predictions (n, d) for rows as :meth:`NetUnits.rows` returns them.

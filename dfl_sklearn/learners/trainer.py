@@ -11,6 +11,8 @@ import torch
 from skorch import NeuralNet
 from torch import nn
 
+from .._utils.interrupts import interrupts_are_passed_on
+from .._utils.progress import say_epoch
 from .patience import Stopping, patience_of
 
 BatchLoss = Callable[[torch.Tensor, Any], torch.Tensor]
@@ -165,7 +167,6 @@ def train(
     batches: Iterable[tuple[torch.Tensor, dict[str, torch.Tensor]]],
     monitor: Callable[[], dict[str, Any]],
     stopping: Stopping,
-    report: Callable[[dict[str, float]], None],
     *,
     start_value: Any = math.inf,
 ) -> Training:
@@ -181,8 +182,6 @@ def train(
         Called after each epoch; returns numbers by name, the one that stopping watches among
         them. Of an ensemble that may be one of each member (K,).
     stopping : Stopping
-    report : callable
-        Called with the record of each epoch.
     start_value : float or ndarray of shape (K,), default=inf
         The watched number before the first epoch, where the weights it belongs to are to be
         kept if no epoch does better. Where it is one of each member, every member stops, and keeps
@@ -194,7 +193,7 @@ def train(
         With the net back at its best weights.
     KeyboardInterrupt
         Where the user interrupts before there are weights to keep: in the first epoch, unless
-        there is a `start_value`.
+        there is a `start_value`. Within :func:`passing_interrupts_on`, at any time.
 
     Returns
     -------
@@ -230,7 +229,7 @@ def train(
             for column in list(record)[1:]:  # skorch counts epochs by itself
                 net.history.record(column, record[column])
             net.history.record(f"{stopping.monitored}_best", training.best_epoch == epoch)
-            report(record)
+            say_epoch(record)
             net.notify("on_epoch_end", dataset_train=batches, dataset_valid=None)
             if patience.ends():
                 training.outcome = "converged"
@@ -238,7 +237,7 @@ def train(
     except KeyboardInterrupt as interrupt:
         if _came_from_a_callback(interrupt):
             training.outcome = "stopped"
-        elif patience.has_weights:
+        elif patience.has_weights and not interrupts_are_passed_on():
             training.outcome = "interrupted"
         else:
             raise

@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 
 from .._utils.checks import flag, job_count, number
 from .._utils.context_columns import Selection
+from .._utils.progress import reporting
 from .._utils.rows import check_total
 from .._utils.sklearn_private import _check_sample_weight, _num_samples
 from ..problems.base import DecisionProblem
@@ -96,7 +97,7 @@ def compare_decisions(
     n_jobs : int, default=None
         Fits that run at the same time; None is 1, -1 all cores.
     verbose : bool, default=False
-        Whether to print a line for each fit.
+        Whether to print a line for each fit, and one after two seconds without any.
 
     Returns
     -------
@@ -114,6 +115,8 @@ def compare_decisions(
 
     Warns
     -----
+    ConvergenceWarning
+        One of all fits that did not converge.
     UserWarning
         With fewer than 10 blocks. If the differences of neighbouring blocks are alike, so that
         intervals are too narrow. If the comparison was interrupted.
@@ -211,11 +214,13 @@ def compare_decisions(
         for i, (name, estimator) in enumerate(named.items())
     )
     task = Task(X, y, None if sample_weight is None else weight, problem, context)
-    run_trials(task, trials, n_jobs, held_out.hear)
+    with reporting(verbose, by_time=True):
+        run_trials(task, trials, n_jobs, held_out.hear)
 
     found = _result(held_out, _index(X, y), weight, block, reference, float(confidence_level))
     for message in _doubts(found, held_out):
         warnings.warn(message, UserWarning, stacklevel=2)
+    held_out.doubts.warn(stacklevel=2)
     return found
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from .._utils.convergence import Doubts
+from .._utils.progress import say
 from .._utils.row_numbers import renumbered
 from ..problems.base import DecisionProblem
 from ._trials import HeldOutRows, Tried, noted
@@ -93,7 +95,7 @@ class HeldOut:
             )
             total = len(self.rounds) * len(self.names)
             counted = f"[{len(self.tried):>{len(str(total))}}/{total}]"
-            print(f"{counted} {self.names[i]}, {tried.seconds:.1f} s, {tests}", flush=True)
+            say(f"{counted} {self.names[i]}, {tried.seconds:.1f} s, {tests}")
 
     def _measure(self, k: int, contexts: Sequence[Any]) -> None:
         """Find what decisions of a round are measured by."""
@@ -131,6 +133,14 @@ class HeldOut:
         if not by_split[most]:
             raise KeyboardInterrupt
         return [most], by_split[most]
+
+    @property
+    def doubts(self) -> Doubts:
+        """What has not converged in the fits."""
+        found = Doubts()
+        for key in sorted(self.tried):
+            found.take_up(self.tried[key].doubts)
+        return found
 
     @property
     def is_incomplete(self) -> bool:

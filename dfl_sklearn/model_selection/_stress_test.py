@@ -1,15 +1,17 @@
 """Stress before deployment: a fitted model under the worst distribution near a diffusion model."""
 
+import warnings
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike
 from sklearn.utils.validation import check_memory
 
-from .._utils.checks import number, whole_number
+from .._utils.checks import flag, number, whole_number
 from .._utils.context_columns import Selection
+from .._utils.progress import part, reporting, say
 from .._utils.rows import as_numpy_rows, check_finite, check_total
 from .._utils.seeds import named_seed, root_seed
 from .._utils.sklearn_private import _check_sample_weight
@@ -18,7 +20,7 @@ from ..robust import ChiSquareBall, CVaR, KLBall, TotalVariationBall
 from ..robust._tilt import effective_sample_size
 from ..rows import Rows
 from ._stress_result import StressTestResult
-from ._stressed_model import Outcomes, common_problem, context_for, known_positions
+from ._stressed_model import Outcome, Outcomes, common_problem, context_for, known_positions
 from ._table_form import TableForm
 from ._worst_of_pool import MIN_EFFECTIVE, worst_of_pool
 
@@ -40,6 +42,7 @@ def stress_test(
     sample_weight: ArrayLike | None = None,
     memory: Any = None,
     random_state: int | np.random.RandomState | None = None,
+    verbose: bool = False,
 ) -> StressTestResult:
     r"""Measure the regret of a fitted model under the worst distribution near its data.
 
@@ -91,11 +94,15 @@ def stress_test(
         Needs a `random_state`.
     random_state : int, RandomState or None, default=None
         Seed of the generator and its rows.
+    verbose : bool, default=False
+        Whether to print a line for the generator and for each model, and one after two seconds
+        without any.
 
     Returns
     -------
     StressTestResult
         Its repr is short; :meth:`~StressTestResult.to_frame` is the table of regrets.
+        Ctrl-C ends the test, and leaves the models tested by then, with a warning.
 
     Raises
     ------
@@ -103,6 +110,8 @@ def stress_test(
         If a radius is too large for `n_samples`; the message has the largest one, and how many
         samples it would take. If a column of X holds neither numbers nor words. If a decision has
         no cost on a generated row.
+    KeyboardInterrupt
+        By Ctrl-C before the first model has been tested.
 
     See Also
     --------
@@ -147,6 +156,7 @@ def stress_test(
     >>> bool(levels.loc["quantile", "worst"] < levels.loc["mean", "worst"])
     True
     """
+    flag(verbose, "verbose")
     estimators = _named(estimator)
     radii = _checked_radii(radius)
     whole_number(n_samples, "n_samples", at_least=int(MIN_EFFECTIVE))
@@ -166,50 +176,82 @@ def stress_test(
     rows = Rows(np.column_stack([values, codes]), observed, weight).canonical()
     real = Outcomes(form, rows.X[:, :-1], rows.y, problem)
     seed = root_seed(random_state)
-    fitted, pool = _pool(
-        *(generator, rows.replace(X=rows.X[:, :-1]), form, known, n_samples, seed),
-        memory=None if random_state is None else memory,
-    )
-    y_pool, share = problem.project_parameters(pool.y)
-    generated = Outcomes(form, form.possible(pool.X), y_pool, problem)
-    levels, outcomes, weights, by_group = [], {}, {}, []
-    for name, model in estimators.items():
-        selection = context_for(model, context, known, problem)
-        on_real = real.of(model, selection, "real rows").regret
-        outcomes[name] = generated.of(model, selection, "generated rows")
-        regret = outcomes[name].regret
-        found = [worst_of_pool(regret, pool.weight, each, repr(name)) for each in radii]
-        weights[name] = np.stack([p for p, _ in found])
-        of_groups = _of_groups(on_real, rows, labels, name)
-        by_group.append(of_groups)
-        for each, (p, divergence) in zip(radii, found, strict=True):
-            levels.append(
+    with reporting(verbose, by_time=True):
+        fitted, pool = _pool(
+            *(generator, rows.replace(X=rows.X[:, :-1]), form, known, n_samples, seed),
+            memory=None if random_state is None else memory,
+        )
+        y_pool, share = problem.project_parameters(pool.y)
+        generated = Outcomes(form, form.possible(pool.X), y_pool, problem)
+        tested: dict[str, _Tested] = {}
+        for name, model in estimators.items():
+            selection = context_for(model, context, known, problem)
+            try:
+                with part(repr(name)):
+                    on_real = real.of(model, selection, "real rows").regret
+                    outcome = generated.of(model, selection, "generated rows")
+            except KeyboardInterrupt:
+                if not tested:
+                    raise
+                break
+            found = [worst_of_pool(outcome.regret, pool.weight, r, repr(name)) for r in radii]
+            of_groups = _of_groups(on_real, rows, labels, name)
+            levels = [
                 {
                     "estimator": name,
                     "radius": each,
                     "real": float(rows.weight @ on_real / rows.weight.sum()),
-                    "nominal": float(pool.weight @ regret),
-                    "worst": float(p @ regret),
+                    "nominal": float(pool.weight @ outcome.regret),
+                    "worst": float(p @ outcome.regret),
                     "divergence": divergence,
                     "effective_sample_size": effective_sample_size(p),
                     **_worst_of_real(on_real, rows.weight, each),
                     **_worst_group(of_groups),
                 }
-            )
+                for each, (p, divergence) in zip(radii, found, strict=True)
+            ]
+            tested[name] = _Tested(levels, outcome, np.stack([p for p, _ in found]), of_groups)
+            say(f"{name!r} tested, worst regret {levels[-1]['worst']:.4g} at radius {radii[-1]:g}")
+    if len(tested) < len(estimators):
+        missing = ", ".join(repr(name) for name in estimators if name not in tested)
+        warnings.warn(
+            f"The test was interrupted. It knows nothing of {missing}.", UserWarning, stacklevel=2
+        )
     return StressTestResult(
         generator=fitted,
         radii=radii,
-        estimators=tuple(estimators),
+        estimators=tuple(tested),
         projected_share=float(share),
-        group_regret=None if labels is None else pd.concat(by_group, ignore_index=True),
-        _levels=pd.DataFrame(levels),
+        group_regret=None
+        if labels is None
+        else pd.concat([each.by_group for each in tested.values()], ignore_index=True),
+        _levels=pd.DataFrame([level for each in tested.values() for level in each.levels]),
         _form=form,
         _values=generated.values,
         _y=y_pool,
         _y_names=_target_names(y, observed.shape[1]),
-        _outcomes=outcomes,
-        _weights=weights,
+        _outcomes={name: each.outcome for name, each in tested.items()},
+        _weights={name: each.weights for name, each in tested.items()},
     )
+
+
+class _Tested(NamedTuple):
+    """What is known of one model.
+
+    Attributes
+    ----------
+    levels : list of dict
+        A row of the table for each radius.
+    outcome : Outcome
+        On the generated rows.
+    weights : ndarray of shape (n_radii, n_samples)
+    by_group : DataFrame or None
+    """
+
+    levels: list[dict[str, Any]]
+    outcome: Outcome
+    weights: np.ndarray
+    by_group: Any
 
 
 def _named(estimator: Any) -> dict[str, Any]:

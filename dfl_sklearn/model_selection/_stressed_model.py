@@ -11,6 +11,7 @@ from .._decide import decided
 from .._utils.context_columns import ContextColumns, Selection
 from .._utils.digest import OpaqueError, digest
 from .._utils.innermost import innermost
+from .._utils.progress import counted
 from .._utils.rows import as_numpy_rows, column_names
 from ..problems import DecisionProblem
 from ..problems._no_cost import NoCostError
@@ -50,7 +51,8 @@ class Outcomes:
     def of(self, estimator: Any, context: Selection, what: str) -> Outcome:
         """Ask a model; `what` the rows are called in an error."""
         parts = []
-        for first in range(0, len(self.values), _ROWS_AT_ONCE):
+        starts = range(0, len(self.values), _ROWS_AT_ONCE)
+        for first in counted(starts, f"parts of the {what} decided", len(starts)):
             X = self.form.back(self.values[first : first + _ROWS_AT_ONCE])
             parts.append(decided(estimator, X, self.problem, context))
         decisions = np.concatenate([as_numpy_rows(p.decisions, "decisions") for p in parts])

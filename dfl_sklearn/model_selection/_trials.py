@@ -15,6 +15,8 @@ from sklearn.utils import _safe_indexing
 
 from .._decide import decided
 from .._utils.context_columns import Selection
+from .._utils.convergence import Doubts, collected_doubts
+from .._utils.progress import part
 from .._utils.row_numbers import renumbered
 from .._utils.rows import as_numpy_rows
 from .._utils.wrapping import regressor_for
@@ -68,12 +70,15 @@ class Tried:
         In which they were taken, as the problem takes it.
     seconds : float
         Of the fit.
+    doubts : Doubts
+        What has not converged in it.
     """
 
     key: tuple[int, int]
     costs: list[np.ndarray]
     contexts: list[Any]
     seconds: float
+    doubts: Doubts
 
 
 @dataclass(frozen=True)
@@ -93,7 +98,8 @@ class Task:
             params = {} if self.weight is None else {"sample_weight": self.weight[trial.train]}
             model = regressor_for(clone(trial.estimator), y)
             start = time.perf_counter()
-            model = model.fit(X, y, **params)
+            with collected_doubts(of_others=True) as doubts, part(repr(trial.name)):
+                model = model.fit(X, y, **params)
             seconds = time.perf_counter() - start
         costs, contexts = [], []
         for test in trial.tests:
@@ -106,7 +112,7 @@ class Task:
                 observed = test.y[test.rows]
                 costs.append(self.problem.cost(decisions, observed, context=found.context))
                 contexts.append(found.context)
-        return Tried(trial.key, costs, contexts, seconds)
+        return Tried(trial.key, costs, contexts, seconds, doubts)
 
 
 def run_trials(

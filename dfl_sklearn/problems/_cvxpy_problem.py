@@ -11,6 +11,7 @@ from array_api_compat import is_torch_array
 
 from .._utils.checks import number
 from .._utils.optional import import_optional
+from .._utils.progress import counted
 from .._utils.rows import as_numpy_rows
 from ..solvers.cvxpy_programs import solve_canonical
 from ..solvers.linear import NoDecisionError, NoMinimumError
@@ -129,7 +130,7 @@ class CvxpyProblem(DecisionProblem):
         self, y: np.ndarray, context: np.ndarray | None, numbers: np.ndarray
     ) -> Iterator[tuple[int, BuiltProgram]]:
         """Yield the number of each of some rows, and the program with its parameters set to it."""
-        for i in map(int, numbers):
+        for i in counted(map(int, numbers), "rows solved", len(numbers)):
             self._set_row(y[i], None if context is None else context[i], i)
             yield i, self._program()
 

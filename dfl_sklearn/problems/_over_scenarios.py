@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from sklearn.utils import _safe_indexing
 
+from .._utils.progress import say_if_due
 from .._utils.sklearn_private import _num_samples
 from ._context import refuse_one_number
 from .base import DecisionProblem
@@ -54,6 +55,7 @@ def decide_over_scenarios(
         else:
             found = solve(values, scenarios.weight, known)
         decisions.append(found)
+        say_if_due(f"{rows.stop} rows decided over scenarios")
     n_rows = sum(len(each) for each in decisions)
     if context is not None and _num_samples(context) != n_rows:
         raise ValueError(f"context has {_num_samples(context)} rows, but X has {n_rows}.")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from .._utils.progress import counted
 from .._utils.row_numbers import renumbered
 from ._convex_costs import NEAR, NEAR_IN_LAYER, as_tensor, beside, costs_of
 from ._convex_prices import named, prices_of_row
@@ -173,7 +174,8 @@ class ConvexProgram(CvxpyProblem):
             with renumbered(certain):
                 z[certain] = self.solve_rows(mean, None if context is None else context[certain])
         unsolved: dict[int, RuntimeError] = {}
-        for i in map(int, np.flatnonzero(~is_certain)):
+        others = np.flatnonzero(~is_certain).tolist()
+        for i in counted(others, "rows solved over scenarios", len(others)):
             some = weight[i] > 0
             known = None if context is None else context[i]
             try:

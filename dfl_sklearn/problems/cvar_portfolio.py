@@ -7,6 +7,7 @@ from array_api_compat import array_namespace
 from numpy.typing import ArrayLike
 
 from .._utils.checks import finite_number, smoothing_number
+from .._utils.progress import counted
 from .._utils.rows import as_float
 from ..solvers.tail_program import TailProgram, value_at_risk
 from ._context import FromContext, each_context, is_marked, layer_by_context, stand_in
@@ -154,7 +155,7 @@ class CVaRPortfolioProblem(DecisionProblem):
         residuals = self._residuals(n_assets)
         centre = residuals.mean(axis=0)
         z = np.empty((n, n_assets + 1))
-        for i in range(n):
+        for i in counted(range(n), "rows solved over scenarios", n):
             present = weight[i] > 0
             chance = weight[i, present]
             mean = chance @ y[i, present]

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._utils.checks import smoothing_number
+from .._utils.progress import counted
 from .._utils.row_numbers import renumbered
 from .._utils.rows import as_numpy_rows, raise_at
 from ..solvers.bases_by_row import solve_by_bases
@@ -228,8 +229,8 @@ class RecourseLinearProgram(DecisionProblem):
         if not program.integral.any() and program.n_cells <= _FEW_CELLS:
             alone = partial(self._alone_with_basis, program, parameters, costs)
             return solve_by_bases(program.dense(parameters), alone)
-        parts = []
-        for i in range(len(parameters)):
+        parts, n = [], len(parameters)
+        for i in counted(range(n), "rows solved", n):
             with renumbered(np.array([i])):
                 row = slice(i, i + 1)
                 parts.append(self._in_highs(program.polytope(parameters[row]), costs[row]))
@@ -272,7 +273,8 @@ class RecourseLinearProgram(DecisionProblem):
                 plans[certain] = self.solve_rows(
                     alone, None if context is None else context[certain]
                 )
-        for i in map(int, np.flatnonzero(~is_certain)):
+        others = np.flatnonzero(~is_certain).tolist()
+        for i in counted(others, "rows solved over scenarios", len(others)):
             scenarios, share = y[i], weight[i]
             some = np.flatnonzero(share > 0)
             known = None if context is None else np.repeat(context[i : i + 1], len(some), axis=0)

@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike
 from scipy import sparse
 
 from .._utils.checks import positive, smoothing_number
+from .._utils.progress import counted
 from .._utils.row_numbers import renumbered
 from .._utils.rows import as_float, as_numpy_rows, raise_at
 from ..solvers.linear_rows import solve_linear_rows
@@ -186,7 +187,8 @@ class SetMultiCoverProblem(DecisionProblem):
     def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the decisions (n, k) of the least mean cost over y (n, S, d), unchecked."""
         z = np.empty((len(y), self._n_decisions(y.shape[2])))
-        for i, (scenarios, share) in enumerate(zip(y, weight, strict=True)):
+        pairs = counted(zip(y, weight, strict=True), "rows solved over scenarios", len(y))
+        for i, (scenarios, share) in enumerate(pairs):
             some = share > 0
             if some.sum() == 1:
                 z[i] = self.solve_rows(scenarios[some])[0]

@@ -6,6 +6,7 @@ import numpy as np
 from array_api_compat import array_namespace
 
 from .._utils.checks import number, positive
+from .._utils.progress import counted
 from .._utils.rows import as_float, as_numpy_rows, raise_at
 from ._context import FromContext, is_marked, stand_in
 from ._knapsack_scenarios import MOST_ITEMS, best_items_of_scenarios
@@ -249,7 +250,7 @@ class UncertainKnapsackProblem(DecisionProblem):
         if n > MOST_ITEMS:
             return super().solve_scenarios(y, weight, context)
         z = np.empty((len(y), n))
-        for i, share in enumerate(weight):
+        for i, share in enumerate(counted(weight, "rows solved over scenarios", len(y))):
             some = np.flatnonzero(share > 0)
             known = None if context is None else np.repeat(context[i : i + 1], len(some), axis=0)
             if len(some) == 1:

@@ -1,10 +1,12 @@
 """Generators that are fitted once for the same rows, whatever they are needed for."""
 
+from contextlib import nullcontext
 from typing import Any
 
 from joblib import Memory
 from sklearn.base import clone
 
+from .._utils.interrupts import passing_interrupts_on
 from .._utils.once import compute_once
 from .._utils.seeds import named_seed
 from ..rows import Rows
@@ -19,25 +21,41 @@ def seeded(generator: DiffusionGenerator | None, seed: int) -> DiffusionGenerato
     return found
 
 
+class _HalfFittedError(Exception):
+    """The fit was interrupted: half a generator must not be kept for later fits."""
+
+
 def fitted_once(
-    generator: DiffusionGenerator, rows: Rows, memory: Memory | None, given_columns: Any = None
+    generator: DiffusionGenerator,
+    rows: Rows,
+    memory: Memory | None,
+    given_columns: Any = None,
+    *,
+    may_end_early: bool = False,
 ) -> DiffusionGenerator:
-    """Fit a generator to the rows of a table (in X), or recall the one fitted to them before."""
-    parts: tuple[Any, ...] = ("generator", *rows.arrays, rows.weight, generator)
+    """Fit a generator to the rows of a table (in X), or recall the one fitted to them before.
+
+    Where `may_end_early` is True an interruption leaves what has been learnt by then; else it is
+    passed on.
+    """
+    silent = clone(generator)
+    silent.verbose = False  # lines do not make another generator
+    parts: tuple[Any, ...] = ("generator", *rows.arrays, rows.weight, silent)
     params: dict[str, Any] = {}
     if rows.context is not None:
         params["context"] = rows.context
     if given_columns is not None:
         params["given_columns"] = given_columns
         parts = (*parts, "given columns", given_columns)
-    return compute_once(memory, parts, lambda: _to_the_end(generator, rows, params))
 
+    def fitted() -> DiffusionGenerator:
+        with nullcontext() if may_end_early else passing_interrupts_on():
+            generator.fit(rows.X, sample_weight=rows.weight, **params)
+        if generator.was_interrupted_:
+            raise _HalfFittedError
+        return generator
 
-def _to_the_end(
-    generator: DiffusionGenerator, rows: Rows, params: dict[str, Any]
-) -> DiffusionGenerator:
-    """Fit, and pass an interruption on: half a generator must not be kept for later fits."""
-    generator.fit(rows.X, sample_weight=rows.weight, **params)
-    if generator.was_interrupted_:
-        raise KeyboardInterrupt
-    return generator
+    try:
+        return compute_once(memory, parts, fitted)
+    except _HalfFittedError:
+        return generator

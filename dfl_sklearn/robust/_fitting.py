@@ -1,6 +1,5 @@
 """How a generator's net is built and trained, and its noise measured."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -32,7 +31,6 @@ class TrainingOptions(NamedTuple):
     batch_size: int
     validation_fraction: float
     stopping: Stopping
-    report: Callable[[dict[str, float]], None]
 
 
 def built_denoiser(recipe: Any, coordinates: Coordinates, seed: int) -> nn.Module:
@@ -84,9 +82,7 @@ def trained_denoiser(
     # The untrained net is a candidate too: where nothing that counts is learnt, the Gaussian stays.
     untrained = {name: value.clone() for name, value in net.module_.state_dict().items()}
     before = held_out_loss()
-    training = train(
-        net, batches, lambda: {"valid_loss": held_out_loss()}, options.stopping, options.report
-    )
+    training = train(net, batches, lambda: {"valid_loss": held_out_loss()}, options.stopping)
     best = min((record["valid_loss"] for record in training.history), default=before)
     if best >= before - options.stopping.tol:
         net.module_.load_state_dict(untrained)

@@ -15,8 +15,10 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
+from .._utils.convergence import collected_doubts
 from .._utils.cross_fit import random_splits, row_codes
 from .._utils.params import NestedParamsMixin
+from .._utils.progress import part, reporting, say
 from .._utils.rows import check_total
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import (
@@ -64,6 +66,8 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         at the price of a bias. None does not clip.
     random_state : int, RandomState or None, default=0
         Seed of the folds.
+    verbose : bool, default=False
+        Whether to print a line for each fit, and one after two seconds without any.
 
     Attributes
     ----------
@@ -100,6 +104,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         "cv": [Interval(Integral, 2, None, closed="left")],
         "clip": [Interval(Real, 1, None, closed="neither"), None],
         "random_state": ["random_state"],
+        "verbose": ["boolean"],
     }
 
     def __init__(
@@ -109,11 +114,13 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         cv: int = 5,
         clip: float | None = None,
         random_state: int | np.random.RandomState | None = 0,
+        verbose: bool = False,
     ) -> None:
         self.classifier = classifier
         self.cv = cv
         self.clip = clip
         self.random_state = random_state
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
@@ -176,22 +183,30 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
                 )
         rng = named_rng(root_seed(self.random_state), "folds")
         odds = np.full(len(is_target), np.nan)
-        self.classifiers_, self._log_priors = [], []
-        for rest, held in random_splits(code, weight, self.cv, rng):
-            totals = [weight[rest][is_target[rest] == each].sum() for each in (False, True)]
-            if min(totals) == 0:
-                what = "X" if totals[0] == 0 else "X_target"
-                raise ValueError(
-                    f"All rows of {what} of positive weight are in one of {self.cv} folds: give "
-                    "more distinct rows, or another random_state."
-                )
-            model = self._unfitted(_safe_indexing(every, rest))
-            params = self._weights_for(model, weight[rest]) if is_weighted else {}
-            with self._saying_what_it_takes():
-                model.fit(_safe_indexing(every, rest), is_target[rest].astype(int), **params)
-            self.classifiers_.append(model)
-            self._log_priors.append(float(np.log(totals[1] / totals[0])))
-            odds[held] = self._log_odds(len(self._log_priors) - 1, _safe_indexing(every, held))
+        self.classifiers_: list[Any] = []
+        self._log_priors: list[float] = []
+        splits = random_splits(code, weight, self.cv, rng)
+        with reporting(self.verbose, by_time=True), collected_doubts(of_others=True) as doubts:
+            for rest, held in splits:
+                totals = [weight[rest][is_target[rest] == each].sum() for each in (False, True)]
+                if min(totals) == 0:
+                    what = "X" if totals[0] == 0 else "X_target"
+                    raise ValueError(
+                        f"All rows of {what} of positive weight are in one of {self.cv} folds: "
+                        "give more distinct rows, or another random_state."
+                    )
+                model = self._unfitted(_safe_indexing(every, rest))
+                params = self._weights_for(model, weight[rest]) if is_weighted else {}
+                with (
+                    part(f"fold {len(self.classifiers_) + 1} of {len(splits)}"),
+                    self._saying_what_it_takes(),
+                ):
+                    model.fit(_safe_indexing(every, rest), is_target[rest].astype(int), **params)
+                    say("fitted")
+                self.classifiers_.append(model)
+                self._log_priors.append(float(np.log(totals[1] / totals[0])))
+                odds[held] = self._log_odds(len(self._log_priors) - 1, _safe_indexing(every, held))
+        doubts.warn(stacklevel=4)
         unseen = np.flatnonzero(weight == 0)
         odds[unseen] = self._mean_log_odds(_safe_indexing(every, unseen))
         self._rows, self._odds = every, odds

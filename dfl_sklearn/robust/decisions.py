@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .._utils.progress import counted, say_if_due
 from ..problems.base import DecisionProblem
 from ..solvers.matrix_game import matrix_game
 from .base import AmbiguitySet
@@ -84,18 +85,22 @@ def decide_for_worst(
         known = None if context is None else context[i]
         games.append(_Game(problem, values[i], weight[i], ambiguity_set, known, less))
         games[i].add(plain[i], weight[i])
+        say_if_due(f"{i + 1} of {len(values)} rows weighted")
     most = _MIXED if problem.convex_decisions else _WHOLE
-    for _ in range(most - 1):
+    for k in range(1, most):
         open_rows = [i for i, game in enumerate(games) if game.gap > tol and not game.is_stuck]
         if not open_rows:
             break
-        asked = np.stack([games[i].next_weight() for i in open_rows])
+        what = f"open rows weighted in round {k}"
+        games_open = counted(open_rows, what, len(open_rows))
+        asked = np.stack([games[i].next_weight() for i in games_open])
         known = None if context is None else context[open_rows]
         with warnings.catch_warnings():  # the first solve has said that it is approximate
             warnings.simplefilter("ignore", UserWarning)
             found = problem.solve_scenarios(values[open_rows], asked, known)
         for i, decision, p in zip(open_rows, found, asked, strict=True):
             games[i].add(decision, p)
+            say_if_due(f"{len(open_rows)} of {len(values)} rows open in round {k}")
     return WorstCaseDecisions(
         np.stack([game.decision for game in games]),
         np.array([game.upper for game in games]),

@@ -7,6 +7,7 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_memory
 
 from .._utils.checks import number
+from .._utils.progress import say_if_due
 from .._utils.recent import Recent
 from .._utils.seeds import named_seed
 from ..problems.base import DecisionProblem
@@ -145,9 +146,11 @@ class DiffusionBall(AmbiguitySet):
     def report(self, row_loss: RowLoss) -> dict[str, float]:
         """Return the divergence of the rows, the regret under the nominal model, and shares."""
         nominal = self.search_.nominal()
+        nominal_regret = float(nominal.weight @ self._table_loss(row_loss)(nominal))
+        say_if_due(f"nominal regret {nominal_regret:.6g}")
         return {
             "row_divergence": self.search_.row_divergence(),
-            "nominal_regret": float(nominal.weight @ self._table_loss(row_loss)(nominal)),
+            "nominal_regret": nominal_regret,
             "effective_sample_size": self.search_.effective_sample_size_,
             "projected_share": self.projected_share_,
         }

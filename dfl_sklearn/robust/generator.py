@@ -1,6 +1,5 @@
 """A diffusion model of the rows of a table."""
 
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from numbers import Integral, Real
@@ -11,14 +10,15 @@ import pandas as pd
 import torch
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, DensityMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import nn
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.checks import whole_number
+from .._utils.convergence import doubt
 from .._utils.memory import check_rows
 from .._utils.params import NestedParamsMixin
+from .._utils.progress import counted, part, reporting, say
 from .._utils.rows import check_total, refuse_unfit_table
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
@@ -123,7 +123,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     random_state : int, RandomState or None, default=None
         Seed of the initial weights, the batches, the noise and the hold-out.
     verbose : bool or int, default=False
-        Print a line per epoch, or every `verbose` epochs.
+        Print a line per epoch, or every `verbose` epochs, and after two seconds without one.
 
     Attributes
     ----------
@@ -330,6 +330,8 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         net_seed = named_seed(seed, "denoiser")
         custom = callable(self.denoiser)
         with (
+            reporting(self.verbose),
+            part("generator"),
             pinned_threads(n_threads(self.n_jobs)),
             forked_generator(net_seed, device) if custom else nullcontext(),
         ):
@@ -344,14 +346,14 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
             if self._given_columns is not None:
                 chain = self._chain(noise, conditional=True)
                 self._noise_of_rest = measured_noise(chain, measured.conditional(), seed)
+            say(f"fitted in {len(training.history)} epochs")
         self.history_ = pd.DataFrame(training.history)
         self.n_iter_ = max(len(training.history), 1)
         self.was_interrupted_ = training.outcome == "interrupted"
         if self.was_interrupted_:
-            warnings.warn(
+            doubt(
                 f"Training of the diffusion model was interrupted in epoch "
                 f"{len(training.history) + 1}; its best weights so far are kept.",
-                ConvergenceWarning,
                 stacklevel=4,
             )
         return self
@@ -435,7 +437,12 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     ) -> np.ndarray:
         """Return so many draws of `d` coordinates."""
         generator = torch.Generator().manual_seed(named_seed(root_seed(random_state), "sample"))
-        with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
+        starts = range(0, n_samples, EPOCH)
+        with (
+            reporting(self.verbose),
+            pinned_threads(n_threads(self.n_jobs)),
+            torch.no_grad(),
+        ):
             parts = [
                 chain.sample(
                     min(EPOCH, n_samples - first),
@@ -444,7 +451,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
                     None if known is None else known[first : first + EPOCH],
                     sampler=self.sampler,
                 )
-                for first in range(0, n_samples, EPOCH)
+                for first in counted(starts, f"parts of {n_samples} samples", len(starts))
             ]
         return torch.cat(parts).cpu().numpy()
 
@@ -539,7 +546,6 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
             self.batch_size,
             self.validation_fraction,
             Stopping("valid_loss", self.max_iter, self.tol, self.n_iter_no_change, n_reductions=1),
-            self._report,
         )
         return trained_denoiser(module, rows, self._coordinates, self._noise, options, seed, device)
 
@@ -603,11 +609,3 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         """Return draws of the rest as functions of the weights of a net like `denoiser_`."""
         steps = self._respaced(self._noise_of_rest)
         return ConditionalDraws(self._joint_coordinates(), denoiser, steps, device)
-
-    def _report(self, record: dict[str, float]) -> None:
-        every = int(self.verbose)
-        if every and (record["epoch"] == 1 or record["epoch"] % every == 0):
-            print(
-                f"generator epoch {record['epoch']:4.0f}  train_loss {record['train_loss']:.5g}  "
-                f"valid_loss {record['valid_loss']:.5g}  {record['duration']:.2f} s"
-            )

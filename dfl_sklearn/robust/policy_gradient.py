@@ -9,6 +9,7 @@ from joblib import Memory
 
 from .._utils.checks import number, option, whole_number
 from .._utils.memory import check_rows
+from .._utils.progress import counted, say_if_due
 from .._utils.seeds import named_rng, named_seed
 from ..learners.adam import Adam, can_be_fused
 from ..learners.construct import device_or_cpu, slopes_in_eval
@@ -228,7 +229,7 @@ class PolicyGradientSearch(WorstCaseSearch):
             n_rounds = self.n_rounds
         if self._width == 0:
             n_rounds = 0  # all columns are constant, or given by the context
-        for _ in range(n_rounds):
+        for _ in counted(range(n_rounds), "rounds of the search", n_rounds):
             context = self._contexts.draw(self.n_trajectories, self._context_rng)
             z, tail = self._trajectories(self.n_trajectories, context)
             regret = torch.as_tensor(table_loss(self._equal_rows(z, context)), device=z.device)
@@ -415,11 +416,12 @@ class PolicyGradientSearch(WorstCaseSearch):
         far = {name: value.clone() for name, value in self.denoiser_.state_dict().items()}
         near = self._nominal.denoiser.state_dict()
         low, high = 0.0, 1.0
-        for _ in range(20):
+        for step in range(20):
             middle = (low + high) / 2
             mixed = {name: near[name] + middle * (far[name] - near[name]) for name in far}
             self.denoiser_.load_state_dict(mixed)
             divergence = self._divergence()
+            say_if_due(f"back to the radius, step {step + 1} of at most 20")
             if abs(divergence - radius) <= 0.02 * radius:
                 break
             low, high = (middle, high) if divergence < radius else (low, middle)

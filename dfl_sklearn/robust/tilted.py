@@ -1,15 +1,15 @@
 """The worst distribution near a generator, exactly, on a pool of its samples."""
 
-import warnings
 from collections.abc import Callable
 
 import numpy as np
 from joblib import Memory
-from sklearn.exceptions import ConvergenceWarning
 
 from .._utils.checks import number, whole_number
+from .._utils.convergence import doubt
 from .._utils.memory import check_rows
 from .._utils.once import compute_once
+from .._utils.progress import say
 from .._utils.seeds import named_rng, named_seed
 from ..rows import Rows
 from ._contexts import ContextPool
@@ -124,11 +124,10 @@ class TiltedSearch(WorstCaseSearch):
         self.effective_sample_size_ = effective_sample_size(self.weight_)
         if self.effective_sample_size_ < _MIN_EFFECTIVE and not self._warned:
             self._warned = True
-            warnings.warn(
+            doubt(
                 f"At radius={radius} the worst case rests on an effective sample of only "
                 f"{self.effective_sample_size_:.1f} of {len(self.pool_)} rows. Lower the radius, "
                 "raise n_pool, or lower real_share where the training rows are few.",
-                ConvergenceWarning,
                 stacklevel=2,
             )
         return self._nominal.replace(weight=self.weight_), divergence
@@ -163,6 +162,7 @@ class TiltedSearch(WorstCaseSearch):
         weight = np.full(n, (1.0 - self.real_share) / n)
         context = ContextPool(real).draw(n, named_rng(seed, "contexts"))
         table = generated(n, seed, context)
+        say(f"{n} rows drawn from the generator")
         if self.real_share == 0:
             return Rows.of_table(table, weight, context)
         if len(real) > n:

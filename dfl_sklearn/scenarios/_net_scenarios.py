@@ -1,6 +1,5 @@
 """What scenario models that are nets have in common: a fit for likelihood, and predicting."""
 
-import warnings
 from abc import abstractmethod
 from collections.abc import Sequence
 from numbers import Integral, Real
@@ -10,12 +9,13 @@ import numpy as np
 import pandas as pd
 import torch
 from numpy.typing import ArrayLike
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.checks import whole_number
+from .._utils.convergence import doubt
+from .._utils.progress import part, reporting
 from .._utils.rows import (
     as_rows,
     check_finite,
@@ -163,7 +163,12 @@ class NetScenarios(TrainableScenarios):
         rows = units.rows(train)
         watched, name = (rows, "train_nll") if valid is None else (units.rows(valid), "valid_nll")
         auto = int(np.clip(len(train) // 10, 32, 256))
-        with torch.enable_grad(), pinned_threads(n_threads(self.n_jobs)):
+        with (
+            reporting(self.verbose),
+            part("likelihood"),
+            torch.enable_grad(),
+            pinned_threads(n_threads(self.n_jobs)),
+        ):
             learner = NetLearner(
                 *(factory, rows, units),
                 seed=named_seed(seed, "net"),
@@ -190,9 +195,7 @@ class NetScenarios(TrainableScenarios):
             tol = self.tol * train.y.shape[1]
             stopping = Stopping(name, self.max_iter, tol, self.n_iter_no_change, _N_REDUCTIONS)
             try:
-                training = learner.train(
-                    *(loss, batches, lambda: {name: nll()}, stopping, self._report, nll())
-                )
+                training = learner.train(*(loss, batches, lambda: {name: nll()}, stopping, nll()))
             except NonFiniteLossError as error:
                 raise FloatingPointError(
                     f"{error} The weights of the net have diverged, or y holds numbers too far "
@@ -202,11 +205,12 @@ class NetScenarios(TrainableScenarios):
         self.n_scenarios_, self.n_outputs_ = net.n_scenarios, net.n_outputs
         self.history_ = pd.DataFrame(training.history)
         self.n_iter_ = max(len(training.history), 1)
+        self._was_interrupted = training.outcome == "interrupted"
         if training.outcome in ("max_iter", "interrupted"):
             why = f"stopped at max_iter={self.max_iter} epochs before the likelihood had settled."
-            if training.outcome == "interrupted":
+            if self._was_interrupted:
                 why = f"was interrupted (Ctrl-C) in epoch {self.n_iter_ + 1}; the best is kept."
-            warnings.warn(f"Training {why}", ConvergenceWarning, stacklevel=5)
+            doubt(f"Training {why}", stacklevel=5)
 
     def log_likelihood(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Return the log density of each row of y given x, in nats.
@@ -292,12 +296,6 @@ class NetScenarios(TrainableScenarios):
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
             values, weight = self.net_.draws(torch.as_tensor(conditions))
         return Scenarios(values.numpy(), weight.numpy())
-
-    def _report(self, record: dict[str, float]) -> None:
-        every, epoch = int(self.verbose), int(record["epoch"])
-        if every and (epoch == 1 or epoch % every == 0):
-            numbers = (f"{name} {value:.6g}" for name, value in record.items() if name != "epoch")
-            print(f"likelihood epoch {epoch:4d}  " + "  ".join(numbers))
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

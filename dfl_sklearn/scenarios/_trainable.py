@@ -17,6 +17,9 @@ class TrainableScenarios(ScenarioModel):
     then trained for the cost of the decisions over its scenarios.
     """
 
+    _was_interrupted: bool = False
+    """Whether the last fit has ended early, by Ctrl-C."""
+
     def _check_target(self, y: np.ndarray) -> None:
         """Raise a ValueError that names a number (n, d) that cannot be observed."""
 

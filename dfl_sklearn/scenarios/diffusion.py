@@ -1,6 +1,7 @@
 """Scenarios from a diffusion model of features and parameters."""
 
 import warnings
+from contextlib import nullcontext
 from copy import copy, deepcopy
 from numbers import Integral
 from typing import Any
@@ -14,7 +15,10 @@ from sklearn.utils.validation import check_is_fitted, check_memory, validate_dat
 
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.checks import whole_number
+from .._utils.convergence import collected_doubts
+from .._utils.interrupts import interrupts_are_passed_on
 from .._utils.params import NestedParamsMixin
+from .._utils.progress import part, reporting
 from .._utils.rows import as_rows, check_total, refuse_unfit_table, refuse_unfit_target
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import HasMethods, Interval, _check_sample_weight, _fit_context
@@ -51,6 +55,8 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
         nor that of the generator is set.
     random_state : int, RandomState or None, default=None
         Seed of the noise and, where it has none of its own, of the generator.
+    verbose : bool or int, default=False
+        Print a line per epoch, or every `verbose` epochs, and after two seconds without one.
 
     Attributes
     ----------
@@ -102,6 +108,7 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
         "n_estimators": [Interval(Integral, 1, None, closed="left")],
         "memory": [str, HasMethods(["cache"]), None],
         "random_state": ["random_state"],
+        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -112,12 +119,14 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
         n_estimators: int = 1,
         memory: Any = None,
         random_state: int | np.random.RandomState | None = None,
+        verbose: bool | int = False,
     ) -> None:
         self.generator = generator
         self.n_scenarios = n_scenarios
         self.n_estimators = n_estimators
         self.memory = memory
         self.random_state = random_state
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
@@ -187,7 +196,25 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
             for j in range(1, self.n_estimators)
         ]
         given = slice(0, table.shape[1])
-        self.generators_ = [fitted_once(each, rows, memory, given) for each in (first, *others)]
+        self.generators_: list[DiffusionGenerator] = []
+        with reporting(self.verbose), collected_doubts() as doubts:
+            for j, each in enumerate((first, *others), start=1):
+                with part(f"generator {j} of {self.n_estimators}") if others else nullcontext():
+                    try:
+                        found = fitted_once(each, rows, memory, given, may_end_early=True)
+                    except KeyboardInterrupt:
+                        if interrupts_are_passed_on() or not self.generators_:
+                            raise
+                        doubts.add(
+                            "The fit was interrupted (Ctrl-C); the generators before are kept."
+                        )
+                        found = None
+                if found is not None:
+                    self.generators_.append(found)
+                self._was_interrupted = found is None or found.was_interrupted_
+                if self._was_interrupted:
+                    break
+        doubts.warn(stacklevel)
         self._seed = seed
         self.n_scenarios_, self.n_outputs_ = self.n_scenarios, checked.y.shape[1]
 

@@ -13,7 +13,10 @@ from sklearn.utils import Tags, column_or_1d
 from sklearn.utils.metadata_routing import UNUSED
 
 from .._utils.all_or_nothing import all_or_nothing
+from .._utils.convergence import collected_doubts
 from .._utils.cross_fit import predicted
+from .._utils.interrupts import passing_interrupts_on
+from .._utils.progress import part, reporting, say
 from .._utils.seeds import named_seed, root_seed
 from .._utils.sklearn_private import (
     HasMethods,
@@ -51,6 +54,8 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
         Scenarios of each row.
     random_state : int, RandomState or None, default=None
         Seed of the draws, where the regressor is asked for these; one for all calls.
+    verbose : bool, default=False
+        Whether to print a line for each fit of several, and one after two seconds without any.
 
     Attributes
     ----------
@@ -81,17 +86,24 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
         "estimator": [HasMethods(["fit", "predict"])],
         "n_scenarios": [Interval(Integral, 1, None, closed="left")],
         "random_state": ["random_state"],
+        "verbose": ["boolean"],
     }
 
     # Weights in `fit` are the wrapped regressor's.
     __metadata_request__fit = {"sample_weight": UNUSED}
 
     def __init__(
-        self, estimator: BaseEstimator, *, n_scenarios: int = 100, random_state: Any = None
+        self,
+        estimator: BaseEstimator,
+        *,
+        n_scenarios: int = 100,
+        random_state: Any = None,
+        verbose: bool = False,
     ) -> None:
         self.estimator = estimator
         self.n_scenarios = n_scenarios
         self.random_state = random_state
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
@@ -142,10 +154,14 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
         if self._way == "quantile":
             params = self._wrapped_params(sample_weight, fit_params)
             name = _level_parameter(self.estimator)
-            self.estimator_ = [
-                clone(self.estimator).set_params(**{str(name): level}).fit(X, flat, **params)
-                for level in self._levels
-            ]
+            self.estimator_ = []
+            with reporting(self.verbose, by_time=True), collected_doubts(of_others=True) as doubts:
+                for level in self._levels:
+                    model = clone(self.estimator).set_params(**{str(name): level})
+                    with part(f"quantile {level:.3g}"), passing_interrupts_on():
+                        self.estimator_.append(model.fit(X, flat, **params))
+                        say("fitted")
+            doubts.warn(stacklevel=4)
             if hasattr(self.estimator_[0], "feature_names_in_"):
                 self.feature_names_in_ = self.estimator_[0].feature_names_in_
         else:

@@ -85,7 +85,7 @@ class MixtureScenarios(_OfComponents):
     random_state : int, RandomState or None, default=None
         Seed of the initial weights, the batches, the hold-out, and the noise of the scenarios.
     verbose : bool or int, default=False
-        Print a line per epoch, or every `verbose` epochs.
+        Print a line per epoch, or every `verbose` epochs, and after two seconds without one.
 
     Attributes
     ----------

@@ -10,7 +10,10 @@ from sklearn.utils import _safe_indexing, indexable
 from sklearn.utils.metadata_routing import UNUSED, MetadataRouter
 
 from .._utils.all_or_nothing import all_or_nothing
+from .._utils.convergence import collected_doubts
 from .._utils.cross_fit import Splits, fold_of, given_splits, out_of_fold, predicted
+from .._utils.interrupts import passing_interrupts_on
+from .._utils.progress import part, reporting, say
 from .._utils.sklearn_private import (
     HasMethods,
     StrOptions,
@@ -50,6 +53,8 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         What predicts, for each output, how large errors are at x: a regressor of
         :math:`\log(|e| + 0.1\, \overline{|e|})`. "ridge" is ridge regression on standardised
         features.
+    verbose : bool, default=False
+        Whether to print a line for each fit, and one after two seconds without any.
 
     Attributes
     ----------
@@ -113,15 +118,24 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         "estimator": [HasMethods(["fit", "predict"])],
         "cv": ["cv_object"],
         "scale": [StrOptions({"ridge"}), HasMethods(["fit", "predict"]), None],
+        "verbose": ["boolean"],
     }
 
     # Weights in `fit` are the wrapped regressor's.
     __metadata_request__fit = {"sample_weight": UNUSED}
 
-    def __init__(self, estimator: BaseEstimator, *, cv: Any = 5, scale: Any = None) -> None:
+    def __init__(
+        self,
+        estimator: BaseEstimator,
+        *,
+        cv: Any = 5,
+        scale: Any = None,
+        verbose: bool = False,
+    ) -> None:
         self.estimator = estimator
         self.cv = cv
         self.scale = scale
+        self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=False)
     @all_or_nothing
@@ -172,14 +186,19 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         is_censored = np.zeros(len(y), bool) if censored is None else mask_of(censored, y)
         self._bounded_targets = np.unique(y) if (is_censored & (shares > 0)).any() else None
         target = y
-        if is_censored.any():
-            flat = y.reshape(len(y))
-            target = imputed(
-                lambda found: self._unseen_means(X, found, params, splits)[:, 0],
-                *(flat, shares, is_censored),
-            ).reshape(y.shape)
-        self._fit_wrapped(X, target, weight, fit_params)
-        means = self._unseen_means(X, target, params, splits)
+        with reporting(self.verbose, by_time=True), collected_doubts(of_others=True) as doubts:
+            if is_censored.any():
+                flat = y.reshape(len(y))
+                target = imputed(
+                    lambda found: self._unseen_means(X, found, params, splits)[:, 0],
+                    *(flat, shares, is_censored),
+                ).reshape(y.shape)
+            with part("all rows"), passing_interrupts_on():
+                self._fit_wrapped(X, target, weight, fit_params)
+                if splits is not None:
+                    say("fitted")
+            means = self._unseen_means(X, target, params, splits)
+        doubts.warn(stacklevel=4)
         errors = y.reshape(len(y), -1) - means
         kept = np.flatnonzero(np.isfinite(errors).all(axis=1) & (shares > 0))
         if not len(kept):

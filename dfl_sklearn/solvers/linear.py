@@ -7,6 +7,7 @@ import numpy as np
 from scipy import sparse
 from scipy.optimize import linprog
 
+from .._utils.progress import counted
 from .certificate import Certificate
 from .exact import Basis, ContradictionError, ExactProgram
 from .highs import Highs
@@ -133,7 +134,7 @@ class LinearSolver:
         size = median_size(costs * self.units.columns)
         found = np.zeros(len(costs), dtype=bool)
         misses = Misses()
-        for i, cost in enumerate(costs):
+        for i, cost in enumerate(counted(costs, "linear programs solved", len(costs))):
             if found[i]:
                 continue
             status = self._run(cost, size[i])

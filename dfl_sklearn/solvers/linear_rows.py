@@ -1,12 +1,11 @@
 """Programs of one matrix, divided among threads."""
 
-import warnings
 from itertools import pairwise
 
 import numpy as np
 from joblib import Parallel, delayed, effective_n_jobs
-from sklearn.exceptions import ConvergenceWarning
 
+from .._utils.convergence import doubt
 from .linear import LinearSolver
 from .linear_sides import SidesSolver, solve_mixed_sides
 from .mixed import MixedSolver
@@ -56,11 +55,10 @@ def solve_linear_rows(
     gaps = {row: gap for _, found in parts for row, gap in found.items()}
     if gaps:
         row = max(gaps, key=lambda each: gaps[each])
-        warnings.warn(
+        doubt(
             f"{len(gaps)} of {len(costs)} rows of y were not solved to the end (time_limit="
             f"{time_limit}, mip_gap={mip_gap}): decisions of {name} may be dearer than the "
             f"best by up to {gaps[row]:.2g} of the absolute terms of their cost, as in row {row}.",
-            ConvergenceWarning,
             stacklevel=4,
         )
     return np.concatenate([z for z, _ in parts])

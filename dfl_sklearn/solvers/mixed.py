@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy import sparse
 
+from .._utils.progress import counted
 from .certificate import Certificate
 from .highs import Highs
 from .linear import LinearSolver, NoDecisionError, NoMinimumError, median_size
@@ -151,7 +152,8 @@ class MixedSolver:
             If nothing feasible is found for a row in its time, or nothing that is surely best.
         """
         z, is_best = self._of_relaxed(costs)
-        for i in np.flatnonzero(~is_best):
+        rows = np.flatnonzero(~is_best)
+        for i in counted(rows, "integer programs solved", len(rows)):
             cost = costs[i]
             found = self._solve(cost, first_row + int(i))
             z[i] = found.z

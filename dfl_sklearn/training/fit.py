@@ -9,7 +9,9 @@ import torch
 from joblib import Memory
 from skorch import NeuralNet
 
+from .._utils.interrupts import interrupts_are_passed_on
 from .._utils.once import compute_once
+from .._utils.progress import part, say
 from .._utils.seeds import named_seed
 from .._utils.threads import pinned_threads
 from ..learners.construct import forked_generator, member_seeds, uses_global_generator
@@ -95,6 +97,7 @@ class StagedFit:
         memory: Memory | None = None,
         *,
         one_pass: bool = False,
+        is_over: bool = False,
     ) -> FitResult:
         """Train and return the net fit for prediction.
 
@@ -109,6 +112,8 @@ class StagedFit:
             Where to keep the predictor trained on the real rows.
         one_pass : bool, default=False
             Whether to train for one epoch, and to take its weights whatever they are.
+        is_over : bool, default=False
+            Whether the user has interrupted before: the net is returned as it starts.
         """
         if ambiguity_set is not None and ambiguity_set.needs_slopes:
             self.objective.check_slopes(type(ambiguity_set).__name__)
@@ -121,6 +126,9 @@ class StagedFit:
             forked_generator(seed, self.units.device) if fork else nullcontext(),
         ):
             try:
+                if is_over:
+                    stopped = Training(outcome="interrupted")
+                    raise _InterruptedError(self._learner(seed).state(), stopped)
                 state, trainings = compute_once(
                     memory, self._parts(start), lambda: self._nominal(seed, start, one_pass)
                 )
@@ -132,10 +140,10 @@ class StagedFit:
                 if ambiguity_set is None:
                     return FitResult(learner.trimmed(), trainings, None)
                 return self._robust(learner, trainings, ambiguity_set)
-            except _InterruptedError as stopped:
+            except _InterruptedError as early:
                 learner = self._learner(seed)
-                learner.load(stopped.state)
-                return FitResult(learner.trimmed(), [stopped.training], None)
+                learner.load(early.state)
+                return FitResult(learner.trimmed(), [early.training], None)
 
     def _nominal(
         self, seed: int, start: LastFit | None, one_pass: bool
@@ -180,17 +188,20 @@ class StagedFit:
             ambiguity_set.set_nominal(
                 self.train, objective.problem, named_seed(self.seed, "ambiguity set"), self.valid
             )
-            source = WorstCaseRows(
-                PredictorRegret(learner, objective, options.learning_rate_init),
-                self.rows,
-                self.watched,
-                ambiguity_set,
-                holds_out=self.valid is not None,
-                nominal_weight=options.nominal_weight,
-                batch_size=options.given_batch_size,
-                generators=self._orders("robust batches"),
-            )
+            with part("worst case"):
+                source = WorstCaseRows(
+                    PredictorRegret(learner, objective, options.learning_rate_init),
+                    self.rows,
+                    self.watched,
+                    ambiguity_set,
+                    holds_out=self.valid is not None,
+                    nominal_weight=options.nominal_weight,
+                    batch_size=options.given_batch_size,
+                    generators=self._orders("robust batches"),
+                )
         except KeyboardInterrupt:
+            if interrupts_are_passed_on():
+                raise
             stopped = Training(outcome="interrupted")
             return FitResult(learner.trimmed(), [*trainings, stopped], None)
         patience = max(
@@ -201,15 +212,19 @@ class StagedFit:
         stopping = options.stopping(
             source.monitored, patience, _N_ROBUST_REDUCTIONS, objective.unit
         )
-        training = run_stage(
-            *(learner, objective, source, stopping, options, self.rows),
-            source.numbers[source.monitored],
-        )
-        numbers = source.numbers
-        try:  # of the weights that are kept, those of an interrupted training as well
-            numbers = source.refresh() | ambiguity_set.report(source.row_loss)
-        except KeyboardInterrupt:
-            training.outcome = "interrupted"
+        with part("worst case"):
+            training = run_stage(
+                *(learner, objective, source, stopping, options, self.rows),
+                source.numbers[source.monitored],
+            )
+            numbers = source.numbers
+            say(f"the weights of epoch {training.best_epoch} are kept")
+            try:  # of the weights that are kept, those of an interrupted training as well
+                numbers = source.refresh() | ambiguity_set.report(source.row_loss)
+            except KeyboardInterrupt:
+                if interrupts_are_passed_on():
+                    raise
+                training.outcome = "interrupted"
         return FitResult(learner.trimmed(), [*trainings, training], numbers)
 
     def _orders(self, name: str) -> list[torch.Generator]:

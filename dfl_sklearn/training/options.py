@@ -1,7 +1,7 @@
 """The options of training, apart from the estimator that they are parameters of."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
@@ -25,12 +25,16 @@ class TrainingOptions:
     nominal_weight: float
     n_jobs: int | None
     callbacks: Iterable[Any] | None
-    verbose: bool | int
 
     @classmethod
     def of(cls, estimator: Any) -> "TrainingOptions":
         """Return the options of an estimator with parameters of these names."""
         return cls(**{each.name: getattr(estimator, each.name) for each in fields(cls)})
+
+    def with_callbacks(self, more: Iterable[Any]) -> "TrainingOptions":
+        """Return the same options, with more skorch callbacks."""
+        callbacks = [*(self.callbacks or ()), *more]
+        return replace(self, callbacks=callbacks or None)
 
     @property
     def given_batch_size(self) -> int | None:
@@ -51,13 +55,6 @@ class TrainingOptions:
             patience=patience,
             n_reductions=n_reductions if self.learning_rate == "adaptive" else 0,
         )
-
-    def report(self, record: dict[str, float]) -> None:
-        """Print a line about an epoch, where the user has asked for it."""
-        every, epoch = int(self.verbose), int(record["epoch"])
-        if every and (epoch == 1 or epoch % every == 0):
-            numbers = (f"{name} {value:.6g}" for name, value in record.items() if name != "epoch")
-            print(f"epoch {epoch:4d}  " + "  ".join(numbers))
 
 
 def auto_batch_size(n_rows: int) -> int:

@@ -54,8 +54,13 @@ def early_end(
             messages[-1] += " They are not trained for the worst case."
         return ". ".join(messages)
     if trainings[-1].outcome == "max_iter" and max_iter is not None:
+        where = ""
+        if len(trainings) > 1:
+            where = ", for the worst case"
+            if trainings[0].outcome == "max_iter":
+                where = ", on the rows as they are and for the worst case"
         return (
-            f"Training stopped at max_iter={max_iter} epochs before the regret had settled. "
+            f"Training stopped at max_iter={max_iter} epochs before the regret had settled{where}. "
             "Increase max_iter or tol."
         )
     return None

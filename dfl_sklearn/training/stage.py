@@ -50,7 +50,6 @@ def run_stage(
             source,
             source.after_epoch,
             stopping,
-            options.report,
             start_value,
         )
     except NonFiniteLossError as error:

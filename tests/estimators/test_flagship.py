@@ -12,6 +12,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from dfl_sklearn import DFLRegressor, DiffusionDRODFLRegressor
+from dfl_sklearn._utils.progress import parts
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.problems import FunctionProblem, NewsvendorProblem
 from dfl_sklearn.robust import (
@@ -244,19 +245,21 @@ def test_negative_radius_is_refused(data):
         flagship(radius=-1.0).fit(*data)
 
 
-class InterruptedGenerator(DiffusionGenerator):
-    """A generator whose training is interrupted, as by Ctrl-C."""
-
-    def _report(self, record):
-        raise KeyboardInterrupt
-
-
-def test_interrupting_the_generator_keeps_the_plain_predictor_and_no_half_model(data, tmp_path):
+def test_interrupting_the_generator_keeps_the_plain_predictor_and_no_half_model(
+    data, tmp_path, monkeypatch
+):
     X, y = data
-    generator = InterruptedGenerator(hidden_layer_sizes=(4,), n_steps=5)
-    model = flagship(generator=generator, memory=str(tmp_path))
-    with pytest.warns(ConvergenceWarning, match="interrupted"):
-        model.fit(X, y)
+
+    def interrupt(record):
+        if "generator" in parts() and record["epoch"] == 2:
+            raise KeyboardInterrupt
+
+    model = flagship(memory=str(tmp_path))
+    with monkeypatch.context() as patch:
+        patch.setattr("dfl_sklearn.learners.trainer.say_epoch", interrupt)
+        with pytest.warns(ConvergenceWarning, match="not trained for the worst case") as caught:
+            model.fit(X, y)
+    assert len(caught) == 1
     plain = DFLRegressor(PROBLEM, hidden_layer_sizes=(), max_iter=40, random_state=0).fit(X, y)
     np.testing.assert_array_equal(model.predict(X), plain.predict(X))
     assert len(list(tmp_path.rglob("output.pkl"))) == 1  # the pretrained predictor alone
