@@ -74,7 +74,7 @@ def positive(X):
         {"method": "box"},
         {"method": "ellipsoid", "groups": positive, "cv": 3},
     ],
-    ids=str,
+    ids=["default", "no-scale", "groups", "box", "ellipsoid"],
 )
 def test_equal_weights_change_nothing(params):
     X, y = prices(48)
