@@ -1,5 +1,7 @@
 """A cumulative sum that watches for higher costs, its threshold drawn from reference costs."""
 
+from collections.abc import Iterator
+
 import numpy as np
 from scipy.signal import lfilter
 
@@ -10,6 +12,7 @@ from .._utils.seeds import named_rng, root_seed
 
 _N_STREAMS = 2000  # drawn for the threshold
 _AT_ONCE = 1 << 18  # costs drawn at the same time
+_FEWEST = 300  # references drawn, and up to that length one for each stream
 _WARM_UP = 100  # rows before the first one drawn
 LEAST_WORTH = 30  # independent rows that the reference must be worth
 
@@ -143,7 +146,7 @@ def _too_few(n: int, worth: float) -> str:
     return (
         f"{n} reference costs are too few: each is like those before it, so that together they are "
         f"worth {worth:.0f} independent ones, and a threshold takes {LEAST_WORTH}. About {needed} "
-        "reference costs would do."
+        "reference costs would do, or costs that follow no slow changes, such as regrets."
     )
 
 
@@ -156,36 +159,51 @@ def _threshold(
     rng: np.random.Generator,
 ) -> float:
     """Return what S exceeds within `horizon` rows in a share `alpha` of the streams drawn."""
-    n, most = len(standard), []
-    at_once = max(1, _AT_ONCE // (n + horizon))
-    for first in range(0, _N_STREAMS, at_once):
-        drawn = _draw(standard, order, (min(at_once, _N_STREAMS - first), n + horizon), rng)
-        most.append(_highest(drawn[:, :n], drawn[:, n:], slack))
+    n_references = min(_N_STREAMS, max(_FEWEST, _N_STREAMS * _FEWEST // len(standard)))
+    moments = np.concatenate(
+        [
+            [each.mean(axis=1), each.std(axis=1), each.max(axis=1)]
+            for each in _drawn(standard, order, n_references, len(standard), rng)
+        ],
+        axis=1,
+    )
+    moments = moments[:, np.arange(_N_STREAMS) % n_references, None]
+    most, first = [], 0
+    for streams in _drawn(standard, order, _N_STREAMS, horizon, rng):
+        rows = slice(first, first + len(streams))
+        most.append(_highest(*moments[:, rows], streams, slack))
+        first += len(streams)
     highest = np.sort(np.concatenate(most))
     rank = int(np.ceil((1 - alpha) * (_N_STREAMS + 1)))
     return float(highest[min(rank, _N_STREAMS) - 1])
 
 
-def _draw(
-    series: np.ndarray, order: int, shape: tuple[int, int], rng: np.random.Generator
-) -> np.ndarray:
-    """Draw series by an autoregressive model of one, whose errors are drawn with replacement."""
+def _drawn(
+    series: np.ndarray, order: int, n_series: int, n: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Draw series of n values by an autoregressive model of one, some rows at a time.
+
+    Its errors are drawn with replacement.
+    """
     coefficients, errors, _ = burg(series[None], order)
     left = errors[0] - errors[0].mean()
     left *= np.sqrt(len(left) / max(1, len(left) - order - 1))
     warm_up = _WARM_UP if order else 0
-    found = left[rng.integers(0, len(left), (shape[0], warm_up + shape[1]))]
-    if order:
-        found = lfilter([1.0], np.concatenate([[1.0], -coefficients[0]]), found, axis=1)
-    return found[:, warm_up:]
+    at_once = max(1, _AT_ONCE // n)
+    for first in range(0, n_series, at_once):
+        shape = min(at_once, n_series - first), warm_up + n
+        found = left[rng.integers(0, len(left), shape)]
+        if order:
+            found = lfilter([1.0], np.concatenate([[1.0], -coefficients[0]]), found, axis=1)
+        yield found[:, warm_up:]
 
 
-def _highest(reference: np.ndarray, streams: np.ndarray, slack: float) -> np.ndarray:
-    """Return the largest S (R,) of each stream (R, horizon) after its reference (R, n)."""
-    mean, scale = reference.mean(axis=1, keepdims=True), reference.std(axis=1, keepdims=True)
-    capped = np.minimum(streams, reference.max(axis=1, keepdims=True))
+def _highest(
+    mean: np.ndarray, scale: np.ndarray, largest: np.ndarray, streams: np.ndarray, slack: float
+) -> np.ndarray:
+    """Return the largest S (R,) of streams (R, horizon) by moments (R, 1) of references."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        steps = (capped - mean) / scale - slack
+        steps = (np.minimum(streams, largest) - mean) / scale - slack
     total = np.zeros((len(steps), steps.shape[1] + 1))
     np.cumsum(steps, axis=1, out=total[:, 1:])
     total -= np.minimum.accumulate(total, axis=1)

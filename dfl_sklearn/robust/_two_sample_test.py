@@ -52,7 +52,7 @@ def two_sample_test(
         return float(auc.mean()), 1.0
     alike = _alike(np.concatenate([rank - rank.mean(), rank_now - rank_now.mean()]))
     error = np.sqrt(variance * alike * (1 / m + 1 / n_new))
-    freedom = max(1.0, (m + n_new) / (4 * alike) - 1)
+    freedom = max(1.0, (m + n_new) / (6 * alike) - 1)
     return float(auc.mean()), float(t.sf((rank_now.mean() - rank.mean()) / error, freedom))
 
 
