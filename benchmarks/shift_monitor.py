@@ -137,7 +137,7 @@ def rows_until(at):
 
 def after(rows):
     """Write a number of rows to the alarm."""
-    return "refused" if np.isnan(rows) else f"{rows:.0f}" if rows else "none"
+    return f"{rows:.0f}" if rows else "none"
 
 
 def report(costs, features):
@@ -145,20 +145,27 @@ def report(costs, features):
     text = (
         "# How many rows of 5 seconds pass until an alarm\n\n"
         f"Each alarm may be a false one in {ALPHA:.1%} of periods: of 1000 rows with the reference "
-        "of 2023, of a day with that of 2024.\n\n## Costs\n\n"
-        "Refused: costs that follow the demand so slowly that the reference is worth fewer than 30 "
-        "independent ones.\n"
+        "of 2023, of a day with that of 2024. The later rows of the service of the reference tell "
+        "false alarms.\n\n## Costs\n"
     )
     for metric, part in costs.groupby("metric", sort=False):
+        watched = part.dropna(subset="alarm_after")
+        text += f"\n### Sum of {metric}s\n\n"
+        if len(watched) < len(part):
+            text += (
+                "Where a model is missing, its costs follow the demand so slowly that the "
+                "reference is worth fewer than 30 independent ones, and is refused: "
+                f"{len(part) - len(watched)} of {len(part)}.\n\n"
+            )
         lines = [
             [
                 *(f"{row['reference']}, {row['reference_rows']} rows", row["stream"]),
                 *(str(row["rows"]), row["model"], after(row["alarm_after"])),
             ]
-            for _, row in part.sort_values(["reference", "stream"], kind="stable").iterrows()
+            for _, row in watched.sort_values(["reference", "stream"], kind="stable").iterrows()
         ]
         header = ["reference", "stream", "rows", "model", "alarm after"]
-        text += f"\n### Sum of {metric}s\n\n" + markdown(header, lines)
+        text += markdown(header, lines) if lines else ""
     lines = [
         [
             *(f"{row['reference']}, {row['reference_rows']} rows", str(row["window"])),

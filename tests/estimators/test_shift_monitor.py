@@ -86,7 +86,7 @@ def test_higher_costs_and_moved_features_sound_their_alarms():
 
 
 def test_false_alarms_of_both_are_as_many_as_asked_for():
-    alpha, n_streams, n_alarms = 0.2, 60, 0
+    alpha, n_streams, n_alarms = 0.2, 40, 0
     for seed in range(n_streams):
         rng = np.random.default_rng(seed)
         rows, costs = rng.normal(size=(200, 2)), rng.exponential(size=200)
