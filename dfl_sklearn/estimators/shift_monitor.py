@@ -50,7 +50,8 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
     horizon : int, default=1000
         Rows.
     metric : {"cost", "regret"}, default="cost"
-        What is summed up. Regret does not rise where nobody could have decided better.
+        What is summed up. Regret does not rise where nobody could have decided better, and takes a
+        shorter reference where the cost follows slow changes of y.
     shift_size : float, default=1.0
         The rise of the mean cost that is to be found soonest, in standard deviations of single
         costs. Smaller rises take longer, and those of less than half of it may not be found at all.
