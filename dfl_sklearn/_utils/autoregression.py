@@ -4,6 +4,7 @@ import numpy as np
 
 _MOST = 10.0  # orders tried, times log10 of the number of values
 _SHARE = 5  # values for each order at least
+_NOTHING = 1e-4  # share of the variance left, below which a series is a trend or a cycle
 
 
 def burg(series: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -57,10 +58,12 @@ def best_order(series: np.ndarray) -> int:
 def inflation(series: np.ndarray, order: int) -> np.ndarray:
     """Return by how much more the mean of each row (R, n) varies than that of independent values.
 
-    The spectral density of an autoregressive model at frequency 0, as a share of the variance.
+    The spectral density of an autoregressive model at frequency 0, as a share of the variance. A
+    trend or a cycle without errors, of which that says nothing, is worth a single value.
     """
     coefficients, _, variances = burg(series, order)
     left = np.divide(
         variances[:, -1], variances[:, 0], out=np.ones(len(series)), where=variances[:, 0] > 0
     )
-    return left / (1 - coefficients.sum(axis=1)) ** 2
+    found = left / (1 - coefficients.sum(axis=1)) ** 2
+    return np.where(left < _NOTHING, series.shape[1], found)

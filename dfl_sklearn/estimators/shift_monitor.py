@@ -46,7 +46,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         What is decided; None is the problem of the estimator.
     alpha : float, default=0.05
         Probability of a false alarm within `horizon` rows, half of it for either alarm where there
-        are both.
+        are both, which must be at least 0.0001.
     horizon : int, default=1000
         Rows.
     metric : {"cost", "regret"}, default="cost"
@@ -217,7 +217,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         if found is None and (X is None or self.window is None):
             raise ValueError("There is nothing to watch: give X, or y, or costs=.")
         n_alarms = (found is not None) + (X is not None and self.window is not None)
-        self._cusum, self._reference = None, None
+        self._cusum, self._reference, self._window = None, None, self.window
         self.reference_costs_, self.cost_threshold_, self.feature_level_ = None, None, None
         if X is not None and self.window is not None:
             self.feature_level_ = self._checked_level(_num_samples(X), self.alpha / n_alarms)
@@ -300,7 +300,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
             else:
                 first = int(np.flatnonzero(self.feature_p_values_ < level)[0])
                 said.append(
-                    f"Features: a shift in the {self.window} rows up to row "
+                    f"Features: a shift in the {self._window} rows up to row "
                     f"{self.feature_alarm_at_}, AUC {self.feature_aucs_[first]:.2f} (p = "
                     f"{self.feature_p_values_[first]:.2g})."
                 )
@@ -338,10 +338,10 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
     @property
     def feature_alarm_at_(self) -> int | None:
         """The number of the row that completed the first window found different."""
-        if self.feature_level_ is None or self.window is None:
+        if self.feature_level_ is None or self._window is None:
             return None
         found = np.flatnonzero(self.feature_p_values_ < self.feature_level_)
-        return (int(found[0]) + 2) * self.window - 1 if len(found) else None
+        return (int(found[0]) + 2) * self._window - 1 if len(found) else None
 
     # -- parts ---------------------------------------------------------------------------
 
@@ -418,7 +418,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
 
     def _test_full_windows(self, X: Any) -> None:
         """Test each window that the rows of X complete, and keep the rest waiting."""
-        size = self.window
+        size = self._window
         assert size is not None
         waiting = X if self._waiting is None else joined(self._waiting, X, "X")
         p_values, aucs = list(self.feature_p_values_), list(self.feature_aucs_)

@@ -10,7 +10,9 @@ from .._utils.checks import number, whole_number
 from .._utils.rows import as_float, check_finite
 from .._utils.seeds import named_rng, root_seed
 
-_N_STREAMS = 2000  # drawn for the threshold
+_N_STREAMS = 2000  # drawn for the threshold, and so many that
+_N_BEYOND = 20  # of them exceed it
+_LEAST_ALPHA = 1e-4
 _AT_ONCE = 1 << 18  # costs drawn at the same time
 _FEWEST = 300  # references drawn, and up to that length one for each stream
 _WARM_UP = 100  # rows before the first one drawn
@@ -36,6 +38,7 @@ class Cusum:
     reference : array-like of shape (n,)
         Costs without a shift, in order of time.
     alpha : float, default=0.05
+        From 0.0001 on.
     horizon : int, default=1000
     shift_size : float, default=1.0
         d.
@@ -93,7 +96,7 @@ class Cusum:
         if reference.ndim != 1:
             raise ValueError(f"Reference costs must have shape (n,), got {reference.shape}.")
         check_finite(reference, "reference costs")
-        alpha = number(alpha, "alpha", above=0, below=1)
+        alpha = number(alpha, "alpha", at_least=_LEAST_ALPHA, below=1)
         horizon = whole_number(horizon, "horizon", at_least=1)
         self.slack = number(shift_size, "shift_size", above=0) / 2
         self.order = best_order(reference)
@@ -161,7 +164,8 @@ def _threshold(
     rng: np.random.Generator,
 ) -> float:
     """Return what S exceeds within `horizon` rows in a share `alpha` of the streams drawn."""
-    n_references = min(_N_STREAMS, max(_FEWEST, _N_STREAMS * _FEWEST // len(standard)))
+    n_streams = max(_N_STREAMS, int(np.ceil(_N_BEYOND / alpha)))
+    n_references = min(n_streams, max(_FEWEST, n_streams * _FEWEST // len(standard)))
     moments = np.concatenate(
         [
             [each.mean(axis=1), each.std(axis=1), each.max(axis=1)]
@@ -169,15 +173,15 @@ def _threshold(
         ],
         axis=1,
     )
-    moments = moments[:, np.arange(_N_STREAMS) % n_references, None]
+    moments = moments[:, np.arange(n_streams) % n_references, None]
     most, first = [], 0
-    for streams in _drawn(standard, order, _N_STREAMS, horizon, rng):
+    for streams in _drawn(standard, order, n_streams, horizon, rng):
         mean, scale, largest = moments[:, first : first + len(streams)]
         most.append(_highest(mean, scale, largest, streams, slack))
         first += len(streams)
     highest = np.sort(np.concatenate(most))
-    rank = int(np.ceil((1 - alpha) * (_N_STREAMS + 1)))
-    return float(highest[min(rank, _N_STREAMS) - 1])
+    rank = int(np.ceil((1 - alpha) * (n_streams + 1)))
+    return float(highest[min(rank, n_streams) - 1])
 
 
 def _drawn(

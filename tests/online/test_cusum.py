@@ -32,7 +32,7 @@ def siegmund(threshold, drift):
 
 def test_the_threshold_is_that_of_the_normal_sum_by_siegmund():
     reference = np.random.default_rng(0).normal(5.0, 2.0, 4000)
-    for alpha, horizon, shift_size in ((0.05, 300, 1.0), (0.2, 500, 0.6)):
+    for alpha, horizon, shift_size in ((0.05, 300, 1.0), (0.2, 500, 0.6), (0.002, 100, 1.0)):
         cusum = Cusum(reference, alpha=alpha, horizon=horizon, shift_size=shift_size)
         run_length = siegmund(cusum.threshold, -shift_size / 2)
         # Run lengths without a shift are geometric, but for the first rows.
@@ -131,8 +131,11 @@ def test_too_short_a_reference_says_how_long_it_must_be():
         Cusum(np.full(50, 2.0))
     with pytest.raises(ValueError, match="is not finite at row 3"):
         Cusum([1.0, 2.0, 3.0, np.inf] * 20)
-    with pytest.raises(ValueError, match="alpha must be in"):
-        Cusum(costs, alpha=1.0)
+    for alpha in (1.0, 1e-5):
+        with pytest.raises(ValueError, match="alpha must be in"):
+            Cusum(costs, alpha=alpha)
+    with pytest.raises(ValueError, match="200 reference costs are too few"):
+        Cusum(np.arange(200.0))
 
 
 def test_burg_finds_the_coefficients_and_the_variance_of_the_mean():
