@@ -18,6 +18,7 @@ MINUTES = {
     "speed": 1,
     "azure": 6,
     "azure_experts": 2,
+    "shift_monitor": 7,
     "robust_cost": 8,
     "ensembles": 7,
     "newsvendor_population": 6,

@@ -22,6 +22,7 @@ from .estimators import (
     DiffusionDRODFLRegressor,
     ExpertMixture,
     PolicyRegressor,
+    ShiftMonitor,
     TwoStageRegressor,
 )
 
@@ -34,6 +35,7 @@ __all__ = [
     "DiffusionDRODFLRegressor",
     "ExpertMixture",
     "PolicyRegressor",
+    "ShiftMonitor",
     "TwoStageRegressor",
     "__version__",
     "compose",

@@ -5,6 +5,7 @@ from .diffusion_dro import DiffusionDRODFLRegressor
 from .expert_mixture import ExpertMixture
 from .naive import NaiveForecaster
 from .policy import PolicyRegressor
+from .shift_monitor import ShiftMonitor
 from .two_stage import TwoStageRegressor
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "ExpertMixture",
     "NaiveForecaster",
     "PolicyRegressor",
+    "ShiftMonitor",
     "TwoStageRegressor",
 ]

@@ -1,4 +1,4 @@
-"""Weights of experts, learnt from what each of them has cost so far."""
+"""What is learnt from costs while decisions are taken: weights of experts, and alarms."""
 
 import lazy_loader
 

@@ -1,16 +1,12 @@
 """Weights of rows by how likely their features are tomorrow."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
@@ -29,11 +25,10 @@ from .._utils.sklearn_private import (
     _num_samples,
 )
 from .._utils.wrapping import takes_weights
+from ._default_classifier import default_classifier, saying_what_it_takes
 from ._density_ratio import level_of, warn_where_apart
 from ._joined_tables import joined
 from ._tilt import effective_sample_size
-
-_FEW_FEATURES = 20  # of which products are taken
 
 
 class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
@@ -199,7 +194,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
                 params = self._weights_for(model, weight[rest]) if is_weighted else {}
                 with (
                     part(f"fold {len(self.classifiers_) + 1} of {len(splits)}"),
-                    self._saying_what_it_takes(),
+                    saying_what_it_takes(self.classifier),
                 ):
                     model.fit(_safe_indexing(every, rest), is_target[rest].astype(int), **params)
                     say("fitted")
@@ -251,27 +246,10 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         found[is_known] = self._odds[first[place[is_known]]]
         return self._ratios(found)
 
-    @contextmanager
-    def _saying_what_it_takes(self) -> Iterator[None]:
-        try:
-            yield
-        except ValueError as error:
-            if self.classifier is not None:
-                raise
-            what = str(error).partition("\n")[0].rstrip(".")
-            raise ValueError(
-                "The default classifier is a logistic regression, which takes finite numbers "
-                f"alone: {what}. Give a classifier that takes these features, such as a Pipeline "
-                "with an encoder or an imputer, as classifier=."
-            ) from error
-
     def _unfitted(self, X: Any) -> Any:
         if self.classifier is not None:
             return clone(self.classifier)
-        powers = [PolynomialFeatures(2, include_bias=False)] if X.shape[1] <= _FEW_FEATURES else []
-        line = LogisticRegression(tol=1e-6, max_iter=1000)
-        steps = [StandardScaler(), *powers, StandardScaler(), line]
-        return make_pipeline(*steps)
+        return default_classifier(X.shape[1])
 
     def _weights_for(self, model: Any, weight: np.ndarray) -> dict[str, np.ndarray]:
         """Return what hands weights to the `fit` of a classifier."""
@@ -291,7 +269,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
 
     def _log_odds(self, fold: int, X: Any) -> np.ndarray:
         """Return the log ratio of densities by the classifier of a fold."""
-        with self._saying_what_it_takes():
+        with saying_what_it_takes(self.classifier):
             found = np.asarray(self.classifiers_[fold].predict_proba(X), dtype=np.float64)
         with np.errstate(divide="ignore"):
             return np.log(found[:, 1]) - np.log(found[:, 0]) - self._log_priors[fold]

@@ -1,0 +1,69 @@
+"""Autoregressive models of numbers in order of time, and how much their means vary."""
+
+import numpy as np
+
+_MOST = 10.0  # orders tried, times log10 of the number of values
+_SHARE = 5  # values for each order at least
+_NOTHING = 1e-4  # share of the variance left, below which a series is a trend or a cycle
+
+
+def burg(series: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Fit autoregressive models of all orders up to one to rows of series, about their means.
+
+    Burg's estimate, which is always stationary.
+
+    Parameters
+    ----------
+    series : ndarray of shape (R, n)
+    order : int
+        p, below n.
+
+    Returns
+    -------
+    coefficients : ndarray of shape (R, p)
+        Of order p: a value is their product with the p values before, the last one first.
+    errors : ndarray of shape (R, n - p)
+        What is left of the values from the p-th on.
+    variances : ndarray of shape (R, p + 1)
+        Mean squares of what is left by orders 0, 1, ..., p.
+    """
+    centered = series - series.mean(axis=1, keepdims=True)
+    forward = backward = centered
+    coefficients = np.zeros((len(series), 0))
+    variances = [(centered**2).mean(axis=1)]
+    for _ in range(order):
+        ahead, behind = forward[:, 1:], backward[:, :-1]
+        power = (ahead**2 + behind**2).sum(axis=1)
+        product = 2 * (ahead * behind).sum(axis=1)
+        reflection = np.divide(product, power, out=np.zeros_like(product), where=power > 0)
+        turned = coefficients - reflection[:, None] * coefficients[:, ::-1]
+        coefficients = np.concatenate([turned, reflection[:, None]], axis=1)
+        forward = ahead - reflection[:, None] * behind
+        backward = behind - reflection[:, None] * ahead
+        variances.append(variances[-1] * (1 - reflection**2))
+    return coefficients, forward, np.stack(variances, axis=1)
+
+
+def best_order(series: np.ndarray) -> int:
+    """Return the autoregressive order (n,) of the least Bayesian information criterion."""
+    n = len(series)
+    most = int(min(_MOST * np.log10(n), n // _SHARE)) if n > 1 else 0
+    variances = burg(series[None], most)[2][0]
+    if not variances[0] > 0:
+        return 0
+    with np.errstate(divide="ignore"):
+        return int(np.argmin(n * np.log(variances) + np.arange(most + 1) * np.log(n)))
+
+
+def inflation(series: np.ndarray, order: int) -> np.ndarray:
+    """Return by how much more the mean of each row (R, n) varies than that of independent values.
+
+    The spectral density of an autoregressive model at frequency 0, as a share of the variance. A
+    trend or a cycle without errors, of which that says nothing, is worth a single value.
+    """
+    coefficients, _, variances = burg(series, order)
+    left = np.divide(
+        variances[:, -1], variances[:, 0], out=np.ones(len(series)), where=variances[:, 0] > 0
+    )
+    found = left / (1 - coefficients.sum(axis=1)) ** 2
+    return np.where(left < _NOTHING, series.shape[1], found)

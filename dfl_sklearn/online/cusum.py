@@ -1,0 +1,217 @@
+"""A cumulative sum that watches for higher costs, its threshold drawn from reference costs."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from scipy.signal import lfilter
+
+from .._utils.autoregression import best_order, burg, inflation
+from .._utils.checks import number, whole_number
+from .._utils.rows import as_float, check_finite
+from .._utils.seeds import named_rng, root_seed
+
+_N_STREAMS = 2000  # drawn for the threshold, and so many that
+_N_BEYOND = 20  # of them exceed it
+_LEAST_ALPHA = 1e-4
+_AT_ONCE = 1 << 18  # costs drawn at the same time
+_FEWEST = 300  # references drawn, and up to that length one for each stream
+_WARM_UP = 100  # rows before the first one drawn
+LEAST_WORTH = 30  # independent rows that the reference must be worth
+
+
+class Cusum:
+    r"""Cumulative sum of costs above those of a reference, with an alarm above a threshold.
+
+    .. math:: S_t = \max\Big(0,\; S_{t-1} + \frac{\min(c_t, M) - m}{s} - \frac{d}{2}\Big)
+
+    with the mean m, the standard deviation s and the largest M of the reference costs, and the
+    rise d in standard deviations that is looked for. A cost counts as M at most, so that one
+    outlier sounds no alarm; one that is infinite sounds it at once.
+
+    The threshold is such that `alpha` of streams without a shift reach it within `horizon` rows.
+    Streams and references are drawn from an autoregressive model of the reference costs, the errors
+    with replacement (the sieve bootstrap), so that neither normal nor independent costs are
+    assumed, and what a finite reference does not know about m, s and M is in the threshold.
+
+    Parameters
+    ----------
+    reference : array-like of shape (n,)
+        Costs without a shift, in order of time.
+    alpha : float, default=0.05
+        From 0.0001 on.
+    horizon : int, default=1000
+    shift_size : float, default=1.0
+        d.
+    random_state : int, RandomState or None, default=0
+        Seed of the draws.
+
+    Attributes
+    ----------
+    mean, scale, largest : float
+        m, s and M.
+    order : int
+        Of the autoregressive model, by the Bayesian information criterion.
+    worth : float
+        How many independent costs determine m as well.
+    slack : float
+        d / 2, in standard deviations.
+    threshold : float
+    statistic : float
+        The present S.
+    n_rows : int
+        Costs seen.
+    alarm_at : int or None
+        The number, from 0, of the row in which S first exceeded the threshold.
+    risen_since : int
+        The number of the row after S was last 0 before the alarm, which estimates when costs rose.
+
+    References
+    ----------
+    Page, "Continuous inspection schemes", Biometrika 41, 1954.
+    Hawkins, Olwell, "Cumulative sum charts and charting for quality improvement", 1998, on
+    winsorised sums. Buhlmann, "Sieve bootstrap for time series", Bernoulli 3, 1997.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from dfl_sklearn.online import Cusum
+    >>> rng = np.random.default_rng(0)
+    >>> cusum = Cusum(rng.exponential(1.0, 300))
+    >>> for cost in [*rng.exponential(1.0, 200), *rng.exponential(3.0, 50)]:
+    ...     statistic = cusum.update(cost)
+    >>> 200 <= cusum.alarm_at < 230, 195 <= cusum.risen_since < 210
+    (True, True)
+    """
+
+    def __init__(
+        self,
+        reference: np.ndarray,
+        *,
+        alpha: float = 0.05,
+        horizon: int = 1000,
+        shift_size: float = 1.0,
+        random_state: int | np.random.RandomState | None = 0,
+    ) -> None:
+        reference = as_float(reference, "reference costs").astype(np.float64)
+        if reference.ndim != 1:
+            raise ValueError(f"Reference costs must have shape (n,), got {reference.shape}.")
+        check_finite(reference, "reference costs")
+        alpha = number(alpha, "alpha", at_least=_LEAST_ALPHA, below=1)
+        horizon = whole_number(horizon, "horizon", at_least=1)
+        self.slack = number(shift_size, "shift_size", above=0) / 2
+        self.order = best_order(reference)
+        # Of numbers near 1, whose squares neither overflow nor vanish.
+        size = float(np.abs(reference).max(initial=0.0)) or 1.0
+        self.worth = _worth(reference / size, self.order)
+        if self.worth < LEAST_WORTH:
+            raise ValueError(_too_few(len(reference), self.worth))
+        self.mean = float((reference / size).mean()) * size
+        self.scale = float((reference / size).std()) * size
+        self.largest = float(reference.max())
+        if not self.scale > 1e-12 * abs(self.mean):
+            raise ValueError(
+                f"All {len(reference)} reference costs are {self.mean:g}: how much higher ones are "
+                "cannot be said in standard deviations."
+            )
+        rng = named_rng(root_seed(random_state), "cusum")
+        standard = (reference - self.mean) / self.scale
+        self.threshold = _threshold(standard, self.order, alpha, horizon, self.slack, rng)
+        self.statistic, self.n_rows, self.risen_since = 0.0, 0, 0
+        self.alarm_at: int | None = None
+
+    def update(self, cost: float) -> float:
+        """Add a cost, finite or infinity, and return the statistic."""
+        step = (min(cost, self.largest) - self.mean) / self.scale - self.slack
+        if cost == np.inf:
+            step = np.inf
+        elif not np.isfinite(cost):
+            raise ValueError(f"A cost must be a number or infinity, got {cost}.")
+        if self.statistic == np.inf:  # a stop that a cost below it must not undo
+            step = np.inf
+        self.statistic = max(0.0, self.statistic + float(step))
+        self.n_rows += 1
+        if self.statistic == 0 and self.alarm_at is None:
+            self.risen_since = self.n_rows
+        if self.alarm_at is None and self.statistic > self.threshold:
+            self.alarm_at = self.n_rows - 1
+        return self.statistic
+
+
+def _worth(reference: np.ndarray, order: int) -> float:
+    """Return how many independent costs have a mean that varies as much."""
+    if len(reference) < 2:
+        return float(len(reference))
+    return len(reference) / max(1.0, float(inflation(reference[None], order)[0]))
+
+
+def _too_few(n: int, worth: float) -> str:
+    if round(worth) >= n:
+        return f"A threshold takes at least {LEAST_WORTH} reference costs, got {n}."
+    needed = int(np.ceil(LEAST_WORTH * n / worth))
+    return (
+        f"{n} reference costs are too few: each is like those before it, so that together they are "
+        f"worth {worth:.0f} independent ones, and a threshold takes {LEAST_WORTH}. About {needed} "
+        "reference costs would do, or costs that follow no slow changes, such as regrets."
+    )
+
+
+def _threshold(
+    standard: np.ndarray,
+    order: int,
+    alpha: float,
+    horizon: int,
+    slack: float,
+    rng: np.random.Generator,
+) -> float:
+    """Return what S exceeds within `horizon` rows in a share `alpha` of the streams drawn."""
+    n_streams = max(_N_STREAMS, int(np.ceil(_N_BEYOND / alpha)))
+    n_references = min(n_streams, max(_FEWEST, n_streams * _FEWEST // len(standard)))
+    moments = np.concatenate(
+        [
+            [each.mean(axis=1), each.std(axis=1), each.max(axis=1)]
+            for each in _drawn(standard, order, n_references, len(standard), rng)
+        ],
+        axis=1,
+    )
+    moments = moments[:, np.arange(n_streams) % n_references, None]
+    most, first = [], 0
+    for streams in _drawn(standard, order, n_streams, horizon, rng):
+        mean, scale, largest = moments[:, first : first + len(streams)]
+        most.append(_highest(mean, scale, largest, streams, slack))
+        first += len(streams)
+    highest = np.sort(np.concatenate(most))
+    rank = int(np.ceil((1 - alpha) * (n_streams + 1)))
+    return float(highest[min(rank, n_streams) - 1])
+
+
+def _drawn(
+    series: np.ndarray, order: int, n_series: int, n: int, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Draw series of n values by an autoregressive model of one, some rows at a time.
+
+    Its errors are drawn with replacement.
+    """
+    coefficients, errors, _ = burg(series[None], order)
+    left = errors[0] - errors[0].mean()
+    left *= np.sqrt(len(left) / max(1, len(left) - order - 1))
+    warm_up = _WARM_UP if order else 0
+    at_once = max(1, _AT_ONCE // n)
+    for first in range(0, n_series, at_once):
+        shape = min(at_once, n_series - first), warm_up + n
+        found = left[rng.integers(0, len(left), shape)]
+        if order:
+            found = lfilter([1.0], np.concatenate([[1.0], -coefficients[0]]), found, axis=1)
+        yield found[:, warm_up:]
+
+
+def _highest(
+    mean: np.ndarray, scale: np.ndarray, largest: np.ndarray, streams: np.ndarray, slack: float
+) -> np.ndarray:
+    """Return the largest S (R,) of streams (R, horizon) by moments (R, 1) of references."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = (np.minimum(streams, largest) - mean) / scale - slack
+    total = np.zeros((len(steps), steps.shape[1] + 1))
+    np.cumsum(steps, axis=1, out=total[:, 1:])
+    total -= np.minimum.accumulate(total, axis=1)
+    highest = total.max(axis=1)
+    return np.where(np.isnan(highest), np.inf, highest)  # of a reference of equal costs

@@ -1,0 +1,66 @@
+"""Whether new rows come from the distribution of a reference, by a classifier."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata, t
+from sklearn.utils import _safe_indexing
+
+from .._utils.autoregression import best_order, inflation
+from .._utils.sklearn_private import _num_samples
+from ._joined_tables import joined
+
+
+def two_sample_test(
+    reference: Any, before: Any, now: Any, unfitted: Callable[[Any], Any], cv: int
+) -> tuple[float, float]:
+    """Return the AUC by which a classifier tells new rows from a reference, and its p-value.
+
+    The classifier learns from the rows `before`, and is asked about those that came after, so that
+    no new row is one that it was fitted on. Reference rows are in blocks in order of time, and
+    those of a block are asked about where the others were fitted on. Without a shift, ranks of the
+    scores of both samples then have the same distribution. Their difference is compared with its
+    standard error, which is that of Mann and Whitney (ties included) times what an autoregressive
+    model of the ranks says of rows that are like those before them.
+
+    Parameters
+    ----------
+    reference, before, now : array-like of shapes (m, p), (w, p), (v, p)
+        In order of time.
+    unfitted : callable
+        From a table to a classifier, which has `predict_proba`.
+    cv : int
+        Blocks of the reference.
+    """
+    m, n_new = _num_samples(reference), _num_samples(now)
+    rank, auc = np.empty(m), np.empty(cv)
+    rank_now = np.zeros(n_new)
+    for k, held in enumerate(np.array_split(np.arange(m), cv)):
+        rest = np.delete(np.arange(m), held)
+        rows = joined(_safe_indexing(reference, rest), before, "X")
+        label = (np.arange(_num_samples(rows)) >= len(rest)).astype(int)
+        model = unfitted(rows).fit(rows, label)
+        asked = joined(_safe_indexing(reference, held), now, "X")
+        score = np.asarray(model.predict_proba(asked), dtype=np.float64)[:, 1]
+        ranks = (rankdata(score) - 0.5) / len(score)
+        rank[held] = ranks[: len(held)]
+        rank_now += ranks[len(held) :] / cv
+        auc[k] = 0.5 + ranks[len(held) :].mean() - ranks[: len(held)].mean()
+    variance = float(np.concatenate([rank, rank_now]).var())
+    if variance == 0:
+        return float(auc.mean()), 1.0
+    alike = _alike(np.concatenate([rank - rank.mean(), rank_now - rank_now.mean()]))
+    error = np.sqrt(variance * alike * (1 / m + 1 / n_new))
+    freedom = max(1.0, (m + n_new) / (6 * alike) - 1)
+    return float(auc.mean()), float(t.sf((rank_now.mean() - rank.mean()) / error, freedom))
+
+
+def _alike(series: np.ndarray) -> float:
+    """Return by how much more a mean varies than that of independent values, 1 or more.
+
+    Of n values it is found too small, by a share of about 4 / n times itself: the mean that is
+    taken off, and coefficients that are too small.
+    """
+    found = max(1.0, float(inflation(series[None], best_order(series))[0]))
+    return found / max(1 - 4 * found / len(series), 0.2) if found > 1 else 1.0
