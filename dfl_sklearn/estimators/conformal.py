@@ -273,6 +273,7 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
         Returns
         -------
         self : ConformalDecisions
+            The fitted estimator.
 
         Raises
         ------
@@ -316,6 +317,7 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
             Known data of each row, in the place of the columns of X that are context.
 
@@ -345,12 +347,14 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
             Known data of each row, in the place of the columns of X that are context.
 
         Returns
         -------
         ndarray of shape (n,)
+            In the unit of the cost.
 
         Raises
         ------
@@ -367,6 +371,7 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
         y : array-like of shape (n,) or (n, d)
             Observed parameters.
         sample_weight : array-like of shape (n,), default=None

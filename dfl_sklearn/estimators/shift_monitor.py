@@ -203,6 +203,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         Returns
         -------
         self : ShiftMonitor
+            The fitted monitor.
 
         Raises
         ------
@@ -256,6 +257,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         Returns
         -------
         self : ShiftMonitor
+            The monitor with what it has seen now.
 
         Raises
         ------
@@ -288,6 +290,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         Returns
         -------
         str
+            One or more sentences.
         """
         check_is_fitted(self)
         said = ["Refit the model." if self.alarm_ else "No alarm."]

@@ -38,8 +38,10 @@ class Cusum:
     reference : array-like of shape (n,)
         Costs without a shift, in order of time.
     alpha : float, default=0.05
-        From 0.0001 on.
+        Share of streams without a shift that sound the alarm within `horizon` rows, at least
+        0.0001.
     horizon : int, default=1000
+        Number of rows for which `alpha` holds.
     shift_size : float, default=1.0
         d.
     random_state : int, RandomState or None, default=0
@@ -64,6 +66,10 @@ class Cusum:
         The number, from 0, of the row in which S first exceeded the threshold.
     risen_since : int
         The number of the row after S was last 0 before the alarm, which estimates when costs rose.
+
+    See Also
+    --------
+    dfl_sklearn.ShiftMonitor : The same for the decisions of a model, with a test of its features.
 
     References
     ----------
@@ -120,7 +126,18 @@ class Cusum:
         self.alarm_at: int | None = None
 
     def update(self, cost: float) -> float:
-        """Add a cost, finite or infinity, and return the statistic."""
+        """Add a cost, finite or infinity, and return the statistic.
+
+        Parameters
+        ----------
+        cost : float
+            Cost of the next row, in the unit of the reference; infinity sounds the alarm.
+
+        Returns
+        -------
+        float
+            The present S.
+        """
         step = (min(cost, self.largest) - self.mean) / self.scale - self.slack
         if cost == np.inf:
             step = np.inf
