@@ -162,7 +162,8 @@ def robust(problem, search):
 def over_scenarios(problem, **params):
     """Return a quick flagship that decides over scenarios."""
     found = robust(problem, None)
-    return found.set_params(decision="scenarios", n_scenarios=2, n_estimators=2, **params)
+    params = {"n_scenarios": 2, "n_estimators": 2, **params}
+    return found.set_params(decision="scenarios", **params)
 
 
 def in_set(problem, ambiguity_set, **params):
@@ -192,7 +193,7 @@ def code_paths():
         # A class of its own, with a generator inside.
         "diffusion-dro": robust(net_position(), TiltedSearch(60)),
         # The same, over scenarios of its generator.
-        "diffusion-dro-scenarios": over_scenarios(net_position()),
+        "diffusion-dro-scenarios": over_scenarios(net_position(), n_estimators=1, n_scenarios=5),
         # Not a regressor.
         "generator": generator(),
         # A net whose output is the decision; as an ordinary regressor.
