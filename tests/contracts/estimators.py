@@ -154,7 +154,7 @@ def net_position():
 
 def generator():
     """Return a diffusion model that is fitted in a moment."""
-    return DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=6, max_iter=2, random_state=0)
+    return DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=3, max_iter=1, random_state=0)
 
 
 def robust(problem, search):
@@ -167,7 +167,8 @@ def robust(problem, search):
 def over_scenarios(problem, **params):
     """Return a quick flagship that decides over scenarios."""
     found = robust(problem, None)
-    return found.set_params(decision="scenarios", n_scenarios=2, n_estimators=2, **params)
+    params = {"n_scenarios": 2, "n_estimators": 2, **params}
+    return found.set_params(decision="scenarios", **params)
 
 
 def in_set(problem, ambiguity_set, **params):
@@ -194,14 +195,10 @@ def code_paths():
     return {
         # The default problem; a hold-out only where there are many rows.
         "net": DFLRegressor(SquaredErrorProblem(), **QUICK),
-        # The second stage of training: rows that are weighted, rows that are moved. The first
-        # holds rows out whatever their number, for a problem whose decision is no prediction.
-        "weighted-rows": in_set(net_position(), ChiSquareBall(0.1), early_stopping=True),
-        "moved-rows": in_set(SquaredErrorProblem(), WassersteinBall(0.05), early_stopping=False),
         # A class of its own, with a generator inside.
         "diffusion-dro": robust(net_position(), TiltedSearch(60)),
         # The same, over scenarios of its generator.
-        "diffusion-dro-scenarios": over_scenarios(net_position()),
+        "diffusion-dro-scenarios": over_scenarios(net_position(), n_estimators=1, n_scenarios=5),
         # Not a regressor.
         "generator": generator(),
         # A net whose output is the decision; as an ordinary regressor.
@@ -321,6 +318,10 @@ def variants():
         "decision-transformer-squared": DecisionTransformer(),
     }
     found |= {
+        # The second stage of training: rows that are weighted, rows that are moved. The first
+        # holds rows out whatever their number, for a problem whose decision is no prediction.
+        "weighted-rows": in_set(net_position(), ChiSquareBall(0.1), early_stopping=True),
+        "moved-rows": in_set(SquaredErrorProblem(), WassersteinBall(0.05), early_stopping=False),
         "kl-newsvendor": in_set(net_position(), KLBall(0.05), early_stopping=False),
         "cvar-squared": in_set(SquaredErrorProblem(), CVaR(0.8), early_stopping=False),
         "groups-squared": in_set(SquaredErrorProblem(), GroupDRO(first_is_positive)),

@@ -227,6 +227,7 @@ PROBLEMS = [
         tol=1e-9,
         sample_prediction=normal(0.2, 3),
         layer_tol=1e-5,
+        is_slow=True,
     ),
     ProblemCase(
         "recourse",

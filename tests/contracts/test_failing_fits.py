@@ -133,7 +133,7 @@ def test_a_fit_that_fails_leaves_the_last_model_or_none(name, refit, error):
         before, kept = outcome(estimator, X), dict(vars(estimator))
     with Calls() as calls:
         clone(estimator).fit(other, target)
-    points = np.unique(np.geomspace(1, calls.count, 8).astype(int))
+    points = np.unique(np.geomspace(1, calls.count, 7).astype(int))
     failed = 0
     for point in points[:-1]:
         model = clone(estimator) if not refit else estimator

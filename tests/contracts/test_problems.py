@@ -88,7 +88,7 @@ def test_optimal_cost_is_the_cost_of_solve(case):
 
 
 @pytest.mark.cases(lambda case: case.make().exact)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_no_feasible_decision_beats_solve(case, seed):
     problem, y, z = rows_of(case, case.rows(30), seed)
@@ -254,7 +254,7 @@ def test_context_is_used_or_refused(case):
 
 
 @pytest.mark.cases(lambda case: case.make().decision_average == "decisions")
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 2**32 - 1))
 def test_a_mean_of_decisions_costs_at_most_the_mean_of_their_costs(case, seed):
     """Whose problem lets an ensemble average decisions: the set and the cost are convex."""

@@ -39,7 +39,9 @@ def models():
         "net, unseen": DFLRegressor(CAPPED, **unseen, **QUICK),
         "kl": DFLRegressor(CAPPED, ambiguity_set=KLBall(0.1), **seen, **QUICK),
         "noise, unseen": DFLRegressor(CAPPED, ambiguity_set=GaussianNoise(0.1), **unseen, **QUICK),
-        "wasserstein": DFLRegressor(CAPPED, ambiguity_set=WassersteinBall(0.1), **seen, **QUICK),
+        "wasserstein": DFLRegressor(
+            CAPPED, ambiguity_set=WassersteinBall(0.1), **seen, **{**QUICK, "max_iter": 3}
+        ),
         "two-stage": TwoStageRegressor(LinearRegression(), CAPPED, **seen),
         "two-stage, unseen": TwoStageRegressor(LinearRegression(), CAPPED, **unseen),
         "fine-tuning": DFFRegressor(LinearRegression(), CAPPED, **seen, **fine),

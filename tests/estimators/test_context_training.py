@@ -143,7 +143,9 @@ def test_linear_costs_train_with_context():
     y = np.stack([X["a"] + 1, X["b"] + 1, -X["a"] + 1], axis=1) + 0.1 * rng.normal(size=(80, 3))
     problem = LinearProgram([[1.0] * 3], [FromContext("room")], bounds=(0, 1), sense="max")
     model = DFLRegressor(
-        problem, context="room", **{**QUICK, "hidden_layer_sizes": (), "max_iter": 30}
+        problem,
+        context="room",
+        **{**QUICK, "hidden_layer_sizes": (), "max_iter": 15, "learning_rate_init": 0.05},
     ).fit(X, y)
     z = model.decide(X)
     assert (z.sum(axis=1) <= X["room"] + 1e-9).all()
@@ -153,7 +155,12 @@ def test_linear_costs_train_with_context():
 def test_a_capacity_that_binds_on_half_of_the_days_is_worth_knowing():
     """Trained with its capacity a model does better than one that is cut off afterwards."""
     gains = []
-    settings = {"hidden_layer_sizes": (), "max_iter": 25, "random_state": 0}
+    settings = {
+        "hidden_layer_sizes": (),
+        "max_iter": 12,
+        "learning_rate_init": 0.05,
+        "random_state": 0,
+    }
     for seed in range(5):
         rng = np.random.default_rng(seed)
         X = pd.DataFrame(rng.normal(size=(400, 3)), columns=list("abc"))

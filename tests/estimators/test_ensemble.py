@@ -140,9 +140,14 @@ def single_score(problem, prediction, y):
 MODELS = {
     "plain": DFLRegressor(NEWSVENDOR, n_estimators=3, early_stopping=True, **QUICK),
     "lstm": DFLRegressor(NEWSVENDOR, n_estimators=2, predictor=LSTMPredictor(3), **QUICK),
-    "weighted rows": DFLRegressor(NEWSVENDOR, n_estimators=3, ambiguity_set=KLBall(0.1), **QUICK),
+    "weighted rows": DFLRegressor(
+        NEWSVENDOR, n_estimators=3, ambiguity_set=KLBall(0.1), **{**QUICK, "max_iter": 6}
+    ),
     "moved rows": DFLRegressor(
-        NEWSVENDOR, n_estimators=3, ambiguity_set=WassersteinBall(0.1), **QUICK
+        NEWSVENDOR,
+        n_estimators=2,
+        ambiguity_set=WassersteinBall(0.1),
+        **{**QUICK, "max_iter": 4, "batch_size": 32},
     ),
 }
 
@@ -171,11 +176,15 @@ def test_a_callback_that_listens_changes_nothing():
     assert_array_equal(heard.predict_members(X), expected)
 
 
-def test_what_is_recalled_is_what_is_computed(tmp_path):
+def test_what_is_recalled_is_what_is_computed(short_epochs, tmp_path):
     generator = DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=6, max_iter=2, random_state=0)
     X, y = rows()
     model = DiffusionDRODFLRegressor(
-        NEWSVENDOR, n_estimators=3, search=TiltedSearch(60), generator=generator, **QUICK
+        NEWSVENDOR,
+        n_estimators=3,
+        search=TiltedSearch(60),
+        generator=generator,
+        **{**QUICK, "max_iter": 6},
     )
     expected = clone(model).fit(X, y).predict_members(X)
     for _ in range(2):

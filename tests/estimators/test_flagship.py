@@ -29,10 +29,10 @@ pytestmark = [
 ]
 
 PROBLEM = NewsvendorProblem(9, 1)
-GENERATOR = DiffusionGenerator(hidden_layer_sizes=(16,), n_steps=20, max_iter=5)
+GENERATOR = DiffusionGenerator(hidden_layer_sizes=(16,), n_steps=10, max_iter=5)
 QUICK = {
     "hidden_layer_sizes": (),
-    "max_iter": 40,
+    "max_iter": 20,
     "nominal_weight": 0.0,
     "random_state": 0,
     "generator": GENERATOR,
@@ -51,7 +51,7 @@ def flagship(**params):
 @pytest.mark.parametrize("params", [{"nominal_weight": 1.0}, {"radius": 0.0}])
 def test_without_robustness_it_is_the_plain_regressor_bit_for_bit(data, params):
     X, y = data
-    plain = DFLRegressor(PROBLEM, hidden_layer_sizes=(), max_iter=40, random_state=0).fit(X, y)
+    plain = DFLRegressor(PROBLEM, hidden_layer_sizes=(), max_iter=20, random_state=0).fit(X, y)
     robust = flagship(**params).fit(X, y)
     np.testing.assert_array_equal(robust.predict(X), plain.predict(X))
     with pytest.raises(AttributeError, match="without a worst case"):
@@ -83,7 +83,7 @@ def test_it_is_the_general_trainer_with_a_diffusion_ball(data):
     X, y = data
     ball = DiffusionBall(0.1, generator=GENERATOR, search=TiltedSearch(500))
     general = DFLRegressor(
-        PROBLEM, ambiguity_set=ball, hidden_layer_sizes=(), max_iter=40, random_state=0
+        PROBLEM, ambiguity_set=ball, hidden_layer_sizes=(), max_iter=20, random_state=0
     ).fit(X, y)
     np.testing.assert_array_equal(flagship().fit(X, y).predict(X), general.predict(X))
     assert not hasattr(ball, "generator_")
@@ -186,9 +186,9 @@ def test_generator_and_pretraining_are_computed_once_per_training_set(data, tmp_
 
 def test_memory_changes_nothing(data, tmp_path):
     X, y = data
-    plain = flagship().fit(X, y)
+    plain = flagship(max_iter=8).fit(X, y)
     for _ in range(2):
-        remembered = flagship(memory=Memory(tmp_path, verbose=0)).fit(X, y)
+        remembered = flagship(max_iter=8, memory=Memory(tmp_path, verbose=0)).fit(X, y)
         np.testing.assert_array_equal(remembered.predict(X), plain.predict(X))
 
 
@@ -260,7 +260,7 @@ def test_interrupting_the_generator_keeps_the_plain_predictor_and_no_half_model(
         with pytest.warns(ConvergenceWarning, match="not trained for the worst case") as caught:
             model.fit(X, y)
     assert len(caught) == 1
-    plain = DFLRegressor(PROBLEM, hidden_layer_sizes=(), max_iter=40, random_state=0).fit(X, y)
+    plain = DFLRegressor(PROBLEM, hidden_layer_sizes=(), max_iter=20, random_state=0).fit(X, y)
     np.testing.assert_array_equal(model.predict(X), plain.predict(X))
     assert len(list(tmp_path.rglob("output.pkl"))) == 1  # the pretrained predictor alone
 

@@ -136,7 +136,7 @@ def test_rows_that_other_predictions_leave_without_a_decision_hide_no_other(loss
         both.solve(np.roll(Y, 1)[:, None], context=there[:, 2:])
     model = DFLRegressor(both, context=[2], loss=loss, predictor=unbuilt, max_iter=2)
     with pytest.raises(ValueError, match=r"the one for y = .* comes true.*TwoStageRegressor"):
-        model.fit(there, Y)
+        model.fit(there[:30], Y[:30])
 
 
 def margins(problem=None):
@@ -203,8 +203,8 @@ def test_balls_that_need_slopes_are_refused_before_training(loss):
 
 def test_the_smoothing_of_the_loss_gives_the_ball_its_slopes():
     problem = planned(c=[Predicted(1)])
-    y = np.column_stack([Y, 1 + 0.1 * np.abs(Y)])[:20]
-    x, ball = X[:20], WassersteinBall(0.1)
+    y = np.column_stack([Y, 1 + 0.1 * np.abs(Y)])[:12]
+    x, ball = X[:12], WassersteinBall(0.1)
     model = DFLRegressor(problem, loss=RegretLoss(0.1), ambiguity_set=ball, **QUICK).fit(x, y)
     assert model.worst_case_.worst_regret > model.worst_case_.train_regret
     with pytest.raises(ValueError, match=r"WassersteinBall .*RegretLoss\(smoothing=0.1\)"):

@@ -43,7 +43,6 @@ SECOND_BATCHES = {
     "no sales first": ((1, 0), (1, 1)),
     "x1e-4": ((1, 1), (1, 1e-4)),
     "features x1000": ((1, 1), (1000, 1)),
-    "another unit of both": ((1, 1), (1e-3, 1e3)),
 }
 
 
@@ -51,9 +50,8 @@ SECOND_BATCHES = {
 @pytest.mark.parametrize(
     ("name", "hidden"),
     [
-        *((name, ()) for name in ("no sales first", "x1e-4", "+100")),
-        *((name, (16,)) for name in ("no sales first", "features x1000", "+100")),
-        ("another unit of both", (16,)),
+        *((name, ()) for name in ("no sales first", "x1e-4")),
+        *((name, (16,)) for name in ("features x1000", "+100")),
     ],
 )
 def test_a_warm_fit_costs_about_what_a_fresh_one_does(name, hidden):
@@ -90,8 +88,7 @@ def test_after_rows_without_variation_a_warm_fit_is_a_fresh_one(predictor):
     assert model.best_epoch_ > model.n_iter_ - 10
 
 
-@pytest.mark.parametrize("hidden", [(), (8,)])
-def test_a_product_without_sales_so_far_is_learnt_beside_another(hidden):
+def test_a_product_without_sales_so_far_is_learnt_beside_another():
     """Its last prediction is 0, where an order has no slope."""
     X, y = rows(0)
     rng = np.random.default_rng(2)
@@ -101,7 +98,7 @@ def test_a_product_without_sales_so_far_is_learnt_beside_another(hidden):
     def cost_of(model):
         return problem.cost(model.decide(X), Y).mean()
 
-    model = DFLRegressor(problem, hidden_layer_sizes=hidden, random_state=0)
+    model = DFLRegressor(problem, hidden_layer_sizes=(8,), random_state=0)
     fresh = cost_of(clone(model).fit(X, Y))
     by_parts = clone(model).partial_fit(X, Y * [1, 0])
     model.set_params(warm_start=True).fit(X, Y * [1, 0])
@@ -112,8 +109,8 @@ def test_a_product_without_sales_so_far_is_learnt_beside_another(hidden):
     assert cost_of(by_parts) < 1.2 * fresh
     few = clone(model).set_params(learning_rate_init=0.02, warm_start=False)
     few.partial_fit(X, Y * [1, 0])
-    for i in range(60):
-        few.partial_fit(X[i : i + 3], Y[i : i + 3])
+    for i in range(40):
+        few.partial_fit(X[3 * i : 3 * i + 3], Y[3 * i : 3 * i + 3])
     assert cost_of(few) < 2 * fresh
 
 
@@ -262,9 +259,9 @@ def test_few_rows_at_a_time_get_there_as_well():
     X, y = rows(0)
     new = 1000 + 100 * y
     for first in (0 * y, 1e-3 * y + 1000):
-        model = regressor(learning_rate_init=0.05).partial_fit(X, first)
+        model = regressor(learning_rate_init=0.1).partial_fit(X, first)
         before = cost(model, X, new)
-        for i in range(120):
+        for i in range(60):
             part = slice(2 * i % 120, 2 * i % 120 + 2)
             model.partial_fit(X[part], new[part])
         assert cost(model, X, new) < 0.1 * before

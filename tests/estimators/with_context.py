@@ -27,7 +27,7 @@ def rows():
 
 def flagship(search=None, **context):
     """Return a quick flagship."""
-    generator = DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=8, max_iter=3)
+    generator = DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=4, max_iter=2)
     return DiffusionDRODFLRegressor(
         CAPPED,
         radius=0.05,

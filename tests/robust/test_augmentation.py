@@ -75,9 +75,9 @@ def test_noise_on_the_features_shrinks_a_linear_predictor(data):
     model = DFLRegressor(
         ambiguity_set=GaussianNoise(1.0, columns="features"),
         hidden_layer_sizes=(),
-        max_iter=300,
-        n_iter_no_change=300,
-        learning_rate_init=0.003,
+        max_iter=100,
+        n_iter_no_change=100,
+        learning_rate_init=0.01,
         random_state=0,
     ).fit(X, y)
     Z = (X - X.mean(axis=0)) / X.std(axis=0)

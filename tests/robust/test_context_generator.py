@@ -26,7 +26,7 @@ def gaussian_table(n, seed=0):
 @pytest.fixture(scope="module")
 def gaussian():
     Z, context = gaussian_table(2000)
-    return DiffusionGenerator(random_state=0, max_iter=10).fit(Z, context=context)
+    return DiffusionGenerator(random_state=0, max_iter=5).fit(Z, context=context)
 
 
 @pytest.mark.parametrize("given", [(0.0, 0.0), (-2.0, 1.0)])
@@ -38,7 +38,7 @@ def test_rows_given_a_context_have_the_conditional_mean_and_covariance(gaussian,
 
 
 def test_the_bound_is_nearly_the_conditional_log_density(gaussian):
-    Z, context = gaussian_table(300, seed=1)
+    Z, context = gaussian_table(200, seed=1)
     exact = multivariate_normal(np.zeros(3), ROOT.T @ ROOT).logpdf(Z - 3.0 - context @ SLOPE)
     bound = gaussian.score_samples(Z, context)
     assert abs(bound.mean() - exact.mean()) < 0.03
@@ -137,7 +137,7 @@ def test_columns_of_all_kinds_given_a_context():
             context[:, 1] * 4,
         ]
     )
-    model = DiffusionGenerator(random_state=0, max_iter=40).fit(Z, context=context)
+    model = DiffusionGenerator(random_state=0, max_iter=25).fit(Z, context=context)
     index = rng.integers(0, 800, 3000)
     given = context[index]
     made = model.sample(3000, random_state=0, context=given)
@@ -190,6 +190,7 @@ class OwnNet(torch.nn.Module):
         return self.linear(torch.cat([z, time[:, None]], dim=1))
 
 
+@pytest.mark.usefixtures("short_epochs")
 @pytest.mark.parametrize("denoiser", [None, ConvDenoiser(4, 1), OwnNet])
 def test_every_denoiser_takes_the_context_beside_the_row(denoiser):
     Z, context = gaussian_table(100)
@@ -208,7 +209,7 @@ def test_every_denoiser_takes_the_context_beside_the_row(denoiser):
     assert few.sample(7, random_state=0, context=context[:7]).shape == (7, 3)
 
 
-def test_weights_are_exact_and_order_does_not_matter():
+def test_weights_are_exact_and_order_does_not_matter(short_epochs):
     Z, context = gaussian_table(80)
     weight = np.random.default_rng(0).integers(0, 3, 80)
     weighted = DiffusionGenerator(**QUICK).fit(Z, sample_weight=weight, context=context)
@@ -224,14 +225,14 @@ def test_weights_are_exact_and_order_does_not_matter():
         assert_array_equal(weighted.score_samples(Z, context), other.score_samples(Z, context))
 
 
-def test_equal_rows_with_different_contexts_are_different_rows():
+def test_equal_rows_with_different_contexts_are_different_rows(short_epochs):
     Z = np.repeat(np.random.default_rng(0).standard_normal((20, 1)), 2, axis=0)
     context = np.tile([0.0, 1.0], 20)
     assert len(DiffusionGenerator(**QUICK).fit(Z).history_) == 0  # 20 distinct ones
     assert len(DiffusionGenerator(**QUICK).fit(Z, context=context).history_) > 0
 
 
-def test_a_constant_context_changes_no_bit():
+def test_a_constant_context_changes_no_bit(short_epochs):
     Z, _ = gaussian_table(100)
     plain = DiffusionGenerator(**QUICK).fit(Z)
     given = DiffusionGenerator(**QUICK).fit(Z, context=np.full(100, 3.0))
@@ -254,7 +255,7 @@ def test_a_row_is_generated_from_its_own_noise_and_context():
     )
 
 
-def test_what_a_context_must_be():
+def test_what_a_context_must_be(short_epochs):
     Z, context = gaussian_table(40)
     model = DiffusionGenerator(**QUICK).fit(Z, context=context)
     plain = DiffusionGenerator(**QUICK).fit(Z)
@@ -291,7 +292,7 @@ def test_what_a_context_must_be():
             clone(plain).fit(Z, context=bad)
 
 
-def test_names_of_context_columns_are_compared():
+def test_names_of_context_columns_are_compared(short_epochs):
     Z, context = gaussian_table(40)
     table = pd.DataFrame(context, columns=["price", "capacity"])
     model = DiffusionGenerator(**QUICK).fit(Z, context=table)
@@ -301,7 +302,7 @@ def test_names_of_context_columns_are_compared():
         model.sample(40, random_state=0, context=table[["capacity", "price"]])
 
 
-def test_a_refit_forgets_the_context():
+def test_a_refit_forgets_the_context(short_epochs):
     Z, context = gaussian_table(40)
     model = DiffusionGenerator(**QUICK).fit(Z, context=context)
     expected = DiffusionGenerator(**QUICK).fit(Z).sample(5, random_state=0)

@@ -122,7 +122,7 @@ def test_the_held_out_pool_has_contexts_of_held_out_rows(generator):
 def test_the_policy_gradient_shifts_rows_given_their_contexts_within_the_radius(generator):
     """Although the regret differs by context: no chain can choose the contexts."""
     search = started(PolicyGradientSearch(), generator)
-    for _ in range(4):
+    for _ in range(3):
         _, divergence = search.search(lambda r: linear_loss(r) + 30.0 * r.context[:, 0], 0.2)
         assert divergence <= 1.1 * 0.2
     fresh = search.sample(6000, np.random.default_rng(0))
@@ -137,7 +137,7 @@ def test_the_policy_gradient_shifts_rows_given_their_contexts_within_the_radius(
 
 def test_a_shift_that_differs_by_context_is_found(generator):
     search = started(PolicyGradientSearch(), generator)
-    for _ in range(4):
+    for _ in range(3):
         search.search(lambda rows: rows.context[:, 0] * linear_loss(rows), 0.2)
     fresh = search.sample(6000, np.random.default_rng(0))
     high, low = fresh.take(fresh.context[:, 0] > 0.7), fresh.take(fresh.context[:, 0] < -0.7)
@@ -198,6 +198,7 @@ def test_a_table_that_its_context_determines():
         assert np.isfinite(search.row_divergence())
 
 
+@pytest.mark.usefixtures("short_epochs")
 @pytest.mark.filterwarnings("ignore:for .* copying from a non-meta parameter")
 @pytest.mark.parametrize("divergence", ["kl", "score_matching"])
 def test_contexts_live_where_the_net_does(divergence):
@@ -205,7 +206,7 @@ def test_contexts_live_where_the_net_does(divergence):
 
     def outcome(device):
         generator = DiffusionGenerator(
-            hidden_layer_sizes=(4,), n_steps=6, max_iter=2, random_state=0, device=device
+            hidden_layer_sizes=(4,), n_steps=4, max_iter=2, random_state=0, device=device
         ).fit(rows.X, sample_weight=rows.weight, context=rows.context)
         search = PolicyGradientSearch(
             divergence, n_steps=4, n_tail=2, n_trajectories=30, n_warm_up=1, n_epochs=1

@@ -167,14 +167,25 @@ def _solved(matrix, right):
 
 
 def _eliminate(rows, i, j):
-    rows[i] = [each / rows[i][j] for each in rows[i]]
+    pivot = rows[i][j]
+    rows[i] = [each / pivot if each else each for each in rows[i]]
     for k, line in enumerate(rows):
-        if k != i and line[j]:
-            rows[k] = [a - line[j] * b for a, b in zip(line, rows[i], strict=True)]
+        if k != i:
+            rows[k] = _less(line, line[j], rows[i])
+
+
+def _less(line, factor, other):
+    """Return a line less a multiple of another; most of the numbers are 0."""
+    if not factor:
+        return line
+    return [a - factor * b if b else a for a, b in zip(line, other, strict=True)]
 
 
 class _Tableau:
-    """The program in variables t >= 0, with a slack for each inequality and one more per row."""
+    """The program in variables t >= 0, with a slack for each inequality and one more per row.
+
+    The columns of the latter are left out: once out of the basis they never come back.
+    """
 
     def __init__(self, program):
         self.c, self.shift, self.columns = fractions(program.c), [], []
@@ -204,8 +215,7 @@ class _Tableau:
             used += not is_equation
             line = [*terms, *slacks, right]
             line = [-each for each in line] if right < 0 else line
-            extra = [Fraction(int(k == i)) for k in range(len(lines))]
-            self.rows.append([*line[:-1], *extra, line[-1]])
+            self.rows.append(line)
             self.basis.append(self.n_known + i)
 
     def solve(self):
@@ -229,9 +239,9 @@ class _Tableau:
 
     def _minimise(self, costs):
         """Return minus the sum of what is left of the costs, None where they fall without end."""
-        reduced = [*costs, Fraction(0)]
+        reduced = [*costs[: self.n_known], Fraction(0)]
         for line, b in zip(self.rows, self.basis, strict=True):
-            reduced = [a - costs[b] * x for a, x in zip(reduced, line, strict=True)]
+            reduced = _less(reduced, costs[b], line)
         while True:
             j = next((j for j in range(self.n_known) if reduced[j] < 0), None)
             if j is None:
@@ -245,5 +255,5 @@ class _Tableau:
                 return None
             i = min(ratios)[2]
             _eliminate(self.rows, i, j)
-            reduced = [a - reduced[j] * x for a, x in zip(reduced, self.rows[i], strict=True)]
+            reduced = _less(reduced, reduced[j], self.rows[i])
             self.basis[i] = j
