@@ -335,6 +335,7 @@ def table(results):
                 f"{net}, {search}{five}": grid.loc[f"{net}, {search}{five}"]
                 - grid.loc[f"{net}, decision-focused{five}"]
                 for net, search, five in product(NETS, SEARCHES, ("", FIVE))
+                if f"{net}, {search}{five}" in methods
             },
             "+",
         )
