@@ -200,6 +200,9 @@ def trained(cache=None):
             )
             for name, search in SEARCHES.items()
         },
+        "3D-Learning, radius 0.0001": partial(
+            DiffusionDRODFLRegressor, PROBLEM, radius=1e-4, memory=cache
+        ),
         **{
             name: lambda make_set=make_set, **fixed: DFLRegressor(
                 PROBLEM, ambiguity_set=make_set(), **fixed
@@ -311,7 +314,9 @@ def table(results):
         f"Means over seeds, with the standard deviation. 3D-Learning "
         f"with its default radius, {RADIUS} nats, and the tilted search where none is named; the "
         "other sets with their defaults too, Perlin noise of a tenth of a standard deviation, "
-        "cut-out of a tenth of the lags.",
+        "cut-out of a tenth of the lags. At a radius of 0.0001 there is no worst case but the rows "
+        "that the diffusion model generates. So it is with nominal samples, which differ in what "
+        "tells when to stop: the regret on real rows held out, not that under the generated rows.",
     ]
     for protocol, part in pd.concat([results, released]).groupby("protocol", sort=False):
         grid = part.set_index(["method", "seed", "series"])["normalized_regret"].unstack()
@@ -329,13 +334,16 @@ def table(results):
             lines.append(
                 f"\nBest of all on the shifted series: {means.idxmin()}, {means.min():.4f}."
             )
+        plain = {
+            f"{net}, {search}{five}": f"{net}, decision-focused{five}"
+            for net, search, five in product(NETS, SEARCHES, ("", FIVE))
+        }
         lines += ["\n3D-Learning minus decision-focused, seed by seed:\n"]
         lines += rows(
             {
-                f"{net}, {search}{five}": grid.loc[f"{net}, {search}{five}"]
-                - grid.loc[f"{net}, decision-focused{five}"]
-                for net, search, five in product(NETS, SEARCHES, ("", FIVE))
-                if f"{net}, {search}{five}" in methods
+                name: grid.loc[name] - grid.loc[plain[name]]
+                for name in plain
+                if {name, plain[name]} <= set(methods)
             },
             "+",
         )
