@@ -11,7 +11,12 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 
-from dfl_sklearn import ExpertMixture, PolicyRegressor, TwoStageRegressor
+from dfl_sklearn import (
+    DiffusionDRODFLRegressor,
+    ExpertMixture,
+    PolicyRegressor,
+    TwoStageRegressor,
+)
 from dfl_sklearn.datasets import make_newsvendor, make_shortest_path
 from dfl_sklearn.problems import (
     FromContext,
@@ -20,7 +25,9 @@ from dfl_sklearn.problems import (
     NewsvendorProblem,
     ShortestPathProblem,
 )
+from dfl_sklearn.robust import DiffusionGenerator, TiltedSearch
 from dfl_sklearn.scenarios import ResidualScenarios
+from dfl_sklearn.training.fit import StagedFit
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 PROBLEM = NewsvendorProblem(9, 1)
@@ -111,6 +118,36 @@ def test_experts_that_are_fitted_are_taken_as_they_are():
     first = ExpertMixture(frozen, PROBLEM).partial_fit(X[50:100], Y[50:100])
     assert_array_equal(first.weights_, [0.5, 0.5])
     assert first.n_rows_seen_ == 0
+
+
+def test_a_grid_of_radii_shares_a_generator_and_a_first_net(tmp_path, monkeypatch):
+    flagship = DiffusionDRODFLRegressor(
+        PROBLEM,
+        generator=DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=10, max_iter=2),
+        search=TiltedSearch(200),
+        hidden_layer_sizes=(),
+        max_iter=3,
+        random_state=0,
+    )
+    alone = clone(flagship).set_params(radius=0.3).fit(X[:50], Y[:50])
+    fits = []
+    for owner, name in ((DiffusionGenerator, "fit"), (StagedFit, "_nominal")):
+        monkeypatch.setattr(owner, name, counted(fits, name, getattr(owner, name)))
+    flagship.set_params(memory=str(tmp_path))
+    experts = [(f"radius {r}", clone(flagship).set_params(radius=r)) for r in (0.03, 0.3)]
+    model = ExpertMixture(experts, PROBLEM).fit(X[:50], Y[:50])
+    assert sorted(fits) == ["_nominal", "fit"]
+    each = [expert.predict(X) for expert in model.experts_]
+    assert_array_equal(each[1], alone.predict(X))
+    assert not np.allclose(*each)
+
+
+def counted(calls, name, function):
+    def counting(*args, **params):
+        calls.append(name)
+        return function(*args, **params)
+
+    return counting
 
 
 def test_policies_decide_and_predict_nothing():
