@@ -20,16 +20,13 @@ def seeded(generator: DiffusionGenerator | None, seed: int) -> DiffusionGenerato
 
 
 def fitted_once(
-    generator: DiffusionGenerator, rows: Rows, memory: Memory | None, given_columns: Any = None
+    generator: DiffusionGenerator, rows: Rows, memory: Memory | None
 ) -> DiffusionGenerator:
     """Fit a generator to the rows of a table (in X), or recall the one fitted to them before."""
     parts: tuple[Any, ...] = ("generator", *rows.arrays, rows.weight, generator)
     params: dict[str, Any] = {}
     if rows.context is not None:
         params["context"] = rows.context
-    if given_columns is not None:
-        params["given_columns"] = given_columns
-        parts = (*parts, "given columns", given_columns)
     return compute_once(memory, parts, lambda: _to_the_end(generator, rows, params))
 
 

@@ -165,8 +165,7 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
 
     def _fit_rows(self, checked: Rows, stacklevel: int) -> None:
         table = checked.X.astype(np.float64)
-        joint = np.concatenate([table, checked.y], axis=1)
-        rows = Rows.of_table(joint, checked.weight).canonical()
+        rows = Rows.of_table(checked.y, checked.weight, table).canonical()
         seed = root_seed(self.random_state)
         first = seeded(self.generator, seed)
         is_seeded = self.random_state is not None or (
@@ -185,8 +184,7 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
             clone(first).set_params(random_state=named_seed(own, f"generator {j}") % 2**32)
             for j in range(1, self.n_estimators)
         ]
-        given = slice(0, table.shape[1])
-        self.generators_ = [fitted_once(each, rows, memory, given) for each in (first, *others)]
+        self.generators_ = [fitted_once(each, rows, memory) for each in (first, *others)]
         self._seed = seed
         self.n_scenarios_, self.n_outputs_ = self.n_scenarios, checked.y.shape[1]
 
@@ -221,7 +219,7 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
     def net_to_train(self) -> DiffusionNet:
         """Return the net of the generator, with the noise of the scenarios."""
         rng = named_rng(named_seed(self._seed, "scenarios 0"), "base noise")
-        width = self.generator_._joint_coordinates().rest.n_coordinates
+        width = self.generator_._coordinates.n_coordinates
         noise = quasi_normal(self.n_scenarios, width, rng)
         return DiffusionNet(self.generator_, self._x_scale, noise, self.n_outputs_)
 
@@ -264,10 +262,8 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
         for j, each in enumerate(self.generators_):
             some = member == j
             if some.any():
-                rows = each.sample(
-                    int(some.sum()), named_seed(seed, f"draws {j}") % 2**32, given=given[some]
-                )
-                found[some] = rows[:, X.shape[1] :]
+                seed_of_draws = named_seed(seed, f"draws {j}") % 2**32
+                found[some] = each.sample(int(some.sum()), seed_of_draws, context=given[some])
         return _finite(found.reshape(len(X), n_samples, -1), X)
 
     def _checked(self, X: Any, **params: Any) -> Any:
