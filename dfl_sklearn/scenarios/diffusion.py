@@ -1,4 +1,4 @@
-"""Scenarios from a diffusion model of features and parameters."""
+"""Scenarios from a diffusion model of parameters given features."""
 
 import warnings
 from copy import copy, deepcopy
@@ -21,6 +21,7 @@ from .._utils.sklearn_private import HasMethods, Interval, _check_sample_weight,
 from ..learners.scaling import Scale
 from ..robust._fitted_once import fitted_once, seeded
 from ..robust._quasi_random import quasi_normal
+from ..robust.denoisers import MLPDenoiser
 from ..robust.generator import DiffusionGenerator
 from ..rows import Rows
 from ._diffusion_net import DiffusionNet
@@ -29,18 +30,18 @@ from .base import Scenarios
 
 
 class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
-    r"""What a diffusion model of (x, y) generates for y given x.
+    r"""What a diffusion model of y given x generates.
 
-    One net learns rows (x, y) and y given x, as :class:`~dfl_sklearn.robust.DiffusionGenerator`
-    does with given columns. Scenarios are the draws of y to which it leads the same noise at every
-    x, so that decisions at two places differ by what x says and not by chance. The noise is a
-    sequence of Sobol: a few scenarios then stand for the distribution better than independent draws
-    do.
+    It is a :class:`~dfl_sklearn.robust.DiffusionGenerator` of y with x as its context. Scenarios
+    are the draws of y to which it leads the same noise at every x, so that decisions at two places
+    differ by what x says and not by chance. The noise is a sequence of Sobol: a few scenarios then
+    stand for the distribution better than independent draws do.
 
     Parameters
     ----------
     generator : DiffusionGenerator, default=None
-        The model; None is ``DiffusionGenerator()``.
+        The model; None is ``DiffusionGenerator()``. Where it has no denoiser, that is
+        :class:`~dfl_sklearn.robust.MLPDenoiser` with a `gain`.
     n_scenarios : int, default=100
         Scenarios of each row, of equal weight.
     n_estimators : int, default=1
@@ -56,7 +57,7 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
     Attributes
     ----------
     generators_ : list of DiffusionGenerator
-        The fitted models of rows (x, y), of which the columns of x may be given.
+        The fitted models of y, with x as their context.
     generator_ : DiffusionGenerator
         The first of them.
     n_scenarios_ : int
@@ -168,6 +169,8 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
         rows = Rows.of_table(checked.y, checked.weight, table).canonical()
         seed = root_seed(self.random_state)
         first = seeded(self.generator, seed)
+        if first.denoiser is None:
+            first.set_params(denoiser=MLPDenoiser(first.hidden_layer_sizes, gain=True))
         is_seeded = self.random_state is not None or (
             self.generator is not None and self.generator.random_state is not None
         )
