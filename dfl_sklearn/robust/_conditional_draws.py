@@ -5,17 +5,18 @@ import torch
 from torch import nn
 
 from ._columns import ColumnCoordinates
-from ._given_columns import ConditionalNet, JointCoordinates
-from ._reverse import ReverseChain
+from ._given_context import TableCoordinates
+from ._reverse import ReverseChain, VelocityNet
 from ._schedule import NoiseSchedule
 
 
 class ConditionalDraws:
-    """Draws of the rest of rows given some columns, as functions of the weights of the net.
+    """Draws of rows given their contexts, as functions of the weights of the net.
 
     Parameters
     ----------
-    coordinates : JointCoordinates
+    coordinates : TableCoordinates
+        Fitted with a context.
     denoiser : torch.nn.Module
         Whose weights the draws depend on; on `device`.
     schedule : NoiseSchedule
@@ -25,21 +26,21 @@ class ConditionalDraws:
 
     def __init__(
         self,
-        coordinates: JointCoordinates,
+        coordinates: TableCoordinates,
         denoiser: nn.Module,
         schedule: NoiseSchedule,
         device: torch.device,
     ) -> None:
-        net = ConditionalNet(denoiser, coordinates.n_given)
-        self.coordinates, self.chain = coordinates, ReverseChain(net, schedule, device=device)
+        self.coordinates = coordinates
+        self.chain = ReverseChain(VelocityNet(denoiser), schedule, device=device)
 
     @property
     def width(self) -> int:
         """Number of coordinates d of a draw, those of its noise."""
-        return self.coordinates.rest.n_coordinates
+        return self.coordinates.n_coordinates
 
     def draws(self, x: np.ndarray, noise: torch.Tensor, *, rounds: bool = False) -> torch.Tensor:
-        """Return what noise (n, S, d) becomes at the given columns x (n, g): (n, S, p - g).
+        """Return what noise (n, S, d) becomes at the contexts x (n, c): (n, S, p).
 
         Whole numbers are not rounded, as a step has no slope. With `rounds` they are, and keep the
         slopes that they have without.
@@ -50,39 +51,39 @@ class ConditionalDraws:
         there = np.repeat(x, n_draws, axis=0)
         rows = self._rows(z, there)
         if rounds:
-            exact = self._tensor(self.coordinates.rest.inverse(z.detach().cpu().numpy(), there))
+            exact = self._tensor(self.coordinates.inverse(z.detach().cpu().numpy(), there))
             rows = exact + (rows - rows.detach())
         return rows.reshape(n, n_draws, -1)
 
     def noise_errors(
         self, x: np.ndarray, y: np.ndarray, noise: torch.Tensor, steps: torch.Tensor
     ) -> torch.Tensor:
-        """Return the squared error (n,) of the noise predicted for rows of y given x.
+        """Return the squared error (n,) of the noise predicted for rows of y at contexts x.
 
         Parameters
         ----------
-        x : ndarray of shape (n, g)
-        y : ndarray of shape (n, p - g)
+        x : ndarray of shape (n, c)
+        y : ndarray of shape (n, p)
         noise : torch.Tensor of shape (n, d)
         steps : torch.Tensor of shape (n,)
             Positions in the schedule: at which level the noise is added.
         """
-        z = self._tensor(self.coordinates.rest.forward(y, x))
+        z = self._tensor(self.coordinates.forward(y, x))
         noisy = self.chain.diffuse(z, noise, steps)
         return ((noise - self.chain.noise(noisy, steps, self._known(x))) ** 2).sum(dim=1)
 
     def _known(self, x: np.ndarray) -> torch.Tensor:
-        return self._tensor(self.coordinates.of_given.forward(x))
+        return self._tensor(self.coordinates.known(x))
 
     def _rows(self, z: torch.Tensor, x: np.ndarray) -> torch.Tensor:
-        """Return rows of the rest, as :meth:`TableCoordinates.inverse` does."""
-        rest = self.coordinates.rest
-        if rest.given is None:
-            return self._unwhitened(rest.table, z)
-        given, u = rest.given, self._known(x)
+        """Return rows, as :meth:`TableCoordinates.inverse` does."""
+        coordinates = self.coordinates
+        if coordinates.context is None or coordinates.given is None:
+            return self._unwhitened(coordinates.table, z)
+        given, u = coordinates.given, self._tensor(coordinates.context.forward(x))
         kept = self._unwhitened(given.residual, z) + u @ self._tensor(given.slope)
         standard = torch.cat([u, kept], dim=1) @ self._tensor(given.rebuild)
-        free = self._of_standard(rest.table, standard)
+        free = self._of_standard(coordinates.table, standard)
         functions = given.functions
         parts = torch.empty(len(z), len(functions.found), dtype=free.dtype, device=free.device)
         found = torch.as_tensor(functions.found, device=free.device)

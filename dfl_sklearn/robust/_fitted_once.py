@@ -29,7 +29,6 @@ def fitted_once(
     generator: DiffusionGenerator,
     rows: Rows,
     memory: Memory | None,
-    given_columns: Any = None,
     *,
     may_end_early: bool = False,
 ) -> DiffusionGenerator:
@@ -44,9 +43,6 @@ def fitted_once(
     params: dict[str, Any] = {}
     if rows.context is not None:
         params["context"] = rows.context
-    if given_columns is not None:
-        params["given_columns"] = given_columns
-        parts = (*parts, "given columns", given_columns)
 
     def fitted() -> DiffusionGenerator:
         with nullcontext() if may_end_early else passing_interrupts_on():

@@ -18,6 +18,7 @@ from ._given_columns import JointCoordinates, MixedNet
 from ._given_context import TableCoordinates
 from ._reverse import NET_DTYPE, ReverseChain, VelocityNet
 from ._schedule import NoiseSchedule
+from .denoisers import MLPDenoiser
 
 Coordinates = TableCoordinates | JointCoordinates
 
@@ -37,7 +38,9 @@ def built_denoiser(recipe: Any, coordinates: Coordinates, seed: int) -> nn.Modul
     """Return the net that a recipe makes, for the columns of a row and those of its context."""
     n_columns = coordinates.n_coordinates + coordinates.n_known
     if hasattr(recipe, "build"):
-        module = recipe.build(n_columns, torch.Generator().manual_seed(seed))
+        has_idle = isinstance(recipe, MLPDenoiser) and coordinates.n_given is None
+        known = {"n_known": coordinates.n_known} if has_idle and coordinates.n_coordinates else {}
+        module = recipe.build(n_columns, torch.Generator().manual_seed(seed), **known)
     else:
         module = recipe(n_columns)
         check_built_afresh("denoiser", module, lambda: recipe(n_columns))

@@ -70,12 +70,14 @@ class TableCoordinates:
     def known(self, context: Any) -> Any:
         """Return the coordinates (n, k) of a context (n, c) for a net, None without one.
 
-        They are u, enlarged where k is small. A fresh net is nearly linear in inputs of size 1:
-        training could stop before it has found out how a row depends on a single context.
+        They are its columns, standardised but not whitened: a direction in which contexts hardly
+        differ is to stay small, or a net would learn from its noise. They are enlarged where k is
+        small. A fresh net is nearly linear in inputs of size 1: training could stop before it has
+        found out how a row depends on a single context.
         """
         if self.context is None:
             return None
-        return input_scale(self.n_known) * self.context.forward(context)
+        return input_scale(self.n_known) * self.context.standard(context)
 
     def forward(self, Z: np.ndarray, context: Any = None) -> np.ndarray:
         """Map rows (n, p), with contexts (n, c), to coordinates (n, d)."""

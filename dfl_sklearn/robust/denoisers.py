@@ -37,6 +37,7 @@ class MLPDenoiserNet(nn.Module):
     """A multilayer perceptron of the noisy row and the embedded time; it starts as 0.
 
     With `gain` it has twice as many outputs: of these the second half are factors of the noisy row.
+    The last `n_known` columns are no part of the row, and have no velocity.
     """
 
     def __init__(
@@ -46,25 +47,26 @@ class MLPDenoiserNet(nn.Module):
         generator: torch.Generator,
         *,
         gain: bool = False,
+        n_known: int = 0,
     ) -> None:
         super().__init__()
-        self.gain = gain
+        self.gain, self.n_outputs = gain, n_columns - n_known
         self.embedding = TimeEmbedding()
         sizes = [n_columns + self.embedding.width, *hidden]
         layers: list[nn.Module] = []
         for n_in, n_out in pairwise(sizes):
             layers += [seeded_linear(n_in, n_out, generator), nn.SiLU()]
-        last = seeded_linear(sizes[-1], 2 * n_columns if gain else n_columns, generator)
+        last = seeded_linear(sizes[-1], (2 if gain else 1) * self.n_outputs, generator)
         _zero(last)
         self.layers = nn.Sequential(*layers, last)
 
     def forward(self, z: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        """Map noisy rows (B, d) at times (B,) to velocities (B, d)."""
+        """Map noisy rows (B, d), with what is known, at times (B,) to velocities."""
         output = self.layers(torch.cat([z, self.embedding(time)], dim=1))
         if not self.gain:
             return output
         offset, factor = output.chunk(2, dim=1)
-        return offset + factor * z
+        return offset + factor * z[:, : self.n_outputs]
 
 
 class ConvDenoiserNet(nn.Module):
@@ -133,7 +135,7 @@ class MLPDenoiser(BaseEstimator):
         self.hidden_layer_sizes = hidden_layer_sizes
         self.gain = gain
 
-    def build(self, n_columns: int, generator: torch.Generator) -> nn.Module:
+    def build(self, n_columns: int, generator: torch.Generator, *, n_known: int = 0) -> nn.Module:
         """Return the network, with weights drawn from `generator`.
 
         Parameters
@@ -142,14 +144,17 @@ class MLPDenoiser(BaseEstimator):
             Number of columns of the table.
         generator : torch.Generator
             Where the weights are drawn from.
+        n_known : int, default=0
+            Number of the last columns that are known. They get no velocity.
 
         Returns
         -------
         torch.nn.Module
-            Maps noisy rows (B, n_columns) and times (B,) to velocities (B, n_columns), in float64.
+            Maps noisy rows (B, n_columns) and times (B,) to velocities
+            (B, n_columns - n_known), in float64.
         """
         sizes = layer_sizes(self.hidden_layer_sizes, "hidden_layer_sizes")
-        return MLPDenoiserNet(n_columns, sizes, generator, gain=self.gain)
+        return MLPDenoiserNet(n_columns, sizes, generator, gain=self.gain, n_known=n_known)
 
 
 class ConvDenoiser(BaseEstimator):

@@ -405,27 +405,28 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         known = self._known(at, chain.device)
         return self._coordinates.inverse(self._drawn(chain, n_samples, d, known, random_state), at)
 
-    def _common_draws(self, given: np.ndarray, n_draws: int, seed: int) -> np.ndarray:
-        """Return draws (n, n_draws, p - g) of the other columns for each row of given ones (n, g).
+    def _common_draws(self, context: np.ndarray, n_draws: int, seed: int) -> np.ndarray:
+        """Return draws (n, n_draws, p) of rows for each context (n, c).
 
         All rows have the same noise, which fills its space evenly. The draws of a row are computed
         by themselves: a product of matrices may round a row otherwise among others.
         """
-        coordinates, chain = self._joint_coordinates(), self._conditional_chain()
-        u = torch.as_tensor(coordinates.of_given.forward(given), device=chain.device)
+        coordinates, chain = self._coordinates, self._chain(self._respaced(self._noise))
+        u = self._known(context, chain.device)
+        assert u is not None
         rng = named_rng(seed, "base noise")
-        noise = quasi_normal(n_draws, coordinates.rest.n_coordinates, rng)
+        noise = quasi_normal(n_draws, coordinates.n_coordinates, rng)
         start = torch.as_tensor(noise, dtype=chain.dtype, device=chain.device)
-        z = np.empty((len(given), *start.shape))
+        z = np.empty((len(context), *start.shape))
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
             for row, known in zip(z, u, strict=True):
                 generator = torch.Generator().manual_seed(named_seed(seed, "further noise"))
                 known = known.expand(n_draws, -1)
                 found = chain.from_noise(start, generator, known, sampler=self.sampler)
                 row[:] = found.cpu().numpy()
-        flat = z.reshape(len(given) * n_draws, start.shape[1])
-        others = coordinates.rest.inverse(flat, np.repeat(given, n_draws, axis=0))
-        return others.reshape(len(given), n_draws, others.shape[1])
+        flat = z.reshape(len(context) * n_draws, start.shape[1])
+        rows = coordinates.inverse(flat, np.repeat(context, n_draws, axis=0))
+        return rows.reshape(len(context), n_draws, rows.shape[1])
 
     def _drawn(
         self,
@@ -606,6 +607,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         return self._chain(self._respaced(self._noise_of_rest), conditional=True)
 
     def _conditional_draws(self, denoiser: nn.Module, device: torch.device) -> ConditionalDraws:
-        """Return draws of the rest as functions of the weights of a net like `denoiser_`."""
-        steps = self._respaced(self._noise_of_rest)
-        return ConditionalDraws(self._joint_coordinates(), denoiser, steps, device)
+        """Return draws given a context as functions of the weights of a net like `denoiser_`."""
+        assert isinstance(self._coordinates, TableCoordinates)
+        steps = self._respaced(self._noise)
+        return ConditionalDraws(self._coordinates, denoiser, steps, device)

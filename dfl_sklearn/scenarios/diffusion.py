@@ -1,4 +1,4 @@
-"""Scenarios from a diffusion model of features and parameters."""
+"""Scenarios from a diffusion model of parameters given features."""
 
 import warnings
 from contextlib import nullcontext
@@ -25,6 +25,7 @@ from .._utils.sklearn_private import HasMethods, Interval, _check_sample_weight,
 from ..learners.scaling import Scale
 from ..robust._fitted_once import fitted_once, seeded
 from ..robust._quasi_random import quasi_normal
+from ..robust.denoisers import MLPDenoiser
 from ..robust.generator import DiffusionGenerator
 from ..rows import Rows
 from ._diffusion_net import DiffusionNet
@@ -33,17 +34,18 @@ from .base import Scenarios
 
 
 class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
-    r"""What a diffusion model of (x, y) generates for y given x.
+    r"""What a diffusion model of y given x generates.
 
-    One net learns rows (x, y) and y given x, as :class:`~dfl_sklearn.robust.DiffusionGenerator`
-    does with given columns. Scenarios are made from the same noise at every x, so that decisions at
-    two places differ because of x and not by chance. The noise is a Sobol sequence: a few scenarios
-    then represent the distribution better than independent draws do.
+    It is a :class:`~dfl_sklearn.robust.DiffusionGenerator` of y with x as its context. Scenarios
+    are made from the same noise at every x, so that decisions at two places differ because of x and
+    not by chance. The noise is a Sobol sequence: a few scenarios then represent the distribution
+    better than independent draws do.
 
     Parameters
     ----------
     generator : DiffusionGenerator, default=None
-        The model; None is ``DiffusionGenerator()``.
+        The model; None is ``DiffusionGenerator()``. Where it has no denoiser, that is
+        :class:`~dfl_sklearn.robust.MLPDenoiser` with a `gain`.
     n_scenarios : int, default=100
         Scenarios of each row, of equal weight.
     n_estimators : int, default=1
@@ -61,7 +63,7 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
     Attributes
     ----------
     generators_ : list of DiffusionGenerator
-        The fitted models of rows (x, y), of which the columns of x may be given.
+        The fitted models of y, with x as their context.
     generator_ : DiffusionGenerator
         The first of them.
     n_scenarios_ : int
@@ -175,10 +177,11 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
 
     def _fit_rows(self, checked: Rows, stacklevel: int) -> None:
         table = checked.X.astype(np.float64)
-        joint = np.concatenate([table, checked.y], axis=1)
-        rows = Rows.of_table(joint, checked.weight).canonical()
+        rows = Rows.of_table(checked.y, checked.weight, table).canonical()
         seed = root_seed(self.random_state)
         first = seeded(self.generator, seed)
+        if first.denoiser is None:
+            first.set_params(denoiser=MLPDenoiser(first.hidden_layer_sizes, gain=True))
         is_seeded = self.random_state is not None or (
             self.generator is not None and self.generator.random_state is not None
         )
@@ -195,13 +198,12 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
             clone(first).set_params(random_state=named_seed(own, f"generator {j}") % 2**32)
             for j in range(1, self.n_estimators)
         ]
-        given = slice(0, table.shape[1])
         self.generators_: list[DiffusionGenerator] = []
         with reporting(self.verbose), collected_doubts() as doubts:
             for j, each in enumerate((first, *others), start=1):
                 with part(f"generator {j} of {self.n_estimators}") if others else nullcontext():
                     try:
-                        found = fitted_once(each, rows, memory, given, may_end_early=True)
+                        found = fitted_once(each, rows, memory, may_end_early=True)
                     except KeyboardInterrupt:
                         if interrupts_are_passed_on() or not self.generators_:
                             raise
@@ -249,7 +251,7 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
     def net_to_train(self) -> DiffusionNet:
         """Return the net of the generator, with the noise of the scenarios."""
         rng = named_rng(named_seed(self._seed, "scenarios 0"), "base noise")
-        width = self.generator_._joint_coordinates().rest.n_coordinates
+        width = self.generator_._coordinates.n_coordinates
         noise = quasi_normal(self.n_scenarios, width, rng)
         return DiffusionNet(self.generator_, self._x_scale, noise, self.n_outputs_)
 
@@ -295,10 +297,8 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
         for j, each in enumerate(self.generators_):
             some = member == j
             if some.any():
-                rows = each.sample(
-                    int(some.sum()), named_seed(seed, f"draws {j}") % 2**32, given=given[some]
-                )
-                found[some] = rows[:, X.shape[1] :]
+                seed_of_draws = named_seed(seed, f"draws {j}") % 2**32
+                found[some] = each.sample(int(some.sum()), seed_of_draws, context=given[some])
         return _finite(found.reshape(len(X), n_samples, -1), X)
 
     def _checked(self, X: Any, **params: Any) -> Any:

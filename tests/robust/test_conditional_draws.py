@@ -24,7 +24,8 @@ def table():
 @pytest.fixture
 def model():
     quick = {"hidden_layer_sizes": (8,), "n_steps": 12, "sampling_steps": 6, "max_iter": 4}
-    return DiffusionGenerator(random_state=0, **quick).fit(table(), given_columns=[0, 1])
+    rows = table()
+    return DiffusionGenerator(random_state=0, **quick).fit(rows[:, 2:], context=rows[:, :2])
 
 
 def in_double(model):
@@ -44,7 +45,7 @@ def test_draws_are_those_of_the_model(model):
     with torch.no_grad():
         found = draws.draws(x, noise)[:, 0]
         z = draws.chain.flow(noise[:, 0], draws._known(x))
-    expected = model._joint_coordinates().rest.inverse(z.numpy(), x)
+    expected = model._coordinates.inverse(z.numpy(), x)
     assert found.shape == (5, 3)
     assert_allclose(found, expected, rtol=1e-6)
     assert_allclose(found[:, 2], 2 * x[:, 1] - 1, atol=1e-9)
@@ -84,11 +85,12 @@ def test_draws_and_errors_have_slopes_in_the_weights(model):
 
 
 def test_errors_of_a_net_that_starts_are_those_of_the_gaussian():
-    model = DiffusionGenerator(random_state=0).fit(table()[:20], given_columns=[0, 1])
-    draws, rows = model._conditional_draws(model.denoiser_, CPU), table()[:20]
+    rows = table()[:20]
+    model = DiffusionGenerator(random_state=0).fit(rows[:, 2:], context=rows[:, :2])
+    draws = model._conditional_draws(model.denoiser_, CPU)
     noise = torch.randn(20, draws.width, dtype=torch.float64)
     steps = torch.full((20,), 3)
-    z = torch.as_tensor(model._joint_coordinates().rest.forward(rows[:, 2:], rows[:, :2]))
+    z = torch.as_tensor(model._coordinates.forward(rows[:, 2:], rows[:, :2]))
     abar = float(draws.chain.abar[3])
     noisy = np.sqrt(abar) * z + np.sqrt(1 - abar) * noise
     expected = ((noise - np.sqrt(1 - abar) * noisy) ** 2).sum(dim=1)

@@ -103,6 +103,16 @@ def test_the_bound_of_a_curved_density_beats_that_of_the_gaussian(curved):
     assert gaussian.mean() + 0.2 < found < exact.mean()
 
 
+def test_a_net_sees_the_columns_of_a_context_standardised():
+    """Whitened, the small difference of the first two would be as large as the third."""
+    rng = np.random.default_rng(0)
+    first, third = rng.standard_normal((2, 400))
+    context = np.column_stack([first, first + 0.01 * rng.standard_normal(400), 5 + 7 * third])
+    model = DiffusionGenerator(**QUICK).fit(third[:, None] ** 2, context=context)
+    expected = np.sqrt(3) * (context - context.mean(axis=0)) / context.std(axis=0)
+    assert_allclose(model._coordinates.known(context), expected, atol=1e-9)
+
+
 def test_a_context_of_two_values_has_two_distributions():
     rng = np.random.default_rng(0)
     coin = rng.integers(0, 2, (1000, 1)).astype(float)

@@ -159,6 +159,18 @@ def test_a_gain_multiplies_the_noisy_row():
     assert_allclose(net(z, time).detach(), expected)
 
 
+@pytest.mark.parametrize("gain", [False, True])
+def test_known_columns_are_seen_and_have_no_velocity(gain):
+    net = MLPDenoiser((4,), gain=gain).build(5, torch.Generator().manual_seed(0), n_known=3)
+    z, time = torch.randn(6, 5, dtype=torch.float64), torch.full((6,), 0.5, dtype=torch.float64)
+    with torch.no_grad():
+        for each in net.parameters():
+            each += 0.1
+        found, moved = net(z, time), net(z + torch.tensor([0.0, 0.0, 0.0, 0.0, 1.0]), time)
+    assert found.shape == (6, 2)
+    assert (found != moved).all()
+
+
 def test_whole_rows_are_as_the_rest_given_their_columns(modes):
     rows = modes.sample(4000, random_state=0)
     rest = modes.sample(4000, random_state=1, given=rows[:, :1])

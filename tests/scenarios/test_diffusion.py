@@ -14,7 +14,7 @@ from sklearn.preprocessing import OneHotEncoder
 
 from dfl_sklearn import TwoStageRegressor
 from dfl_sklearn.problems import NewsvendorProblem
-from dfl_sklearn.robust import DiffusionGenerator
+from dfl_sklearn.robust import DiffusionGenerator, MLPDenoiser
 from dfl_sklearn.scenarios import DiffusionScenarios
 
 SLOPE, SPREAD = np.array([[1.0, -1.0], [0.5, 2.0]]), np.array([[1.0, 0.0], [0.6, 0.8]])
@@ -50,6 +50,20 @@ def test_scenarios_of_gaussian_rows_are_those_of_their_conditional_distribution(
     expected = np.broadcast_to(norm.ppf(levels)[:, None], (2, 3, 2))
     assert_allclose(found.quantiles(levels) - found.mean[:, None], expected, atol=0.2)
     assert_array_equal(model.predict(at), found.mean)
+
+
+def test_a_spread_that_depends_on_x_is_learnt_from_few_rows():
+    rng = np.random.default_rng(0)
+    X = rng.uniform(-1, 1, (300, 1))
+    y = 5 + X[:, 0] + np.exp(X[:, 0]) * rng.standard_normal(300)
+    generator = DiffusionGenerator(hidden_layer_sizes=(32,), max_iter=10)
+    model = DiffusionScenarios(generator, random_state=0).fit(X, y)
+    at = np.array([[-0.8], [0.0], [0.8]])
+    found = model.predict_scenarios(at).values[..., 0]
+    assert_allclose(found.mean(axis=1), 5 + at[:, 0], atol=0.3)
+    assert_allclose(found.std(axis=1), np.exp(at[:, 0]), rtol=0.25)
+    given = DiffusionGenerator(denoiser=MLPDenoiser((8,)), max_iter=1)
+    assert not DiffusionScenarios(given).fit(X, y).generator_.denoiser_.gain
 
 
 def test_noise_is_the_same_at_every_x(model):
