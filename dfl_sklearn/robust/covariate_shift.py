@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import fsum
 from numbers import Integral, Real
 from typing import Any
 
@@ -32,6 +33,7 @@ from ._joined_tables import joined
 from ._tilt import effective_sample_size
 
 _FEW_FEATURES = 20  # of which products are taken
+_STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse, of the penalty
 
 
 class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
@@ -54,8 +56,9 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
     ----------
     classifier : classifier, default=None
         With `predict_proba`, which must be calibrated: probabilities that are too sure make
-        weights too far apart. None is a logistic regression on standardised features and, up to
-        20 of them, their squares and products, which is right where both samples are Gaussian.
+        weights too far apart. None is a logistic regression on standardised features or, up to
+        20 of them, on these with their squares and products, which is right where both samples are
+        Gaussian. Which of the two, and its penalty, is decided by the log loss on rows held out.
     cv : int, default=5
         Folds, drawn over distinct rows: equal ones are in one fold, source or target.
     clip : float, default=None
@@ -174,23 +177,25 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
                     f"classifier can be fitted on one and asked about another; it has {n_distinct}."
                 )
         rng = named_rng(root_seed(self.random_state), "folds")
-        odds = np.full(len(is_target), np.nan)
-        self.classifiers_, self._log_priors = [], []
-        for rest, held in random_splits(code, weight, self.cv, rng):
-            totals = [weight[rest][is_target[rest] == each].sum() for each in (False, True)]
-            if min(totals) == 0:
-                what = "X" if totals[0] == 0 else "X_target"
-                raise ValueError(
-                    f"All rows of {what} of positive weight are in one of {self.cv} folds: give "
-                    "more distinct rows, or another random_state."
-                )
-            model = self._unfitted(_safe_indexing(every, rest))
-            params = self._weights_for(model, weight[rest]) if is_weighted else {}
-            with self._saying_what_it_takes():
-                model.fit(_safe_indexing(every, rest), is_target[rest].astype(int), **params)
-            self.classifiers_.append(model)
-            self._log_priors.append(float(np.log(totals[1] / totals[0])))
-            odds[held] = self._log_odds(len(self._log_priors) - 1, _safe_indexing(every, held))
+        splits = list(random_splits(code, weight, self.cv, rng))
+        self._log_priors = [self._log_prior(weight[rest], is_target[rest]) for rest, _ in splits]
+
+        def cross_fitted(classifier: Any) -> tuple[float, list[Any], np.ndarray]:
+            """Return the log loss of rows held out, the classifiers, and their log odds."""
+            models, losses, odds = [], np.zeros(len(is_target)), np.full(len(is_target), np.nan)
+            for (rest, held), prior in zip(splits, self._log_priors, strict=True):
+                model = clone(classifier)
+                params = self._weights_for(model, weight[rest]) if is_weighted else {}
+                with self._saying_what_it_takes():
+                    model.fit(_safe_indexing(every, rest), is_target[rest].astype(int), **params)
+                models.append(model)
+                odds[held] = self._log_odds(model, prior, _safe_indexing(every, held))
+                logits = odds[held] + prior
+                losses[held] = np.logaddexp(0.0, np.where(is_target[held], -logits, logits))
+            return fsum((weight * losses)[weight > 0]), models, odds
+
+        found = [cross_fitted(each) for each in self._candidates(every.shape[1])]
+        _, self.classifiers_, odds = min(found, key=lambda each: each[0])
         self._source, self._source_odds = _safe_indexing(every, np.arange(n)), odds[:n]
         unseen = np.flatnonzero(weight[:n] == 0)
         self._source_odds[unseen] = self._mean_log_odds(_safe_indexing(every, unseen))
@@ -249,13 +254,37 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
                 "with an encoder or an imputer, as classifier=."
             ) from error
 
-    def _unfitted(self, X: Any) -> Any:
+    def _log_prior(self, weight: np.ndarray, is_target: np.ndarray) -> float:
+        """Return the log of the odds of the target by weight."""
+        totals = [weight[is_target == each].sum() for each in (False, True)]
+        if min(totals) == 0:
+            what = "X" if totals[0] == 0 else "X_target"
+            raise ValueError(
+                f"All rows of {what} of positive weight are in one of {self.cv} folds: give "
+                "more distinct rows, or another random_state."
+            )
+        return float(np.log(totals[1] / totals[0]))
+
+    def _candidates(self, n_features: int) -> list[Any]:
+        """Return classifiers, of which the one with the least log loss on rows held out counts.
+
+        Products of a dozen features are as many as the rows of a small target. A fit that is not
+        shrunk enough is sure of itself, and gives nearly all weight to a few rows.
+        """
         if self.classifier is not None:
-            return clone(self.classifier)
-        powers = [PolynomialFeatures(2, include_bias=False)] if X.shape[1] <= _FEW_FEATURES else []
-        line = LogisticRegression(tol=1e-6, max_iter=1000)
-        steps = [StandardScaler(), *powers, StandardScaler(), line]
-        return make_pipeline(*steps)
+            return [self.classifier]
+        products = PolynomialFeatures(2, include_bias=False)
+        shapes: list[list[Any]] = [[], [products]] if n_features <= _FEW_FEATURES else [[]]
+        return [
+            make_pipeline(
+                StandardScaler(),
+                *(clone(each) for each in shape),
+                StandardScaler(),
+                LogisticRegression(C=strength, tol=1e-6, max_iter=1000),
+            )
+            for shape in shapes
+            for strength in _STRENGTHS
+        ]
 
     def _weights_for(self, model: Any, weight: np.ndarray) -> dict[str, np.ndarray]:
         """Return what hands weights to the `fit` of a classifier."""
@@ -273,17 +302,18 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
             )
         return {"sample_weight": weight}
 
-    def _log_odds(self, fold: int, X: Any) -> np.ndarray:
+    def _log_odds(self, model: Any, log_prior: float, X: Any) -> np.ndarray:
         """Return the log ratio of densities by the classifier of a fold."""
         with self._saying_what_it_takes():
-            found = np.asarray(self.classifiers_[fold].predict_proba(X), dtype=np.float64)
+            found = np.asarray(model.predict_proba(X), dtype=np.float64)
         with np.errstate(divide="ignore"):
-            return np.log(found[:, 1]) - np.log(found[:, 0]) - self._log_priors[fold]
+            return np.log(found[:, 1]) - np.log(found[:, 0]) - log_prior
 
     def _mean_log_odds(self, X: Any) -> np.ndarray:
         if not _num_samples(X):
             return np.zeros(0)
-        each = [self._log_odds(fold, X) for fold in range(len(self.classifiers_))]
+        folds = zip(self.classifiers_, self._log_priors, strict=True)
+        each = [self._log_odds(model, log_prior, X) for model, log_prior in folds]
         with np.errstate(invalid="ignore"):
             return np.mean(each, axis=0)
 
