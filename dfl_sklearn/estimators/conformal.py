@@ -97,7 +97,7 @@ class ConformalDecisions(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data of a row, such as a capacity, that the problem
         reads (:class:`~dfl_sklearn.problems.FromContext`). An estimator that has a context of its
-        own keeps it.
+        own keeps it; if it is given here, it must be the same.
     context_is_feature : bool, default=True
         Whether the wrapped regressor sees these columns as well.
 
