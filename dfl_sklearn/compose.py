@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
-from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.compose import ColumnTransformer
 from sklearn.utils import Tags
 from sklearn.utils.metaestimators import available_if
@@ -429,7 +429,8 @@ def keep_context(transformer: Any, columns: Any) -> ColumnTransformer:
     ----------
     transformer : transformer
         For the other columns; a Pipeline of several is one, too. It must give dense arrays
-        (``OneHotEncoder(sparse_output=False)``) and names (``get_feature_names_out``).
+        (``OneHotEncoder(sparse_output=False)``; a `sparse_threshold` is not enough) and names
+        (``get_feature_names_out``). It is cloned, and stays as it is.
     columns : str, int, list, slice, mask or callable
         The context, as in :class:`sklearn.compose.ColumnTransformer`.
 
@@ -458,7 +459,7 @@ def keep_context(transformer: Any, columns: Any) -> ColumnTransformer:
     kept = partial(_as_list, columns) if callable(columns) else _as_list(columns)
     return ColumnTransformer(
         [("context", "passthrough", kept)],
-        remainder=transformer,
+        remainder=clone(transformer) if hasattr(transformer, "get_params") else transformer,
         verbose_feature_names_out=False,
     ).set_output(transform="pandas")
 

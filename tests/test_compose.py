@@ -8,6 +8,7 @@ import pytest
 import sklearn
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.compose import make_column_transformer
 from sklearn.dummy import DummyRegressor
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.linear_model import LinearRegression, Ridge
@@ -15,7 +16,7 @@ from sklearn.metrics import r2_score
 from sklearn.model_selection import GridSearchCV, KFold, cross_val_score
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from dfl_sklearn import DFLRegressor, TwoStageRegressor
 from dfl_sklearn.compose import (
@@ -203,6 +204,16 @@ def test_columns_that_are_kept(columns):
     assert list(found.columns) == ["capacity", "a"]
     assert_array_equal(found, [[5.0, -1.0], [9.0, 1.0]])
     pickle.dumps(keep_context(StandardScaler(), columns))
+
+
+def test_the_transformer_that_is_given_stays_as_it_is():
+    table = pd.DataFrame({"day": ["Mon", "Sat"], "capacity": [5.0, 9.0]})
+    columns = make_column_transformer((OneHotEncoder(), ["day"]), sparse_threshold=0)
+    keep_context(columns, "capacity")
+    assert_array_equal(columns.fit_transform(table), np.eye(2))  # no pandas, so sparse parts pass
+    assert isinstance(columns.fit_transform(table), np.ndarray)
+    kept = keep_context("passthrough", "capacity").fit_transform(table[["capacity"]].assign(a=1.0))
+    assert list(kept.columns) == ["capacity", "a"]
 
 
 def test_there_is_no_score_against_a_target_of_another_width(demand):

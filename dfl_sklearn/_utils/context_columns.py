@@ -228,9 +228,24 @@ def _positions(chosen: Any, X: Any, name: str) -> Any:
         has = f"it has {list(X.columns)}" if has_names else f"it has {X.shape[1]} columns"
         if has_names and column_names(X) is None:
             has += ", which are no names (a step without get_feature_names_out loses them)"
-        raise ValueError(f"context={chosen!r} is not among the columns of {name}: {has}.") from (
-            error
-        )
+        raise ValueError(
+            f"context={chosen!r} is not among the columns of {name}: {has}."
+            + _hint_of_renamed(parts, X)
+        ) from error
+
+
+def _hint_of_renamed(wanted: list[Any], X: Any) -> str:
+    """Say so where a ColumnTransformer has put the name of a step before that of a column."""
+    names = [each for each in wanted if isinstance(each, str)]
+    ends = tuple(f"__{each}" for each in names)
+    found = [each for each in getattr(X, "columns", ()) if str(each).endswith(ends)] if ends else []
+    if not found:
+        return ""
+    return (
+        f" A ColumnTransformer has made {', '.join(map(repr, found))} of it: put "
+        f"keep_context(..., {names!r}), from dfl_sklearn.compose, around that step, which keeps "
+        "the names and the numbers."
+    )
 
 
 def _in_order(

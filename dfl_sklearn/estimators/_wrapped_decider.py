@@ -82,11 +82,12 @@ class WrappedDeciderMixin(WrappingMixin, DecisionRegressorMixin):
                 context=self.context,
                 context_is_feature=self.context_is_feature,
             )
-        if self.context is not None:
-            inner = type(innermost_unfitted(self.estimator)).__name__
+        inner = innermost_unfitted(self.estimator)
+        own = getattr(inner, "context", None)
+        if self.context is not None and not _same_columns(self.context, own):
             raise ValueError(
-                f"context={self.context!r} was given, but {inner} decides in a context of its own: "
-                f"give it to {inner}."
+                f"context={self.context!r} was given, but {type(inner).__name__} decides in a "
+                f"context of its own, context={own!r}: leave one out, or give both the same."
             )
         return clone(self.estimator)
 
@@ -116,3 +117,15 @@ class WrappedDeciderMixin(WrappingMixin, DecisionRegressorMixin):
     def get_metadata_routing(self) -> MetadataRouter:
         """Return the routing of metadata: of `fit` to the wrapped estimator, and here."""
         return super().get_metadata_routing().add_self_request(self)
+
+
+def _same_columns(one: Any, other: Any) -> bool:
+    """Return whether two choices of columns are the same, a name and a list of it for example."""
+    if callable(one) or callable(other):
+        return one is other
+    as_lists = [
+        [each] if isinstance(each, (str, int, np.integer, slice)) else list(each)
+        for each in (one, other)
+        if each is not None
+    ]
+    return len(as_lists) == 2 and as_lists[0] == as_lists[1]

@@ -99,7 +99,7 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data of a row, such as a capacity, that the problem
         reads (:class:`~dfl_sklearn.problems.FromContext`). An estimator that has a context of its
-        own keeps it.
+        own keeps it; if it is given here, it must be the same.
     context_is_feature : bool, default=True
         Whether the wrapped regressor sees these columns as well.
     verbose : bool, default=False

@@ -1,5 +1,6 @@
 """Where to draw rows."""
 
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -24,3 +25,13 @@ def places(*tables: Any) -> np.ndarray | None:
         return labels if index.is_monotonic_increasing else None
     are_names = all(isinstance(each, str) for each in labels)
     return labels if are_names and index.is_unique else None
+
+
+def short_dates(ax: Any, x: np.ndarray) -> None:
+    """Label the horizontal axis with few and short dates, where x are dates."""
+    if len(x) and (np.issubdtype(x.dtype, np.datetime64) or isinstance(x[0], datetime)):
+        from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
+
+        locator = AutoDateLocator(minticks=3, maxticks=6)
+        ax.xaxis.set_major_locator(locator)
+        ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))

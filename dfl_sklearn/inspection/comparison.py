@@ -8,7 +8,7 @@ import pandas as pd
 
 from .._utils.optional import import_optional
 from ..model_selection import DecisionComparison
-from ._places import places
+from ._places import places, short_dates
 from ._style import line_style, with_choices
 
 
@@ -200,6 +200,7 @@ class DecisionComparisonDisplay:
         for j, name in enumerate(self.names):
             style = {**styles[name], "marker": "", "label": name}
             ax.plot(x, self.cumulated[:, j], **with_choices(style, line_kw))
+        short_dates(ax, np.asarray(x))
         ax.set(
             xlabel="row held out" if self.index is None else None,
             ylabel=f"cumulated cost less that of {self.reference}",

@@ -272,7 +272,15 @@ def arranged(context: Any, columns: list[Column], name: str) -> Any:
                 f"{name} reads {', '.join(map(repr, repeated or names))} from the context, which "
                 "has several columns of that name."
             )
-    rows = as_rows(context, "context") if is_torch_array(context) else _table(context)
+    try:
+        rows = as_rows(context, "context") if is_torch_array(context) else _table(context)
+    except ValueError as error:
+        if columns or not hasattr(context, "columns") or context.shape[1] == 1:
+            raise
+        raise ValueError(
+            f"{error} {name} reads no names, so that every column is context: give those alone "
+            "that it takes, such as X[['capacity']]."
+        ) from None
     widest = max((each for each in columns if isinstance(each, int)), default=-1)
     if widest >= rows.shape[1]:
         raise ValueError(

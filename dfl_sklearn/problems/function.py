@@ -242,12 +242,13 @@ class FunctionProblem(DecisionProblem):
         if self.vectorized:
             try:
                 raw = self.cost_function(*arguments)
-            except ValueError as error:
-                if "truth value" not in str(error):
+            except (ValueError, TypeError) as error:
+                if not any(each in str(error) for each in ("truth value", "to Python scalars")):
                     raise
                 raise ValueError(
-                    "cost_function branches on single numbers (if, max, min): write it with NumPy "
-                    "(np.where, np.maximum), or set vectorized=False to have it called row by row."
+                    "cost_function works on single numbers (if, max, math.ceil): write it with "
+                    "NumPy (np.where, np.maximum, np.ceil), or set vectorized=False to have it "
+                    "called row by row."
                 ) from error
         else:
             raw = [self.cost_function(*row) for row in zip(*arguments, strict=True)]

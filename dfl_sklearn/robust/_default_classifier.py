@@ -11,12 +11,33 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 _FEW_FEATURES = 20  # of which products are taken
 
 
+_STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse, of the penalty
+
+
 def default_classifier(n_features: int) -> Pipeline:
     """Return a logistic regression, quadratic where features are few, right for Gaussians."""
-    powers = [PolynomialFeatures(2, include_bias=False)] if n_features <= _FEW_FEATURES else []
-    line = LogisticRegression(tol=1e-6, max_iter=1000)
-    steps = [StandardScaler(), *powers, StandardScaler(), line]
-    return make_pipeline(*steps)
+    return _logistic(1.0, quadratic=n_features <= _FEW_FEATURES)
+
+
+def default_candidates(n_features: int) -> dict[str, Pipeline]:
+    """Return logistic regressions by name, of which the least log loss on rows held out counts.
+
+    Products of a dozen features are as many as the rows of a small target. A fit that is not
+    shrunk enough is sure of itself, and gives nearly all weight to a few rows.
+    """
+    return {
+        f"{'quadratic' if quadratic else 'linear'}, C={strength:g}": _logistic(
+            strength, quadratic=quadratic
+        )
+        for quadratic in ((False, True) if n_features <= _FEW_FEATURES else (False,))
+        for strength in _STRENGTHS
+    }
+
+
+def _logistic(strength: float, *, quadratic: bool) -> Pipeline:
+    products = [PolynomialFeatures(2, include_bias=False)] if quadratic else []
+    line = LogisticRegression(C=strength, tol=1e-6, max_iter=1000)
+    return make_pipeline(StandardScaler(), *products, StandardScaler(), line)
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Weights of rows by how likely their features are tomorrow."""
 
+from contextlib import nullcontext
+from math import fsum
 from numbers import Integral, Real
 from typing import Any
 
@@ -25,7 +27,7 @@ from .._utils.sklearn_private import (
     _num_samples,
 )
 from .._utils.wrapping import takes_weights
-from ._default_classifier import default_classifier, saying_what_it_takes
+from ._default_classifier import default_candidates, saying_what_it_takes
 from ._density_ratio import level_of, warn_where_apart
 from ._joined_tables import joined
 from ._tilt import effective_sample_size
@@ -52,8 +54,9 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
     ----------
     classifier : classifier, default=None
         With `predict_proba`, which must be calibrated: probabilities that are too sure make
-        weights too far apart. None is a logistic regression on standardised features and, up to
-        20 of them, their squares and products, which is right where both samples are Gaussian.
+        weights too far apart. None is a logistic regression on standardised features or, up to
+        20 of them, on these with their squares and products, which is right where both samples are
+        Gaussian. Which of the two, and its penalty, is decided by the log loss on rows held out.
     cv : int, default=5
         Folds, drawn over distinct rows: equal ones are in one fold, source or target.
     clip : float, default=None
@@ -177,31 +180,37 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
                     f"classifier can be fitted on one and asked about another; it has {n_distinct}."
                 )
         rng = named_rng(root_seed(self.random_state), "folds")
-        odds = np.full(len(is_target), np.nan)
-        self.classifiers_: list[Any] = []
-        self._log_priors: list[float] = []
-        splits = random_splits(code, weight, self.cv, rng)
-        with reporting(self.verbose, by_time=True), collected_doubts(of_others=True) as doubts:
-            for rest, held in splits:
-                totals = [weight[rest][is_target[rest] == each].sum() for each in (False, True)]
-                if min(totals) == 0:
-                    what = "X" if totals[0] == 0 else "X_target"
-                    raise ValueError(
-                        f"All rows of {what} of positive weight are in one of {self.cv} folds: "
-                        "give more distinct rows, or another random_state."
-                    )
-                model = self._unfitted(_safe_indexing(every, rest))
+        splits = list(random_splits(code, weight, self.cv, rng))
+        self._log_priors = [self._log_prior(weight[rest], is_target[rest]) for rest, _ in splits]
+
+        def cross_fitted(classifier: Any) -> tuple[float, list[Any], np.ndarray]:
+            """Return the log loss of rows held out, the classifiers, and their log odds."""
+            models: list[Any] = []
+            losses, odds = np.zeros(len(is_target)), np.full(len(is_target), np.nan)
+            for (rest, held), prior in zip(splits, self._log_priors, strict=True):
+                model = clone(classifier)
                 params = self._weights_for(model, weight[rest]) if is_weighted else {}
                 with (
-                    part(f"fold {len(self.classifiers_) + 1} of {len(splits)}"),
+                    part(f"fold {len(models) + 1} of {len(splits)}"),
                     saying_what_it_takes(self.classifier),
                 ):
                     model.fit(_safe_indexing(every, rest), is_target[rest].astype(int), **params)
                     say("fitted")
-                self.classifiers_.append(model)
-                self._log_priors.append(float(np.log(totals[1] / totals[0])))
-                odds[held] = self._log_odds(len(self._log_priors) - 1, _safe_indexing(every, held))
+                models.append(model)
+                odds[held] = self._log_odds(model, prior, _safe_indexing(every, held))
+                logits = odds[held] + prior
+                losses[held] = np.logaddexp(0.0, np.where(is_target[held], -logits, logits))
+            return fsum((weight * losses)[weight > 0]), models, odds
+
+        given = self.classifier
+        tried = default_candidates(every.shape[1]) if given is None else {"given": given}
+        found = []
+        with reporting(self.verbose, by_time=True), collected_doubts(of_others=True) as doubts:
+            for name, each in tried.items():
+                with part(name) if len(tried) > 1 else nullcontext():
+                    found.append(cross_fitted(each))
         doubts.warn(stacklevel=4)
+        _, self.classifiers_, odds = min(found, key=lambda each: each[0])
         unseen = np.flatnonzero(weight == 0)
         odds[unseen] = self._mean_log_odds(_safe_indexing(every, unseen))
         self._rows, self._odds = every, odds
@@ -246,10 +255,16 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         found[is_known] = self._odds[first[place[is_known]]]
         return self._ratios(found)
 
-    def _unfitted(self, X: Any) -> Any:
-        if self.classifier is not None:
-            return clone(self.classifier)
-        return default_classifier(X.shape[1])
+    def _log_prior(self, weight: np.ndarray, is_target: np.ndarray) -> float:
+        """Return the log of the odds of the target by weight."""
+        totals = [weight[is_target == each].sum() for each in (False, True)]
+        if min(totals) == 0:
+            what = "X" if totals[0] == 0 else "X_target"
+            raise ValueError(
+                f"All rows of {what} of positive weight are in one of {self.cv} folds: give "
+                "more distinct rows, or another random_state."
+            )
+        return float(np.log(totals[1] / totals[0]))
 
     def _weights_for(self, model: Any, weight: np.ndarray) -> dict[str, np.ndarray]:
         """Return what hands weights to the `fit` of a classifier."""
@@ -267,17 +282,18 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
             )
         return {"sample_weight": weight}
 
-    def _log_odds(self, fold: int, X: Any) -> np.ndarray:
+    def _log_odds(self, model: Any, log_prior: float, X: Any) -> np.ndarray:
         """Return the log ratio of densities by the classifier of a fold."""
         with saying_what_it_takes(self.classifier):
-            found = np.asarray(self.classifiers_[fold].predict_proba(X), dtype=np.float64)
+            found = np.asarray(model.predict_proba(X), dtype=np.float64)
         with np.errstate(divide="ignore"):
-            return np.log(found[:, 1]) - np.log(found[:, 0]) - self._log_priors[fold]
+            return np.log(found[:, 1]) - np.log(found[:, 0]) - log_prior
 
     def _mean_log_odds(self, X: Any) -> np.ndarray:
         if not _num_samples(X):
             return np.zeros(0)
-        each = [self._log_odds(fold, X) for fold in range(len(self.classifiers_))]
+        folds = zip(self.classifiers_, self._log_priors, strict=True)
+        each = [self._log_odds(model, log_prior, X) for model, log_prior in folds]
         with np.errstate(invalid="ignore"):
             return np.mean(each, axis=0)
 

@@ -325,8 +325,11 @@ def test_context_reaches_the_decision_and_the_promise():
     moved = table.assign(room=tight["room"])
     assert_array_equal(model.promised_cost(table, context=tight), model.promised_cost(moved))
     assert_array_equal(own.decide(table, context=tight), model.decide(moved))
-    with pytest.raises(ValueError, match="TwoStageRegressor decides in a context of its own"):
-        clone(own).set_params(context="room").fit(table, y)
+    for same in ("room", ["room"]):
+        said = clone(own).set_params(context=same).fit(table, y)
+        assert_array_equal(said.promised_cost(table), own.promised_cost(table))
+    with pytest.raises(ValueError, match=r"TwoStageRegressor decides in .* own, context='room'"):
+        clone(own).set_params(context="a").fit(table, y)
     with pytest.raises(ValueError, match="reads 'room' from the context"):
         ConformalDecisions(LinearRegression(), problem).fit(table, y)
     scenarios = ConformalDecisions(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
-from sklearn.compose import make_column_selector
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -161,6 +161,11 @@ def test_what_is_wrong_is_said(data):
         DFLRegressor(NewsvendorProblem(9, 1), context="capacity", **QUICK).fit(X, y)
     with pytest.raises(ValueError, match=r"not among the columns of X: it has \['warm'"):
         DFLRegressor(CAPPED, context="cap", **QUICK).fit(X, y)
+    renamed = ColumnTransformer(
+        [("scale", StandardScaler(), ["warm"])], remainder="passthrough"
+    ).set_output(transform="pandas")
+    with pytest.raises(ValueError, match=r"made 'remainder__capacity' of it: put keep_context"):
+        make_pipeline(renamed, DFLRegressor(CAPPED, context="capacity", **QUICK)).fit(X, y)
     with pytest.raises(ValueError, match=r"reads 'capacity' .* it selects \['rain'\]"):
         DFLRegressor(CAPPED, context="rain", **QUICK).fit(X, y)
     with pytest.raises(ValueError, match="by name, but X is an array"):

@@ -1,5 +1,7 @@
 """What the picture of a comparison shows."""
 
+from itertools import pairwise
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -101,3 +103,16 @@ def test_one_estimator_alone_is_no_comparison(rows):
     alone = compare_decisions({"line": LinearRegression()}, X, y, problem=NewsvendorProblem(3, 1))
     with pytest.raises(ValueError, match="There is nothing beside 'line' to draw"):
         DecisionComparisonDisplay.from_result(alone)
+
+
+def test_labels_of_two_years_do_not_overlap():
+    days = pd.date_range("2023-01-01", periods=720)
+    y = np.random.default_rng(0).normal(20, 3, size=720)
+    X = pd.DataFrame({"a": y + 1}, index=days)
+    found = compare_decisions(ESTIMATORS, X, y, problem=NewsvendorProblem(3, 1), cv=2)
+    display = DecisionComparisonDisplay.from_result(found)
+    display.figure_.canvas.draw()
+    shown = [each for each in display.axes_[1].get_xticklabels() if each.get_text()]
+    boxes = sorted((each.get_window_extent().x0, each.get_window_extent().x1) for each in shown)
+    assert len(boxes) >= 3
+    assert all(left[1] < right[0] for left, right in pairwise(boxes))

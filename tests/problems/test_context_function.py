@@ -148,6 +148,12 @@ def test_a_context_that_is_missing_or_in_vain_is_named():
     assert_allclose(optionally.solve(y, context=context["price"]), y - context["price"], atol=1e-6)
     with pytest.raises(ValueError, match="context column 'price' is not finite at row 1"):
         takes.solve(y[:2], context=pd.DataFrame({"price": [1.0, np.nan]}))
+    table = pd.DataFrame({"price": [1.0, 2.0], "weekday": ["Mon", "Sat"]})
+    with pytest.raises(ValueError, match=r"'weekday' must hold numbers.* give those alone"):
+        takes.solve(y[:2], context=table)
+    assert_array_equal(
+        takes.solve(y[:2], context=table[["price"]]), takes.solve(y[:2], context=[1.0, 2.0])
+    )
 
 
 @pytest.mark.parametrize(

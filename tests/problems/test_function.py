@@ -1,5 +1,7 @@
 """A user's own cost function, against closed forms."""
 
+import math
+
 import numpy as np
 import pytest
 import torch
@@ -158,7 +160,11 @@ def with_max(z, y):
     return max(z - y, 0) + max(y - z, 0)
 
 
-@pytest.mark.parametrize("function", [branching, with_max])
+def with_ceil(z, y):
+    return math.ceil(10 * z) + 9 * abs(y - z)
+
+
+@pytest.mark.parametrize("function", [branching, with_max, with_ceil])
 def test_a_function_of_numbers_says_how_to_use_it(function):
     with pytest.raises(ValueError, match="vectorized=False"):
         FunctionProblem(function, (0, 1)).solve([0.5, 0.6])

@@ -59,6 +59,17 @@ def test_without_a_shift_weights_are_equal():
     assert same.effective_sample_size_ > 600
 
 
+def test_many_products_of_features_and_few_rows_of_the_target():
+    draws = np.random.default_rng(1)
+    many, few = draws.normal(size=(700, 12)), draws.normal(size=(100, 12))
+    same = CovariateShiftWeight().fit(many, few)  # 90 terms on 80 rows of the target
+    assert same.effective_sample_size_ > 600
+    moved = CovariateShiftWeight().fit(many, few + [1.0, *[0.0] * 11])
+    true = np.exp(many[:, 0] - 0.5)
+    assert np.corrcoef(moved.weight_, true)[0, 1] > 0.8
+    assert 0.5 < moved.effective_sample_size_ / (true.sum() ** 2 / (true @ true)) < 2.0
+
+
 def test_rows_are_weighted_by_classifiers_that_have_not_seen_them():
     tree = DecisionTreeClassifier(min_samples_leaf=40, random_state=0)
     target = np.concatenate([TOMORROW[:300], X[:100]])
