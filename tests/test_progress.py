@@ -211,7 +211,7 @@ SAID = {
     "quantiles": ["quantile 0.25: fitted", "quantile 0.75: fitted"],
     "two stages": ["60 rows decided over scenarios"],
     "worst of scenarios": ["60 rows decided over scenarios"],
-    "shift": ["fold 1 of 2: fitted", "fold 2 of 2: fitted"],
+    "shift": ["linear, C=0.001: fold 1 of 2: fitted", "quadratic, C=1: fold 2 of 2: fitted"],
     "stress test": [
         *("generator: fitted", "300 rows drawn", "'net': 1 of 1 parts of the generated rows"),
         "'net' tested, worst regret",

@@ -45,8 +45,14 @@ def azure_experts():
         ("least squares, windows scaled", "least squares, window-scaled"),
         ("decision-focused line", "decision-focused line"),
         ("the flagship, radius 0.1", "3D-Learning, radius 0.1"),
-        ("the mixture", "mixture"),
-        ("the mixture, ``tracking=False``", "mixture, no tracking"),
+        ("the mixture of ten", "mixture of ten"),
+        ("of ten, ``tracking=False``", "mixture of ten, no tracking"),
+        ("of ten, weights of the last tenth", "mixture of ten, weights of the last tenth"),
+        ("the mixture of twelve", "mixture with five radii"),
+        (
+            "of twelve, weights of the last tenth",
+            "mixture with five radii, weights of the last tenth",
+        ),
     ):
         series = ("2023 conversation", "2023 code", "2024 code")
         found = (cell("azure_experts", title, way, column).split(" ±")[0] for column in series)
