@@ -144,6 +144,23 @@ def test_a_row_without_a_solution_is_named():
         problem.solve(y)
 
 
+def test_decisions_of_a_layer_have_a_cost_though_cvxpylayers_is_less_accurate():
+    # It decides rows with several best decisions, and misses limits that hold with equality.
+    problem, y = ConvexProgram(transport), np.array([[60.0, 50.0]])
+    capacity = np.array([[20.0, 30.0, 10.0]])
+    exact = problem.solve(y, context=capacity)
+    nearly = exact * (1 + 1e-5)
+    with pytest.raises(ValueError, match=r"The decision of row 0 misses"):
+        problem.cost(nearly, y, context=capacity)
+    z = torch.tensor(nearly, requires_grad=True)
+    cost = problem.cost_rows(z, torch.tensor(y), torch.tensor(capacity))
+    assert_allclose(cost.detach(), problem.cost(exact, y, context=capacity), rtol=1e-4)
+    # A unit shipped costs its price, and saves the 5 of a unit short.
+    assert_allclose(torch.autograd.grad(cost.sum(), z)[0], PRICE.reshape(1, 6) - 5, atol=1e-6)
+    with pytest.raises(ValueError, match=r"The decision of row 0 misses"):
+        problem.cost_rows(z * 1.1, torch.tensor(y), torch.tensor(capacity))
+
+
 def one_number(write):
     """Return a program that decides one number between 0 and 2 and predicts one."""
 
