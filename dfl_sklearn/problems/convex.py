@@ -248,8 +248,8 @@ class ConvexProgram(CvxpyProblem):
         import torch
 
         z, rows = (each.to("cpu", torch.float64) for each in (decisions, y))
-        # Rows of linear programs with several best decisions come from cvxpylayers as well.
-        return costs_of(self, z, rows, self._context_rows(context), NEAR_IN_LAYER).to(y)
+        near = NEAR if self._program().parametric is not None else NEAR_IN_LAYER
+        return costs_of(self, z, rows, self._context_rows(context), near).to(y)
 
     def is_feasible(
         self,

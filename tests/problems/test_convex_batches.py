@@ -144,21 +144,25 @@ def test_a_row_without_a_solution_is_named():
         problem.solve(y)
 
 
-def test_decisions_of_a_layer_have_a_cost_though_cvxpylayers_is_less_accurate():
-    # It decides rows with several best decisions, and misses limits that hold with equality.
-    problem, y = ConvexProgram(transport), np.array([[60.0, 50.0]])
-    capacity = np.array([[20.0, 30.0, 10.0]])
-    exact = problem.solve(y, context=capacity)
-    nearly = exact * (1 + 1e-5)
-    with pytest.raises(ValueError, match=r"row 0 misses .* is not allowed, whatever comes true"):
-        problem.cost(nearly, y, context=capacity)
-    z = torch.tensor(nearly, requires_grad=True)
-    cost = problem.cost_rows(z, torch.tensor(y), torch.tensor(capacity))
-    assert_allclose(cost.detach(), problem.cost(exact, y, context=capacity), rtol=1e-4)
-    # A unit shipped costs its price, and saves the 5 of a unit short.
-    assert_allclose(torch.autograd.grad(cost.sum(), z)[0], PRICE.reshape(1, 6) - 5, atol=1e-6)
-    with pytest.raises(ValueError, match=r"The decision of row 0 misses"):
-        problem.cost_rows(z * 1.1, torch.tensor(y), torch.tensor(capacity))
+def produce():
+    """Overtime costs 3 more for two of the products: where hours are short, plans tie."""
+    use, hours = np.array([[1.0, 2, 1, 1], [2, 1, 1, 3]]), np.array([110.0, 150])
+    make, demand = cp.Variable(4, nonneg=True), cp.Parameter(4)
+    over, lost, left = (cp.Variable(4, nonneg=True) for _ in range(3))
+    cost = [3, 4, 2, 5] @ make + [6, 7, 5, 9] @ over + [14, 12, 9, 20] @ lost + cp.sum(left)
+    limits = [use @ make <= hours, use @ over <= hours / 10, make + over + lost - left == demand]
+    return cp.Problem(cp.Minimize(cost), limits), demand, make
+
+
+def test_the_layer_decides_exactly_where_several_decisions_are_best():
+    problem = ConvexProgram(produce)
+    y = torch.tensor([[25.142, 31.011, 33.289, 26.056]], dtype=torch.float64, requires_grad=True)
+    assert not problem.minimisers(y, None).is_right.any()
+    z = problem.decision_layer()(y)
+    assert_allclose(z.detach(), problem.solve(y.detach().numpy()), atol=1e-9)
+    cost = problem.cost_rows(z, y.detach())  # a decision that misses the hours would have none
+    assert_allclose(cost.detach(), problem.optimal_cost(y.detach().numpy()), rtol=1e-9)
+    assert torch.isfinite(torch.autograd.grad(z.sum(), y)[0]).all()
 
 
 def one_number(write):
