@@ -186,6 +186,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     times = pd.DataFrame([time_of_rows(name) for name in GRAPHS])
     jobs = [(name, d, seed) for name in GRAPHS for d in DEGREES for seed in range(args.seeds)]
@@ -193,8 +194,8 @@ def main():
     results = pd.DataFrame([record for cell in cells for record in cell])
     text = report(results, times)
     print(text)
-    results.to_csv(RESULTS / "cyclic_paths.csv", index=False, float_format="%.6g")
-    (RESULTS / "cyclic_paths.md").write_text(text)
+    results.to_csv(args.results / "cyclic_paths.csv", index=False, float_format="%.6g")
+    (args.results / "cyclic_paths.md").write_text(text)
 
 
 if __name__ == "__main__":

@@ -142,14 +142,15 @@ def main():
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--problems", nargs="*", default=list(PROBLEMS), choices=list(PROBLEMS))
     parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     jobs = [(name, seed) for name in args.problems for seed in range(args.seeds)]
     cells = Parallel(n_jobs=args.n_jobs, verbose=5)(delayed(run)(*job) for job in jobs)
     results = pd.DataFrame([record for cell in cells for record in cell])
     text = table(results)
     print(text)
-    results.to_csv(RESULTS / "linear_losses.csv", index=False, float_format="%.6g")
-    (RESULTS / "linear_losses.md").write_text(text)
+    results.to_csv(args.results / "linear_losses.csv", index=False, float_format="%.6g")
+    (args.results / "linear_losses.md").write_text(text)
 
 
 if __name__ == "__main__":

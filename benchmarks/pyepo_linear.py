@@ -190,6 +190,7 @@ def table(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     records = []
     with threadpool_limits(1):
@@ -201,8 +202,8 @@ def main():
     results = pd.DataFrame(records)
     text = table(results)
     print(text)
-    results.to_csv(RESULTS / "pyepo_linear.csv", index=False, float_format="%.6g")
-    (RESULTS / "pyepo_linear.md").write_text(text)
+    results.to_csv(args.results / "pyepo_linear.csv", index=False, float_format="%.6g")
+    (args.results / "pyepo_linear.md").write_text(text)
 
 
 if __name__ == "__main__":

@@ -89,12 +89,13 @@ def report(results):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     records = [row for degree in DEGREES for seed in range(args.seeds) for row in run(degree, seed)]
     results = pd.DataFrame(records, columns=["degree", "seed", "way", "regret", "seconds"])
-    results.to_csv(RESULTS / "spo_plus_degrees.csv", index=False, float_format="%.6g")
+    results.to_csv(args.results / "spo_plus_degrees.csv", index=False, float_format="%.6g")
     text = report(results)
-    (RESULTS / "spo_plus_degrees.md").write_text(text)
+    (args.results / "spo_plus_degrees.md").write_text(text)
     print(text)
 
 

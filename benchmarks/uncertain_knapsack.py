@@ -176,6 +176,7 @@ def main():
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--dry", action="store_true", help="print and write nothing")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     seeds = range(args.first_seed, args.first_seed + args.seeds)
     jobs = [(n, predictor, seed) for n in N_ITEMS for predictor in PREDICTORS for seed in seeds]
@@ -185,8 +186,8 @@ def main():
     print(text)
     if args.dry:
         return
-    results.to_csv(RESULTS / "uncertain_knapsack.csv", index=False, float_format="%.6g")
-    (RESULTS / "uncertain_knapsack.md").write_text(text)
+    results.to_csv(args.results / "uncertain_knapsack.csv", index=False, float_format="%.6g")
+    (args.results / "uncertain_knapsack.md").write_text(text)
 
 
 if __name__ == "__main__":

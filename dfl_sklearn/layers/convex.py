@@ -150,7 +150,10 @@ class ConvexLayer(nn.Module):
         if not len(rest):
             return decisions
         known = None if context is None else context[rest.numpy()]
-        return decisions.index_put((rest,), self._by_cvxpylayers(y[rest], known))
+        # Of several best decisions cvxpylayers returns one that may miss limits visibly.
+        exact = y.new_tensor(self.solve(y[rest].detach().numpy(), known))
+        moved = self._by_cvxpylayers(y[rest], known)
+        return decisions.index_put((rest,), exact + (moved - moved.detach()))
 
     def _by_cvxpylayers(self, y: torch.Tensor, context: np.ndarray | None) -> torch.Tensor:
         if context is None:

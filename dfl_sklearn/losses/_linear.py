@@ -13,8 +13,9 @@ def linear_costs(problem: DecisionProblem, loss: str) -> Callable[..., torch.Ten
     costs = problem.linear_objective()
     if costs is None:
         raise ValueError(
-            f"{loss} is for costs that are linear in the decision, which those of "
-            f"{type(problem).__name__} are not. Use RegretLoss."
+            f"{loss} is for costs that are known to be linear in the decision, which those of "
+            f"{type(problem).__name__} are not. Use RegretLoss, or ScoreFunctionLoss with whole "
+            "numbers. Linear costs under known constraints can be written as a LinearProgram."
         )
 
     def of_rows(y: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:

@@ -16,6 +16,13 @@ if TYPE_CHECKING:
 NEAR = 1e-6  # by which a decision with a cost may miss a constraint, as a share of its terms
 NEAR_IN_LAYER = 1e-3  # the same, of decisions of cvxpylayers
 _NEAR_0 = 1e-9  # in the unit of the constraint
+_NOT_ALLOWED = (
+    "Nothing that is predicted stands in it: the decision is not allowed, whatever comes true."
+)
+_BROKEN_LATER = (
+    "Where what comes true can break a constraint, give variables that make up for it, or "
+    "penalty=, a price for each unit by which it is missed."
+)
 
 
 def costs_of(
@@ -99,11 +106,9 @@ def _cost_and_slopes(
     atol = _NEAR_0 if near == NEAR else near * max(1.0, np.abs(decision).max())
     missed = program.missed(near, atol, with_parameters=problem.penalty is None)
     if missed is not None:
+        is_wrong_itself = missed == program.missed(near, atol, with_parameters=False)
         raise NoCostError.at(
-            row,
-            f"misses {missed}",
-            "Where what comes true can break a constraint, give variables that make up for it, "
-            "or penalty=, a price for each unit by which it is missed.",
+            row, f"misses {missed}", _NOT_ALLOWED if is_wrong_itself else _BROKEN_LATER
         )
     if program.recourse is None:
         cost = program.sign * float(program.problem.objective.value)

@@ -495,7 +495,8 @@ class DecisionProblem(ProblemInputs, ABC):
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no decision layer, so no model can be trained through it. "
-            "Implement decision_layer(smoothing), or use TwoStageRegressor."
+            "Implement decision_layer(smoothing), train with loss=ScoreFunctionLoss(), or use "
+            "TwoStageRegressor."
         )
 
     def scenario_layer(self, smoothing: float | None = None) -> "nn.Module":

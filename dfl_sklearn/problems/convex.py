@@ -398,7 +398,8 @@ class ConvexProgram(CvxpyProblem):
         if program.problem.is_mixed_integer():
             raise ValueError(
                 "The program has whole-number variables, so its decision has no slope. Train with "
-                "ScoreFunctionLoss, or relax the variables."
+                "ScoreFunctionLoss, or relax the variables. Where only linear costs are predicted, "
+                "write it as a LinearProgram, which is trained on SPOPlusLoss."
             )
         is_by_context = not program.problem.is_dcp(dpp=True)
         if is_by_context and not (program.context and is_dpp_given_context(self._parts())):

@@ -154,7 +154,7 @@ def test_rows_that_are_not_finite_are_the_callers_to_explain(loss):
 
 @by_loss
 def test_problems_with_other_costs_are_refused(loss):
-    with pytest.raises(ValueError, match=r"those of NewsvendorProblem are not\. Use RegretLoss"):
+    with pytest.raises(ValueError, match=r"those of NewsvendorProblem are not\. .* LinearProgram"):
         loss.bind(NewsvendorProblem())
 
 

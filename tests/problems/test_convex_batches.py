@@ -144,6 +144,27 @@ def test_a_row_without_a_solution_is_named():
         problem.solve(y)
 
 
+def produce():
+    """Overtime costs 3 more for two of the products: where hours are short, plans tie."""
+    use, hours = np.array([[1.0, 2, 1, 1], [2, 1, 1, 3]]), np.array([110.0, 150])
+    make, demand = cp.Variable(4, nonneg=True), cp.Parameter(4)
+    over, lost, left = (cp.Variable(4, nonneg=True) for _ in range(3))
+    cost = [3, 4, 2, 5] @ make + [6, 7, 5, 9] @ over + [14, 12, 9, 20] @ lost + cp.sum(left)
+    limits = [use @ make <= hours, use @ over <= hours / 10, make + over + lost - left == demand]
+    return cp.Problem(cp.Minimize(cost), limits), demand, make
+
+
+def test_the_layer_decides_exactly_where_several_decisions_are_best():
+    problem = ConvexProgram(produce)
+    y = torch.tensor([[25.142, 31.011, 33.289, 26.056]], dtype=torch.float64, requires_grad=True)
+    assert not problem.minimisers(y, None).is_right.any()
+    z = problem.decision_layer()(y)
+    assert_allclose(z.detach(), problem.solve(y.detach().numpy()), atol=1e-9)
+    cost = problem.cost_rows(z, y.detach())  # a decision that misses the hours would have none
+    assert_allclose(cost.detach(), problem.optimal_cost(y.detach().numpy()), rtol=1e-9)
+    assert torch.isfinite(torch.autograd.grad(z.sum(), y)[0]).all()
+
+
 def one_number(write):
     """Return a program that decides one number between 0 and 2 and predicts one."""
 
