@@ -19,6 +19,7 @@ MINUTES = {
     "azure": 45,
     "azure_experts": 2,
     "shift_monitor": 7,
+    "cusum_alarms": 4,
     "robust_cost": 8,
     "ensembles": 7,
     "newsvendor_population": 6,

@@ -240,11 +240,11 @@ def methods(problem, seed, to_numbers=None):
     ways["residuals, scaled, margin"] = Margin(scaled, problem)
     ways["residuals, scaled, CVaR"] = TwoStageRegressor(scaled, problem, risk=CVaR(0.5))
     ways["residuals, scaled, KL"] = TwoStageRegressor(scaled, problem, risk=KLBall(0.1))
-    if isinstance(problem, MultiProductNewsvendorProblem):  # linear programs of pools take minutes
-        flagship = focused(problem, seed, DiffusionDRODFLRegressor)
-        ways["flagship"] = net(flagship)
-        ways["flagship, five averaged"] = net(clone(flagship).set_params(n_estimators=5))
-        ways["flagship, scenarios"] = net(clone(flagship).set_params(decision="scenarios"))
+    flagship = focused(problem, seed, DiffusionDRODFLRegressor)
+    ways["flagship"] = net(flagship)
+    ways["flagship, five averaged"] = net(clone(flagship).set_params(n_estimators=5))
+    known = DiffusionDRODFLRegressor(problem, decision="scenarios", random_state=seed)
+    ways["flagship, scenarios"] = net(known)
     ways["chosen"] = Chosen({name: found[name] for name in OF_CHOICE}, problem)
     return ways
 

@@ -11,7 +11,8 @@ _SURELY = 1e-12  # by how much rounding errors may
 _GAP = 1e-7  # between a cost and its lower bound, as a share of the absolute terms of the cost
 _ZERO = 1e-9  # a reduced cost that counts as none, as a share of its terms
 _SURELY_ZERO = 1e-13
-_NOISE = 1e-13  # a dual value that may be a rounding error, as a share of the largest of its row
+# Dual values that may be errors of a solver, as a share of the largest of their row.
+_NOISE = (1e-13, 1e-11, 1e-9)
 _EPS = 2.0**-52
 
 
@@ -46,16 +47,19 @@ class Certificate(NamedTuple):
         prove nothing, they are tried again without those that may be rounding errors.
         """
         found = cls._of(polytope, costs, z, dual)
-        if np.isfinite(found.gap).all():
-            return found
-        size = np.abs(dual)
-        noise = _NOISE * size.max(axis=1, keepdims=True, initial=0.0)
-        again = cls._of(polytope, costs, z, np.where(size > noise, dual, 0.0))
-        better = again.gap < found.gap
-        gap, doubt = (
-            np.where(better, *each) for each in ((again.gap, found.gap), (again.doubt, found.doubt))
-        )
-        return cls(found.missed, gap, doubt)
+        for share in _NOISE:
+            if np.isfinite(found.gap).all():
+                break
+            size = np.abs(dual)
+            noise = share * size.max(axis=1, keepdims=True, initial=0.0)
+            again = cls._of(polytope, costs, z, np.where(size > noise, dual, 0.0))
+            better = again.gap < found.gap
+            found = cls(
+                found.missed,
+                np.where(better, again.gap, found.gap),
+                np.where(better, again.doubt, found.doubt),
+            )
+        return found
 
     @classmethod
     def _of(

@@ -172,7 +172,7 @@ def test_promises_are_kept_with_estimated_weights(params):
     found = model.fit(X[:2000], y[:2000], **held).certificate(X_new, y_new)
     assert 0.87 < found.coverage < 0.94
     missed = plain.fit(X[:2000], y[:2000], **held).certificate(X_new, y_new).coverage
-    assert abs(missed - 0.9) > 2 * abs(found.coverage - 0.9)
+    assert missed < 0.86
 
 
 def test_rows_too_heavy_for_a_promise_are_named():

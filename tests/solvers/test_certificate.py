@@ -14,11 +14,18 @@ PART = Polytope.of(2, ub=([[-1.0, 0.0], [0.0, -1.0]], [-2.0, -1.0]))
 COSTS = np.array([[1.0, 0.0]])
 
 
-@pytest.mark.parametrize("noise", [0.0, -2e-16, 2e-16, -5e-14])
+@pytest.mark.parametrize("noise", [0.0, -2e-16, 2e-16, -5e-14, -5e-12, -5e-10])
 def test_a_dual_value_that_is_a_rounding_error_takes_no_proof_away(noise):
     proof = Certificate.of(PART, COSTS, np.array([[2.0, 1.5]]), np.array([[-1.0, noise]]))
     assert proof.holds() == [True]
     assert proof.is_certain() == [True]
+
+
+def test_a_part_that_hardly_counts_is_proven_beside_another():
+    """A scenario of weight 1e-20, whose dual values are those to which the solver computes."""
+    costs, dual = np.array([[1.0, 1e-20]]), np.array([[-1.0, -5e-12]])
+    proof = Certificate.of(PART, costs, np.array([[2.0, 1.5]]), dual)
+    assert proof.holds() == [True]
 
 
 @pytest.mark.parametrize(
