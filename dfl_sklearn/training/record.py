@@ -4,6 +4,9 @@ import pandas as pd
 
 from ..learners.trainer import Training
 
+_FEW_EPOCHS = 3  # after which a loss may still be the same by chance
+_SAME = 1e-12  # as a share
+
 
 def continued(
     history: pd.DataFrame, best_epoch: int, trainings: list[Training]
@@ -53,6 +56,14 @@ def early_end(
         if lacks_worst:
             messages[-1] += " They are not trained for the worst case."
         return ". ".join(messages)
+    if max_iter is not None and _never_moved(trainings[0].history):
+        n = len(trainings[0].history)
+        return (
+            f"The loss of the training rows was the same in all {n} epochs: "
+            "at the predictions that the net starts with decisions do not change, as where all are "
+            "at a limit, so that nothing was learnt. Try another random_state, standardize=True, "
+            "or loss=ScoreFunctionLoss()."
+        )
     if trainings[-1].outcome == "max_iter" and max_iter is not None:
         where = ""
         if len(trainings) > 1:
@@ -64,3 +75,11 @@ def early_end(
             "Increase max_iter or tol."
         )
     return None
+
+
+def _never_moved(history: list[dict[str, float]]) -> bool:
+    """Return whether no step has changed a loss that there is."""
+    losses = [each["train_loss"] for each in history]
+    if len(losses) < _FEW_EPOCHS:
+        return False
+    return max(losses) - min(losses) <= _SAME * abs(losses[0]) and losses[0] != 0
