@@ -17,7 +17,6 @@ results/cyclic_paths.md.
 import argparse
 import time
 import warnings
-from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -42,7 +41,6 @@ LOSSES = {
 }
 
 
-@cache
 def road_network(name):
     """Return a problem and the lengths of its edges."""
     if name == "two-way grid 5x5":
