@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from .._utils.optional import import_optional
+
 _COLORS = ("#1b6a8f", "#d1603d", "#6f9e4c", "#e0a526", "#6b4c9a", "#3f3f3f", "#57b4c7", "#b0738f")
 _DASHES = ("-", "--", "-.", ":", (0, (5, 1)), (0, (3, 1, 1, 1)), (0, (1, 1)), (0, (7, 3)))
 _MARKERS = "osD^vPX*"
@@ -22,6 +24,8 @@ def line_style(number: int, *, marker: bool = False) -> dict[str, Any]:
 
 
 def with_choices(style: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
-    """Return a style in which the caller's choices, by whatever alias, replace ours."""
-    aliases = {"c": "color", "linestyle": "ls", "linewidth": "lw", "markersize": "ms"}
-    return {**style, **{aliases.get(name, name): value for name, value in chosen.items()}}
+    """Return the style of a line in which the caller's choices, by whatever alias, replace ours."""
+    needs = {"extra": "plot", "needed_by": "A display"}
+    normalized = import_optional("matplotlib.cbook", **needs).normalize_kwargs
+    line = import_optional("matplotlib.lines", **needs).Line2D
+    return {**normalized(style, line), **normalized(chosen, line)}

@@ -112,6 +112,9 @@ def test_decisions_for_several_products():
     again = DecisionDisplay.from_predictions(y, y, problem=problem, name="known", ax=display.axes_)
     first, second = again.axes_[2].lines
     assert first.get_linestyle() != second.get_linestyle()  # also told apart in grey
+    again.plot(ax=again.axes_, c="k", linestyle="-.", linewidth=3)
+    chosen = again.axes_[2].lines[-1]
+    assert (chosen.get_color(), chosen.get_linestyle(), chosen.get_linewidth()) == ("k", "-.", 3)
     with pytest.raises(ValueError, match=r"ax must hold 3 axes, .* got 2"):
         display.plot(ax=plt.subplots(2)[1])
     taken[2, 1] = 8.0
