@@ -21,8 +21,9 @@ from .._utils.sklearn_private import HasMethods, Interval, StrOptions, _fit_cont
 from ..online.cusum import Cusum
 from ..problems._no_cost import NoCostError
 from ..problems.base import DecisionProblem, NonFiniteCostError
-from ..robust._default_classifier import default_classifier, saying_what_it_takes
+from ..robust._default_classifier import saying_what_it_takes
 from ..robust._joined_tables import joined
+from ..robust._shift_discriminant import ShiftDiscriminant
 from ..robust._two_sample_test import two_sample_test
 
 
@@ -60,8 +61,9 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         learnt from the window before. The reference must hold two windows. None watches costs
         alone.
     classifier : classifier, default=None
-        With `predict_proba`. None is a logistic regression on standardised features and, up to 20
-        of them, their squares and products.
+        With `predict_proba` or `decision_function`. None is a ridge regression of the labels on
+        standardised features. Its penalty, and whether their squares and, up to 20 features, their
+        products count as well, are decided by the error on rows left out.
     cv : int, default=5
         Blocks of the reference, each of which is compared where the others were learnt from.
     context : str, int, list, slice, mask or callable, default=None
@@ -150,7 +152,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         "metric": [StrOptions({"cost", "regret"})],
         "shift_size": [Interval(Real, 0, None, closed="neither")],
         "window": [Interval(Integral, 2, None, closed="left"), None],
-        "classifier": [HasMethods(["fit", "predict_proba"]), None],
+        "classifier": [HasMethods("predict_proba"), HasMethods("decision_function"), None],
         "cv": [Interval(Integral, 2, None, closed="left")],
         "context": CONTEXT,
         "random_state": ["random_state"],
@@ -439,8 +441,8 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         self._waiting = _safe_indexing(waiting, np.arange(n_full * size, _num_samples(waiting)))
         self.feature_p_values_, self.feature_aucs_ = np.array(p_values), np.array(aucs)
 
-    def _unfitted(self, X: Any) -> Any:
-        return default_classifier(X.shape[1]) if self.classifier is None else clone(self.classifier)
+    def _unfitted(self) -> Any:
+        return ShiftDiscriminant() if self.classifier is None else clone(self.classifier)
 
 
 def _paid(

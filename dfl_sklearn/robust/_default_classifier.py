@@ -1,4 +1,4 @@
-"""The classifier that tells two tables apart where the user gives none."""
+"""The classifiers that tell two tables apart where the user gives none."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,15 +8,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-_FEW_FEATURES = 20  # of which products are taken
-
-
+FEW_FEATURES = 20  # of which products are taken
 _STRENGTHS = (0.001, 0.01, 0.1, 1.0)  # inverse, of the penalty
-
-
-def default_classifier(n_features: int) -> Pipeline:
-    """Return a logistic regression, quadratic where features are few, right for Gaussians."""
-    return _logistic(1.0, quadratic=n_features <= _FEW_FEATURES)
 
 
 def default_candidates(n_features: int) -> dict[str, Pipeline]:
@@ -29,7 +22,7 @@ def default_candidates(n_features: int) -> dict[str, Pipeline]:
         f"{'quadratic' if quadratic else 'linear'}, C={strength:g}": _logistic(
             strength, quadratic=quadratic
         )
-        for quadratic in ((False, True) if n_features <= _FEW_FEATURES else (False,))
+        for quadratic in ((False, True) if n_features <= FEW_FEATURES else (False,))
         for strength in _STRENGTHS
     }
 
@@ -42,7 +35,7 @@ def _logistic(strength: float, *, quadratic: bool) -> Pipeline:
 
 @contextmanager
 def saying_what_it_takes(classifier: Any) -> Iterator[None]:
-    """Add to errors of the default classifier, where `classifier` is None, what it takes."""
+    """Add to errors of a default classifier, where `classifier` is None, what it takes."""
     try:
         yield
     except ValueError as error:
@@ -50,7 +43,7 @@ def saying_what_it_takes(classifier: Any) -> Iterator[None]:
             raise
         what = str(error).partition("\n")[0].rstrip(".")
         raise ValueError(
-            "The default classifier is a logistic regression, which takes finite numbers "
-            f"alone: {what}. Give a classifier that takes these features, such as a Pipeline "
-            "with an encoder or an imputer, as classifier=."
+            f"The default classifier is linear and takes finite numbers alone: {what}. Give a "
+            "classifier that takes these features, such as a Pipeline with an encoder or an "
+            "imputer, as classifier=."
         ) from error

@@ -13,7 +13,7 @@ from ._joined_tables import joined
 
 
 def two_sample_test(
-    reference: Any, before: Any, now: Any, unfitted: Callable[[Any], Any], cv: int
+    reference: Any, before: Any, now: Any, unfitted: Callable[[], Any], cv: int
 ) -> tuple[float, float]:
     """Return the AUC by which a classifier tells new rows from a reference, and its p-value.
 
@@ -29,7 +29,7 @@ def two_sample_test(
     reference, before, now : array-like of shapes (m, p), (w, p), (v, p)
         In order of time.
     unfitted : callable
-        From a table to a classifier, which has `predict_proba`.
+        Makes a classifier, which has `predict_proba` or `decision_function`.
     cv : int
         Blocks of the reference.
     """
@@ -40,9 +40,9 @@ def two_sample_test(
         rest = np.delete(np.arange(m), held)
         rows = joined(_safe_indexing(reference, rest), before, "X")
         label = (np.arange(_num_samples(rows)) >= len(rest)).astype(int)
-        model = unfitted(rows).fit(rows, label)
+        model = unfitted().fit(rows, label)
         asked = joined(_safe_indexing(reference, held), now, "X")
-        score = np.asarray(model.predict_proba(asked), dtype=np.float64)[:, 1]
+        score = _score(model, asked)
         ranks = (rankdata(score) - 0.5) / len(score)
         rank[held] = ranks[: len(held)]
         rank_now += ranks[len(held) :] / cv
@@ -54,6 +54,13 @@ def two_sample_test(
     error = np.sqrt(variance * alike * (1 / m + 1 / n_new))
     freedom = max(1.0, (m + n_new) / (6 * alike) - 1)
     return float(auc.mean()), float(t.sf((rank_now.mean() - rank.mean()) / error, freedom))
+
+
+def _score(model: Any, X: Any) -> np.ndarray:
+    """Return a number per row, larger where a classifier takes it for a new one."""
+    if hasattr(model, "predict_proba"):
+        return np.asarray(model.predict_proba(X), dtype=np.float64)[:, 1]
+    return np.asarray(model.decision_function(X), dtype=np.float64)
 
 
 def _alike(series: np.ndarray) -> float:

@@ -5,13 +5,15 @@ import pytest
 from scipy.stats import binom, norm
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.dummy import DummyClassifier
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, RidgeClassifier
+from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
+from dfl_sklearn.robust._shift_discriminant import ShiftDiscriminant
 from dfl_sklearn.robust._two_sample_test import two_sample_test
 
 
-def line(X):
+def line():
     return LogisticRegression()
 
 
@@ -27,11 +29,11 @@ class MeanDifference(ClassifierMixin, BaseEstimator):
         return np.column_stack([1 - score, score])
 
 
-def means(X):
+def means():
     return MeanDifference()
 
 
-def by_heart(X):
+def by_heart():
     return DecisionTreeClassifier(random_state=0)
 
 
@@ -87,6 +89,69 @@ def test_the_auc_is_that_of_the_scores():
     assert p_value < 1e-15
 
 
+def test_scores_count_as_probabilities_do():
+    rng = np.random.default_rng(0)
+    rows = *rng.normal(size=(2, 100, 3)), rng.normal(size=(50, 3))
+
+    class Odds(LogisticRegression):
+        predict_proba = property()  # hidden, so that decision_function is asked
+
+    assert two_sample_test(*rows, Odds, 2) == two_sample_test(*rows, line, 2)
+
+
+def moved_mean(rows):
+    rows[:, 0] += 0.8
+
+
+def wider(rows):
+    rows[:, 0] *= 2
+
+
+def dependent(rows):
+    rows[:, 1] = 0.8 * rows[:, 0] + 0.6 * rows[:, 1]
+
+
+@pytest.mark.parametrize(
+    ("move", "n_features"), [(moved_mean, 15), (wider, 25), (wider, 8), (dependent, 4)]
+)
+def test_the_default_finds_shifts_of_each_kind_among_columns_that_stay(move, n_features):
+    found = []
+    for seed in range(5):
+        rng = np.random.default_rng(seed)
+        reference, before, now = (rng.normal(size=(n, n_features)) for n in (300, 100, 100))
+        for rows in (before, now):
+            move(rows)
+        found.append(two_sample_test(reference, before, now, ShiftDiscriminant, 2)[1])
+    assert np.median(found) < 0.003
+
+
+@pytest.mark.parametrize(("shift", "width"), [(1.0, 1.0), (0.0, 4.0)])
+def test_the_default_has_the_least_squared_error_on_rows_left_out(shift, width):
+    rng, n = np.random.default_rng(0), 24
+    X, y = rng.normal(size=(n, 2)), (np.arange(n) >= 15).astype(int)
+    X[y == 1] = X[y == 1] * width + shift
+    found = ShiftDiscriminant().fit(X, y)
+
+    def error(features, penalty):
+        each = []
+        for i in range(n):
+            rest = np.arange(n) != i
+            model = RidgeClassifier(penalty).fit(features[rest], y[rest])
+            each.append(model.decision_function(features[[i]])[0] - (2 * y[i] - 1))
+        return np.mean(np.square(each))
+
+    scaled = StandardScaler().fit_transform(X)
+    products = np.column_stack([scaled, scaled**2, scaled[:, 0] * scaled[:, 1]])
+    candidates = {
+        (columns, k): error(StandardScaler().fit_transform(products[:, :columns]), n * 10.0**k)
+        for columns in (2, 4, 5)
+        for k in np.arange(-8, 5) / 2
+    }
+    columns, k = min(candidates, key=candidates.get)
+    assert found.model_[-1].n_features_in_ == columns == {1.0: 2, 4.0: 4}[width]
+    assert found.model_[-1].alpha_ == pytest.approx(n * 10.0**k)
+
+
 def test_a_classifier_that_knows_rows_by_heart_sees_no_shift_in_known_rows():
     rng, found = np.random.default_rng(0), []
     for _ in range(60):
@@ -97,7 +162,7 @@ def test_a_classifier_that_knows_rows_by_heart_sees_no_shift_in_known_rows():
 
 def test_scores_that_are_all_equal_show_nothing():
     rows = np.random.default_rng(0).normal(size=(90, 1))
-    dull = two_sample_test(rows[:60], rows[60:75], rows[75:], lambda X: DummyClassifier(), 2)
+    dull = two_sample_test(rows[:60], rows[60:75], rows[75:], DummyClassifier, 2)
     assert dull == (0.5, 1.0)
 
 
