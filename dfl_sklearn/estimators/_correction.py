@@ -1,19 +1,14 @@
-"""What a correction of predictions sees, and whether it is of use."""
+"""What a correction of predictions sees."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.utils import Bunch
 from sklearn.utils.validation import check_array
 
 from .._utils.context_columns import ContextColumns
 from .._utils.rows import column_names, refuse_unfit_table
-from ..problems._average import averaged_decisions
-from ..problems._context import by_position
-from ..problems.base import DecisionProblem
-from ..rows import Rows
 
 
 @dataclass(frozen=True)
@@ -76,39 +71,6 @@ class CorrectionInputs:
         if self.context is None or self.sees_context:
             return stacked
         return np.delete(stacked, self.context, axis=1)
-
-    def comparison(self, problem: DecisionProblem, rows: Rows, corrected: np.ndarray) -> Bunch:
-        """Return the mean regret before and after, and the standard error of the gain.
-
-        Parameters
-        ----------
-        problem : DecisionProblem
-        rows : Rows
-            Held out, with the inputs as X.
-        corrected : ndarray of shape (K, n, d)
-            By each of several corrections.
-        """
-        problem = by_position(problem)
-        context = None if self.context is None else rows.X[:, self.context]
-        before, after = (
-            problem.cost(averaged_decisions(problem, each, context), rows.y, context=context)
-            for each in (self.predictions(rows.X)[None], corrected)
-        )
-        regret = before - problem.optimal_cost(rows.y, context=context)
-        gain = before - after
-        share = rows.weight / rows.weight.sum()
-        mean = float(share @ gain)
-        # Of a weighted mean, for as many rows as the weights amount to (Kish).
-        n_effective = 1.0 / float((share**2).sum())
-        error = np.inf  # of a single row
-        if n_effective > 1.0 + 1e-9:
-            error = float(np.sqrt(share @ (gain - mean) ** 2 / (n_effective - 1.0)))
-        return Bunch(
-            backbone=float(share @ regret),
-            corrected=float(share @ regret) - mean,
-            standard_error=error,
-            gain=mean,
-        )
 
 
 def dense(X: Any) -> Any:

@@ -1,8 +1,7 @@
 """Decision-focused fine-tuning: correct the predictions of any regressor for the decision."""
 
-import warnings
 from collections.abc import Iterable, Sequence
-from numbers import Integral, Real
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -17,38 +16,32 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import Selection
 from .._utils.convergence import collected_doubts
-from .._utils.cross_fit import (
-    fold_of,
-    given_splits,
-    out_of_fold,
-    predicted,
-    random_splits,
-    row_codes,
-)
+from .._utils.cross_fit import predicted
 from .._utils.hidden_scenarios import warn_of_unused_scenarios
-from .._utils.holdout import is_given
 from .._utils.interrupts import interrupts_are_passed_on, passing_interrupts_on
 from .._utils.progress import part, reporting, say
 from .._utils.rows import as_rows, column_names, refuse_unfit_table
-from .._utils.seeds import named_rng, named_seed, root_seed
+from .._utils.seeds import root_seed
 from .._utils.sklearn_private import (
     HasMethods,
     Interval,
     StrOptions,
     _check_sample_weight,
     _fit_context,
-    _num_samples,
 )
 from .._utils.wrapping import WrappingMixin
-from ..learners.correction import BiasCorrection
 from ..learners.scaling import Scale
-from ..losses import LogLoss
 from ..losses.base import DecisionLoss
-from ..problems._context import by_position
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
-from ..rows import Rows
 from ._correction import CorrectionInputs, dense
+from ._correction_fit import (
+    held_out_gain,
+    refuse_log_loss,
+    unfitted_correction,
+    warn_of_zeros,
+)
+from ._correction_rows import checked_held_out, cross_fitted_rows, train_and_valid
 from ._mixin import DecisionRegressorMixin
 from .dfl import DFLRegressor
 
@@ -444,17 +437,13 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         X, _ = indexable(dense(X), target)
         problem = self._resolve_problem()
         problem.check_parameters(target)
-        if isinstance(self.loss, LogLoss):
-            raise ValueError(
-                "loss=LogLoss() needs predictions between 0 and 1, which corrected ones may leave. "
-                "Use a loss of the decision, or let the backbone learn by the log loss."
-            )
+        refuse_log_loss(self.loss)
         if sample_weight is not None:
             sample_weight = np.asarray(sample_weight)
         weight = _check_sample_weight(
             sample_weight, target, dtype=np.float64, ensure_non_negative=True
         )
-        held_out = self._checked_held_out(*held_out, n_outputs=as_rows(target, "y").shape[1])
+        held_out = checked_held_out(self, *held_out, as_rows(target, "y").shape[1])
         seed = root_seed(self.random_state)
         for name in ("corrector_", "held_out_regret_", "residual_scale_", "feature_names_in_"):
             self.__dict__.pop(name, None)
@@ -499,116 +488,24 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         seed: int,
     ) -> None:
         """Fit the correction of cross-fitted predictions, and compare on rows held out."""
-        rows = self._cross_fitted(X, target, weight, params, seed)
-        train, valid = self._split(rows, held_out, seed)
+        rows = cross_fitted_rows(self, X, target, weight, params, seed)
+        train, valid = train_and_valid(self, rows, held_out, seed)
         # Of the rows trained on alone: those held out tell whether the correction is of use.
-        errors = train.y - self._inputs.predictions(train.X)
+        predictions = self._inputs.predictions(train.X)
+        errors = train.y - predictions
         self.residual_scale_ = Scale.of(errors, train.weight, of_constant=0.0).scale
-        self._warn_of_zeros(train)
+        if self.trust_region == "relative":
+            warn_of_zeros(predictions, stacklevel=6)
         with part("correction"):
-            self.corrector_ = self._corrector(train, seed).fit(
+            self.corrector_ = unfitted_correction(self, train, seed).fit(
                 train.X, train.y, train.weight, valid.X, valid.y, valid.weight
             )
         self.n_iter_ = self.corrector_.n_iter_
-        predictions = self.corrector_.predict_members(valid.X)
-        found = self._inputs.comparison(self._resolve_problem(), valid, predictions)
+        corrected = self.corrector_.predict_members(valid.X)
+        found = held_out_gain(self._inputs, self._resolve_problem(), valid, corrected)
         gain = found.pop("gain")
         self.held_out_regret_ = found
         self.fell_back_ = not gain > self.min_gain * found.standard_error
-
-    def _checked_held_out(
-        self, X: Any, y: Any, sample_weight: Any, n_outputs: int
-    ) -> tuple[Any, Any, Any]:
-        """Return held-out rows, y as (n, d), weights as (n,); or (None, None, None)."""
-        if not is_given(X, y, sample_weight):
-            return None, None, None
-        y = as_rows(self._validate_target(y), "y_val")
-        self._resolve_problem().check_parameters(y)
-        if y.shape[1] != n_outputs:
-            raise ValueError(f"y_val has {y.shape[1]} columns and y has {n_outputs}.")
-        if _num_samples(dense(X)) != len(y):
-            raise ValueError(f"X_val has {_num_samples(X)} rows and y_val has {len(y)}.")
-        weight = _check_sample_weight(sample_weight, y, dtype=np.float64, ensure_non_negative=True)
-        return X, y, weight
-
-    def _cross_fitted(
-        self, X: Any, y: np.ndarray, weight: np.ndarray, params: dict[str, Any], seed: int
-    ) -> Rows:
-        """Return distinct rows: features and out-of-fold predictions side by side, y, weights."""
-        code = row_codes(X, y)
-        if isinstance(self.estimator, FrozenEstimator):
-            found = predicted(self.estimator_, self._seen(X), self._n_outputs)
-            fold = np.zeros(len(y), dtype=int)
-        else:
-            if isinstance(self.cv, Integral):
-                splits = random_splits(code, weight, int(self.cv), named_rng(seed, "folds"))
-            else:
-                splits = given_splits(self.cv, X, y)
-            fold = fold_of(splits, len(y))
-            found = out_of_fold(
-                lambda X, y, **params: self._unfitted(y).fit(X, y, **params),
-                *(self._seen(X), y, params, splits),
-            )
-        known = np.flatnonzero((fold >= 0) & (weight > 0))
-        if not len(known):
-            raise ValueError("cv holds out no row of positive weight.")
-        # Copies in a fold are one row. Their predictions may differ in the last bit.
-        _, first, copy = np.unique(
-            np.stack([code, fold], axis=1)[known], axis=0, return_index=True, return_inverse=True
-        )
-        inputs = self._inputs.stacked(X, np.where(fold[:, None] >= 0, found, 0.0))
-        return Rows(
-            inputs[known][first],
-            as_rows(y, "y")[known][first],
-            np.bincount(copy.ravel(), weights=weight[known]),
-        )
-
-    def _split(self, rows: Rows, held_out: tuple[Any, Any, Any], seed: int) -> tuple[Rows, Rows]:
-        """Return rows to train on and to compare on."""
-        X, y, weight = held_out
-        if X is None:
-            return rows.split(self.validation_fraction, named_rng(seed, "hold-out"))
-        self._check_context(X, "X_val")
-        inputs = self._inputs.stacked(X, predicted(self.estimator_, self._seen(X), self._n_outputs))
-        return rows, Rows(inputs, y, weight).canonical()
-
-    def _warn_of_zeros(self, train: Rows) -> None:
-        """Say so where a factor cannot move a prediction."""
-        is_zero = self._inputs.predictions(train.X) == 0
-        if self.trust_region == "relative" and is_zero.any():
-            warnings.warn(
-                f"{is_zero.mean():.0%} of the backbone's predictions are exactly 0, which no "
-                'factor can move. Use trust_region="absolute" to correct these too.',
-                UserWarning,
-                stacklevel=7,
-            )
-
-    def _corrector(self, train: Rows, seed: int) -> DFLRegressor:
-        """Return the correction, unfitted."""
-        scale = Scale.of(self._inputs.seen(train.X), train.weight)
-        net = BiasCorrection(
-            self.epsilon,
-            size=None if self.trust_region == "relative" else self.residual_scale_,
-            mean=scale.mean,
-            scale=scale.scale,
-            sees_predictions=self.inputs != "X",
-            hidden_layer_sizes=self.hidden_layer_sizes,
-            activation=self.activation,
-        )
-        shared = (
-            *("loss", "ambiguity_set", "nominal_weight", "alpha", "batch_size", "learning_rate"),
-            *("learning_rate_init", "max_iter", "tol", "n_iter_no_change", "device", "n_jobs"),
-            *("callbacks", "verbose", "n_estimators"),
-        )
-        return DFLRegressor(
-            by_position(self._resolve_problem()),
-            predictor=net,
-            context=self._inputs.context,
-            context_is_feature=self._inputs.sees_context or self._inputs.context is None,
-            standardize=False,
-            random_state=named_seed(seed, "correction") % 2**32,
-            **{name: getattr(self, name) for name in shared},
-        )
 
     # -- scikit-learn ------------------------------------------------------------------
 

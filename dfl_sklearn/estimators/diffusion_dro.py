@@ -5,7 +5,6 @@ from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
 from joblib import Memory
 from numpy.typing import ArrayLike
@@ -15,9 +14,8 @@ from skorch import NeuralNet
 from torch import nn
 
 from .._utils.context_columns import Selection
-from .._utils.holdout import is_given
 from .._utils.seeds import named_rng, root_seed
-from .._utils.sklearn_private import HasMethods, Interval, StrOptions, _routing_enabled
+from .._utils.sklearn_private import HasMethods, Interval, StrOptions
 from ..learners.factories import NetFactory
 from ..losses.base import DecisionLoss
 from ..problems.base import DecisionProblem
@@ -27,16 +25,14 @@ from ..robust.diffusion import DiffusionBall
 from ..robust.divergences import KLBall
 from ..robust.generator import DiffusionGenerator
 from ..robust.search import WorstCaseSearch
-from ..scenarios.diffusion import DiffusionScenarios
-from ._net_regressor import NetRegressor
-from .two_stage import TwoStageRegressor
-
-# Parameters that concern the net of a point alone, and are None or False unless asked for.
-_OF_THE_NET = ("search", "predictor", "loss", "callbacks", "warm_start")
-# What a fit for a point leaves.
-_OF_A_POINT = (
-    *("predictor_", "x_scale_", "y_scale_", "best_epoch_", "ambiguity_set_", "worst_case_"),
+from ._flagship_scenarios import (
+    OF_A_POINT,
+    decides_from,
+    joined_history,
+    refuse_options_of_the_net,
+    two_stage_model,
 )
+from ._net_regressor import NetRegressor
 
 
 class DiffusionDRODFLRegressor(NetRegressor):
@@ -325,7 +321,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         check_is_fitted(self)
         return self.estimator_.predict(X) if self._is_over_scenarios else super().predict(X)
 
-    @available_if(lambda self: self._decides_from("point"))
+    @available_if(decides_from("point"))
     def predict_members(self, X: ArrayLike) -> np.ndarray:
         """Predict the parameters of the problem by each of the nets.
 
@@ -343,7 +339,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         """
         return super().predict_members(X)
 
-    @available_if(lambda self: self._decides_from("scenarios"))
+    @available_if(decides_from("scenarios"))
     def predict_scenarios(self, X: ArrayLike) -> Any:
         """Return the scenarios of each row, with ``decision="scenarios"``.
 
@@ -385,7 +381,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
             return self.estimator_.decide(X, context=context)
         return super().decide(X, context=context)
 
-    @available_if(lambda self: self._decides_from("scenarios"))
+    @available_if(decides_from("scenarios"))
     def worst_case_decisions(
         self, X: ArrayLike, *, context: ArrayLike | None = None
     ) -> WorstCaseDecisions:
@@ -407,7 +403,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         check_is_fitted(self)
         return self.estimator_.worst_case_decisions(X, context=context)
 
-    @available_if(lambda self: self._decides_from("point"))
+    @available_if(decides_from("point"))
     def sample_worst_case(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
@@ -450,28 +446,14 @@ class DiffusionDRODFLRegressor(NetRegressor):
         """Whether the last fit was one with ``decision="scenarios"``."""
         return "estimator_" in self.__dict__
 
-    def _decides_from(self, decision: str) -> bool:
-        """Return whether decisions are taken from what a method is about, or say that not."""
-        fitted = "estimator_" in self.__dict__ or "predictor_" in self.__dict__
-        now = self.decision
-        if fitted:
-            now = "scenarios" if self._is_over_scenarios else "point"
-        if now == decision:
-            return True
-        where = "of each row: see worst_case_decisions(X)" if now == "scenarios" else "worst_case_"
-        raise AttributeError(
-            f'This is there with decision="{decision}" alone, and this model decides from '
-            f'decision="{now}". The worst case is {where}.'
-        )
-
     def __getattr__(self, name: str) -> Any:
         """Say why a model lacks what one has that decides from the other thing."""
         if name in ("sample_worst_case", "predict_members"):
-            self._decides_from("point")
+            decides_from("point")(self)
         if name in ("predict_scenarios", "worst_case_decisions"):
-            self._decides_from("scenarios")
-        if name in _OF_A_POINT and self._is_over_scenarios:
-            self._decides_from("point")
+            decides_from("scenarios")(self)
+        if name in OF_A_POINT and self._is_over_scenarios:
+            decides_from("point")(self)
         return self.__getattribute__(name)  # which raises once more, with a reason if it has one
 
     @property
@@ -492,37 +474,15 @@ class DiffusionDRODFLRegressor(NetRegressor):
     def _fit_scenarios(
         self, X: Any, y: Any, sample_weight: Any, held_out: tuple[Any, Any, Any], **_: Any
     ) -> None:
-        refused = [name for name in _OF_THE_NET if getattr(self, name)]
-        refused += ["X_val"] if is_given(*held_out) else []
-        if refused:
-            raise ValueError(
-                f'{", ".join(refused)} would have no effect: with decision="scenarios" no '
-                'predictor is trained. Leave it out, or set decision="point".'
-            )
+        refuse_options_of_the_net(self, held_out)
         rows, target_ndim = self._check_rows(X, y, sample_weight, reset=True)
-        scenarios = DiffusionScenarios(
-            self._own_generator(),
-            n_scenarios=self.n_scenarios,
-            n_estimators=self.n_estimators,
-            memory=self._useful_memory(),
-            random_state=self.random_state,
-        )
-        if _routing_enabled():
-            scenarios.set_fit_request(sample_weight=True)
-        fitted = TwoStageRegressor(
-            scenarios,
-            self.problem,
-            context=self.context,
-            context_is_feature=self.context_is_feature,
-            risk=KLBall(self.radius),
-            risk_of="regret",
-        ).fit(X, y, sample_weight=rows.weight)
-        for name in _OF_A_POINT:
+        model = two_stage_model(self, self._own_generator(), self._useful_memory())
+        fitted = model.fit(X, y, sample_weight=rows.weight)
+        for name in OF_A_POINT:
             self.__dict__.pop(name, None)
         self.estimator_ = fitted
         self._target_ndim, self._n_parameters = target_ndim, rows.y.shape[1]
         generators = fitted.estimator_.generators_
-        histories = [each.history_.assign(generator=j) for j, each in enumerate(generators)]
-        self.history_ = pd.concat(histories, ignore_index=True)
+        self.history_ = joined_history(generators)
         self.n_iter_ = max(each.n_iter_ for each in generators)
         self._warn([])

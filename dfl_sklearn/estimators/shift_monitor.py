@@ -20,7 +20,8 @@ from .._utils.rows import as_float, as_numpy_rows, check_finite, raise_at
 from .._utils.sklearn_private import HasMethods, Interval, StrOptions, _fit_context, _num_samples
 from ..online.cusum import Cusum
 from ..problems._no_cost import NoCostError
-from ..problems.base import DecisionProblem, NonFiniteCostError
+from ..problems._outputs import NonFiniteCostError
+from ..problems.base import DecisionProblem
 from ..robust._default_classifier import saying_what_it_takes
 from ..robust._joined_tables import joined
 from ..robust._shift_discriminant import ShiftDiscriminant

@@ -7,7 +7,7 @@ from array_api_compat import array_namespace, is_torch_array
 from sklearn.base import BaseEstimator
 
 from .._utils.checks import number
-from .._utils.rows import as_numpy_rows, check_finite, raise_at
+from .._utils.rows import as_numpy_rows, as_rows, check_finite, raise_at
 from ._context import arranged, columns_of, filled, refuse_one_number
 
 
@@ -109,11 +109,7 @@ class ProblemInputs(BaseEstimator):
             rows = as_numpy_rows(y, "y")
             self._check_parameter_array(rows)
             self._check_decision_width(z, rows.shape[1])
-            if len(z) not in (1, len(rows)):
-                raise ValueError(
-                    f"decisions have {len(z)} rows and y has {len(rows)}: give one decision per "
-                    "row of y, or a single one for all."
-                )
+            _check_pairs(z, rows)
             z = np.broadcast_to(z, (len(rows), z.shape[1]))
         else:
             n = self._n_parameters()
@@ -123,6 +119,25 @@ class ProblemInputs(BaseEstimator):
                 self._check_decision_width(z, 1)
         self._check_context(context, len(z), compared="decisions have" if y is None else "y has")
         return z
+
+    def _cost_inputs(self, decisions: Any, y: Any, context: Any) -> tuple[Any, Any, Any]:
+        """Return decisions (n, k) or (1, k), y (n, d) and the context for `cost`, checked.
+
+        Arrays come back in float64. Of torch tensors the shapes alone are checked.
+        """
+        self._check_constants()
+        z, values = as_rows(decisions, "decisions"), as_rows(y, "y")
+        _check_pairs(z, values)
+        self._check_width(values.shape[1])
+        self._check_decision_width(z, values.shape[1])
+        if is_torch_array(z) != is_torch_array(values):
+            raise TypeError("decisions and y must both be NumPy arrays or both torch tensors.")
+        if isinstance(values, np.ndarray):
+            z, values = (each.astype(np.float64, copy=False) for each in (z, values))
+            check_finite(z, "decisions")
+            check_finite(values, "y")
+            self._check_decisions(z)
+        return z, values, self._check_context(context, values.shape[0], like=values)
 
     def _check_decision_width(self, decisions: Any, n_parameters: int) -> None:
         expected = self._n_decisions(n_parameters)
@@ -168,3 +183,12 @@ class ProblemInputs(BaseEstimator):
             if like is not None and is_torch_array(like):
                 rows = array_namespace(like).asarray(rows, dtype=like.dtype, device=like.device)
         return rows
+
+
+def _check_pairs(decisions: Any, y: Any) -> None:
+    """Raise a ValueError if there is neither one decision per row of y nor one for all."""
+    if decisions.shape[0] not in (1, y.shape[0]):
+        raise ValueError(
+            f"decisions have {decisions.shape[0]} rows and y has {y.shape[0]}: "
+            "give one decision per row of y, or a single one for all."
+        )

@@ -5,13 +5,14 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from array_api_compat import is_torch_array
 
 from .._utils.rows import as_float, as_numpy_rows, as_rows, check_finite, like_input
 from .._utils.scenario_models import values_and_weight
 from ..rows import Optimum
 from ._inputs import ProblemInputs
+from ._outputs import check_costs, checked_decisions
 from ._scenario_weights import normalised_weight, scenario_mean
+from ._slopes import slopes_in_parameters
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -20,18 +21,6 @@ if TYPE_CHECKING:
     from torch import nn
 
     from ._shadow_prices import ShadowPrices
-
-
-class NonFiniteCostError(ValueError, FloatingPointError):
-    """A cost came out NaN or infinite: the message names the row.
-
-    Attributes
-    ----------
-    costs : ndarray of shape (n,)
-        The costs of all rows.
-    """
-
-    costs: np.ndarray
 
 
 class DecisionProblem(ProblemInputs, ABC):
@@ -225,6 +214,7 @@ class DecisionProblem(ProblemInputs, ABC):
         self._check_constants()
         y, scenario_weight = values_and_weight(y, scenario_weight, "y")
         values = as_float(y, "y").astype(np.float64, copy=False)
+        name = type(self).__name__
         if values.ndim == 3:
             self._check_parameter_array(values)
             weight = normalised_weight(scenario_weight, values.shape[0], values.shape[1])
@@ -233,7 +223,7 @@ class DecisionProblem(ProblemInputs, ABC):
                 decisions = self.solve_rows(values[:, 0], context)
             else:
                 decisions = self.solve_scenarios(values, weight, context)
-            return self._checked_decisions(decisions, values)
+            return checked_decisions(decisions, values, name)
         if scenario_weight is not None:
             raise ValueError(
                 "scenario_weight needs scenarios: y of shape (n_rows, n_scenarios, n_parameters), "
@@ -242,7 +232,7 @@ class DecisionProblem(ProblemInputs, ABC):
         rows = as_rows(values, "y")
         self._check_parameter_array(rows)
         decisions = self.solve_rows(rows, self._check_context(context, len(rows)))
-        return like_input(self._checked_decisions(decisions, rows), values)
+        return like_input(checked_decisions(decisions, rows, name), values)
 
     def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
         """Return the realised cost of each row's decision, recourse and penalties included.
@@ -268,32 +258,10 @@ class DecisionProblem(ProblemInputs, ABC):
             If an array is not finite, has the wrong shape, or holds a decision that is not
             allowed; the message names the cell. Torch tensors are checked for their shapes only.
         """
-        self._check_constants()
-        z, values = as_rows(decisions, "decisions"), as_rows(y, "y")
-        if z.shape[0] not in (1, values.shape[0]):
-            raise ValueError(
-                f"decisions have {z.shape[0]} rows and y has {values.shape[0]}: "
-                "give one decision per row of y, or a single one for all."
-            )
-        self._check_width(values.shape[1])
-        self._check_decision_width(z, values.shape[1])
-        if is_torch_array(z) != is_torch_array(values):
-            raise TypeError("decisions and y must both be NumPy arrays or both torch tensors.")
-        if isinstance(values, np.ndarray):
-            z, values = (each.astype(np.float64, copy=False) for each in (z, values))
-            check_finite(z, "decisions")
-            check_finite(values, "y")
-            self._check_decisions(z)
-        context = self._check_context(context, values.shape[0], like=values)
+        z, values, known = self._cost_inputs(decisions, y, context)
         with np.errstate(over="ignore", invalid="ignore"):  # checked below, by row
-            costs = self.cost_rows(z, values, context)
-        if tuple(getattr(costs, "shape", ())) != (values.shape[0],):
-            raise ValueError(
-                f"{type(self).__name__}.cost_rows must return one cost per row, shape "
-                f"({values.shape[0]},), got {tuple(getattr(costs, 'shape', ()))}."
-            )
-        if isinstance(costs, np.ndarray):
-            self._check_costs(costs, z, values)
+            costs = self.cost_rows(z, values, known)
+        check_costs(costs, z, values, type(self).__name__)
         return costs
 
     def optimal_cost(self, y: Any, *, context: Any = None) -> np.ndarray:
@@ -331,6 +299,8 @@ class DecisionProblem(ProblemInputs, ABC):
         rows = as_numpy_rows(y, "y")
         decisions = self.solve(rows, context=context)
         return Optimum(decisions, self.cost(decisions, rows, context=context))
+
+    # -- constraints -------------------------------------------------------------------
 
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
@@ -450,6 +420,8 @@ class DecisionProblem(ProblemInputs, ABC):
             return "has none"
         return None
 
+    # -- what y may be -----------------------------------------------------------------
+
     def check_parameters(self, y: Any) -> None:
         """Raise a ValueError, naming the row, if observed `y` cannot be what it claims to be.
 
@@ -477,6 +449,8 @@ class DecisionProblem(ProblemInputs, ABC):
             The share of rows that were moved. The base problem moves none.
         """
         return as_float(y, "y"), 0.0
+
+    # -- training ----------------------------------------------------------------------
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return a torch module, (B, d) -> (B, k), through which decisions are differentiated.
@@ -589,19 +563,10 @@ class DecisionProblem(ProblemInputs, ABC):
             None where the cost of a decision is not affine in y. Here it is that of
             :meth:`linear_objective`.
         """
-        costs = self.linear_objective()
-        if costs is None:
+        objective = self.linear_objective()
+        if objective is None:
             return None
-        known = () if context is None else (context,)
-        z = decisions
-        at = np.zeros((len(z), n_parameters))
-        none = (costs(at, *known) * z).sum(axis=1)
-        slopes = np.empty((len(z), n_parameters))
-        for j in range(n_parameters):
-            at[:] = 0.0
-            at[:, j] = 1.0
-            slopes[:, j] = (costs(at, *known) * z).sum(axis=1) - none
-        return slopes
+        return slopes_in_parameters(objective, decisions, n_parameters, context)
 
     def solve_worst_rows(
         self, center: np.ndarray, root: np.ndarray, context: np.ndarray | None = None
@@ -623,32 +588,3 @@ class DecisionProblem(ProblemInputs, ABC):
             None, as here, where it has no method of its own for that.
         """
         return None
-
-    # -- checks ------------------------------------------------------------------------
-
-    def _checked_decisions(self, decisions: np.ndarray, y: np.ndarray) -> np.ndarray:
-        if decisions.ndim != 2 or len(decisions) != len(y):
-            raise ValueError(
-                f"{type(self).__name__}.solve_rows must return one row of decisions per row, shape "
-                f"({len(y)}, n_decisions), got {decisions.shape}."
-            )
-        if not np.isfinite(decisions).all():
-            i = int(np.argwhere(~np.isfinite(decisions))[0, 0])
-            raise ValueError(
-                f"{type(self).__name__}.solve has no finite decision for row {i} of y, "
-                f"{y[i].tolist()}: it decides {decisions[i].tolist()}. Give parameters of a "
-                "smaller size."
-            )
-        return decisions
-
-    def _check_costs(self, costs: np.ndarray, decisions: np.ndarray, y: np.ndarray) -> None:
-        if not np.isfinite(costs).all():
-            i = int(np.argmin(np.isfinite(costs)))
-            decision = decisions[i if len(decisions) > 1 else 0]
-            error = NonFiniteCostError(
-                f"{type(self).__name__} gave a cost of {costs[i]} for row {i}, with the decision "
-                f"{decision.tolist()} and y = {y[i].tolist()}: the numbers are too large, or "
-                "outside of what the cost is defined for."
-            )
-            error.costs = costs
-            raise error

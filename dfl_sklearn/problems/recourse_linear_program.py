@@ -1,7 +1,7 @@
 """Linear programs with recourse: what is planned, and what makes up for it later."""
 
 import pickle
-from functools import lru_cache, partial
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +11,11 @@ from .._utils.checks import smoothing_number
 from .._utils.progress import counted
 from .._utils.row_numbers import renumbered
 from .._utils.rows import as_numpy_rows, raise_at
-from ..solvers.bases_by_row import solve_by_bases
-from ..solvers.exact import Basis
-from ..solvers.linear import LinearSolver, NoDecisionError
-from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.polytope import Polytope
 from ._limits import check_limits, has_limits
 from ._nearest import in_polytope, in_polytopes, refuse_whole
-from ._shadow_prices import ShadowPrices, names_of, prices_of
+from ._recourse_plans import PlanSolver
+from ._shadow_prices import ShadowPrices
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -26,7 +23,6 @@ if TYPE_CHECKING:
 
     from ._recourse import Recourse
 
-_FEW_CELLS = 2_500  # of a matrix, up to which rows with matrices of their own share bases
 _NEAR = 1e-6  # by which a part of a plan that has a cost may miss a whole number
 _NEAR_0 = 1e-9  # by which a feasible plan may miss a constraint in its unit, beside its tolerance
 
@@ -206,65 +202,19 @@ class RecourseLinearProgram(DecisionProblem):
 
     def solve_rows(self, y: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
         """Return the best plans (n, k) for y (n, d), unchecked."""
-        program = self._program()
-        parameters, n = program.parameters(y, context), len(program.lower)
-        z, rest = np.zeros((len(y), n)), np.arange(len(y))
-        if program.is_fixed("T", "W"):
-            if not program.integral.any():
-                found = program.plan.solve(parameters)
-                z, rest = found.x[:, :n].numpy(), np.flatnonzero(~found.is_unique.numpy())
-            elif program.choices is not None:
-                z, is_best = program.try_choices(parameters)
-                rest = np.flatnonzero(~is_best)
-        if len(rest):
-            with renumbered(rest):
-                z[rest] = self._solve_one_by_one(program, parameters.numpy()[rest])[:, :n]
-        return z
+        return self._plan_solver().for_rows(self._program().parameters(y, context))
 
-    def _solve_one_by_one(self, program: "Recourse", parameters: np.ndarray) -> np.ndarray:
-        """Return plans and recourse (B, n + k) for parameters (B, q), by HiGHS."""
-        costs = program.costs(parameters)
-        if program.is_fixed("T", "W"):
-            return self._in_highs(program.polytope(parameters), costs)
-        if not program.integral.any() and program.n_cells <= _FEW_CELLS:
-            alone = partial(self._alone_with_basis, program, parameters, costs)
-            return solve_by_bases(program.dense(parameters), alone)
-        parts, n = [], len(parameters)
-        for i in counted(range(n), "rows solved", n):
-            with renumbered(np.array([i])):
-                row = slice(i, i + 1)
-                parts.append(self._in_highs(program.polytope(parameters[row]), costs[row]))
-        return np.concatenate(parts)
-
-    def _alone_with_basis(
-        self, program: "Recourse", parameters: np.ndarray, costs: np.ndarray, row: int
-    ) -> tuple[np.ndarray, Basis | None]:
-        """Return plan and recourse (n + k,) of a row, and their basis where there is one."""
-        polytope, cost = program.polytope(parameters[row : row + 1]), costs[row : row + 1]
-        try:
-            solver = LinearSolver(polytope.for_rows(0), type(self).__name__)
-            return solver.solve(cost)[0], solver.last_basis()
-        except (ValueError, RuntimeError):
-            with renumbered(np.array([row])):
-                return self._in_highs(polytope, cost)[0], None  # or an error that names the row
-
-    def _in_highs(self, polytope: Polytope, costs: np.ndarray) -> np.ndarray:
-        return solve_linear_rows(
-            polytope,
-            costs,
-            n_jobs=self.n_jobs,
-            name=type(self).__name__,
-            time_limit=self.time_limit,
-            mip_gap=self.mip_gap,
+    def _plan_solver(self) -> PlanSolver:
+        return PlanSolver(
+            self._program(), type(self).__name__, self.n_jobs, self.time_limit, self.mip_gap
         )
 
     def solve_scenarios(
         self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None = None
     ) -> np.ndarray:
         """Return the plan (n, k) of the least mean cost over scenarios y (n, S, d); unchecked."""
-        program = self._program()
-        n = len(program.lower)
-        plans = np.empty((len(y), n))
+        program, solver = self._program(), self._plan_solver()
+        plans = np.empty((len(y), len(program.lower)))
         is_certain = (weight > 0).sum(axis=1) == 1
         certain = np.flatnonzero(is_certain)
         if len(certain):
@@ -275,40 +225,11 @@ class RecourseLinearProgram(DecisionProblem):
                 )
         others = np.flatnonzero(~is_certain).tolist()
         for i in counted(others, "rows solved over scenarios", len(others)):
-            scenarios, share = y[i], weight[i]
-            some = np.flatnonzero(share > 0)
+            some = np.flatnonzero(weight[i] > 0)
             known = None if context is None else np.repeat(context[i : i + 1], len(some), axis=0)
-            parameters = program.parameters(scenarios[some], known).numpy()
-            polytope, costs = program.extensive(parameters, share[some], some)
-            try:
-                with renumbered(np.array([i])):
-                    if polytope.integral.any():
-                        plans[i] = self._in_highs(polytope, costs[None])[0, :n]
-                        continue
-                    solver = LinearSolver(polytope, type(self).__name__, is_for_one=True)
-                    plans[i] = solver.solve(costs[None])[0, :n]
-            except NoDecisionError as error:
-                raise NoDecisionError(self._explained(program, parameters, some, i)) from error
+            parameters = program.parameters(y[i][some], known).numpy()
+            plans[i] = solver.over_scenarios(parameters, weight[i][some], some, i)
         return plans
-
-    def _explained(
-        self, program: "Recourse", parameters: np.ndarray, numbers: np.ndarray, row: int
-    ) -> str:
-        """Say why no plan can be made for scenarios (S, q), which have these numbers."""
-        for s, number in enumerate(numbers):
-            try:
-                self._solve_one_by_one(program, parameters[s : s + 1])
-            except NoDecisionError as error:
-                _, _, which = str(error).partition(": these contradict one another")
-                return (
-                    f"No plan is allowed and has a recourse in scenario {number} of row {row}, y = "
-                    f"{parameters[s, : program.n_parameters].tolist()}"
-                    + (f": these contradict one another{which}" if which else ".")
-                )
-        return (
-            f"No plan has a recourse in all scenarios of row {row}, though each has one by itself. "
-            "Add recourse that makes up for anything, at a price."
-        )
 
     # -- costing -----------------------------------------------------------------------
 
@@ -381,34 +302,9 @@ class RecourseLinearProgram(DecisionProblem):
     def _shadow_prices(
         self, decisions: np.ndarray, y: np.ndarray, context: np.ndarray | None
     ) -> ShadowPrices:
-        """Return slacks of the plans with their best recourse, and prices of plan and recourse.
+        from ._recourse_prices import prices_of_plans
 
-        Where parts of the plan are whole numbers, prices are those of real ones.
-        """
-        from ._recourse_costs import best_recourse
-
-        program, name = self._program(), type(self).__name__
-        parameters = program.parameters(y, context)
-        plans = program.rows(decisions)
-        w = best_recourse(program, plans, parameters, np.arange(len(y)), name)[0].numpy()
-        z, costs = np.concatenate([decisions, w], axis=1), program.costs(parameters.numpy())
-        n, parts = decisions.shape[1], []
-        for i in range(len(y)):
-            with renumbered(np.array([i])):
-                joint = program.polytope(parameters.numpy()[i : i + 1])
-                parts.append(prices_of(joint, costs[i : i + 1], z[i : i + 1], name))
-        joint = program.polytope(np.zeros((1, parameters.shape[1])))
-        names, (m, width) = names_of(joint), joint.matrix.shape
-        of_plan = np.arange(width) < n
-        there = np.concatenate([np.ones(m, dtype=bool), of_plan, of_plan])
-        slack, price = np.split(np.concatenate([np.empty((0, 2 * len(names))), *parts]), 2, axis=1)
-        # W w >= h - T z stands in the program with its signs turned.
-        price[:, joint.n_first : joint.A_ub.shape[0]] *= -1.0
-        return ShadowPrices(
-            [each for each, is_there in zip(names, there, strict=True) if is_there],
-            slack[:, there],
-            price[:, there],
-        )
+        return prices_of_plans(self._program(), decisions, y, context, type(self).__name__)
 
     def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
         """Return by how much plans (n, k) exceed right-hand sides that are predicted; unchecked."""

@@ -13,7 +13,7 @@ from ..learners.construct import check_built_afresh
 from ..learners.patience import Stopping
 from ..learners.trainer import AveragedNet, BatchCriterion, Training, train
 from ..rows import Rows
-from ._denoising import CoordinateRows, NoisyBatches, velocity_loss, watched_rows
+from ._denoising import CoordinateRows, NoisyBatches, ZeroDenoiser, velocity_loss, watched_rows
 from ._given_columns import JointCoordinates, MixedNet
 from ._given_context import TableCoordinates
 from ._reverse import NET_DTYPE, ReverseChain, VelocityNet
@@ -22,6 +22,7 @@ from .denoisers import MLPDenoiser
 
 Coordinates = TableCoordinates | JointCoordinates
 
+_MIN_ROWS = 30  # with fewer distinct rows the model stays the shrunk Gaussian
 _N_MEASURED = 1024  # rows on which the power of the predicted noise is measured
 
 
@@ -32,6 +33,24 @@ class TrainingOptions(NamedTuple):
     batch_size: int
     validation_fraction: float
     stopping: Stopping
+
+
+def fitted_denoiser(
+    recipe: Any,
+    rows: Rows,
+    coordinates: Coordinates,
+    noise: NoiseSchedule,
+    options: TrainingOptions,
+    seed: int,
+    device: torch.device,
+) -> tuple[nn.Module, Training]:
+    """Return the net that a recipe makes, trained on rows of a table if they are enough."""
+    module = built_denoiser(recipe, coordinates, named_seed(seed, "denoiser"))
+    if len(rows.X) < _MIN_ROWS or coordinates.n_coordinates == 0:
+        # The package's own nets start as 0, and so as the Gaussian; others may not.
+        is_own = hasattr(recipe, "build")
+        return (module if is_own else ZeroDenoiser()), Training(outcome="converged")
+    return trained_denoiser(module, rows, coordinates, noise, options, seed, device)
 
 
 def built_denoiser(recipe: Any, coordinates: Coordinates, seed: int) -> nn.Module:

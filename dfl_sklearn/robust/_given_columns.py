@@ -175,3 +175,12 @@ class ConditionalNet(MixedNet):
         d = noisy.shape[1] - k - 1
         parts = [noisy[:, d:-1], noisy[:, :d], torch.ones_like(noisy[:, -1:]), noisy[:, -1:]]
         return super().forward(torch.cat(parts, dim=1))[:, k:]
+
+
+def velocity_net(
+    denoiser: nn.Module, n_given: int | None, *, conditional: bool = False
+) -> VelocityNet:
+    """Return the net of whole rows, or conditionally of the rest given the columns that may be."""
+    if n_given is None:
+        return VelocityNet(denoiser)
+    return (ConditionalNet if conditional else JointNet)(denoiser, n_given)

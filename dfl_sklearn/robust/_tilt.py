@@ -1,10 +1,13 @@
 """Exponential tilting: the worst weights within a Kullback-Leibler ball."""
 
+from collections.abc import Callable
+
 import numpy as np
 from scipy.optimize import brentq
 
 from .._utils.powers import size_exponent
 
+_LOWEST, _HIGHEST = -40.0, 40.0  # of log(spread / tau), between which it is looked for
 _TINY = 1e-9  # nats, below which the usual formula of the divergence is mostly rounding
 
 
@@ -49,15 +52,77 @@ def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarra
             return mass / total, _small_divergence(rate * scaled - np.log(total), weight)
         return mass / total, float(rate * (mass @ scaled) / total - np.log(total))
 
-    if tilted(-40.0)[1] >= radius:
-        return weight.copy(), 0.0  # nothing that a float can tell from the weights themselves
-    # The divergence grows with log(spread / tau), from 0 to its farthest.
-    p, divergence = tilted(
-        brentq(lambda log_rate: tilted(log_rate)[1] - radius, -40.0, 40.0, xtol=1e-13, rtol=1e-13)
-        if tilted(40.0)[1] > radius
-        else 40.0
-    )
-    return p, divergence
+    return _reaching(radius, tilted, weight.copy())
+
+
+def tilt_within(loss: np.ndarray, share: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
+    """Return the worst weights of draws within each row, where rows share one divergence.
+
+    They maximise the mean of ``share @ (p * loss).sum(axis=1)`` over weights p that sum to 1 in
+    each row, with a mean divergence KL(p || 1 / m) of at most `radius`: p ~ exp(loss / tau), with
+    one temperature for all rows.
+
+    Parameters
+    ----------
+    loss : ndarray of shape (n, m)
+    share : ndarray of shape (n,)
+        Of the rows, summing to 1.
+    radius : float
+        In nats.
+
+    Returns
+    -------
+    weights : ndarray of shape (n, m)
+    divergence : float
+        The mean divergence reached, in nats.
+    """
+    n_draws = loss.shape[1]
+    loss = np.ldexp(loss, -size_exponent(loss, axis=None))  # neither unit nor level matters
+    loss = loss - loss.max(axis=1, keepdims=True)
+    spread = -float(loss.min())
+    even = np.full(loss.shape, 1 / n_draws)
+    if radius == 0 or spread == 0:
+        return even, 0.0
+    top = loss == 0
+    farthest = float(share @ np.log(n_draws / top.sum(axis=1)))
+    if radius >= farthest:
+        return top / top.sum(axis=1, keepdims=True), farthest
+    scaled = loss / spread
+
+    def tilted(log_rate: float) -> tuple[np.ndarray, float]:
+        rate = np.exp(log_rate)
+        mass = np.exp(rate * scaled)
+        total = mass.sum(axis=1)
+        p = mass / total[:, None]
+        return p, float(share @ (rate * (p * scaled).sum(axis=1) - np.log(total / n_draws)))
+
+    return _reaching(radius, tilted, even)
+
+
+def _reaching(
+    radius: float, tilted: Callable[[float], tuple[np.ndarray, float]], nominal: np.ndarray
+) -> tuple[np.ndarray, float]:
+    """Return the tilted weights whose divergence is the radius, and their divergence.
+
+    Parameters
+    ----------
+    radius : float
+        In nats, above 0 and below the divergence of all weight on the largest losses.
+    tilted : callable
+        Returns weights and their divergence for log(spread / tau), the logarithm of the spread of
+        the losses in units of the temperature. The divergence grows with it, from 0.
+    nominal : ndarray
+        The weights whose divergence is 0.
+    """
+    if tilted(_LOWEST)[1] >= radius:
+        return nominal, 0.0  # nothing that a float can tell from the weights themselves
+    if tilted(_HIGHEST)[1] <= radius:
+        return tilted(_HIGHEST)
+
+    def missing(log_rate: float) -> float:
+        return tilted(log_rate)[1] - radius
+
+    return tilted(brentq(missing, _LOWEST, _HIGHEST, xtol=1e-13, rtol=1e-13))
 
 
 def _small_divergence(log_ratio: np.ndarray, weight: np.ndarray) -> float:

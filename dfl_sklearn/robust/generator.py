@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import nullcontext
+from functools import partial
 from numbers import Integral, Real
 from typing import Any
 
@@ -18,7 +19,7 @@ from .._utils.checks import whole_number
 from .._utils.convergence import doubt
 from .._utils.memory import check_rows
 from .._utils.params import NestedParamsMixin
-from .._utils.progress import counted, part, reporting, say
+from .._utils.progress import part, reporting, say
 from .._utils.rows import check_total, refuse_unfit_table
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
@@ -30,34 +31,24 @@ from ..learners.construct import (
     resolve_device,
 )
 from ..learners.patience import Stopping
-from ..learners.trainer import Training
 from ..rows import Rows
 from ._conditional_draws import ConditionalDraws
 from ._contexts import ContextColumns, checked_context
-from ._denoising import (
-    EPOCH,
-    CoordinateRows,
-    ZeroDenoiser,
-    evidence_lower_bound,
-    mean_noise_error,
-)
+from ._denoising import CoordinateRows, evidence_lower_bound, mean_noise_error
 from ._fitting import (
     Coordinates,
     TrainingOptions,
-    built_denoiser,
+    fitted_denoiser,
     measured_noise,
     measured_rows,
-    trained_denoiser,
 )
-from ._given_columns import ConditionalNet, GivenColumns, JointCoordinates, JointNet
+from ._given_columns import GivenColumns, JointCoordinates, velocity_net
 from ._given_context import TableCoordinates
 from ._quasi_random import quasi_normal
-from ._reverse import ReverseChain, VelocityNet
+from ._reverse import ReverseChain
+from ._sampling import drawn, drawn_from_common_noise, respaced_for
 from ._schedule import NoiseSchedule
 from .denoisers import ConvDenoiser, MLPDenoiser
-
-_FLOW_STEPS = 15  # of the sampler "ode"
-_MIN_ROWS = 30  # with fewer distinct rows the model stays the shrunk Gaussian
 
 
 class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
@@ -295,29 +286,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         self : DiffusionGenerator
             The fitted model.
         """
-        refuse_unfit_table(Z, "Z")
-        table = validate_data(self, Z, dtype=np.float64)
-        weight = _check_sample_weight(
-            sample_weight, table, dtype=np.float64, ensure_non_negative=True
-        )
-        check_total(weight, "sample_weight")
-        self._context_columns: ContextColumns | None = None
-        self._given_columns: GivenColumns | None = None
-        known = None
-        if given_columns is not None:
-            if context is not None:
-                raise ValueError(
-                    "A fit takes context= or given_columns=, not both: make the context columns of "
-                    "Z, and give them as well."
-                )
-            self._given_columns = GivenColumns.of(given_columns, Z, table.shape[1])
-        if context is not None:
-            self._context_columns, known = ContextColumns.of(context, len(table))
-        rows = Rows.of_table(table, weight, known).canonical()
-        if len(rows.X) < 2:
-            raise ValueError(
-                "A fit needs at least 2 distinct rows of positive weight, got n_samples=1."
-            )
+        rows = self._checked_rows(Z, sample_weight, context, given_columns)
         seed = root_seed(self.random_state)
         self._coordinates: Coordinates
         if self._given_columns is None:
@@ -327,20 +296,16 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         self.shrinkage_ = self._coordinates.shrinkage
         self._noise = NoiseSchedule.make(self.schedule, self.n_steps)
         device = resolve_device(self.device)
-        net_seed = named_seed(seed, "denoiser")
-        custom = callable(self.denoiser)
+        is_custom = callable(self.denoiser)
         with (
             reporting(self.verbose),
             part("generator"),
             pinned_threads(n_threads(self.n_jobs)),
-            forked_generator(net_seed, device) if custom else nullcontext(),
+            forked_generator(named_seed(seed, "denoiser"), device) if is_custom else nullcontext(),
         ):
-            recipe = self.denoiser
-            if recipe is None:
-                gain = self._given_columns is not None
-                recipe = MLPDenoiser(self.hidden_layer_sizes, gain=gain)
-            module = built_denoiser(recipe, self._coordinates, net_seed)
-            self.denoiser_, training = self._train(module, rows, seed, device)
+            self.denoiser_, training = fitted_denoiser(
+                self._recipe(), rows, self._coordinates, self._noise, self._options(), seed, device
+            )
             noise, measured = self._noise, measured_rows(rows, self._coordinates, seed)
             self._noise = measured_noise(self._chain(noise), measured, seed)
             if self._given_columns is not None:
@@ -408,24 +373,17 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     def _common_draws(self, context: np.ndarray, n_draws: int, seed: int) -> np.ndarray:
         """Return draws (n, n_draws, p) of rows for each context (n, c).
 
-        All rows have the same noise, which fills its space evenly. The draws of a row are computed
-        by themselves: a product of matrices may round a row otherwise among others.
+        All rows have the same noise, which fills its space evenly.
         """
-        coordinates, chain = self._coordinates, self._chain(self._respaced(self._noise))
-        u = self._known(context, chain.device)
-        assert u is not None
+        chain = self._chain(self._respaced(self._noise))
+        known = self._known(context, chain.device)
+        assert known is not None
         rng = named_rng(seed, "base noise")
-        noise = quasi_normal(n_draws, coordinates.n_coordinates, rng)
-        start = torch.as_tensor(noise, dtype=chain.dtype, device=chain.device)
-        z = np.empty((len(context), *start.shape))
+        noise = quasi_normal(n_draws, self._coordinates.n_coordinates, rng)
         with pinned_threads(n_threads(self.n_jobs)), torch.no_grad():
-            for row, known in zip(z, u, strict=True):
-                generator = torch.Generator().manual_seed(named_seed(seed, "further noise"))
-                known = known.expand(n_draws, -1)
-                found = chain.from_noise(start, generator, known, sampler=self.sampler)
-                row[:] = found.cpu().numpy()
-        flat = z.reshape(len(context) * n_draws, start.shape[1])
-        rows = coordinates.inverse(flat, np.repeat(context, n_draws, axis=0))
+            z = drawn_from_common_noise(chain, noise, known, seed, self.sampler)
+        there = np.repeat(context, n_draws, axis=0)
+        rows = self._coordinates.inverse(z.reshape(len(there), noise.shape[1]), there)
         return rows.reshape(len(context), n_draws, rows.shape[1])
 
     def _drawn(
@@ -437,24 +395,13 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         random_state: Any,
     ) -> np.ndarray:
         """Return so many draws of `d` coordinates."""
-        generator = torch.Generator().manual_seed(named_seed(root_seed(random_state), "sample"))
-        starts = range(0, n_samples, EPOCH)
+        seed = named_seed(root_seed(random_state), "sample")
         with (
             reporting(self.verbose),
             pinned_threads(n_threads(self.n_jobs)),
             torch.no_grad(),
         ):
-            parts = [
-                chain.sample(
-                    min(EPOCH, n_samples - first),
-                    d,
-                    generator,
-                    None if known is None else known[first : first + EPOCH],
-                    sampler=self.sampler,
-                )
-                for first in counted(starts, f"parts of {n_samples} samples", len(starts))
-            ]
-        return torch.cat(parts).cpu().numpy()
+            return drawn(chain, n_samples, d, known, seed, self.sampler)
 
     def score_samples(
         self, Z: ArrayLike, context: ArrayLike | None = None, *, conditional: bool = False
@@ -533,22 +480,52 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
             errors = mean_noise_error(chain, z, known, torch.Generator().manual_seed(0))
         return float(np.average(errors, weights=weight))
 
-    # -- the net -----------------------------------------------------------------------
+    # -- the steps of fit --------------------------------------------------------------
 
-    def _train(
-        self, module: nn.Module, rows: Rows, seed: int, device: torch.device
-    ) -> tuple[nn.Module, Training]:
-        if len(rows.X) < _MIN_ROWS or self._coordinates.n_coordinates == 0:
-            # The package's own nets start as 0, and so as the Gaussian; others may not.
-            is_own = self.denoiser is None or hasattr(self.denoiser, "build")
-            return (module if is_own else ZeroDenoiser()), Training(outcome="converged")
-        options = TrainingOptions(
+    def _checked_rows(
+        self, Z: ArrayLike, sample_weight: ArrayLike | None, context: Any, given_columns: Any
+    ) -> Rows:
+        """Return the distinct rows of `fit`, and keep which columns are what."""
+        refuse_unfit_table(Z, "Z")
+        table = validate_data(self, Z, dtype=np.float64)
+        weight = _check_sample_weight(
+            sample_weight, table, dtype=np.float64, ensure_non_negative=True
+        )
+        check_total(weight, "sample_weight")
+        self._context_columns: ContextColumns | None = None
+        self._given_columns: GivenColumns | None = None
+        known = None
+        if given_columns is not None:
+            if context is not None:
+                raise ValueError(
+                    "A fit takes context= or given_columns=, not both: make the context columns of "
+                    "Z, and give them as well."
+                )
+            self._given_columns = GivenColumns.of(given_columns, Z, table.shape[1])
+        if context is not None:
+            self._context_columns, known = ContextColumns.of(context, len(table))
+        rows = Rows.of_table(table, weight, known).canonical()
+        if len(rows.X) < 2:
+            raise ValueError(
+                "A fit needs at least 2 distinct rows of positive weight, got n_samples=1."
+            )
+        return rows
+
+    def _recipe(self) -> Any:
+        """Return what makes the net."""
+        if self.denoiser is not None:
+            return self.denoiser
+        return MLPDenoiser(self.hidden_layer_sizes, gain=self._given_columns is not None)
+
+    def _options(self) -> TrainingOptions:
+        return TrainingOptions(
             self.learning_rate_init,
             self.batch_size,
             self.validation_fraction,
             Stopping("valid_loss", self.max_iter, self.tol, self.n_iter_no_change, n_reductions=1),
         )
-        return trained_denoiser(module, rows, self._coordinates, self._noise, options, seed, device)
+
+    # -- rows and coordinates ----------------------------------------------------------
 
     def _rows(
         self, Z: ArrayLike, context: ArrayLike | None, device: torch.device, method: str
@@ -577,12 +554,11 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         assert self._given_columns is not None
         return self._given_columns.values(given, n_samples)
 
+    # -- chains ------------------------------------------------------------------------
+
     def _respaced(self, noise: NoiseSchedule) -> NoiseSchedule:
         """Return the steps of `sample`."""
-        n_steps = self.sampling_steps
-        if n_steps is None:
-            n_steps = _FLOW_STEPS if self.sampler == "ode" else len(noise)
-        return noise.respaced(min(n_steps, len(noise)))
+        return respaced_for(noise, self.sampler, self.sampling_steps)
 
     def _chain(
         self,
@@ -592,13 +568,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         conditional: bool = False,
     ) -> ReverseChain:
         """Return the reverse chain of rows, or of what the columns that may be given leave open."""
-
-        def net(denoiser: nn.Module) -> VelocityNet:
-            n_given = self._coordinates.n_given
-            if n_given is None:
-                return VelocityNet(denoiser)
-            return (ConditionalNet if conditional else JointNet)(denoiser, n_given)
-
+        net = partial(velocity_net, n_given=self._coordinates.n_given, conditional=conditional)
         device = device_or_cpu(self.device)
         return ReverseChain.on(device, self.denoiser_, schedule, net_dtype, net)
 

@@ -1,16 +1,14 @@
 """The Sinkhorn ball: Gaussian draws around the rows, of which the worse count more."""
 
 import numpy as np
-from scipy.optimize import brentq
 
 from .._utils.checks import number, whole_number
 from .._utils.memory import check_rows
-from .._utils.powers import size_exponent
 from .._utils.seeds import named_rng
 from ..problems.base import DecisionProblem
 from ..rows import Rows
 from ._perturbed_columns import check_columns, deviation, with_noise
-from ._tilt import effective_sample_size
+from ._tilt import effective_sample_size, tilt_within
 from .base import AmbiguitySet, RowLoss
 
 
@@ -159,52 +157,3 @@ class SinkhornBall(AmbiguitySet):
         conditional, divergence = tilt_within(loss, share, self.radius**2 / (2 * self.epsilon))
         weight = (share[:, None] * conditional).ravel()
         return draws.replace(weight=weight), float(np.sqrt(2 * self.epsilon * divergence))
-
-
-def tilt_within(loss: np.ndarray, share: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
-    """Return the worst weights of draws within each row, where rows share one divergence.
-
-    They maximise the mean of ``share @ (p * loss).sum(axis=1)`` over weights p that sum to 1 in
-    each row, with a mean divergence KL(p || 1 / m) of at most `radius`: p ~ exp(loss / tau), with
-    one temperature for all rows.
-
-    Parameters
-    ----------
-    loss : ndarray of shape (n, m)
-    share : ndarray of shape (n,)
-        Of the rows, summing to 1.
-    radius : float
-        In nats.
-
-    Returns
-    -------
-    weights : ndarray of shape (n, m)
-    divergence : float
-        The mean divergence reached, in nats.
-    """
-    n_draws = loss.shape[1]
-    loss = np.ldexp(loss, -size_exponent(loss, axis=None))  # neither unit nor level matters
-    loss = loss - loss.max(axis=1, keepdims=True)
-    spread = -float(loss.min())
-    even = np.full(loss.shape, 1 / n_draws)
-    if radius == 0 or spread == 0:
-        return even, 0.0
-    top = loss == 0
-    farthest = float(share @ np.log(n_draws / top.sum(axis=1)))
-    if radius >= farthest:
-        return top / top.sum(axis=1, keepdims=True), farthest
-    scaled = loss / spread
-
-    def tilted(log_rate: float) -> tuple[np.ndarray, float]:
-        rate = np.exp(log_rate)
-        mass = np.exp(rate * scaled)
-        total = mass.sum(axis=1)
-        p = mass / total[:, None]
-        return p, float(share @ (rate * (p * scaled).sum(axis=1) - np.log(total / n_draws)))
-
-    if tilted(-40.0)[1] >= radius:
-        return even, 0.0  # nothing that a float can tell from the weights themselves
-    if tilted(40.0)[1] <= radius:
-        return tilted(40.0)
-    found = brentq(lambda rate: tilted(rate)[1] - radius, -40.0, 40.0, xtol=1e-13, rtol=1e-13)
-    return tilted(found)

@@ -18,7 +18,8 @@ from ..losses import RegretLoss, default_loss
 from ..losses.base import DecisionLoss, RowLoss
 from ..problems._average import averaged_decisions
 from ..problems._no_cost import NoCostError
-from ..problems.base import DecisionProblem, NonFiniteCostError
+from ..problems._outputs import NonFiniteCostError
+from ..problems.base import DecisionProblem
 from ..problems.constant import constant_decisions
 from ..rows import Optimum, Rows
 

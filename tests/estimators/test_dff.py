@@ -17,6 +17,7 @@ from dfl_sklearn.datasets import (
     make_shortest_path,
     portfolio_covariance,
 )
+from dfl_sklearn.estimators._correction_rows import cross_fitted_rows
 from dfl_sklearn.problems import (
     NewsvendorProblem,
     PortfolioProblem,
@@ -210,7 +211,7 @@ def test_copies_are_one_row_even_where_their_predictions_differ_in_the_last_bit(
     weighted = clone(model).fit(X, y, sample_weight=weight)
     X_long, y_long = np.repeat(X, weight, axis=0)[order], np.repeat(y, weight)[order]
     repeated = clone(model).fit(X_long, y_long)
-    assert len(repeated._cross_fitted(X_long, y_long, np.ones(len(order)), {}, 0).X) == 60
+    assert len(cross_fitted_rows(repeated, X_long, y_long, np.ones(len(order)), {}, 0).X) == 60
     assert_allclose(repeated.predict(X), weighted.predict(X), rtol=1e-8)
     assert repeated.held_out_regret_.backbone == pytest.approx(weighted.held_out_regret_.backbone)
 

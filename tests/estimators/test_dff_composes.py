@@ -29,6 +29,7 @@ from dfl_sklearn import DFFRegressor
 from dfl_sklearn.datasets import (
     make_newsvendor,
 )
+from dfl_sklearn.estimators._correction_rows import cross_fitted_rows
 from dfl_sklearn.losses import (
     BlackboxLoss,
     IdentityLoss,
@@ -184,7 +185,7 @@ def test_splitters():
     clone(model).set_params(cv=KFold(3)).fit(X, y)
     # Rows that are never held out have no prediction to learn from.
     ordered = clone(model).set_params(cv=TimeSeriesSplit(5)).fit(X, y)
-    rows = ordered._cross_fitted(X, y, np.ones(120), {}, 0)
+    rows = cross_fitted_rows(ordered, X, y, np.ones(120), {}, 0)
     assert len(rows.X) == 100
     for start in range(20, 120, 20):
         before = LinearRegression().fit(X[:start], y[:start]).predict(X[start : start + 20])

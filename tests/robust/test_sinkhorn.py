@@ -7,7 +7,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from dfl_sklearn import DFLRegressor
 from dfl_sklearn.problems import NewsvendorProblem, SquaredErrorProblem
 from dfl_sklearn.robust import SinkhornBall
-from dfl_sklearn.robust.sinkhorn import tilt_within
+from dfl_sklearn.robust._tilt import tilt_within
 from dfl_sklearn.rows import Rows
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")

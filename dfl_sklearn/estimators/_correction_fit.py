@@ -1,0 +1,116 @@
+"""How a correction of predictions is trained, and whether it is of use."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from .._utils.seeds import named_seed
+from ..learners.correction import BiasCorrection
+from ..learners.scaling import Scale
+from ..losses import LogLoss
+from ..problems._average import averaged_decisions
+from ..problems._context import by_position
+from ..problems.base import DecisionProblem
+from ..rows import Rows
+from ._correction import CorrectionInputs
+from .dfl import DFLRegressor
+
+# Parameters of a DFFRegressor that the net of the correction is trained with.
+_SHARED = (
+    *("loss", "ambiguity_set", "nominal_weight", "alpha", "batch_size", "learning_rate"),
+    *("learning_rate_init", "max_iter", "tol", "n_iter_no_change", "device", "n_jobs"),
+    *("callbacks", "verbose", "n_estimators"),
+)
+
+
+def refuse_log_loss(loss: Any) -> None:
+    """Raise a ValueError if a correction cannot be trained on a loss."""
+    if isinstance(loss, LogLoss):
+        raise ValueError(
+            "loss=LogLoss() needs predictions between 0 and 1, which corrected ones may leave. "
+            "Use a loss of the decision, or let the backbone learn by the log loss."
+        )
+
+
+def warn_of_zeros(predictions: np.ndarray, stacklevel: int) -> None:
+    """Say so where a factor cannot move predictions (n, d) of the backbone."""
+    is_zero = predictions == 0
+    if is_zero.any():
+        warnings.warn(
+            f"{is_zero.mean():.0%} of the backbone's predictions are exactly 0, which no "
+            'factor can move. Use trust_region="absolute" to correct these too.',
+            UserWarning,
+            stacklevel=stacklevel + 1,
+        )
+
+
+def unfitted_correction(owner: Any, train: Rows, seed: int) -> DFLRegressor:
+    """Return the net that corrects predictions, for rows to train on; it is not trained.
+
+    Parameters
+    ----------
+    owner : DFFRegressor
+        With its `residual_scale_`.
+    train : Rows
+        With the inputs of the correction as X.
+    seed : int
+    """
+    inputs = owner._inputs
+    scale = Scale.of(inputs.seen(train.X), train.weight)
+    net = BiasCorrection(
+        owner.epsilon,
+        size=None if owner.trust_region == "relative" else owner.residual_scale_,
+        mean=scale.mean,
+        scale=scale.scale,
+        sees_predictions=owner.inputs != "X",
+        hidden_layer_sizes=owner.hidden_layer_sizes,
+        activation=owner.activation,
+    )
+    return DFLRegressor(
+        by_position(owner._resolve_problem()),
+        predictor=net,
+        context=inputs.context,
+        context_is_feature=inputs.sees_context or inputs.context is None,
+        standardize=False,
+        random_state=named_seed(seed, "correction") % 2**32,
+        **{name: getattr(owner, name) for name in _SHARED},
+    )
+
+
+def held_out_gain(
+    inputs: CorrectionInputs, problem: DecisionProblem, rows: Rows, corrected: np.ndarray
+) -> Bunch:
+    """Return the mean regret before and after a correction, and the standard error of the gain.
+
+    Parameters
+    ----------
+    inputs : CorrectionInputs
+    problem : DecisionProblem
+    rows : Rows
+        Held out, with the inputs as X.
+    corrected : ndarray of shape (K, n, d)
+        By each of several corrections.
+    """
+    problem = by_position(problem)
+    context = None if inputs.context is None else rows.X[:, inputs.context]
+    before, after = (
+        problem.cost(averaged_decisions(problem, each, context), rows.y, context=context)
+        for each in (inputs.predictions(rows.X)[None], corrected)
+    )
+    regret = before - problem.optimal_cost(rows.y, context=context)
+    gain = before - after
+    share = rows.weight / rows.weight.sum()
+    mean = float(share @ gain)
+    # Of a weighted mean, for as many rows as the weights amount to (Kish).
+    n_effective = 1.0 / float((share**2).sum())
+    error = np.inf  # of a single row
+    if n_effective > 1.0 + 1e-9:
+        error = float(np.sqrt(share @ (gain - mean) ** 2 / (n_effective - 1.0)))
+    return Bunch(
+        backbone=float(share @ regret),
+        corrected=float(share @ regret) - mean,
+        standard_error=error,
+        gain=mean,
+    )

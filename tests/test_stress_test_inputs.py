@@ -1,0 +1,96 @@
+"""What a stress test takes: models, their problem, generators, and what is wrong."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.linear_model import LinearRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from dfl_sklearn import ExpertMixture, PolicyRegressor, TwoStageRegressor
+from dfl_sklearn.problems import NewsvendorProblem
+from dfl_sklearn.robust import DiffusionGenerator
+from dfl_sklearn.scenarios import ResidualScenarios
+
+from .stressed import LINE, PROBLEM, QUANTILE, QUICK, X_FIT, X_NEW, Y_FIT, Y_NEW, X, Y, stressed
+
+pytestmark = [
+    pytest.mark.usefixtures("short_epochs"),
+    pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning"),
+]
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        make_pipeline(StandardScaler(), LinearRegression()),
+        TwoStageRegressor(ResidualScenarios(LinearRegression()), PROBLEM),
+        ResidualScenarios(LinearRegression()),
+        PolicyRegressor(PROBLEM, hidden_layer_sizes=(), max_iter=5, random_state=0),
+        ExpertMixture([("line", LinearRegression())], PROBLEM),
+    ],
+    ids=lambda model: type(model).__name__,
+)
+def test_whatever_decides_can_be_tested(model):
+    levels = stressed(model.fit(X_FIT, Y_FIT)).to_frame()
+    assert (levels["worst"] > levels["nominal"]).all()
+    assert (levels["nominal"] > 0).all()
+
+
+def test_the_problem_is_that_of_the_models():
+    two_stage = TwoStageRegressor(LinearRegression(), NewsvendorProblem(9, 1)).fit(X_FIT, Y_FIT)
+    pd.testing.assert_frame_equal(
+        stressed({"a": two_stage}, problem=None).to_frame(), stressed({"a": LINE}).to_frame()
+    )
+    other = TwoStageRegressor(LinearRegression(), NewsvendorProblem(8, 1)).fit(X_FIT, Y_FIT)
+    with pytest.raises(ValueError, match="'a' and 'b' have different problems"):
+        stressed({"a": two_stage, "b": other}, problem=None)
+    stressed({"a": two_stage, "b": other})
+    with pytest.raises(ValueError, match="LinearRegression knows no decision problem"):
+        stressed(problem=None)
+
+
+def test_a_fitted_generator_is_used_as_it_is(tmp_path):
+    result = stressed()
+    again = stressed(generator=result.generator)
+    pd.testing.assert_frame_equal(again.to_frame(), result.to_frame(), check_exact=True)
+    assert again.generator is result.generator
+    other = DiffusionGenerator(**QUICK.get_params()).fit(np.column_stack([X, Y + 50]))
+    moved = stressed(generator=other, memory=str(tmp_path))
+    assert moved.to_frame()["nominal"][0] > 100  # and not recalled for its parameters
+    with pytest.raises(ValueError, match=r"fitted to 6 columns, and X .* and y have 4"):
+        stressed(QUANTILE, X_NEW[:, :3], generator=result.generator)
+
+
+def test_generators_are_recalled_from_memory(tmp_path, monkeypatch):
+    first = stressed(memory=str(tmp_path))
+
+    def fit(*args, **params):
+        raise AssertionError("fitted anew")
+
+    monkeypatch.setattr(DiffusionGenerator, "fit", fit)
+    second = stressed(QUANTILE, memory=str(tmp_path))
+    assert_array_equal(second.worst_rows(2000)["y"].sort_values(),
+                       first.worst_rows(2000)["y"].sort_values())  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"radius": -0.1}, "radius must be at least 0"),
+        ({"radius": ()}, "radius must be a number or some numbers"),
+        ({"generator": LINE}, "generator must be a DiffusionGenerator or None"),
+        ({"problem": "newsvendor"}, "problem must be a DecisionProblem or None"),
+        ({"y": Y_NEW[:7]}, "X has 120 rows and y has 7"),
+        ({"y": -Y_NEW}, "negative"),
+        ({"groups": [1, 2]}, r"groups must have shape \(120,\)"),
+        ({"groups": "shop"}, "groups='shop' is no column of X"),
+        ({"groups": [None] + ["a"] * 119}, "groups has no label in row 0"),
+        ({"estimator": {}}, "a dict of some by name"),
+        ({"X": X_NEW[0]}, r"X must have shape \(n, p\)"),
+    ],
+)
+def test_errors_name_the_argument(params, message):
+    with pytest.raises(ValueError, match=message):
+        stressed(**params)
