@@ -1,4 +1,4 @@
-"""What a correction of predictions sees, and whether it is of use."""
+"""What a correction of predictions sees, and whether it lowers the regret."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +18,13 @@ from ..rows import Rows
 
 @dataclass(frozen=True)
 class CorrectionInputs:
-    """Features, where they are an input, or the context, and the predictions side by side.
+    """The predictions, beside the features where these are an input, or else the context.
 
     Attributes
     ----------
     kind : {"both", "X", "predictions"}
     names : list of str or None
-        Columns of X in fit, where it had names.
+        Names of the columns of X in `fit`, where it had names.
     columns : ContextColumns or None
     n_outputs : int
     """
@@ -43,14 +43,14 @@ class CorrectionInputs:
             missing = [name for name in self.names if name not in X.columns]
             if missing:
                 raise ValueError(f"X lacks columns that the model was fitted on: {missing}.")
-            X = X[self.names]  # a backbone may find its columns by name, wherever they stand
+            X = X[self.names]  # a backbone may select columns by name, in any order
         refuse_unfit_table(X, "X")
         try:
             features = check_array(X, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise type(error)(
-                f"{error}\nThe correction depends on X (inputs={self.kind!r}), which must be "
-                'finite numbers for it. Use inputs="predictions", or transform X first.'
+                f"{error}\nThe correction reads X (inputs={self.kind!r}), which must therefore be "
+                'finite numbers. Use inputs="predictions", or transform X first.'
             ) from error
         return np.concatenate([features, predictions], axis=1)
 
@@ -60,7 +60,7 @@ class CorrectionInputs:
 
     @property
     def sees_context(self) -> bool:
-        """Whether the correction sees the context, or its problem alone."""
+        """Whether the correction sees the context, and not the problem alone."""
         return self.columns is not None and self.columns.is_feature and self.kind != "predictions"
 
     @property
@@ -84,9 +84,9 @@ class CorrectionInputs:
         ----------
         problem : DecisionProblem
         rows : Rows
-            Held out, with the inputs as X.
+            Held-out rows, with the inputs as X.
         corrected : ndarray of shape (K, n, d)
-            By each of several corrections.
+            Corrected predictions, of each of K corrections.
         """
         problem = by_position(problem)
         context = None if self.context is None else rows.X[:, self.context]
@@ -98,9 +98,9 @@ class CorrectionInputs:
         gain = before - after
         share = rows.weight / rows.weight.sum()
         mean = float(share @ gain)
-        # Of a weighted mean, for as many rows as the weights amount to (Kish).
+        # The standard error of a weighted mean, with the effective sample size (Kish).
         n_effective = 1.0 / float((share**2).sum())
-        error = np.inf  # of a single row
+        error = np.inf  # a single row has no standard error
         if n_effective > 1.0 + 1e-9:
             error = float(np.sqrt(share @ (gain - mean) ** 2 / (n_effective - 1.0)))
         return Bunch(
@@ -112,10 +112,10 @@ class CorrectionInputs:
 
 
 def dense(X: Any) -> Any:
-    """Return X, or say that it is sparse."""
+    """Return X, or raise an error where it is sparse."""
     if issparse(X):
         raise TypeError(
             "X is sparse, but DFFRegressor needs a dense array or a table. Where the features are "
-            "made from a table, let the backbone be a Pipeline that makes them."
+            "made from a table, use a Pipeline that makes them as the backbone."
         )
     return X

@@ -370,7 +370,7 @@ def test_what_makes_no_sense_is_refused():
         ConformalDecisions(Ridge(), newsvendor()).fit(X, y, X_cal=X)
     with pytest.raises(ValueError, match="without X_cal"):
         ConformalDecisions(Ridge(), newsvendor()).fit(X, y, sample_weight_cal=y)
-    with pytest.raises(ValueError, match="X_cal was given: leave one"):
+    with pytest.raises(ValueError, match="X_cal was given: omit one"):
         ConformalDecisions(Ridge(), newsvendor(), cv=3).fit(X, y, X_cal=X, y_cal=y)
     with pytest.raises(ValueError, match=r"y_cal must have shape \(30,\)"):
         ConformalDecisions(Ridge(), newsvendor()).fit(X, y, X_cal=X, y_cal=y[:-1])

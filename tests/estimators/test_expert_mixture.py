@@ -219,7 +219,7 @@ class Wider(NewsvendorProblem):
         (lambda: fitted().partial_fit(X[:5], Y[:4]), "X has 5 rows, and y has 4"),
         (lambda: fitted().partial_fit(X[:5], np.full(5, np.nan)), "y is not finite at row 0"),
         (lambda: fitted().partial_fit(X[:5, :1], Y[:5]), "features"),
-        (lambda: fitted().decide(X, context=Y), "experts read the context from X"),
+        (lambda: fitted().decide(X, context=Y), "experts read it from X"),
         (
             lambda: ExpertMixture([("a", NoWeights())]).fit(X, Y, sample_weight=np.ones(len(X))),
             "expert 'a', NoWeights, does not take it",
