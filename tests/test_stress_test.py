@@ -223,7 +223,7 @@ def test_a_radius_too_large_for_the_sample_is_refused():
     with pytest.raises(ValueError, match="radius=2 is too large for 400 generated rows") as error:
         stressed(radius=2.0, n_samples=400)
     words = str(error.value)
-    assert "'LinearRegression' rests on an effective sample of" in words
+    assert "'LinearRegression' has an effective sample size of" in words
     largest = float(words.split("for this sample is ")[1].split(";")[0])
     enough = int(words.split("n_samples=")[1].split(",")[0])
     assert 50 <= stressed(radius=largest, n_samples=400).to_frame()["effective_sample_size"][0] < 80
@@ -299,7 +299,7 @@ def test_names_that_occur_twice_are_told_apart():
 @pytest.mark.parametrize(
     ("column", "message"),
     [
-        (["a", 1] * 60, "Column 'new' of X is object, and holds neither numbers alone nor words"),
+        (["a", 1] * 60, "Column 'new' of X is object, and holds neither only numbers nor"),
         (
             [f"a{i}" for i in range(120)],
             r"'new' of X has 120 different words.* pipe\[1:\] and pipe",
@@ -354,7 +354,7 @@ def test_words_are_those_of_real_rows_and_numbers_are_generated_given_them():
     kiel = float(result.worst_rows(2000).query("town == 'Kiel'")["weight"].sum())
     assert moved.loc["town=Kiel", "worst_mean"] == pytest.approx(kiel)
     assert set(result.group_regret["group"]) == {"Bonn", "Kiel", "Ulm"}
-    with pytest.raises(ValueError, match="does not say which words it was fitted with"):
+    with pytest.raises(ValueError, match="does not store which words it was fitted with"):
         stressed(pipe, frame[120:], y[120:], generator=result.generator)
 
 
@@ -395,7 +395,7 @@ def test_the_problem_is_that_of_the_models():
     with pytest.raises(ValueError, match="'a' and 'b' have different problems"):
         stressed({"a": two_stage, "b": other}, problem=None)
     stressed({"a": two_stage, "b": other})
-    with pytest.raises(ValueError, match="LinearRegression knows no decision problem"):
+    with pytest.raises(ValueError, match="LinearRegression has no decision problem"):
         stressed(problem=None)
 
 
@@ -429,7 +429,7 @@ def test_contexts_of_generated_rows_are_those_of_real_ones(scaled):
 def test_a_context_that_nobody_knows_is_asked_for():
     frame, y = capped_rows()
     line = LinearRegression().fit(frame[:80], y[:80])
-    with pytest.raises(ValueError, match="reads a context, and no estimator knows which"):
+    with pytest.raises(ValueError, match="reads a context, and no estimator has one"):
         stressed(line, frame[80:], y[80:], problem=CAPPED)
     rows = stressed(line, frame[80:], y[80:], problem=CAPPED, context="capacity").worst_rows(2000)
     assert (rows["decision"] <= rows["capacity"] + 1e-9).all()
@@ -484,15 +484,15 @@ def test_generators_are_recalled_from_memory(tmp_path, monkeypatch):
     ("params", "message"),
     [
         ({"radius": -0.1}, "radius must be at least 0"),
-        ({"radius": ()}, "radius must be a number or some numbers"),
+        ({"radius": ()}, "radius must be a number or a sequence of numbers"),
         ({"generator": LINE}, "generator must be a DiffusionGenerator or None"),
         ({"problem": "newsvendor"}, "problem must be a DecisionProblem or None"),
         ({"y": Y_NEW[:7]}, "X has 120 rows and y has 7"),
         ({"y": -Y_NEW}, "negative"),
         ({"groups": [1, 2]}, r"groups must have shape \(120,\)"),
-        ({"groups": "shop"}, "groups='shop' is no column of X"),
+        ({"groups": "shop"}, "groups='shop' is not a column of X"),
         ({"groups": [None] + ["a"] * 119}, "groups has no label in row 0"),
-        ({"estimator": {}}, "a dict of some by name"),
+        ({"estimator": {}}, "a dict of these by name"),
         ({"X": X_NEW[0]}, r"X must have shape \(n, p\)"),
     ],
 )

@@ -87,7 +87,7 @@ def as_bounds(bounds: Any, n: int) -> tuple[np.ndarray, np.ndarray]:
     bad = np.isnan(low) | np.isnan(high) | (low > high) | (low == np.inf) | (high == -np.inf)
     if bad.any():
         i = int(np.flatnonzero(bad)[0])
-        raise ValueError(f"bounds[{i}] = ({low[i]}, {high[i]}) contain no number.")
+        raise ValueError(f"bounds[{i}] = ({low[i]}, {high[i]}) hold no number.")
     return np.broadcast_to(low, n), np.broadcast_to(high, n)
 
 

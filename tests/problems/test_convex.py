@@ -246,7 +246,7 @@ def test_what_cannot_be_differentiated():
         ConvexProgram(whole_numbers).decision_layer()
     with pytest.raises(ValueError, match="does not follow cvxpy's rules for parameters"):
         ConvexProgram(not_dpp).decision_layer()
-    with pytest.raises(ValueError, match="smoothing must be a finite number only for"):
+    with pytest.raises(ValueError, match="smoothing can be a finite number only for"):
         ConvexProgram(box).decision_layer(1.0)
     # Two stages need no slope.
     from sklearn.linear_model import LinearRegression
