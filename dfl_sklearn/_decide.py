@@ -1,4 +1,4 @@
-"""One way to ask any estimator for its decisions."""
+"""The decisions of any estimator, by one function."""
 
 import warnings
 from dataclasses import dataclass
@@ -35,23 +35,24 @@ def decide(
 ) -> np.ndarray:
     """Return the decisions of any fitted estimator.
 
-    Walks through Pipelines, searches and frozen estimators to an estimator of this package and
-    asks it to decide, in its own context. Of any other regressor the predictions are solved for,
-    of a scenario model the scenarios. So they are where an estimator has another kind of problem
-    than the one given, or no context and the one given reads it. (A :class:`PolicyRegressor`
-    predicts nothing to solve for: that is an error.)
+    Looks inside Pipelines, searches and frozen estimators. An estimator of this package decides
+    itself, in its own context. For any other regressor the problem is solved with its predictions,
+    and for a scenario model with its scenarios. The same is done where an estimator has another
+    kind of problem than the one given, or where the problem given reads a context and the
+    estimator has none. (With a :class:`PolicyRegressor`, which predicts no parameters, that is an
+    error.)
 
     Parameters
     ----------
     estimator : estimator
-        Fitted.
+        A fitted estimator.
     X : array-like of shape (n, p)
-        As the estimator takes it.
+        Features, in the form that the estimator takes.
     problem : DecisionProblem, default=None
-        Needed for estimators that have none.
+        The problem to decide; needed where the estimator has none.
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context, as in :class:`sklearn.compose.ColumnTransformer`, for
-        estimators that know none. Others use their own; if it is given, it must be the same.
+        estimators that have no context. Others use their own; if one is given, it must be the same.
 
     Returns
     -------
@@ -61,19 +62,19 @@ def decide(
     Raises
     ------
     ValueError
-        If there is no problem, if a prediction is not finite, or if an estimator with a context of
-        its own is asked about another.
+        If there is no problem, if a prediction is not finite, or if `context` is not the context
+        that the estimator has.
 
     Warns
     -----
     UserWarning
-        If a step of a Pipeline has changed the context before it reaches the estimator. If an
-        estimator with `risk` is asked about another kind of problem, where that does not count. If
-        a scenario model is inside of something that predicts a point, such as a bag of them.
+        If a step of a Pipeline changes the context before it reaches the estimator. If an
+        estimator with `risk` is asked about another kind of problem, for which `risk` is ignored.
+        If a scenario model is inside an estimator that predicts points, such as a bagging ensemble.
 
     See Also
     --------
-    dfl_sklearn.metrics.regret : What decisions cost more than the best ones.
+    dfl_sklearn.metrics.regret : How much more decisions cost than the best ones.
     dfl_sklearn.TwoStageRegressor : A regressor with its problem, as one estimator.
 
     Examples
@@ -104,14 +105,14 @@ def decided(
     decides = hasattr(inner, "decide")
     if own is None and hasattr(inner, "_resolve_problem"):
         own = inner._resolve_problem()
-    # What a model decides for another kind of problem is no decision of the one asked about, nor
-    # is what it decides without the context that this one reads.
+    # Decisions for another kind of problem, or made without the context that this problem reads,
+    # are no decisions of this problem.
     if problem is not None:
         knows = not problem.takes_context or _knows_context(inner)
         decides = decides and type(own) is type(problem) and knows
     problem = problem or own
     if problem is None:
-        raise ValueError(f"{type(inner).__name__} knows no decision problem: give one as problem=.")
+        raise ValueError(f"{type(inner).__name__} has no decision problem: give one as problem=.")
     if decides:
         there = reaches(X)
         decisions = inner.decide(there)
@@ -122,14 +123,14 @@ def decided(
     known = selected_context(X, problem, context)
     if not hasattr(estimator, "predict"):
         raise ValueError(
-            f"{type(inner).__name__} predicts nothing, and what it decides is no decision of the "
+            f"{type(inner).__name__} predicts nothing, and its decisions are no decisions of the "
             f"{type(problem).__name__} given."
         )
     if predicts_scenarios(inner):
         risk = getattr(inner, "risk", None)
         if risk is not None and not risk.is_nominal:
             warnings.warn(
-                f"The model decides for {type(risk).__name__} in a problem of its own. Decisions "
+                f"The model decides for {type(risk).__name__} in its own problem alone. Decisions "
                 f"of the {type(problem).__name__} given minimise the mean cost over its scenarios.",
                 UserWarning,
                 stacklevel=3,
@@ -140,8 +141,8 @@ def decided(
     refuse_policy(
         inner,
         f"{type(problem).__name__}.solve",
-        "Ask it about its own kind of problem, in its own context; a metric takes decisions that "
-        "you have made of its own, averages for one, as decisions=.",
+        "Ask it about its own kind of problem, in its own context. Metrics take decisions that "
+        "you have made from its decisions, such as averages, as decisions=.",
     )
     prediction = estimator.predict(X)
     warn_of_hidden_scenarios(inner, stacklevel=3)
@@ -157,24 +158,24 @@ def _knows_context(inner: Any) -> bool:
 def _own_context(
     inner: Any, there: Any, X: Any, problem: DecisionProblem, context: Selection
 ) -> Any:
-    """Return the context in which an estimator has decided about X, which reached it as `there`.
+    """Return the context in which an estimator decided for X, which reached it as `there`.
 
     Raises
     ------
     ValueError
-        If `problem` cannot read it, or if `context` selects another one.
+        If `problem` cannot read that context, or if `context` selects another one.
 
     Warns
     -----
     UserWarning
-        If a step on the way has changed it.
+        If a step of a Pipeline has changed it.
     """
     known, own = inner.context_of(there), inner._resolve_problem()
     by_name = [any(isinstance(c, str) for c in each.context_columns()) for each in (own, problem)]
     if by_name[0] != by_name[1]:
         reads = ["by name" if each else "by position" for each in by_name]
         raise ValueError(
-            f"{type(inner).__name__} has a problem that reads its context {reads[0]}, and the "
+            f"The problem of {type(inner).__name__} reads its context {reads[0]}, and the "
             f"problem given reads it {reads[1]}: mark both in the same way, by FromContext."
         )
     if context is not None:
@@ -185,8 +186,8 @@ def _own_context(
         if not np.array_equal(own_rows, given):
             raise ValueError(
                 f"context={context!r} is not the context in which {type(inner).__name__} has "
-                f"decided, its context={inner.context!r}: other columns, or a step before has "
-                "changed them. Leave context= out: a model that has its own uses it."
+                f"decided, its context={inner.context!r}. These are other columns, or a step of "
+                "the Pipeline has changed them. Leave context= out: the model uses its own."
             )
     elif there is not X:
         _warn_of_changes(inner, known, X)
@@ -194,7 +195,7 @@ def _own_context(
 
 
 def _warn_of_changes(inner: Any, known: Any, X: Any) -> None:
-    """Say so where columns of the context are none of X, as given to a Pipeline."""
+    """Warn where a step of a Pipeline has changed columns of the context."""
     columns = inner._context_columns
     names = column_names(X)
     for j, value in enumerate(np.asarray(known).T):
@@ -204,20 +205,20 @@ def _warn_of_changes(inner: Any, known: Any, X: Any) -> None:
         elif label in names:
             candidates = [names.index(label)]
         else:
-            continue  # made on the way
+            continue  # made by a step
         if not any(_same(_safe_indexing(X, [k], axis=1), value) for k in candidates):
             what = f"column {columns.positions[j]}" if label is None else repr(label)
             warnings.warn(
                 f"The context, {what}, has been changed by a step before "
-                f"{type(inner).__name__}, and decisions keep to the changed numbers. If it is to "
-                "reach it as it is, put the step into keep_context, from dfl_sklearn.compose.",
+                f"{type(inner).__name__}, and decisions keep to the changed numbers. To pass it on "
+                "unchanged, wrap the step in keep_context, from dfl_sklearn.compose.",
                 UserWarning,
                 stacklevel=4,
             )
 
 
 def _same(column: Any, value: np.ndarray) -> bool:
-    """Return whether a column of any type holds these numbers, where it is not missing."""
+    """Return whether a column of any type holds these numbers wherever it is not missing."""
     column = column.toarray() if issparse(column) else column
     try:
         given = np.asarray(column, dtype=np.float64).reshape(-1)
@@ -227,6 +228,6 @@ def _same(column: Any, value: np.ndarray) -> bool:
 
 
 def selected_context(X: Any, problem: DecisionProblem, context: Selection) -> Any:
-    """Return the columns of X that are context, as the problem takes them; None for none."""
+    """Return the columns of X that are context, as the problem takes them, or None."""
     columns = ContextColumns.of(context, X, problem.context_columns())
     return None if columns is None else columns.table(X)

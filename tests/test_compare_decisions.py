@@ -319,7 +319,7 @@ def test_two_that_decide_alike_are_never_told_apart(data):
 def test_rows_that_follow_each_other_alike_are_said():
     y = np.repeat(np.random.default_rng(0).normal(10, 1, 20), 10)
     X = np.zeros((200, 1))
-    with pytest.warns(UserWarning, match="'b' costs more than 'a' is alike in rows that follow"):
+    with pytest.warns(UserWarning, match="between 'b' and 'a' are correlated in neighbouring rows"):
         compare({"a": MEAN, "b": DummyRegressor(strategy="quantile", quantile=0.75)}, X, y)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
@@ -359,7 +359,7 @@ def test_ctrl_c_keeps_the_splits_that_all_have_been_through(data, keeps_it):
     Interrupted.fits = 0
     estimators = {"line": LINE, "slow": Interrupted(3, keeps_it)}
     before = signal.getsignal(signal.SIGINT)
-    with pytest.warns(UserWarning, match=r"interrupted\. It knows 2 of 5 splits\.$"):
+    with pytest.warns(UserWarning, match=r"interrupted\. It contains 2 of 5 splits\.$"):
         found = compare(estimators, X, y, shifts={"late": (X, y)})
     assert signal.getsignal(signal.SIGINT) is before
     assert found.interrupted
@@ -374,7 +374,7 @@ def test_ctrl_c_in_the_first_split_keeps_the_estimators_that_are_done(data):
     X, y = data
     Interrupted.fits = 0
     estimators = {"line": LINE, "mean": MEAN, "slow": Interrupted(1)}
-    with pytest.warns(UserWarning, match="1 of 5 splits, and nothing of 'slow'"):
+    with pytest.warns(UserWarning, match="1 of 5 splits, and no result for 'slow'"):
         found = compare(estimators, X, y, reference="slow")
     assert list(found.costs) == ["line", "mean"]
     assert found.reference == "line"
@@ -386,7 +386,7 @@ def test_ctrl_c_in_the_first_split_keeps_the_estimators_that_are_done(data):
 def test_ctrl_c_before_the_shifts_keeps_all_splits(data):
     X, y = data
     Interrupted.fits = 0
-    with pytest.warns(UserWarning, match="It knows all splits, and not what all decide for the sh"):
+    with pytest.warns(UserWarning, match="It contains all splits, but not all decisions for the s"):
         found = compare({"line": LINE, "slow": Interrupted(6)}, X, y, shifts={"late": (X, y)})
     assert found.shift_costs["late"].isna().tolist() == [False, True]
     assert found.costs.notna().all().all()

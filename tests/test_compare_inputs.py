@@ -60,8 +60,8 @@ FITTED = FrozenEstimator(LinearRegression().fit(X, Y))
         ([("a", DummyRegressor()), ("a", Ridge())], "Two of the estimators are called 'a'"),
         ([DummyRegressor(), Ridge()], r"\(name, estimator\), got DummyRegressor\(\) in it"),
         ({1: Ridge()}, r"got \(1, Ridge\(\)\) in it"),
-        ({"a": "ridge"}, "'a' is 'ridge', which is no estimator"),
-        ({"a": Ridge}, "which is no estimator"),
+        ({"a": "ridge"}, "'a' is 'ridge', which is not an estimator"),
+        ({"a": Ridge}, "which is not an estimator"),
         ({"a": FITTED, "b": NeverFitted()}, "'a' holds a frozen model and 'b' is fitted anew"),
         (
             {"a": NeverFitted(), "b": TwoStageRegressor(FITTED, PROBLEM)},
@@ -78,7 +78,7 @@ def test_estimators_that_cannot_be_compared(estimators, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"problem": None}, "None of the estimators knows a decision problem"),
+        ({"problem": None}, "None of the estimators has a decision problem"),
         ({"reference": "two"}, r"reference='two' is none of \['one'\]"),
         ({"reference": "incumbent"}, "reference='incumbent' is none of"),
         ({"confidence_level": 1.0}, r"confidence_level must be in \(0, 1\)"),
@@ -108,7 +108,7 @@ def test_estimators_that_cannot_be_compared(estimators, message):
         ({"blocks": "day"}, "blocks must be the number of blocks"),
         ({"blocks": np.ones((20, 2))}, "blocks must be the number of blocks"),
         ({"blocks": np.ones(19)}, "blocks has 19 labels and X has 20 rows"),
-        ({"blocks": ["a"] * 20}, "All rows held out are of one block"),
+        ({"blocks": ["a"] * 20}, "All rows held out are in one block"),
         ({"blocks": ["a"] * 19 + [None]}, "blocks has no label for row 19"),
         # What was decided.
         ({"incumbent": Y[:19]}, "incumbent has 19 rows and X has 20"),
@@ -124,7 +124,7 @@ def test_estimators_that_cannot_be_compared(estimators, message):
         ({"shifts": {"late": (X, -Y)}}, "negative demand at row 0.*\nIn y of the shift 'late'"),
         ({"shifts": {"late": (X, np.ones((20, 2)))}}, "2 columns and y has 1"),
         ({"shifts": {"late": (X[["a"]], Y)}}, r"'late' has other columns than X: it lacks \['b'\]"),
-        ({"shifts": {"late": (X.rename(columns={"b": "c"}), Y)}}, r"and has \['c'\] besides"),
+        ({"shifts": {"late": (X.rename(columns={"b": "c"}), Y)}}, r"and has \['c'\] in addition"),
         ({"shifts": {"late": (X[["b", "a"]], Y)}}, "they are in another order"),
         ({"shifts": {"late": (X.to_numpy()[:, :1], Y)}}, r"rows of shape \(1,\), and X of shape"),
     ],

@@ -102,7 +102,7 @@ def test_a_context_that_a_step_has_changed_is_said(data, by_name):
     with pytest.warns(UserWarning, match="has been changed"):
         make_decision_cost_scorer(pipe[-1].problem)(pipe, X_small, y)
     if by_name:
-        with pytest.raises(ValueError, match="or a step before has changed them"):
+        with pytest.raises(ValueError, match="a step of the Pipeline has changed them"):
             decide(pipe, X_small, CAPPED, context="capacity")
 
 
@@ -154,7 +154,7 @@ def test_a_pipeline_that_ends_in_decisions_gives_them(data, context):
     known = None if context is None else X
     cost = problem.cost(decisions, y, context=known).mean()
     assert make_decision_cost_scorer(problem)(pipe, X, y) == pytest.approx(-cost)
-    with pytest.raises(ValueError, match="what it decides is no decision of the SquaredError"):
+    with pytest.raises(ValueError, match="its decisions are no decisions of the SquaredError"):
         decide(pipe, X, SquaredErrorProblem())
 
 

@@ -385,7 +385,7 @@ def test_either_predictions_or_decisions(metric):
         metric(y, problem=NEWSVENDOR)
     with pytest.raises(ValueError, match="got both"):
         metric(y, y_pred, decisions=y_pred, problem=NEWSVENDOR)
-    with pytest.raises(ValueError, match="scenario_weight goes with scenarios"):
+    with pytest.raises(ValueError, match="scenario_weight is for scenarios"):
         metric(y, decisions=y, scenario_weight=[1.0], problem=NEWSVENDOR)
     with pytest.raises(ValueError, match="y_true has 60 rows and decisions 1"):
         metric(y, decisions=y[:1], problem=NEWSVENDOR)

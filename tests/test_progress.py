@@ -439,7 +439,7 @@ def test_a_stress_test_keeps_the_models_before_an_interruption():
         **{"problem": PROBLEM, "generator": GENERATOR, "n_samples": 300, "radius": 0.05},
         "random_state": 0,
     }
-    with pytest.warns(UserWarning, match="knows nothing of 'slow'"):
+    with pytest.warns(UserWarning, match="has no result for 'slow'"):
         found = stress_test(models, X, Y, **options)
     whole = stress_test(models["line"], X, Y, **options)
     assert found.estimators == ("line",)

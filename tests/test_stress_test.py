@@ -185,7 +185,7 @@ def test_a_radius_too_large_for_the_sample_is_refused():
     with pytest.raises(ValueError, match="radius=2 is too large for 400 generated rows") as error:
         stressed(radius=2.0, n_samples=400)
     words = str(error.value)
-    assert "'LinearRegression' rests on an effective sample of" in words
+    assert "'LinearRegression' has an effective sample size of" in words
     largest = float(words.split("for this sample is ")[1].split(";")[0])
     enough = int(words.split("n_samples=")[1].split(",")[0])
     assert 50 <= stressed(radius=largest, n_samples=400).to_frame()["effective_sample_size"][0] < 80

@@ -50,7 +50,7 @@ def test_contexts_of_generated_rows_are_those_of_real_ones(scaled):
 def test_a_context_that_nobody_knows_is_asked_for():
     frame, y = capped_rows()
     line = LinearRegression().fit(frame[:80], y[:80])
-    with pytest.raises(ValueError, match="reads a context, and no estimator knows which"):
+    with pytest.raises(ValueError, match="reads a context, and no estimator has one"):
         stressed(line, frame[80:], y[80:], problem=CAPPED)
     rows = stressed(line, frame[80:], y[80:], problem=CAPPED, context="capacity").worst_rows(2000)
     assert (rows["decision"] <= rows["capacity"] + 1e-9).all()

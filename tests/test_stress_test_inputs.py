@@ -47,7 +47,7 @@ def test_the_problem_is_that_of_the_models():
     with pytest.raises(ValueError, match="'a' and 'b' have different problems"):
         stressed({"a": two_stage, "b": other}, problem=None)
     stressed({"a": two_stage, "b": other})
-    with pytest.raises(ValueError, match="LinearRegression knows no decision problem"):
+    with pytest.raises(ValueError, match="LinearRegression has no decision problem"):
         stressed(problem=None)
 
 
@@ -79,15 +79,15 @@ def test_generators_are_recalled_from_memory(tmp_path, monkeypatch):
     ("params", "message"),
     [
         ({"radius": -0.1}, "radius must be at least 0"),
-        ({"radius": ()}, "radius must be a number or some numbers"),
+        ({"radius": ()}, "radius must be a number or a sequence of numbers"),
         ({"generator": LINE}, "generator must be a DiffusionGenerator or None"),
         ({"problem": "newsvendor"}, "problem must be a DecisionProblem or None"),
         ({"y": Y_NEW[:7]}, "X has 120 rows and y has 7"),
         ({"y": -Y_NEW}, "negative"),
         ({"groups": [1, 2]}, r"groups must have shape \(120,\)"),
-        ({"groups": "shop"}, "groups='shop' is no column of X"),
+        ({"groups": "shop"}, "groups='shop' is not a column of X"),
         ({"groups": [None] + ["a"] * 119}, "groups has no label in row 0"),
-        ({"estimator": {}}, "a dict of some by name"),
+        ({"estimator": {}}, "a dict of these by name"),
         ({"X": X_NEW[0]}, r"X must have shape \(n, p\)"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Estimators: the scikit-learn face of decision-focused learning."""
+"""Estimators of decision-focused learning, with the interface of scikit-learn."""
 
 import lazy_loader
 

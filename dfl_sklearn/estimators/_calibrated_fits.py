@@ -1,4 +1,4 @@
-"""Models fitted on some of the rows, and what they plan for others."""
+"""Models fitted on some of the rows, and their decisions for others."""
 
 from typing import Any
 
@@ -14,11 +14,11 @@ from .._utils.progress import part, say
 from .._utils.seeds import named_rng
 from .._utils.sklearn_private import _check_method_params
 
-_FOLDS = 5  # of the errors on training rows
+_FOLDS = 5  # for cross-validated errors on training rows
 
 
 class Fits:
-    """The rows that were given, and models fitted on some of them.
+    """The rows given to `fit`, and models fitted on some of them.
 
     Parameters
     ----------
@@ -27,7 +27,7 @@ class Fits:
     y : ndarray of shape (n,) or (n, d)
     weight : ndarray of shape (n,) or None
     fit_params : dict
-        Of the `fit` of the wrapped estimator.
+        Further arguments of the `fit` of the wrapped estimator.
     """
 
     def __init__(
@@ -42,8 +42,8 @@ class Fits:
         self._owner = owner
         if owner._decides_itself():
             self._params = owner._wrapped_params(weight, fit_params)
-        else:  # routed by the model that is put around the regressor
-            owner._wrapped_params(weight, fit_params)  # or an error in the owner's name
+        else:  # routed by the TwoStageRegressor around the regressor
+            owner._wrapped_params(weight, fit_params)  # raises errors in the owner's name
             self._params = {**fit_params, **({} if weight is None else {"sample_weight": weight})}
 
     def weight_of(self, rows: np.ndarray) -> np.ndarray:
@@ -64,7 +64,7 @@ class Fits:
         return model
 
     def outcomes_of_training(self, rows: np.ndarray) -> Outcomes:
-        """Return the outcomes of training rows by models without their fold, or a frozen one."""
+        """Return the outcomes of training rows by models fitted without them, or a frozen one."""
         weight = self.weight_of(rows)
         code = codes_of(_safe_indexing(self.X, rows), self.y[rows])
         n_distinct = len(np.unique(code[weight > 0]))
@@ -77,7 +77,7 @@ class Fits:
         return self.outcomes_across([(rows[rest], rows[held]) for rest, held in splits])
 
     def outcomes_across(self, splits: Splits) -> Outcomes:
-        """Return the outcomes of all rows in a fold by models that were fitted without it."""
+        """Return the outcomes of all rows, each by the model fitted without its fold."""
         frozen = isinstance(self._owner.estimator, FrozenEstimator)
         parts = []
         for number, (rest, held) in enumerate(splits):

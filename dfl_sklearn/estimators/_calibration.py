@@ -1,4 +1,4 @@
-"""Calibrate promises: on rows given, on rows held out, or across folds."""
+"""Calibrate promised costs: on rows given, on rows held out, or across folds."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from ._calibrated_fits import Fits
 
 @dataclass(frozen=True)
 class GivenRows:
-    """Rows to calibrate on that the model does not see: X, y, and how often each counts."""
+    """Calibration rows, which the model does not see: X, y, and how often each counts."""
 
     X: Any
     y: np.ndarray
@@ -31,7 +31,7 @@ class GivenRows:
     def checked(
         cls, owner: Any, X: Any, y: np.ndarray, X_cal: Any, y_cal: Any, sample_weight_cal: Any
     ) -> "GivenRows | None":
-        """Return the calibration rows given to the `fit` of an owner; None for none."""
+        """Return the calibration rows given to `fit`, or None."""
         if (X_cal is None) != (y_cal is None):
             raise ValueError("Give both X_cal and y_cal, or neither.")
         if X_cal is None:
@@ -39,7 +39,7 @@ class GivenRows:
                 raise ValueError("sample_weight_cal was given without X_cal and y_cal.")
             return None
         if owner.cv is not None:
-            raise ValueError("cv says which rows of X calibrate, and X_cal was given: leave one.")
+            raise ValueError("cv takes calibration rows from X, and X_cal was given: omit one.")
         y_cal = np.asarray(owner._validate_target(y_cal))
         owner._resolve_problem().check_parameters(y_cal)
         shape = (len(y_cal), *y.shape[1:])
@@ -59,7 +59,7 @@ class GivenRows:
 
 @dataclass(frozen=True)
 class Calibrated:
-    """A model that decides, and what its promises are made of.
+    """A model that decides, and what its promised costs are computed from.
 
     Attributes
     ----------
@@ -67,9 +67,9 @@ class Calibrated:
     certificate : CostCertificate or SetCertificate
     quantile : float, WeightedQuantile or dict
     n_rows : int
-        That calibrated, with a positive weight.
+        Number of calibration rows of positive weight.
     level : float or None
-        That is guaranteed.
+        The probability that is guaranteed.
     """
 
     decider: Any
@@ -80,7 +80,7 @@ class Calibrated:
 
 
 class Calibration:
-    """One `fit` of promises.
+    """One `fit` of promised costs.
 
     Parameters
     ----------
@@ -93,7 +93,7 @@ class Calibration:
         self._owner, self._fits = owner, fits
 
     def run(self, given: GivenRows | None) -> Calibrated:
-        """Calibrate on the rows given; without any on those that `cv` says."""
+        """Calibrate on the rows given, or where there are none on those that `cv` chooses."""
         owner, fits = self._owner, self._fits
         rows = np.arange(len(fits.y))
         if given is not None:
@@ -109,7 +109,7 @@ class Calibration:
         return self._on(GivenRows(*held_out), rest)
 
     def _on(self, held_out: GivenRows, rows: np.ndarray) -> Calibrated:
-        """Fit on some rows, and calibrate on others that the model does not see."""
+        """Fit on some rows, and calibrate on others."""
         self._check_enough(held_out.weight)
         kept = np.flatnonzero(held_out.weight > 0)
         X = _safe_indexing(held_out.X, kept)
@@ -123,7 +123,7 @@ class Calibration:
         return self._calibrated(decider, certificate, outcomes, shift)
 
     def _across(self, splits: Splits) -> Calibrated:
-        """Fit on all rows, and calibrate each by a model that was fitted without its fold."""
+        """Fit on all rows, and calibrate with models fitted without the fold of a row."""
         fold = fold_of(splits, len(self._fits.y))
         rows = np.flatnonzero(fold >= 0)
         self._check_enough(self._fits.weight_of(rows))
@@ -161,7 +161,7 @@ class Calibration:
         return SetCertificate(owner.method, owner.scale)
 
     def _shift(self, X: Any) -> np.ndarray | None:
-        """Return the weights of calibration rows under a shift, before models are fitted."""
+        """Return the weights of calibration rows under a shift."""
         model = self._owner.shift_weight
         if model is None:
             return None
@@ -170,7 +170,7 @@ class Calibration:
         return weight
 
     def _check_enough(self, weight: np.ndarray) -> None:
-        """Raise an error before models are fitted where no promise can be made."""
+        """Raise an error where there are too few rows for a promise, before models are fitted."""
         weight = weight[weight > 0]
         try:
             quantiles_of(np.zeros(len(weight)), weight, None, self._owner.confidence_level)

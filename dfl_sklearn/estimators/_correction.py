@@ -13,13 +13,13 @@ from .._utils.rows import column_names, refuse_unfit_table
 
 @dataclass(frozen=True)
 class CorrectionInputs:
-    """Features, where they are an input, or the context, and the predictions side by side.
+    """The predictions, beside the features where these are an input, or else the context.
 
     Attributes
     ----------
     kind : {"both", "X", "predictions"}
     names : list of str or None
-        Columns of X in fit, where it had names.
+        Names of the columns of X in `fit`, where it had names.
     columns : ContextColumns or None
     n_outputs : int
     """
@@ -38,14 +38,14 @@ class CorrectionInputs:
             missing = [name for name in self.names if name not in X.columns]
             if missing:
                 raise ValueError(f"X lacks columns that the model was fitted on: {missing}.")
-            X = X[self.names]  # a backbone may find its columns by name, wherever they stand
+            X = X[self.names]  # a backbone may select columns by name, in any order
         refuse_unfit_table(X, "X")
         try:
             features = check_array(X, dtype=np.float64)
         except (TypeError, ValueError) as error:
             raise type(error)(
-                f"{error}\nThe correction depends on X (inputs={self.kind!r}), which must be "
-                'finite numbers for it. Use inputs="predictions", or transform X first.'
+                f"{error}\nThe correction reads X (inputs={self.kind!r}), which must therefore be "
+                'finite numbers. Use inputs="predictions", or transform X first.'
             ) from error
         return np.concatenate([features, predictions], axis=1)
 
@@ -55,7 +55,7 @@ class CorrectionInputs:
 
     @property
     def sees_context(self) -> bool:
-        """Whether the correction sees the context, or its problem alone."""
+        """Whether the correction sees the context, and not the problem alone."""
         return self.columns is not None and self.columns.is_feature and self.kind != "predictions"
 
     @property
@@ -74,10 +74,10 @@ class CorrectionInputs:
 
 
 def dense(X: Any) -> Any:
-    """Return X, or say that it is sparse."""
+    """Return X, or raise an error where it is sparse."""
     if issparse(X):
         raise TypeError(
             "X is sparse, but DFFRegressor needs a dense array or a table. Where the features are "
-            "made from a table, let the backbone be a Pipeline that makes them."
+            "made from a table, use a Pipeline that makes them as the backbone."
         )
     return X

@@ -89,9 +89,9 @@ def held_out_gain(
     inputs : CorrectionInputs
     problem : DecisionProblem
     rows : Rows
-        Held out, with the inputs as X.
+        Held-out rows, with the inputs as X.
     corrected : ndarray of shape (K, n, d)
-        By each of several corrections.
+        Corrected predictions, of each of K corrections.
     """
     problem = by_position(problem)
     context = None if inputs.context is None else rows.X[:, inputs.context]
@@ -103,9 +103,9 @@ def held_out_gain(
     gain = before - after
     share = rows.weight / rows.weight.sum()
     mean = float(share @ gain)
-    # Of a weighted mean, for as many rows as the weights amount to (Kish).
+    # The standard error of a weighted mean, with the effective sample size (Kish).
     n_effective = 1.0 / float((share**2).sum())
-    error = np.inf  # of a single row
+    error = np.inf  # a single row has no standard error
     if n_effective > 1.0 + 1e-9:
         error = float(np.sqrt(share @ (gain - mean) ** 2 / (n_effective - 1.0)))
     return Bunch(

@@ -10,7 +10,7 @@ from skorch.callbacks import Callback
 
 @contextmanager
 def fit_task(estimator: Any, X: Any, y: Any) -> Iterator[None]:
-    """Tell scikit-learn's callbacks of a fit that the block does."""
+    """Notify scikit-learn's callbacks of a fit that takes place within the block."""
     if not hasattr(estimator, "_init_callback_context"):  # scikit-learn before 1.9
         yield
         return
@@ -21,14 +21,14 @@ def fit_task(estimator: Any, X: Any, y: Any) -> Iterator[None]:
 
 
 def epoch_tasks(estimator: Any) -> list[Callback]:
-    """Return what hears of epochs in a fit, where scikit-learn's callbacks are set."""
+    """Return the skorch callback that reports epochs to scikit-learn's callbacks, if any."""
     if not getattr(estimator, "_skl_callbacks", []):
         return []
     return [_EpochTasks(estimator)]
 
 
 class _EpochTasks(Callback):
-    """Hand on what skorch's callbacks hear: a task for each training, of one for each epoch."""
+    """Report to scikit-learn's callbacks: a task per training, with one task per epoch."""
 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator

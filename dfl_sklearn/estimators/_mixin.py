@@ -1,4 +1,4 @@
-"""What every estimator of the package does with its predictions."""
+"""The methods `decide` and `score` that all estimators of the package share."""
 
 from collections.abc import Callable
 from importlib import import_module
@@ -21,7 +21,7 @@ from ..problems._over_scenarios import decide_over_scenarios
 from ..problems.base import DecisionProblem
 from ..problems.closed_form import SquaredErrorProblem
 
-# Parameters that take an object of the package, and where its classes are.
+# Parameters that take an object of the package, and the module with the classes to choose from.
 _CHOICES = {
     "problem": "dfl_sklearn.problems",
     "loss": "dfl_sklearn.losses",
@@ -35,11 +35,11 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
     problem: DecisionProblem | None
     context: Selection
     context_is_feature: bool
-    _n_members: int = 1  # that predict, and decide together
+    _n_members: int = 1  # nets that predict and decide together
     predict_members: Callable[[ArrayLike], np.ndarray]
 
     def _validate_params(self) -> None:
-        """Validate parameters as scikit-learn does, and say which objects there are."""
+        """Validate parameters as scikit-learn does; messages list the classes to choose from."""
         try:
             super()._validate_params()
         except InvalidParameterError as error:
@@ -47,7 +47,7 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
                 if f"The {name!r} parameter" in str(error):
                     names = import_module(module).__all__
                     raise InvalidParameterError(
-                        f"{error} There are, in {module}: {', '.join(sorted(names))}."
+                        f"{error} Choose from {module}: {', '.join(sorted(names))}."
                     ) from None
             raise
 
@@ -57,15 +57,15 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
     def decide(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
         """Return the decisions for the rows of X: ``problem.solve(predict(X))``.
 
-        With several estimators they are those of the mean prediction, or the mean of what each
-        decides, as the problem's `decision_average` says.
+        With several estimators it is the decision for the mean prediction, or the mean of their
+        decisions; the problem's `decision_average` says which.
 
         Parameters
         ----------
         X : array-like of shape (n, p)
             Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
-            Known data of each row, in the place of the columns of X that are context.
+            Known data of each row, to be used instead of the columns of X that are context.
 
         Returns
         -------
@@ -73,7 +73,7 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
             One decision per row.
         """
         check_is_fitted(self)
-        # Which says what is wrong with X.
+        # It raises an error where something is wrong with X.
         prediction = self.predict(X) if self._n_members == 1 else self.predict_members(X)
         known, problem = self.context_of(X) if context is None else context, self._resolve_problem()
         if self._n_members == 1:
@@ -81,7 +81,7 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
         return averaged_decisions(problem, prediction, known)
 
     def _decide_over(self, model: Any, X: Any, context: Any) -> np.ndarray:
-        """Return the decisions over the scenarios of a fitted model for X as it takes it."""
+        """Return the decisions over the scenarios that a fitted model predicts for X."""
         parts = scenario_parts(model, X)
         return shaped_for(model, decide_over_scenarios(self._resolve_problem(), parts, context))
 
@@ -96,14 +96,14 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
         Returns
         -------
         ndarray of shape (n, c), DataFrame or None
-            None without the parameter `context`.
+            The context; None where the parameter `context` is None.
         """
         check_is_fitted(self)
         columns = self.__dict__.get("_context_columns")
         return None if columns is None else columns.table(X)
 
     def _find_context(self, X: Any) -> ContextColumns | None:
-        """Return which columns of X, as the user gave it, are context; checked with the problem."""
+        """Return which columns of X, as the user gave it, are context, once the problem agrees."""
         problem = self._resolve_problem()
         columns = ContextColumns.of(
             self.context,
@@ -113,19 +113,19 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
             owner=type(self).__name__,
         )
         if columns is None:
-            problem.context_rows(None, 0)  # or an error that says what it needs
+            problem.context_rows(None, 0)  # raises an error if it needs a context
             return None
         if not problem.takes_context:
             raise ValueError(
                 f"context={self.context!r} was given, but {type(problem).__name__} takes no "
-                "context. Mark the numbers that it is to read, as FromContext, or leave it out."
+                "context. Mark the numbers that it is to read by FromContext, or omit context=."
             )
         table = columns.table(X)
         problem.context_rows(table, len(table))
         return columns
 
     def _check_context(self, X: Any, name: str = "X") -> None:
-        """Raise a ValueError that names the row if the context of X makes no sense."""
+        """Raise a ValueError that names the row if the context of X is not valid."""
         columns = self.__dict__.get("_context_columns")
         if columns is not None:
             table = columns.table(X, name)
@@ -134,10 +134,10 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
         """Return the D2 regret score of the decisions, 1 for perfect ones.
 
-        0 is the best constant decision, so that a model which ignores X gets at most 0. (With a
-        context it is the best decision of each row that knows its context alone.)
-        With the default problem it is R2 (of several outputs, weighted by variance). See
-        :func:`dfl_sklearn.metrics.d2_regret_score`.
+        The best constant decision has the score 0, so that a model which ignores X gets at most 0.
+        (With a context, 0 is the score of the best decision that knows the context alone.)
+        With the default problem the score is R2; several outputs are weighted by their variance.
+        See :func:`dfl_sklearn.metrics.d2_regret_score`.
 
         Parameters
         ----------
@@ -151,7 +151,7 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
         Returns
         -------
         float
-            Without a unit; at most 1 where the problem is solved exactly.
+            The score, without a unit; at most 1 where the problem is solved exactly.
         """
         problem = self._resolve_problem()
         y, weight = check_observed(y, problem, sample_weight)

@@ -1,4 +1,4 @@
-"""What the regressors with a net have in common: `fit`, `partial_fit` and `predict`."""
+"""`fit`, `partial_fit` and `predict` of the regressors with a net."""
 
 import warnings
 from numbers import Integral, Real
@@ -50,16 +50,16 @@ from ._fit_tasks import epoch_tasks, fit_task
 from ._mixin import DecisionRegressorMixin
 
 MIN_ROWS_TO_HOLD_OUT = 50  # with fewer, early_stopping="auto" watches the training rows
-_MIN_ROWS_TO_RESCALE = 10  # with fewer, partial_fit keeps the standardisation of the last fit
+_MIN_ROWS_TO_RESCALE = 10  # with fewer rows, partial_fit keeps the last standardisation
 
 
 def _has_no_ambiguity_set(estimator: Any) -> bool:
-    """Return whether `partial_fit` makes sense, or say why it does not."""
+    """Return True where there is no ambiguity set; raise an AttributeError otherwise."""
     if estimator.ambiguity_set is None:
         return True
     raise AttributeError(
         f"{type(estimator).__name__} has no partial_fit where it trains for the worst case: the "
-        "worst distribution near a few new rows is not that near all rows. Use fit, with "
+        "worst distribution near a few new rows is not the worst one near all rows. Use fit, with "
         "warm_start=True to go on from the last weights."
     )
 
@@ -143,11 +143,11 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the data are not finite, cannot be parameters of the problem (the message
-            names the row), or if the predictor's width does not fit the problem. If decisions made
-            from predictions can have no cost, because nothing prices a constraint that they miss:
-            before training where the best decision of one row has none in another, whatever the
-            loss, since training watches the regret.
+            If the data are not finite or cannot be parameters of the problem; the message names
+            the row. If the number of outputs of the predictor does not fit the problem. If a
+            decision may have no cost because it violates a constraint without a penalty. This is
+            raised before training, for any loss, where the best decision of one row has no cost in
+            another row, because training watches the regret.
         FloatingPointError
             If the loss becomes NaN or infinite; the message names the row.
         """
@@ -166,8 +166,8 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,) or (n, d)
-            In the problem's units; 1-d if `y` was in `fit`. With several estimators it is the mean
-            of what they predict.
+            Predicted parameters in the problem's units; 1-d if `y` was 1-d in `fit`. With several
+            estimators it is the mean of their predictions.
         """
         return member_mean(self.predict_members(X))
 
@@ -181,7 +181,7 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_estimators, n) or (n_estimators, n, d)
-            In the problem's units.
+            Predicted parameters of each net, in the problem's units.
         """
         y_hat, dtype = self._output(X)
         y_hat = y_hat.astype(dtype)
@@ -206,8 +206,8 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
             bad = np.flatnonzero(~np.isfinite(found.astype(output.dtype)).all(axis=(0, 2)))
         if len(bad):
             raise ValueError(
-                f"The net has no finite prediction for row {bad[0]} of X, "
-                f"{features[bad[0]].tolist()}: it is far from the rows of fit."
+                f"The net's prediction for row {bad[0]} of X, {features[bad[0]].tolist()}, is not "
+                "finite: the row is far from those of fit."
             )
         return found, output.dtype
 
@@ -219,13 +219,13 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
     ) -> Any:
         """Train on new rows for one epoch, going on from the present weights.
 
-        The first call is a `fit`. Later ones hold no rows out, watch nothing, and keep the weights
-        that the epoch ends with; Adam starts anew with `learning_rate_init`. The
-        standardisation follows the new rows as with `warm_start`; that of fewer than 10 distinct
-        rows is the last one, which grows slowly where they are far away.
+        The first call is a `fit`. Later ones hold no rows out and keep the weights at the end of
+        the epoch, without watching the regret. Adam starts anew with `learning_rate_init`. The
+        standardisation follows the new rows as with `warm_start`. With fewer than 10 distinct rows
+        it stays as it was, and only grows slowly where the new rows are far away.
 
-        It is not there with an ambiguity set: the worst distribution near a few new rows is not
-        that near all rows.
+        With an ambiguity set there is no such method: the worst distribution near a few new rows is
+        not the worst one near all rows.
 
         Parameters
         ----------
@@ -266,9 +266,9 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         if goes_on and self._seen_columns() != seen_before:
             raise ValueError(
                 f"The model that {'partial_fit' if one_pass else 'warm_start'} goes on from sees "
-                f"the columns {seen_before} of X, and with context={self.context!r} and "
+                f"the columns {seen_before} of X, but with context={self.context!r} and "
                 f"context_is_feature={self.context_is_feature} the new one would see "
-                f"{self._seen_columns()}. Set these as they were, or fit a clone."
+                f"{self._seen_columns()}. Set these parameters as they were, or fit a clone."
             )
         if goes_on and rows.y.shape[1] != self._n_parameters:
             raise ValueError(
@@ -344,23 +344,23 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         return list(range(self.n_features_in_)) if columns is None else columns.inputs
 
     def _remarks_on_context(self) -> list[str]:
-        """Say so where the predictor sees a context that it takes for something else."""
+        """Return a warning where the predictor takes the context for something else."""
         columns, predictor = self._context_columns, self._resolve_predictor()
         kind = getattr(predictor, "columns_are", None)
         if columns is None or not columns.is_feature or kind is None:
             return []
         return [
-            f"{type(predictor).__name__} takes the columns of X for {kind}, and those of the "
-            "context are among them. Set context_is_feature=False, or use another predictor."
+            f"{type(predictor).__name__} takes the columns of X for {kind}, and the columns of "
+            "the context are among them. Set context_is_feature=False, or use another predictor."
         ]
 
     def _warn(self, remarks: list[str]) -> None:
-        """Tell the user what the fit has to say, and that `memory` could not be used."""
+        """Warn of the remarks of the fit, and where `memory` could not be used."""
         given = getattr(self, "memory", getattr(self.ambiguity_set, "memory", None))
         if given is not None and self.random_state is None:
             remarks.append(
-                "memory is not used, because random_state is None: no two fits are alike then. Set "
-                "random_state to keep what does not depend on the radius."
+                "memory is not used, because random_state is None and no two fits are alike then. "
+                "Set random_state to keep what does not depend on the radius."
             )
         for remark in remarks:
             warnings.warn(remark, UserWarning, stacklevel=6)
@@ -422,7 +422,7 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         return train.split(self.validation_fraction, named_rng(seed, "hold-out"))
 
     def _as_given(self, rows: Rows) -> np.ndarray:
-        """Return X of rows with the columns, and in the order, in which the user gave it."""
+        """Return X of rows with the columns that the user gave, in their order."""
         columns = self._context_columns
         return rows.X if columns is None else columns.joined(rows.X, rows.context)
 
@@ -441,13 +441,13 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         return not is_linear and n_distinct >= MIN_ROWS_TO_HOLD_OUT
 
     def _check_options(self, *, goes_on: bool, one_pass: bool) -> None:
-        """Raise an error about parameters that do not go together, before rows are looked at."""
+        """Raise an error about parameters that do not go together, before the data are checked."""
 
     def _finish(self) -> None:
-        """Hand the trained net on to where it belongs, beside `predictor_`."""
+        """Hand the trained net to the objects that keep it besides `predictor_`."""
 
     def _prepare(self, train: Rows, valid: Rows | None, seed: int) -> bool:
-        """Fit what the objective needs to canonical rows; return whether that was interrupted."""
+        """Fit what the objective needs on canonical rows; return whether that was interrupted."""
         return False
 
     def _objective(self, problem: DecisionProblem, n_parameters: int) -> Objective:
@@ -468,23 +468,23 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         return Scale.of(train.X, train.weight), objective.output_scale(train, seed)
 
     def _worst_case_set(self) -> AmbiguitySet | None:
-        """Return a fresh ambiguity set to train for, None where it would change nothing."""
+        """Return a fresh ambiguity set to train for, or None where it would change nothing."""
         ambiguity_set = self.ambiguity_set
         if ambiguity_set is None or ambiguity_set.is_nominal or self.nominal_weight == 1:
             return None
         ambiguity_set = clone(ambiguity_set)
         if self.random_state is None and getattr(ambiguity_set, "memory", None) is not None:
-            ambiguity_set.set_params(memory=None)  # no other fit would find what this one keeps
+            ambiguity_set.set_params(memory=None)  # no other fit could use what this one stores
         return ambiguity_set
 
     def _memory(self) -> Any:
-        """Return where to keep what does not depend on the ambiguity set."""
+        """Return the cache for what does not depend on the ambiguity set."""
         return check_memory(None if self.random_state is None else getattr(self, "memory", None))
 
     # -- scikit-learn ------------------------------------------------------------------
 
     def __getstate__(self) -> dict[str, Any]:
-        state = dict(super().__getstate__())  # else it is the estimator's own
+        state = dict(super().__getstate__())  # a copy, not the estimator's own dict
         if "predictor_" in state:
             state["predictor_"] = on_cpu(state["predictor_"])
         return state

@@ -1,4 +1,4 @@
-"""The model inside that decides: the wrapped one, or one with a problem around it."""
+"""The model that decides within a wrapper: the wrapped one, or a TwoStageRegressor around it."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ from .two_stage import TwoStageRegressor
 class WrappedDeciderMixin(WrappingMixin, DecisionRegressorMixin):
     """A meta-estimator whose decisions are those of `decider_`.
 
-    That is the wrapped estimator, where it decides in the problem asked about, or else a
+    `decider_` is the wrapped estimator where that decides for the problem given, and else a
     :class:`TwoStageRegressor` around it.
     """
 
@@ -35,7 +35,7 @@ class WrappedDeciderMixin(WrappingMixin, DecisionRegressorMixin):
         Returns
         -------
         ndarray of shape (n,) or (n, d)
-            What the wrapped estimator predicts.
+            Predictions of the wrapped estimator.
         """
         check_is_fitted(self)
         return self.decider_.predict(X)
@@ -51,14 +51,14 @@ class WrappedDeciderMixin(WrappingMixin, DecisionRegressorMixin):
         Returns
         -------
         ndarray of shape (n, c), DataFrame or None
-            None where neither this model nor the wrapped one has a context.
+            The context; None where neither this model nor the wrapped one has any.
         """
         check_is_fitted(self)
         inner, reaches = innermost(self.decider_)
         return inner.context_of(reaches(X))
 
     def _decides_itself(self) -> bool:
-        """Return whether the wrapped estimator decides, in the problem asked about."""
+        """Return whether the wrapped estimator decides for the problem given."""
         inner = innermost_unfitted(self.estimator)
         if not hasattr(inner, "decide"):
             return False
@@ -86,13 +86,13 @@ class WrappedDeciderMixin(WrappingMixin, DecisionRegressorMixin):
         own = getattr(inner, "context", None)
         if self.context is not None and not _same_columns(self.context, own):
             raise ValueError(
-                f"context={self.context!r} was given, but {type(inner).__name__} decides in a "
-                f"context of its own, context={own!r}: leave one out, or give both the same."
+                f"context={self.context!r} was given, but {type(inner).__name__} has its own "
+                f"context={own!r}: leave one out, or give the same to both."
             )
         return clone(self.estimator)
 
     def _set_decider(self, decider: Any) -> None:
-        """Keep the fitted model that decides, and what is known of it."""
+        """Keep the fitted model that decides, and its properties."""
         self.decider_ = decider
         self.estimator_ = decider if self._decides_itself() else decider.estimator_
         self.__dict__.pop("feature_names_in_", None)
@@ -101,7 +101,7 @@ class WrappedDeciderMixin(WrappingMixin, DecisionRegressorMixin):
 
     @property
     def _context_columns(self) -> Any:
-        """The columns of the context, of what decides; None for none."""
+        """The columns that are context of the model that decides, or None."""
         decider = self.__dict__.get("decider_")
         return None if decider is None else getattr(innermost(decider)[0], "_context_columns", None)
 
@@ -120,7 +120,7 @@ class WrappedDeciderMixin(WrappingMixin, DecisionRegressorMixin):
 
 
 def _same_columns(one: Any, other: Any) -> bool:
-    """Return whether two choices of columns are the same, a name and a list of it for example."""
+    """Return whether two choices of columns are the same, such as ``"a"`` and ``["a"]``."""
     if callable(one) or callable(other):
         return one is other
     as_lists = [

@@ -1,4 +1,4 @@
-"""Decision-focused learning: a net trained for the cost of the decision."""
+"""Decision-focused learning: a net trained on the cost of the decision."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -30,13 +30,13 @@ from ._net_regressor import MIN_ROWS_TO_HOLD_OUT, NetRegressor
 
 
 class DFLRegressor(NetRegressor):
-    """Train a predictor for the cost of the decision that follows from its prediction.
+    """Train a predictor on the cost of the decisions made from its predictions.
 
-    A neural net (linear if so asked) predicts the parameters of a decision problem; its
+    A neural net, which may be linear, predicts the parameters of a decision problem. Its
     predictions go through a differentiable decision layer, and training minimises a
-    decision loss, by default the regret. `predict` returns the predicted parameters,
-    `decide` the decisions. Features and targets are standardised inside, and undone in
-    what is returned.
+    decision loss such as the regret. `predict` returns the predicted parameters,
+    `decide` the decisions. Features and targets are standardised internally; predictions are
+    returned in their original units.
 
     Parameters
     ----------
@@ -46,122 +46,125 @@ class DFLRegressor(NetRegressor):
     loss : DecisionLoss, default=None
         The loss of a row. None is :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear
         in the decision, and else :class:`~dfl_sklearn.losses.RegretLoss`. A scenario model is
-        trained on the regret of decisions over its scenarios: with ``RegretLoss()`` through the
-        scenarios, with ``ScoreFunctionLoss()`` through their density, and None is the first where
-        the problem has a `scenario_layer`.
+        trained on the regret of decisions over its scenarios. ``RegretLoss()`` differentiates
+        through the scenarios, ``ScoreFunctionLoss()`` through their density; None is the first
+        where the problem has a `scenario_layer`, and else the second.
     ambiguity_set : AmbiguitySet, default=None
-        Distributions whose worst one is trained for. None trains for the rows as they are;
-        otherwise training goes on from there, for the worst distribution in the set, searched
-        anew in every epoch.
+        The distributions to prepare for. None trains on the rows as they are. With a set,
+        training then goes on for the worst distribution in it, which is searched anew in every
+        epoch.
     nominal_weight : float, default=0.0
-        Share of the real rows in that second part of training, in [0, 1]; 1 leaves it out.
+        Share of the real rows in the loss of that second part of training, in [0, 1]; 1 leaves
+        that part out.
     predictor : None, callable, NetFactory, skorch.NeuralNet or scenario model, default=None
         The net. None is a multilayer perceptron with `hidden_layer_sizes`. A callable
-        ``(n_in, n_out) -> torch.nn.Module`` builds any other, for example
-        ``torch.nn.Linear``; an :class:`~dfl_sklearn.learners.LSTMPredictor` reads windows. An
-        uninitialised skorch net brings its own optimiser, learning rate, batch size and
-        callbacks (``predictor__lr`` is searchable); the loss is replaced, and settings that would
-        have no effect, ``max_epochs`` for one, are refused. The net sees
-        standardised features and its output is taken as standardised parameters.
+        ``(n_in, n_out) -> torch.nn.Module`` builds any other net, for example
+        ``torch.nn.Linear``. An :class:`~dfl_sklearn.learners.LSTMPredictor` reads windows of a
+        series. An uninitialised skorch net brings its own optimiser, learning rate, batch size and
+        callbacks (``predictor__lr`` can be searched). Its loss is replaced, and settings that would
+        have no effect, such as ``max_epochs``, are refused. The net sees standardised features,
+        and its output is taken as standardised parameters.
         A scenario model that is a net, :class:`~dfl_sklearn.scenarios.MixtureScenarios`,
         :class:`~dfl_sklearn.scenarios.GaussianScenarios` or
         :class:`~dfl_sklearn.scenarios.DiffusionScenarios`, is first fitted by itself and then
-        trained for the cost of the decisions over its scenarios; `decide` decides over them.
+        trained on the cost of the decisions over its scenarios; `decide` decides over them.
     hidden_layer_sizes : sequence of int, default=(32, 32)
         Widths of the hidden layers where `predictor` is None; ``()`` is a linear model.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers where `predictor` is None.
     n_estimators : int, default=1
-        Nets that are trained side by side; five perceptrons take about twice the time of one. They
-        differ by their first weights and the order of their batches, and each learns by itself.
-        Each also stops by itself where rows are held out. `predict` is their mean; `decide`
-        averages predictions or decisions, as the problem's `decision_average` says. Modules that
-        are not made of this package's perceptrons take as many times as long; a skorch net as
-        `predictor` is refused.
+        Number of nets that are trained side by side; five perceptrons take about twice the time of
+        one. They differ by their initial weights and the order of their batches, and are trained
+        independently. Where rows are held out, each also stops by itself. `predict` returns their
+        mean; `decide` averages predictions or decisions, as the problem's `decision_average` says.
+        With other modules than this package's perceptrons, the time is proportional to the number.
+        A skorch net as `predictor` is refused.
     alpha : float, default=1e-4
         Strength of the L2 penalty on the weights (not the biases), divided by the total sample
         weight, as in :class:`sklearn.neural_network.MLPRegressor`. The loss it is added to is
         the mean decision loss as a share of the regret of the best constant decision.
     batch_size : int or "auto", default="auto"
-        Rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
+        Number of rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
     learning_rate : {"constant", "adaptive"}, default="adaptive"
-        With "adaptive", when the watched regret stops improving, the best weights are put
-        back and the learning rate is divided by 5, three times before training stops. With
+        With "adaptive", when the watched regret stops improving, training goes back to the best
+        weights and divides the learning rate by 5, three times before it stops. With
         a constant rate the weights may oscillate around the kinks of a decision loss.
     learning_rate_init : float, default=0.01
         Initial learning rate of Adam.
     max_iter : int, default=200
-        Largest number of epochs. One is all rows, or 262,144 of them where there are more.
+        Largest number of epochs. An epoch is a pass over all rows, or over 262,144 of them where
+        there are more.
     tol : float, default=1e-4
-        Improvement that counts, as a share of the regret of the best constant decision.
+        Smallest improvement that counts, as a share of the regret of the best constant decision.
     n_iter_no_change : int, default=10
         Epochs without such an improvement before the learning rate falls or training stops.
-        Robust training, which goes on from a trained net, waits for two fifths of them (for two
-        searches at least) and cuts the learning rate once less.
+        Robust training, which goes on from a trained net, waits for two fifths of this number (at
+        least for two searches) and divides the learning rate once less.
     early_stopping : bool or "auto", default="auto"
         Whether to hold out `validation_fraction` of the distinct rows and watch the regret
-        there rather than on the training rows. "auto" does so from 50 distinct rows on for
-        every net but linear ones (no hidden layer, or ``torch.nn.Linear``) that predict a point.
-        Rows that overlap in time leak into a random hold-out: give `X_val` and `y_val` to `fit`
-        instead, which are then watched.
+        there rather than on the training rows. "auto" does so from 50 distinct rows on, except
+        for linear nets (no hidden layer, or ``torch.nn.Linear``) that predict a point.
+        Rows that overlap in time leak into a random hold-out: then give `X_val` and `y_val` to
+        `fit`, on which the regret is watched instead.
     validation_fraction : float, default=0.2
         Share of the distinct rows to hold out, in (0, 1).
     standardize : bool, default=True
-        Whether features and targets are standardised for the net. False suits a net with
-        units of its own.
+        Whether features and targets are standardised for the net. Use False for a net that works
+        in the original units.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last fit. The standardisation is that of the
-        new rows. The predictions of linear nets and multilayer perceptrons do not change by that
-        (unless they are more than 5 standard deviations away from the new rows: they then move
-        there, with a warning); those of other nets do, with a warning.
+        new rows. This does not change the predictions of linear nets and multilayer perceptrons,
+        unless they are more than 5 standard deviations away from the new rows: they are then moved
+        there, with a warning. It does change those of other nets, with a warning.
     device : str or torch.device, default="cpu"
         Where to train. A fitted model pickles as a CPU model and loads anywhere.
     n_jobs : int, default=None
         Threads of torch during `fit` and `predict`; None is 1, -1 all cores. The same seed
-        gives the same bits for the same number of threads.
+        gives the same result to the last bit for the same number of threads.
     callbacks : list of skorch.callbacks.Callback, default=None
-        Notified as in skorch's own training loop, and added to those of a skorch net given as
-        `predictor`; ``net.history`` holds the columns of `history_`, and whether the watched
-        regret is the best so far (``valid_regret_best``). Callbacks that score by themselves
+        They are notified as in skorch's own training loop, and added to those of a skorch net
+        given as `predictor`. ``net.history`` holds the columns of `history_`, and whether the
+        watched regret is the best so far (``valid_regret_best``). Callbacks that compute scores
         (``EpochScoring``) cannot be used.
     random_state : int, RandomState or None, default=None
         Seed of the initial weights, the batches and the hold-out.
     verbose : bool or int, default=False
-        Print a line per epoch, or every `verbose` epochs, and after two seconds without one.
+        Whether to print a line per epoch, or every `verbose` epochs, and after two seconds without
+        one.
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data of a row, such as a capacity, that the problem
         reads (:class:`~dfl_sklearn.problems.FromContext`). By name or position, as in
-        :class:`sklearn.compose.ColumnTransformer`. No ambiguity set changes them.
+        :class:`sklearn.compose.ColumnTransformer`. Ambiguity sets never change these columns.
     context_is_feature : bool, default=True
         Whether the net sees these columns as well.
 
     Attributes
     ----------
     predictor_ : skorch.NeuralNet
-        The trained net, in standardised units; with several estimators its module holds all of
-        them, and its outputs are (n_estimators, n, d).
+        The trained net, in standardised units. With several estimators its module holds all of
+        them, and its outputs have shape (n_estimators, n, d).
     history_ : pandas.DataFrame
         One row per epoch: ``train_loss`` (mean decision loss of the batches), the exact
         mean regret on the watched rows, ``valid_regret`` or, without held-out rows,
         ``train_regret``, in the problem's unit; ``learning_rate``; ``duration`` in seconds. With
         several nets that stop by themselves, ``valid_regret`` is the mean over them and
-        ``learning_rate`` the first one.
+        ``learning_rate`` is that of the first one.
     ambiguity_set_ : AmbiguitySet
         The ambiguity set in its last state, where there is one. Held-out rows are dropped at the
-        end of `fit`, and training rows are neither pickled nor copied, except in the pool of a
+        end of `fit`. Training rows are neither pickled nor copied, except in the pool of a
         :class:`~dfl_sklearn.robust.TiltedSearch`, from which the worst case is drawn.
     scenario_model_ : ScenarioModel
         The trained scenario model, where `predictor` is one.
     worst_case_ : Bunch
         Where there is an ambiguity set: the regret on the real rows and in the worst case, and
-        the divergence reached, for the final weights. In `history_` they stand by epoch.
+        the divergence reached, for the final weights. `history_` holds them for each epoch.
     n_iter_ : int
         Number of epochs run.
     best_epoch_ : int
-        The epoch whose weights were kept: that of the lowest watched regret. With several nets that
-        stop by themselves, the last one in which any reached its lowest.
+        The epoch whose weights were kept, which is that of the lowest watched regret. With several
+        nets that stop by themselves, it is the last epoch in which one of them reached its lowest.
     x_scale_, y_scale_ : tuple (mean, scale) of ndarray
-        Means and standard deviations used for the net, one entry per column.
+        Means and standard deviations by which columns are standardised for the net.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -169,18 +172,19 @@ class DFLRegressor(NetRegressor):
 
     See Also
     --------
-    TwoStageRegressor : Fit any regressor for prediction, then decide.
+    TwoStageRegressor : Fit any regressor for prediction, then decide from its predictions.
 
     Notes
     -----
-    Sample weights are exact: a row of weight 2 and the same row given twice lead to the same
-    model for the same `random_state`, mini-batches and hold-out included. Training works on
+    Sample weights are exact: for the same `random_state`, a row of weight 2 and the same row
+    given twice lead to the same model, mini-batches and hold-out included. Training works on
     the distinct rows in sorted order, so that the order of the rows does not matter either.
 
-    Interrupting `fit` (Ctrl-C) keeps the best weights so far, with a warning; in the first epoch,
-    where there are none, it raises. A fit that raises leaves the last model as it was. A callback
-    that stops, as :class:`skorch.callbacks.EarlyStopping` does, ends the part of training that it
-    is called in, and not the fit.
+    Interrupting `fit` (Ctrl-C) keeps the best weights so far, with a warning. In the first epoch,
+    where there are none yet, it raises KeyboardInterrupt. A fit that raises an error leaves the
+    last model as it was. A callback that stops training, such as
+    :class:`skorch.callbacks.EarlyStopping`, ends the part of training in which it is called, and
+    not the fit.
 
     Unpickling runs code, as with any scikit-learn model: load only files you trust.
 
@@ -282,8 +286,9 @@ class DFLRegressor(NetRegressor):
         Returns
         -------
         ndarray of shape (n,) or (n, d)
-            In the problem's units; 1-d if `y` was in `fit`. With several estimators it is the mean
-            of what they predict, of a scenario model that of its scenarios.
+            Predicted parameters in the problem's units; 1-d if `y` was 1-d in `fit`. With several
+            estimators it is the mean of their predictions, with a scenario model the mean of its
+            scenarios.
         """
         if not self._is_of_scenarios:
             return super().predict(X)
@@ -302,7 +307,7 @@ class DFLRegressor(NetRegressor):
         Returns
         -------
         ndarray of shape (n_estimators, n) or (n_estimators, n, d)
-            In the problem's units.
+            Predicted parameters of each net, in the problem's units.
         """
         return super().predict_members(X)
 
@@ -326,16 +331,16 @@ class DFLRegressor(NetRegressor):
     def decide(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
         """Return the decisions for the rows of X: ``problem.solve(predict(X))``.
 
-        With several estimators they are those of the mean prediction, or the mean of what each
-        decides, as the problem's `decision_average` says. Of a scenario model they are those with
-        the least mean cost over its scenarios.
+        With several estimators it is the decision for the mean prediction, or the mean of their
+        decisions; the problem's `decision_average` says which. With a scenario model it is the
+        decision with the least mean cost over its scenarios.
 
         Parameters
         ----------
         X : array-like of shape (n, p)
             Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
-            Known data of each row, in the place of the columns of X that are context.
+            Known data of each row, to be used instead of the columns of X that are context.
 
         Returns
         -------
@@ -371,7 +376,7 @@ class DFLRegressor(NetRegressor):
             model.is_vector_ = self._target_ndim == 1
 
     def _refuse_beside_scenarios(self, *, goes_on: bool, one_pass: bool) -> None:
-        """Raise a ValueError about what cannot be done with a scenario model."""
+        """Raise a ValueError about parameters that do not work with a scenario model."""
         name = type(self.predictor).__name__
         remedies = {
             "ambiguity_set": (
@@ -419,7 +424,7 @@ class DFLRegressor(NetRegressor):
         return super()._objective(problem, n_parameters)
 
     def _holds_out(self, n_distinct: int) -> bool:
-        # A distribution has many numbers to fit the rows by, also where all are linear in x.
+        # A distribution has many parameters and can overfit, even where all are linear in x.
         if self.early_stopping == "auto" and isinstance(self.predictor, TrainableScenarios):
             return n_distinct >= MIN_ROWS_TO_HOLD_OUT
         return super()._holds_out(n_distinct)

@@ -1,4 +1,4 @@
-"""Experts mixed by what their decisions have cost so far."""
+"""A mixture of experts, weighted by the cost of their past decisions."""
 
 from collections.abc import Sequence
 from copy import deepcopy
@@ -34,48 +34,50 @@ from ._mixin import DecisionRegressorMixin
 
 
 class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
-    r"""Decide with several models, weighted by what their decisions have cost so far.
+    r"""Decide with several models, weighted by the cost of their past decisions.
 
-    For a service that runs: costs become known after each decision, and say which model to trust.
-    `fit` fits the models, the experts, which start with equal weights. `partial_fit` looks at rows
-    whose y has become known, in order of time, and moves weight to the experts that would have
-    decided well. Nothing has to be known beforehand of how the data will shift.
+    This is meant for models in service, where costs become known after each decision and show
+    which model to trust. `fit` fits the models, called experts, which start with equal weights.
+    `partial_fit` takes rows whose y has become known, in order of time, and moves weight to the
+    experts that would have decided well. No knowledge of how the data will shift is needed.
 
-    A decision is the mean of what the experts decide by weight, or, where the problem's
-    `decision_average` says so, that of their mean prediction; where predictions are no points, as
-    those of policies and scenario models, it is that of the expert of the largest weight.
+    The decision of the mixture is the weighted mean of the experts' decisions or, where the
+    problem's `decision_average` says so, the decision for their weighted mean prediction. Where
+    such a mean is needed and an expert does not predict points, as policies and scenario models,
+    the expert of the largest weight decides.
 
     Parameters
     ----------
     experts : list of (str, regressor)
         Any regressors, estimators of this package or policies, by name. One that predicts a single
-        output is fitted once per column of a 2-d `y`. What has been fitted before goes into
+        output is fitted once per column of a 2-d `y`. Wrap models that are already fitted in
         :class:`sklearn.frozen.FrozenEstimator`.
     problem : DecisionProblem, default=None
-        What is decided; None is the squared-error problem.
+        The problem to decide; None is the squared-error problem.
     tracking : bool, default=True
-        Whether the best expert may change: :class:`~dfl_sklearn.online.TrackingHedge`, which costs
-        little where it does not. False is :class:`~dfl_sklearn.online.AdaHedge`.
+        Whether the best expert may change over time. True uses
+        :class:`~dfl_sklearn.online.TrackingHedge`, which loses little where the best expert stays
+        the same; False uses :class:`~dfl_sklearn.online.AdaHedge`.
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data of a row, such as a capacity, that the problem
         reads (:class:`~dfl_sklearn.problems.FromContext`). Experts with a context of their own
         must have the same one.
     n_jobs : int, default=None
-        Experts that are fitted at the same time; None is 1, -1 all cores.
+        Number of experts that are fitted at the same time; None is 1, -1 all cores.
     verbose : bool, default=False
-        Whether to print a line for each expert that has been fitted or has decided, and one after
-        two seconds without any.
+        Whether to print a line for each expert that has been fitted or has decided, and also after
+        two seconds without a line.
 
     Attributes
     ----------
     experts_ : list of regressor
         The fitted experts.
     hedge_ : TrackingHedge or AdaHedge
-        The weights, as an object that is updated with costs.
+        The algorithm that updates the weights from costs.
     weights_ : ndarray of shape (n_experts,)
         Present weights of the experts.
     n_rows_seen_ : int
-        Number of rows whose costs the weights have been updated with.
+        Number of rows from whose costs the weights have been learnt.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -83,17 +85,17 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
 
     See Also
     --------
-    dfl_sklearn.online.TrackingHedge : The weights by themselves, for losses of any kind.
+    dfl_sklearn.online.TrackingHedge : The weights alone, for losses of any kind.
     NaiveForecaster : Simple forecasts of a series as further experts.
     dfl_sklearn.model_selection.compare_decisions : Compare models on past rows.
 
     Notes
     -----
-    With a cost that is convex in the decision, a mean of decisions costs at most the mean of their
+    If the cost is convex in the decision, a mean of decisions costs at most the mean of their
     costs. The total cost then exceeds that of the best expert by at most
     ``hedge_.over_copies.bound() + hedge_.plain.bound()``, or ``hedge_.bound()`` without tracking,
-    which grows as the square root of the number of rows. Where decisions cannot be averaged this is
-    promised for the expected cost of :meth:`sample` alone.
+    which grows as the square root of the number of rows. Where decisions cannot be averaged, this
+    holds only for the expected cost of :meth:`sample`.
 
     References
     ----------
@@ -146,7 +148,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         self.verbose = verbose
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
-        """Return the parameters, those of the experts by ``name__parameter``."""
+        """Return the parameters; those of the experts are named ``name__parameter``."""
         return self._get_params("experts", deep=deep)
 
     def set_params(self, **params: Any) -> "ExpertMixture":
@@ -164,11 +166,11 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         Parameters
         ----------
         X : array-like of shape (n, p)
-            Whatever the experts take.
+            Features, in the form that the experts take.
         y : array-like of shape (n,) or (n, d)
             Observed parameters of the problem.
         sample_weight : array-like of shape (n,), default=None
-            Handed to the experts, which must take it.
+            Weights of the rows, passed to the `fit` of the experts, which must take them.
 
         Returns
         -------
@@ -215,19 +217,19 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
 
     @all_or_nothing
     def partial_fit(self, X: Any, y: Any) -> "ExpertMixture":
-        """Learn weights from what the experts' decisions cost, one row after the other.
+        """Update the weights with the costs of the experts' decisions, row by row.
 
-        Weights are the same however a stream is cut, to rounding errors of what the experts predict
-        for more or fewer rows at once. Experts are not fitted again, but where this
-        is the first call: without `fit` before it fits them on these rows, whose costs then say
-        nothing, so that weights stay equal.
+        Weights do not depend on how a stream is cut into calls, up to rounding errors in the
+        experts' predictions. Experts are not fitted again. If `fit` has not been called before,
+        the first call fits the experts on these rows and leaves the weights equal, because costs on
+        training rows say nothing about which expert to trust.
 
         Parameters
         ----------
         X : array-like of shape (n, p)
-            Rows in order of time, for which experts have decided.
+            Features of the rows, in order of time.
         y : array-like of shape (n,) or (n, d)
-            What came out.
+            Observed parameters of these rows.
 
         Returns
         -------
@@ -246,7 +248,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
     # -- deciding ------------------------------------------------------------------------
 
     def predict(self, X: Any) -> np.ndarray:
-        """Predict the parameters: the mean of what the experts predict, by weight.
+        """Predict the parameters: the weighted mean of the experts' predictions.
 
         Parameters
         ----------
@@ -267,7 +269,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         for name, each in zip(self._fitted_names, self.experts_, strict=True):
             if policy_in(each) is not None:
                 raise ValueError(
-                    f"The expert {name!r} is a policy, which predicts decisions and no parameters. "
+                    f"The expert {name!r} is a policy, which predicts decisions, not parameters. "
                     "Ask for decisions: decide(X)."
                 )
         return weighted_mean(self._predictions(X), self.weights_)
@@ -290,7 +292,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         check_is_fitted(self)
         if context is not None:
             raise ValueError(
-                "context= is not taken here: experts read the context from X. Name its columns in "
+                "decide takes no context= here: experts read it from X. Name its columns in "
                 "ExpertMixture(context=...)."
             )
         kind = self._averages
@@ -304,8 +306,8 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
     def sample(self, X: Any, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
         """Decide each row with one expert, drawn by weight.
 
-        The expected cost is the mean of the experts' costs, whether or not decisions can be
-        averaged.
+        The expected cost is the weighted mean of the experts' costs, whether or not decisions can
+        be averaged.
 
         Parameters
         ----------
@@ -326,30 +328,30 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         return decisions[drawn, np.arange(decisions.shape[1])]
 
     def progressive(self, X: Any, y: Any, *, delay: int = 1, max_switches: int = 10) -> Bunch:
-        """Play a stream: decide each row with what is known by then, and learn from its cost.
+        """Decide a stream row by row with the costs known by then, and learn from each cost.
 
-        The mixture itself stays as it is; :meth:`partial_fit` on the same rows brings it to where
-        the stream ends.
+        The mixture itself does not change; :meth:`partial_fit` on the same rows updates it as the
+        stream does.
 
         Parameters
         ----------
         X : array-like of shape (n, p)
             Rows in order of time.
         y : array-like of shape (n,) or (n, d)
-            What came out.
+            Observed parameters of these rows.
         delay : int, default=1
-            Row t is decided with the costs of rows up to t - `delay`.
+            Row t is decided with the costs of the rows up to t - `delay`.
         max_switches : int, default=10
-            For `switching_cost`.
+            Largest number of switches in `switching_cost`.
 
         Returns
         -------
         Bunch
             ``decisions`` of shape (n,) or (n, k); their ``cost`` (n,); the ``weights``
             (n, n_experts) under which they were taken; ``expert_cost`` (n, n_experts);
-            ``best_expert``, the name of the one of the least total cost; ``regret``, the total cost
-            less that of the best expert; ``switching_cost`` (`max_switches` + 1,), the least total
-            cost of a sequence of experts with 0, 1, ... switches.
+            ``best_expert``, the name of the expert with the least total cost; ``regret``, the total
+            cost less that of the best expert; ``switching_cost`` (`max_switches` + 1,), the least
+            total cost of a sequence of experts with at most 0, 1, ... switches.
         """
         check_is_fitted(self)
         whole_number(delay, "delay", at_least=1)
@@ -393,13 +395,13 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
             if not (isinstance(pair, tuple) and len(pair) == 2 and isinstance(pair[0], str)):
                 raise ValueError(f"{wanted}, got {pair!r} in it.")
             if not (hasattr(pair[1], "fit") and hasattr(pair[1], "predict")):
-                raise ValueError(f"{wanted}; {pair[0]!r} is {pair[1]!r}, which is no regressor.")
+                raise ValueError(f"{wanted}; {pair[0]!r} is {pair[1]!r}, which is not a regressor.")
         self._validate_names(self._names)
         return self._names
 
     @property
     def _averages(self) -> str:
-        """What is averaged: decisions, predictions, or nothing, and the leader decides."""
+        """What is averaged: decisions, predictions, or nothing, where the leader decides alone."""
         average = self._resolve_problem().decision_average
         if average == "decisions":
             return average
@@ -408,7 +410,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         return average if all(is_point) else "leader"
 
     def _expert_decisions(self, X: Any) -> np.ndarray:
-        """Return what each expert decides, (N, n) or (N, n, k)."""
+        """Return the decisions of each expert, (N, n) or (N, n, k)."""
         problem, found = self._resolve_problem(), []
         for name, each in zip(self._fitted_names, self.experts_, strict=True):
             with reporting(self.verbose, by_time=True), part(_part(name)):
@@ -417,7 +419,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
             one, first = (as_numpy_rows(z, "decisions").shape for z in (found[-1], found[0]))
             if one != first:
                 raise ValueError(
-                    f"The expert {name!r} decides {one[1]} numbers for each of {one[0]} rows, and "
+                    f"The expert {name!r} decides {one[1]} numbers for each of {one[0]} rows, but "
                     f"{self._fitted_names[0]!r} decides {first[1]} for each of {first[0]}."
                 )
         if any(each.ndim == 1 for each in found):
@@ -425,7 +427,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         return np.stack(found)
 
     def _costs(self, decisions: np.ndarray, X: Any, y: Any) -> np.ndarray:
-        """Return what decisions (N, n) or (N, n, k) cost, (n, N)."""
+        """Return the costs (n, N) of decisions (N, n) or (N, n, k)."""
         problem = self._resolve_problem()
         y = as_numpy_rows(y, "y")
         check_finite(y, "y")
@@ -437,13 +439,13 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         if not np.isfinite(costs).all():
             row, expert = (int(i) for i in np.argwhere(~np.isfinite(costs))[0])
             raise ValueError(
-                f"What the expert {self._fitted_names[expert]!r} decides in row {row} costs "
+                f"The decision of the expert {self._fitted_names[expert]!r} in row {row} costs "
                 f"{costs[row, expert]}, from which no weights can be learnt."
             )
         return costs
 
     def _predictions(self, X: Any) -> np.ndarray:
-        """Return what each expert predicts, (N, n) or (N, n, d) as y was."""
+        """Return the predictions of each expert, (N, n) or (N, n, d) as y was."""
         found = [as_numpy_rows(each.predict(X), "predictions") for each in self.experts_]
         return np.stack([each[:, 0] if self._target_ndim == 1 else each for each in found])
 
@@ -468,7 +470,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         for each in self.__dict__.get("experts_", ()):
             if hasattr(each, "n_features_in_"):
                 return each.n_features_in_
-        raise AttributeError("ExpertMixture is not fitted, or its experts count no features.")
+        raise AttributeError("ExpertMixture is not fitted, or its experts have no n_features_in_.")
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()
@@ -487,6 +489,6 @@ def _part(name: str) -> str:
 def _fitted(
     name: str, expert: Any, X: Any, y: np.ndarray, params: dict[str, Any]
 ) -> tuple[Any, Doubts]:
-    """Return a fitted clone, and what has not converged in its fit."""
+    """Return a fitted clone, and the convergence warnings of its fit."""
     with part(_part(name)), passing_interrupts_on(), collected_doubts(of_others=True) as doubts:
         return regressor_for(clone(expert), y).fit(X, y, **params), doubts

@@ -1,4 +1,4 @@
-"""Forecasts that learn nothing: rules on the last values of a series."""
+"""Naive forecasts: rules on the last values of a series, without parameters to learn."""
 
 from numbers import Integral
 from typing import Any
@@ -22,18 +22,18 @@ from .._utils.sklearn_private import (
 class NaiveForecaster(RegressorMixin, BaseEstimator):
     """Predict the next value of a series by a rule on its last values.
 
-    Baselines, and experts for :class:`ExpertMixture`. Features are past values of the series, the
-    oldest first, as :func:`~dfl_sklearn.datasets.make_lagged` returns them; several outputs are the
-    values of the steps that follow.
+    The rules serve as baselines, and as experts of :class:`ExpertMixture`. Features are past values
+    of the series, the oldest first, as :func:`~dfl_sklearn.datasets.make_lagged` returns them.
+    Several outputs are the values of the following steps.
 
     Parameters
     ----------
     strategy : {"last", "mean", "max", "seasonal"}, default="last"
-        The last value, the mean or the largest of the values, or the value one season before.
+        The last value, the mean or the largest of the past values, or the value one season before.
     season_length : int, default=None
-        Steps of a season, for "seasonal": at most the number of past values.
+        Number of steps in a season, for "seasonal"; at most the number of past values.
     columns : list of str or int, slice or mask, default=None
-        Which columns of X are the past values, the oldest first. None is all.
+        The columns of X that are past values, the oldest first. None is all columns.
 
     Attributes
     ----------
@@ -44,8 +44,8 @@ class NaiveForecaster(RegressorMixin, BaseEstimator):
 
     See Also
     --------
-    dfl_sklearn.datasets.make_lagged : Cuts a series into such features.
-    ExpertMixture : Weights forecasts by what their decisions have cost.
+    dfl_sklearn.datasets.make_lagged : Turn a series into such features.
+    ExpertMixture : Weight models by the cost of their past decisions.
 
     Examples
     --------
@@ -73,7 +73,7 @@ class NaiveForecaster(RegressorMixin, BaseEstimator):
 
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X: Any, y: Any, sample_weight: ArrayLike | None = None) -> "NaiveForecaster":
-        """Learn nothing but how many values are to be predicted.
+        """Store the number of values to predict; nothing else is learnt.
 
         Parameters
         ----------
@@ -82,7 +82,7 @@ class NaiveForecaster(RegressorMixin, BaseEstimator):
         y : array-like of shape (n,) or (n, d)
             Observed parameters.
         sample_weight : array-like of shape (n,), default=None
-            Makes no difference.
+            Ignored.
 
         Returns
         -------
@@ -92,7 +92,7 @@ class NaiveForecaster(RegressorMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a season is longer than the past values.
+            If a season is longer than the number of past values, or `columns` selects no column.
         """
         columns = None if self.columns is None else _get_column_indices(X, self.columns)
         X, y = validate_data(self, X, y, multi_output=True, y_numeric=True, dtype=np.float64)

@@ -1,4 +1,4 @@
-"""Policies: a net whose output is the decision itself."""
+"""Policies: nets whose output is the decision itself."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
@@ -22,27 +22,29 @@ from ._net_regressor import NetRegressor
 
 
 class PolicyRegressor(NetRegressor):
-    """Train a net that decides, for the realised cost of its decisions.
+    """Train a net whose output is the decision, on the realised cost of its decisions.
 
-    A decision rule: nothing is predicted. The output of the net is the decision itself, made
-    allowed by the problem (:meth:`~dfl_sklearn.problems.DecisionProblem.decision_projection`, the
-    nearest allowed decision), and training minimises what it costs, recourse and penalties
-    included. Features and decisions are standardised inside: an output of 0 is the best constant
-    decision of the training rows, near which the package's own perceptron starts.
+    This is a decision rule: no parameters are predicted. The problem replaces the output of the net
+    by the nearest feasible decision
+    (:meth:`~dfl_sklearn.problems.DecisionProblem.decision_projection`). Training minimises the cost
+    of that decision, recourse and penalties included. Features and decisions are standardised
+    internally: an output of 0 is the best constant decision of the training rows, near which the
+    package's own perceptron starts.
 
-    `predict` and `decide` both return decisions. They are no predictions of the parameters: metrics
-    take them as ``decisions=``, and what solves for predictions, such as
-    :class:`~dfl_sklearn.DFFRegressor`, refuses this class.
+    `predict` and `decide` both return decisions, not predicted parameters. Metrics therefore take
+    them as ``decisions=``, and estimators that solve for predictions, such as
+    :class:`~dfl_sklearn.DFFRegressor`, refuse this class.
 
     Parameters
     ----------
     problem : DecisionProblem, default=None
-        What is decided; decisions must not be whole numbers. None is the squared-error problem,
-        with which this is a least-squares net.
+        The problem to decide. Problems with integer decisions are refused. None is the
+        squared-error problem, with which this is a least-squares net.
     ambiguity_set : AmbiguitySet, default=None
-        Distributions whose worst one is trained for, as in :class:`~dfl_sklearn.DFLRegressor`.
+        The distributions to prepare for, as in :class:`~dfl_sklearn.DFLRegressor`.
     nominal_weight : float, default=0.0
-        Share of the real rows in training for the worst case, in [0, 1]; 1 leaves it out.
+        Share of the real rows in the loss of training for the worst case, in [0, 1]; 1 leaves that
+        part of training out.
     predictor : None, callable, NetFactory or skorch.NeuralNet, default=None
         The net, as in :class:`~dfl_sklearn.DFLRegressor`; ``n_out`` is the number of decisions.
     hidden_layer_sizes : sequence of int, default=(32, 32)
@@ -50,21 +52,22 @@ class PolicyRegressor(NetRegressor):
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers where `predictor` is None.
     n_estimators : int, default=1
-        Nets that decide together, trained side by side: the decision is the mean of theirs, which
-        is allowed, as decisions are no whole numbers.
+        Number of nets that are trained side by side and decide together. The decision is the mean
+        of theirs, which is feasible because decisions are not integers.
     alpha : float, default=1e-4
         Strength of the L2 penalty on the weights (not the biases), divided by the total sample
         weight.
     batch_size : int or "auto", default="auto"
-        Rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
+        Number of rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
     learning_rate : {"constant", "adaptive"}, default="adaptive"
         As in :class:`~dfl_sklearn.DFLRegressor`.
     learning_rate_init : float, default=0.01
         Initial learning rate of Adam.
     max_iter : int, default=200
-        Largest number of epochs. One is all rows, or 262,144 of them where there are more.
+        Largest number of epochs. An epoch is a pass over all rows, or over 262,144 of them where
+        there are more.
     tol : float, default=1e-4
-        Improvement that counts, as a share of the regret of the best constant decision.
+        Smallest improvement that counts, as a share of the regret of the best constant decision.
     n_iter_no_change : int, default=10
         Epochs without such an improvement before the learning rate falls or training stops.
     early_stopping : bool or "auto", default="auto"
@@ -73,8 +76,8 @@ class PolicyRegressor(NetRegressor):
     validation_fraction : float, default=0.2
         Share of the distinct rows to hold out, in (0, 1).
     standardize : bool, default=True
-        Whether features and decisions are standardised for the net. False suits a net with
-        units of its own.
+        Whether features and decisions are standardised for the net. Use False for a net that works
+        in the original units.
     warm_start : bool, default=False
         Whether `fit` goes on from the weights of the last fit.
     device : str or torch.device, default="cpu"
@@ -86,11 +89,12 @@ class PolicyRegressor(NetRegressor):
     random_state : int, RandomState or None, default=None
         Seed of the initial weights, the batches and the hold-out.
     verbose : bool or int, default=False
-        Print a line per epoch, or every `verbose` epochs, and after two seconds without one.
+        Whether to print a line per epoch, or every `verbose` epochs, and after two seconds without
+        one.
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data of a row, such as a capacity, that the problem
         reads (:class:`~dfl_sklearn.problems.FromContext`). By name or position, as in
-        :class:`sklearn.compose.ColumnTransformer`. Decisions keep to it.
+        :class:`sklearn.compose.ColumnTransformer`. Decisions are feasible for this context.
     context_is_feature : bool, default=True
         Whether the net sees these columns as well.
 
@@ -108,14 +112,15 @@ class PolicyRegressor(NetRegressor):
     n_iter_ : int
         Number of epochs run.
     best_epoch_ : int
-        The epoch whose weights were kept: that of the lowest watched regret.
+        The epoch whose weights were kept, which is that of the lowest watched regret.
     x_scale_ : tuple (mean, scale) of ndarray
-        Means and standard deviations of the features used for the net.
+        Means and standard deviations by which features are standardised for the net.
     y_scale_ : tuple (mean, scale) of ndarray
-        The same for its output: the best constant decision of the training rows, and how far from
-        it their best decisions are. After a warm start it is their mean and standard deviation.
+        The same for its output: the best constant decision of the training rows, and the distance
+        of their best decisions from it. After a warm start, the mean and standard deviation of the
+        best decisions.
     predicts_decisions : bool
-        True, which tells others that `predict` gives no parameters.
+        True: `predict` returns decisions, not parameters.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -123,16 +128,16 @@ class PolicyRegressor(NetRegressor):
 
     See Also
     --------
-    DFLRegressor : Train a net that predicts, for the cost of the decision that follows.
+    DFLRegressor : Train a net that predicts parameters, on the cost of the decisions from them.
 
     Notes
     -----
     Sample weights are exact, and the order of the rows does not matter, as in
     :class:`~dfl_sklearn.DFLRegressor`.
 
-    Where an output is not allowed, a tenth of the slope of the cost at the nearest allowed decision
-    is added to that of the projection, in those entries in which it leads back: outputs that are
-    all far outside would else have no slope, and never return.
+    Where an output is not feasible, a tenth of the gradient of the cost at the nearest feasible
+    decision is added to the gradient through the projection, in those entries in which it leads
+    back. Outputs that are all far outside would otherwise have a zero gradient and never return.
 
     References
     ----------
@@ -230,19 +235,19 @@ class PolicyRegressor(NetRegressor):
         Returns
         -------
         ndarray of shape (n,) or (n, k)
-            Predicted parameters.
+            One decision per row, as :meth:`decide` returns it.
         """
         return self.decide(X)
 
     def decide(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
-        """Return the decisions for the rows of X: the output of the net, made allowed.
+        """Return the decisions for the rows of X: the feasible ones nearest to the net's output.
 
         Parameters
         ----------
         X : array-like of shape (n, p)
             Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
-            Known data of each row, in the place of the columns of X that are context.
+            Known data of each row, to be used instead of the columns of X that are context.
 
         Returns
         -------
@@ -263,12 +268,12 @@ class PolicyRegressor(NetRegressor):
         Returns
         -------
         ndarray of shape (n_estimators, n) or (n_estimators, n, k)
-            One decision per row.
+            One decision per net and row.
         """
         return self._member_decisions(X, None)
 
     def _member_decisions(self, X: ArrayLike, context: ArrayLike | None) -> np.ndarray:
-        outputs, _ = self._output(X)  # which says what is wrong with X
+        outputs, _ = self._output(X)  # raises an error where something is wrong with X
         problem = self._resolve_problem()
         known = self.context_of(X) if context is None else context
         rows = problem.context_rows(known, outputs.shape[1])

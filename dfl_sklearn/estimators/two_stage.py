@@ -25,17 +25,17 @@ from ..robust.base import AmbiguitySet
 from ..robust.decisions import WorstCaseDecisions, best_costs, decide_for_worst
 from ._mixin import DecisionRegressorMixin
 
-_WIDE = 0.01  # a gap that is said
+_WIDE = 0.01  # gaps above it are warned of
 
 
 class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     """Fit any regressor for prediction, then decide from its predictions.
 
-    The baseline that decision-focused learning has to beat. The wrapped regressor knows
+    This is the baseline that decision-focused learning has to beat. The wrapped regressor knows
     nothing of the decision; this class adds `decide` and a score in terms of regret. Where the
     regressor is a scenario model, or a Pipeline that ends with one, decisions are taken over its
-    scenarios: they minimise the mean cost, or with `risk` the largest one that reweighted scenarios
-    have.
+    scenarios. They then minimise the mean cost or, with `risk`, the largest mean cost over the
+    scenario weights that `risk` allows.
 
     Parameters
     ----------
@@ -51,17 +51,18 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     context_is_feature : bool, default=True
         Whether the wrapped regressor sees these columns as well.
     risk : AmbiguitySet, default=None
-        Set of weights of the scenarios, whose worst ones count:
-        :class:`~dfl_sklearn.robust.CVaR` decides for the mean of the costliest share of them,
-        :class:`~dfl_sklearn.robust.KLBall` and :class:`~dfl_sklearn.robust.ChiSquareBall` for the
-        worst weights within a divergence. Sets that move or generate rows cannot weight scenarios.
+        Set of scenario weights; decisions are taken for the worst weights in it.
+        :class:`~dfl_sklearn.robust.CVaR` decides for the mean over the costliest share of the
+        scenarios, :class:`~dfl_sklearn.robust.KLBall` and
+        :class:`~dfl_sklearn.robust.ChiSquareBall` for the worst weights within a divergence.
+        Ambiguity sets that move or generate rows cannot weight scenarios.
     risk_of : {"cost", "regret"}, default="cost"
         What `risk` weights scenarios by: their cost, or their regret, which is the cost less that
-        of the best decision for the scenario alone. A scenario in which any decision is costly then
-        has no more weight than others. The best decisions of all scenarios are solved for, each
-        time that decisions are taken. Without `risk` both lead to the same decision.
+        of the best decision for the scenario alone. With "regret", a scenario in which every
+        decision is costly has no more weight than others. The best decision of each scenario is
+        then computed whenever decisions are taken. Without `risk` both lead to the same decision.
     verbose : bool, default=False
-        Whether to print how many rows have been decided over scenarios, after every two seconds.
+        Whether to print every two seconds how many rows have been decided over scenarios.
 
     Attributes
     ----------
@@ -74,9 +75,9 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
 
     See Also
     --------
-    DFLRegressor : Train the predictor for the cost of the decision.
-    dfl_sklearn.scenarios.ResidualScenarios : Any regressor with its errors, as scenarios.
-    dfl_sklearn.scenarios.LocalScenarios : A forest or neighbours, as scenarios.
+    DFLRegressor : Train the predictor on the cost of the decisions.
+    dfl_sklearn.scenarios.ResidualScenarios : Scenarios from any regressor and its residuals.
+    dfl_sklearn.scenarios.LocalScenarios : Scenarios from a forest, neighbours or a kernel.
 
     Examples
     --------
@@ -108,7 +109,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         "verbose": ["boolean"],
     }
 
-    # Weights in `fit` are the wrapped regressor's; `score` uses its own.
+    # Weights in `fit` are passed to the wrapped regressor; `score` uses its own.
     __metadata_request__fit = {"sample_weight": UNUSED}
 
     def __init__(
@@ -140,13 +141,13 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
-            Whatever the wrapped regressor takes.
+            Features, in the form that the wrapped regressor takes.
         y : array-like of shape (n,) or (n, d)
             Observed parameters of the problem.
         sample_weight : array-like of shape (n,), default=None
-            Handed to the wrapped regressor, which must take it.
+            Weights of the rows, passed to the `fit` of the wrapped regressor, which must take them.
         **fit_params : dict
-            Handed to the wrapped regressor's `fit`, by metadata routing where enabled.
+            Passed to the wrapped regressor's `fit`, by metadata routing where enabled.
 
         Returns
         -------
@@ -157,12 +158,12 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         ------
         ValueError
             If `y` cannot be parameters of the problem; the message names the row. If `risk` is
-            given, and the regressor predicts no scenarios.
+            given and the regressor does not predict scenarios.
         TypeError
             If `risk` moves or generates rows.
         """
         if self.risk is not None:
-            self.risk.worst_weights(np.zeros(2))  # or an error
+            self.risk.worst_weights(np.zeros(2))  # raises an error if it cannot weight scenarios
         y = self._validate_target(y)
         self._resolve_problem().check_parameters(y)
         self._context_columns = self._find_context(X)
@@ -178,12 +179,12 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         if self.risk is not None and not predicts_scenarios(inner):
             raise ValueError(
                 f"risk= weights scenarios, and {type(inner).__name__} predicts a point. Make "
-                f"scenarios of its errors, by ResidualScenarios({type(inner).__name__}(...))."
+                f"scenarios from its errors, by ResidualScenarios({type(inner).__name__}(...))."
             )
 
     def _unfitted(self, y: Any) -> Any:
         if predicts_scenarios(innermost_unfitted(self.estimator)):
-            return clone(self.estimator)  # of all outputs together, or an error of its own
+            return clone(self.estimator)  # it predicts all outputs together, or raises an error
         return super()._unfitted(y)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -219,8 +220,8 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         -------
         Scenarios
             ``values`` of shape (n, S, d) and ``weight`` of shape (n, S), as the scenario model
-            returns them. Decisions are taken over them once they are projected into the domain of
-            the problem.
+            returns them. Before decisions are taken over them, they are projected into the domain
+            of the problem.
         """
         check_is_fitted(self)
         inner, reaches = innermost(self.estimator_)
@@ -234,20 +235,20 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         X : array-like of shape (n, p)
             Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
-            Known data of each row, in the place of the columns of X that are context.
+            Known data of each row, to be used instead of the columns of X that are context.
 
         Returns
         -------
         ndarray of shape (n,) or (n, k)
-            One decision per row: ``problem.solve(predict(X))``, or where the regressor predicts
-            scenarios, what is best over them.
+            One decision per row: ``problem.solve(predict(X))`` or, where the regressor predicts
+            scenarios, the best decision over them.
 
         Warns
         -----
         UserWarning
-            If more than a tenth of the numbers were outside the domain of the problem, and were
-            projected into it. If a decision for `risk` may cost 1 % more than the best one, or if
-            no bound on that is known.
+            If more than a tenth of the numbers were outside the domain of the problem and were
+            projected into it. If a decision for `risk` may cost more than 1 % above the best one,
+            or if no bound on that is known.
         """
         check_is_fitted(self)
         inner, reaches = innermost(self.estimator_)
@@ -263,16 +264,16 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             i = int(found.gap.argmax())
             warnings.warn(
                 f"The decision of row {i} for {type(self.risk).__name__} is within "
-                f"{found.gap[i]:.1%} of the best one, and no nearer is known. "
-                "worst_case_decisions(X).gap holds that of each row.",
+                f"{found.gap[i]:.1%} of the best one, and no tighter bound is known. "
+                "worst_case_decisions(X).gap holds the bound for each row.",
                 UserWarning,
                 stacklevel=2,
             )
         elif np.isnan(found.gap).any():
             warnings.warn(
-                f"Of the decisions for {type(self.risk).__name__} no bound is known: "
+                f"How good the decisions for {type(self.risk).__name__} are is not known: "
                 f"{type(self._resolve_problem()).__name__} does not solve for scenarios exactly, "
-                "and others may be better by any amount.",
+                "and other decisions may be better by any amount.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -281,27 +282,27 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     def worst_case_decisions(
         self, X: Any, *, context: ArrayLike | None = None
     ) -> WorstCaseDecisions:
-        """Return the decisions for `risk`, what they cost at worst, and how good they are.
+        """Return the decisions for `risk`, their worst cost, and how far they may be from the best.
 
         Parameters
         ----------
         X : array-like of shape (n, p)
             Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
-            Known data of each row, in the place of the columns of X that are context.
+            Known data of each row, to be used instead of the columns of X that are context.
 
         Returns
         -------
         WorstCaseDecisions
-            ``decisions`` of shape (n, k), ``worst_cost`` of shape (n,): the largest mean cost of
-            the scenarios reweighted within `risk`, and ``gap`` of shape (n,): by how much of their
-            mean absolute cost a decision may be better at most. With ``risk_of="regret"`` all costs
-            are regrets.
+            ``decisions`` of shape (n, k). ``worst_cost`` of shape (n,): the largest mean cost over
+            the scenario weights that `risk` allows. ``gap`` of shape (n,): the most by which
+            another decision may be better, as a share of the mean absolute cost. With
+            ``risk_of="regret"`` costs are regrets.
 
         Raises
         ------
         ValueError
-            Without `risk`.
+            If `risk` is None.
         """
         check_is_fitted(self)
         if self.risk is None:

@@ -1,4 +1,4 @@
-"""Decision losses: what number does training minimise?"""
+"""Decision losses: the number that training minimises for each row."""
 
 from ._default import default_loss
 from .base import DecisionLoss

@@ -1,4 +1,4 @@
-"""Which loss to train on where none is given."""
+"""The loss to train on where none is given."""
 
 from ..problems.base import DecisionProblem
 from .base import DecisionLoss
@@ -7,7 +7,7 @@ from .spo_plus import SPOPlusLoss
 
 
 def default_loss(problem: DecisionProblem) -> DecisionLoss:
-    """Return SPO+ where the cost is linear in the decision, else the regret through the layer.
+    """Return the default loss of a problem: SPO+ for linear costs, else the regret.
 
     Parameters
     ----------
@@ -17,7 +17,8 @@ def default_loss(problem: DecisionProblem) -> DecisionLoss:
     Returns
     -------
     DecisionLoss
-        :class:`SPOPlusLoss` or :class:`RegretLoss`, with its default parameters.
+        :class:`SPOPlusLoss` where the cost is linear in the decision, else :class:`RegretLoss`;
+        with default parameters.
 
     See Also
     --------

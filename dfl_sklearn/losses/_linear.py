@@ -1,4 +1,4 @@
-"""What the losses for linear costs share."""
+"""Functions that the losses for linear costs share."""
 
 from collections.abc import Callable
 
@@ -9,13 +9,13 @@ from ..problems.base import DecisionProblem
 
 
 def linear_costs(problem: DecisionProblem, loss: str) -> Callable[..., torch.Tensor]:
-    """Return the map from parameters and the context to cost vectors, or say that there is none."""
+    """Return the map from parameters and the context to cost vectors, or raise an error."""
     costs = problem.linear_objective()
     if costs is None:
         raise ValueError(
             f"{loss} is for costs that are known to be linear in the decision, which those of "
-            f"{type(problem).__name__} are not. Use RegretLoss, or ScoreFunctionLoss with whole "
-            "numbers. Linear costs under known constraints can be written as a LinearProgram."
+            f"{type(problem).__name__} are not. Use RegretLoss, or ScoreFunctionLoss for integer "
+            "decisions. Linear costs under known constraints can be written as a LinearProgram."
         )
 
     def of_rows(y: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
@@ -31,7 +31,7 @@ def solved(
     values, rows = _numbers(y), None if context is None else _numbers(context)
     if np.isfinite(values).all():
         decisions = _solved(problem, values, rows)
-        if not decisions.flags.writeable:  # which torch does not share
+        if not decisions.flags.writeable:  # torch does not share read-only arrays
             decisions = decisions.copy()
         return torch.as_tensor(decisions, dtype=y.dtype, device=y.device)
     known = np.isfinite(values).all(axis=1)
@@ -51,13 +51,13 @@ def _numbers(values: torch.Tensor) -> np.ndarray:
 
 
 def _solved(problem: DecisionProblem, y: np.ndarray, context: np.ndarray | None) -> np.ndarray:
-    """Return the best decisions; an error says where it came up."""
+    """Return the best decisions; an error gets a note that it occurred in training."""
     try:
         return problem.solve_rows(y, context)
     except ValueError as error:
         error.add_note(
-            "This came up in training: the rows are predictions, or combined with the observed "
-            "parameters as the loss wants it, and can have other signs. Where the cost falls "
-            "without end for such rows, give the decisions finite bounds."
+            "This occurred in training: the rows are predictions, or combinations of these with "
+            "observed parameters that the loss needs, and can have other signs. Where the cost "
+            "is unbounded for such rows, give the decisions finite bounds."
         )
         raise

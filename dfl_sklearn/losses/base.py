@@ -1,4 +1,4 @@
-"""The contract of a decision loss."""
+"""The interface of decision losses."""
 
 from abc import ABC, abstractmethod
 from typing import Any, Protocol
@@ -24,17 +24,17 @@ class RowLoss(Protocol):
     ) -> torch.Tensor:
         """Return the loss (B,) of predicted (B, d) and observed (B, d) parameters.
 
-        The context (B, c) is given where the problem takes one, with the columns that it reads in
-        its order, and only then.
+        The context (B, c) is given only where the problem takes one, with the columns that the
+        problem reads, in its order.
         """
 
 
 class DecisionLoss(BaseEstimator, ABC):
-    """Base class of decision losses: one number per row, no reduction, no weights.
+    """Base class of decision losses: one number per row, without reduction or weights.
 
-    A loss is a parameter object, not bound to a problem. ``loss.bind(problem)`` gives the
-    function that training calls batch after batch, so that whatever is costly to set up (a
-    layer, a factor of a matrix) is set up once.
+    A loss object holds parameters and is not bound to a problem. ``loss.bind(problem)`` returns the
+    function that training calls for each batch, so that anything costly (a layer, a matrix
+    factorisation) is set up once.
 
     See Also
     --------
@@ -43,7 +43,7 @@ class DecisionLoss(BaseEstimator, ABC):
 
     Examples
     --------
-    The quantile loss, which looks at the prediction alone:
+    The quantile loss, which depends on the prediction alone:
 
     >>> import torch
     >>> from dfl_sklearn.losses import DecisionLoss
@@ -77,13 +77,12 @@ class DecisionLoss(BaseEstimator, ABC):
         Returns
         -------
         callable
-            ``row_loss(y_hat, y, optimum)``, or with the context (B, c) as a fourth argument where
-            the
-            problem takes one. It returns one loss (B,) for each row.
+            ``row_loss(y_hat, y, optimum)``, with the context (B, c) as a fourth argument where the
+            problem takes one. It returns the loss (B,) of each row.
         """
 
     def bind_scaled(self, problem: DecisionProblem, scale: np.ndarray) -> RowLoss:
-        """Return the loss as training calls it, which knows the scale of the training rows.
+        """Return the loss for training, given the scale of the training rows.
 
         Parameters
         ----------
@@ -95,7 +94,7 @@ class DecisionLoss(BaseEstimator, ABC):
         Returns
         -------
         callable
-            As that of :meth:`bind`.
+            As from :meth:`bind`.
         """
         return self.bind(problem)
 
@@ -119,7 +118,7 @@ class DecisionLoss(BaseEstimator, ABC):
         y : torch.Tensor of shape (B, d)
             Observed parameters.
         optimal : Optimum, default=None
-            The best decisions for `y` and their cost; solved for if not given.
+            The best decisions for `y` and their cost; computed if not given.
         context : array-like of shape (B,) or (B, c), or DataFrame, default=None
             Known data of each row, for problems that take it, as in ``problem.solve``.
 
@@ -134,6 +133,6 @@ class DecisionLoss(BaseEstimator, ABC):
         loss = self.bind(problem)
         if rows is None:
             return loss(y_hat, y, optimal)
-        # In float64, as problems read it: rounded it would be another context.
+        # In float64, as problems read it: rounding would change the context.
         known = torch.as_tensor(rows, dtype=torch.float64, device=y.device)
         return loss(y_hat, y, optimal, known)

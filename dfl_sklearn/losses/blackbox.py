@@ -1,4 +1,4 @@
-"""Regret of the exact decision, with slopes made up where it has none."""
+"""Regret of the exact decision, with surrogate gradients."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from .base import DecisionLoss, RowLoss
 
 
 class BlackboxLoss(DecisionLoss):
-    r"""The regret itself, with the slope of a piecewise affine interpolation (DBB).
+    r"""The regret itself, with the gradient of a piecewise affine interpolation (DBB).
 
     The regret is constant except where the decision jumps. A second solution, for predictions moved
-    towards the realised costs, gives it a slope in :math:`\hat c`:
+    towards the realised costs, gives it a gradient in :math:`\hat c`:
 
     .. math:: \frac{1}{\lambda} \left( z^*(\hat c + \lambda c) - z^*(\hat c) \right).
 
@@ -25,11 +25,11 @@ class BlackboxLoss(DecisionLoss):
     Parameters
     ----------
     interpolation : float, default=1
-        How far the second solution is, :math:`\lambda`; positive, without unit.
+        The step :math:`\lambda` to the second solution; positive, without unit.
 
     See Also
     --------
-    IdentityLoss : The same without a second solution.
+    IdentityLoss : The regret with a gradient that needs no second solution.
     PerturbedFenchelYoungLoss : A smooth loss, with several solutions per row.
     SPOPlusLoss : A convex upper bound of the regret.
 
@@ -70,7 +70,7 @@ class BlackboxLoss(DecisionLoss):
             context: torch.Tensor | None = None,
         ) -> torch.Tensor:
             decisions = solved(problem, y_hat, context)
-            # Decisions do not depend on the scale of the costs, which are affine in y.
+            # Costs are affine in y, and decisions do not depend on their scale.
             towards = solved(problem, (y_hat + far * y) / (1.0 + far), context)
             slope = (towards - decisions) / far
             regret = _regret(problem, decisions, y, optimum, context)
@@ -80,18 +80,18 @@ class BlackboxLoss(DecisionLoss):
 
 
 class IdentityLoss(DecisionLoss):
-    r"""The regret itself, with the solver differentiated as if it were minus the identity (NID).
+    r"""The regret itself, with the solver differentiated as minus the identity (NID).
 
-    The gradient in the predicted costs is then :math:`-c`, taken through the projection that
-    leaves decisions alone: predictions are centred and divided by their length. This is a gradient
-    of their correlation with the realised costs, and takes no second solution.
+    The gradient in the predicted costs is then :math:`-c`, taken through a projection that does not
+    change decisions: predictions are centred and divided by their length. It is the gradient of
+    minus the correlation of predicted and realised costs, and needs no second solution.
 
-    For problems whose decisions do not change when all costs are raised by the same amount
-    (paths of equal length, assignments, the k best of many).
+    This loss is for problems whose decisions do not change when all costs are raised by the same
+    amount (paths with equal numbers of edges, assignments, the k best of many).
 
     See Also
     --------
-    BlackboxLoss : A slope from a second solution.
+    BlackboxLoss : The regret with a gradient from a second solution.
     SPOPlusLoss : A convex upper bound of the regret.
 
     References
@@ -127,7 +127,7 @@ class IdentityLoss(DecisionLoss):
             context: torch.Tensor | None = None,
         ) -> torch.Tensor:
             c_hat = costs(y_hat, context)
-            # Beside a power of two, which cancels, squares neither overflow nor vanish.
+            # Divided by a power of two, which cancels, squares neither overflow nor underflow.
             c_hat = c_hat * power_of_two_factor(c_hat)
             centred = c_hat - c_hat.mean(dim=1, keepdim=True)
             length = centred.square().sum(dim=1, keepdim=True)

@@ -1,4 +1,4 @@
-"""Predictions under which decisions are as feasible as they turn out to be."""
+"""A loss for predicted constraints: which decisions a prediction makes feasible."""
 
 import torch
 
@@ -8,51 +8,54 @@ from ..rows import Optimum
 from ._linear import solved
 from .base import DecisionLoss, RowLoss
 
-_MISSED = 1e-9  # by which a constraint is exceeded that counts as violated, as a share of its size
+_MISSED = 1e-9  # share of its size above which an exceeded constraint counts as violated
 
 
 class FeasibilityLoss(DecisionLoss):
-    r"""What a prediction gets wrong about which decisions are allowed (Odece).
+    r"""Penalise predictions that misjudge which decisions are feasible (Odece).
 
-    For problems whose constraints :math:`g_k(z, y) \le 0` depend on what is predicted. Two errors
-    are weighed against each other. Under the prediction the best decision :math:`z^*` is not
-    allowed, or the decision :math:`\hat z` that the prediction leads to turns out not to be:
+    This loss is for problems whose constraints :math:`g_k(z, y) \le 0` depend on what is predicted.
+    It weighs two errors against each other. In the first term, the best decision :math:`z^*` is
+    infeasible under the prediction. In the second, the decision :math:`\hat z` made from the
+    prediction turns out to be infeasible:
 
     .. math:: (1 - \alpha)\, \frac1K \sum_k \mathrm{sp}\bigl( g_k(z^*, \hat y) + m \bigr)
        + \alpha\, \frac1{|V|} \sum_{k \in V} \mathrm{sp}\bigl( m - g_k(\hat z, \hat y) \bigr),
        \qquad V = \{ k : g_k(\hat z, y) > 0 \}.
 
-    The second term is 0 where no constraint is violated. Decisions are held constant: a step moves
-    the prediction so that it allows the first or forbids the second. Costs play no part.
+    The second term is 0 where no constraint is violated. Decisions are treated as constants: a
+    gradient step moves the prediction so that :math:`z^*` becomes feasible or :math:`\hat z`
+    infeasible. Costs are not used.
 
     Parameters
     ----------
     infeasibility_weight : float, default=0.5
-        :math:`\alpha`, the weight of what turns out not to be allowed, in [0, 1]. More of it gives
-        more cautious predictions, and suits a higher price of a violation: the one thing to tune.
+        :math:`\alpha`, the weight of decisions that turn out to be infeasible, in [0, 1]. A larger
+        weight gives more cautious predictions, and suits a higher price of violations. This is the
+        main parameter to tune.
     margin : float, default=0.05
-        m, by how much a constraint should be kept, or exceeded, as a share of its size.
+        m, the slack or excess of constraints to aim for, as a share of their size.
     sharpness : float, default=20.0
         :math:`\beta`, positive, of the softplus
-        :math:`\mathrm{sp}(g) = \log(1 + e^{\beta g}) / \beta`: beyond :math:`1 / \beta` it is
-        nearly its limit :math:`\max(g, 0)`.
+        :math:`\mathrm{sp}(g) = \log(1 + e^{\beta g}) / \beta`, which is close to its limit
+        :math:`\max(g, 0)` where :math:`|g|` is well above :math:`1 / \beta`.
 
     See Also
     --------
     ScoreFunctionLoss : The mean regret under noise, also where constraints are predicted.
-    dfl_sklearn.metrics.infeasible_share : How often decisions turn out not to be allowed.
+    dfl_sklearn.metrics.infeasible_share : How often decisions turn out to be infeasible.
 
     Notes
     -----
     The excess of a constraint is divided by its size under the observed parameters, the absolute
-    right-hand side (1 where that is 0), so that margin and sharpness have no unit. The paper takes
-    2 and 5 in the units of its constraints. It drops rows in which nothing is violated from the
-    second term; here they count with a second term of 0.
+    right-hand side (1 where that is 0), so that margin and sharpness have no unit. The paper uses
+    2 and 5 in the units of its constraints. It drops rows without a violation from the second
+    term; here they count with a second term of 0.
 
-    Training watches the regret, so that the problem has to price what is missed (`penalty=`).
+    Training watches the regret, so the problem must put a price on violations (`penalty=`).
 
-    Every step solves for the decision of each row once. Where exceeding a constraint has its price
-    (a penalty, a recourse), the best decision may itself exceed it, and is still the target.
+    Every step solves for the decision of each row once. Where violations have a price (a penalty or
+    recourse), the best decision may itself violate a constraint, and is still the target.
 
     References
     ----------
@@ -90,7 +93,7 @@ class FeasibilityLoss(DecisionLoss):
         why = problem._why_all_is_certain()
         if why is not None:
             raise ValueError(
-                f"FeasibilityLoss is for constraints that depend on what is predicted, and "
+                f"FeasibilityLoss is for constraints that depend on what is predicted, but "
                 f"{type(problem).__name__} {why}. Use RegretLoss or ScoreFunctionLoss."
             )
 

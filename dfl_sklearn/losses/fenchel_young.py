@@ -12,15 +12,15 @@ from .base import DecisionLoss, RowLoss
 
 
 class PerturbedFenchelYoungLoss(DecisionLoss):
-    r"""Compare the best decision with the mean decision under noisy predictions.
+    r"""Compare the best decision with the mean decision for noisy predictions.
 
     .. math:: \hat c^\top z^*(c) - \mathrm E \min_z (\hat c + \sigma \xi)^\top z,
        \qquad \xi \sim N(0, I),
 
-    a convex function of the predicted costs, smooth, with the gradient
+    a smooth, convex function of the predicted costs, with the gradient
     :math:`z^*(c) - \mathrm E\, z^*(\hat c + \sigma \xi)`. It is small where noise of size
-    :math:`\sigma` cannot move the decision away from the best one; it is not in units of regret,
-    and not 0 at its minimum.
+    :math:`\sigma` does not move the decision away from the best one. It is not in units of regret,
+    and its minimum is not 0.
 
     Parameters
     ----------
@@ -28,9 +28,9 @@ class PerturbedFenchelYoungLoss(DecisionLoss):
         Size of the noise, as a share of the root mean square of the observed parameters of each
         row; positive.
     n_samples : int, default=8
-        Noisy predictions per row and step, each of which is solved for.
+        Number of noisy predictions per row and step, each of which is solved for.
     random_state : int, default=0
-        Seed of the noise. Every fit draws the same noise.
+        Seed of the noise; every fit draws the same noise.
 
     See Also
     --------

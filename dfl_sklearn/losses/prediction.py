@@ -1,4 +1,4 @@
-"""Losses of the prediction alone: what two-stage training of the same net minimises."""
+"""Losses of the prediction alone, for two-stage training of the same net."""
 
 import torch
 
@@ -10,14 +10,13 @@ from .base import DecisionLoss, RowLoss
 class SquaredErrorLoss(DecisionLoss):
     r"""Squared error of the predicted parameters, :math:`\|\hat y - y\|^2`.
 
-    The decision plays no part in training, so that the difference to another loss is the
-    difference that training for the decision makes: the net, its stopping by the regret, and all
-    else are the same.
+    It ignores the decision. Comparing it with another loss therefore shows the effect of training
+    for the decision: the net, early stopping by the regret and everything else are the same.
 
     See Also
     --------
-    LogLoss : The same for probabilities.
-    RegretLoss : The regret of the decision instead.
+    LogLoss : The corresponding loss for probabilities.
+    RegretLoss : The regret of the decision.
 
     Examples
     --------
@@ -47,12 +46,12 @@ class LogLoss(DecisionLoss):
 
     .. math:: -\sum_j y_j \log \hat y_j + (1 - y_j) \log (1 - \hat y_j)
 
-    For parameters in [0, 1], predicted by a net with the output "logistic" and
-    ``standardize=False``. As with :class:`SquaredErrorLoss`, the decision plays no part.
+    It is for parameters in [0, 1], predicted by a net with the output "logistic" and
+    ``standardize=False``. Like :class:`SquaredErrorLoss`, it ignores the decision.
 
     See Also
     --------
-    SquaredErrorLoss : The same for numbers that are no probabilities.
+    SquaredErrorLoss : The corresponding loss for numbers that are not probabilities.
     dfl_sklearn.learners.ItemwisePredictor : A net with the output "logistic".
 
     Examples
@@ -84,7 +83,7 @@ class LogLoss(DecisionLoss):
                             else ""
                         )
                     )
-            known = torch.isfinite(y_hat).all(dim=1)  # else NaN, for the caller to explain
+            known = torch.isfinite(y_hat).all(dim=1)  # else NaN, which the caller explains
             probabilities = torch.where(known[:, None], y_hat, 0.5)
             terms = torch.nn.functional.binary_cross_entropy(probabilities, y, reduction="none")
             return torch.where(known, terms.sum(dim=1), torch.nan)

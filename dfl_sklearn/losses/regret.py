@@ -1,4 +1,4 @@
-"""Regret through the decision layer."""
+"""The regret through the decision layer."""
 
 import torch
 
@@ -8,17 +8,17 @@ from .base import DecisionLoss, RowLoss
 
 
 class RegretLoss(DecisionLoss):
-    r"""Cost of the relaxed decision less the cost of the best one.
+    r"""The cost of the decision layer's decision less the cost of the best one.
 
     .. math:: f(\tilde z(\hat y), y) - f(z^*(y), y)
 
-    with :math:`\tilde z` the problem's decision layer. With an exact layer this is the
-    regret itself.
+    Here :math:`f` is the cost and :math:`\tilde z` the problem's decision layer. With an exact
+    layer this is the regret itself.
 
     Parameters
     ----------
     smoothing : float or None, default=None
-        Handed to ``problem.decision_layer``; None takes the problem's default.
+        Passed to ``problem.decision_layer``; None takes the problem's default.
 
     See Also
     --------
@@ -44,7 +44,7 @@ class RegretLoss(DecisionLoss):
 
 
 def regret_through(problem: DecisionProblem, layer: torch.nn.Module) -> RowLoss:
-    """Return the regret of the decisions that a layer makes of the output of a net."""
+    """Return the regret of the decisions that a layer makes from the output of a net."""
 
     def regret(
         y_hat: torch.Tensor,

@@ -1,4 +1,4 @@
-"""The regret under noisy predictions, with a gradient that needs none of the problem."""
+"""The regret under noisy predictions, with the score function gradient."""
 
 import numpy as np
 import torch
@@ -13,14 +13,14 @@ from .base import DecisionLoss, RowLoss
 
 
 class ScoreFunctionLoss(DecisionLoss):
-    r"""The mean regret under noisy predictions, with the score function's estimate of its gradient.
+    r"""The mean regret under noisy predictions, with the score function gradient.
 
     .. math:: \mathrm E\, r(\hat y + \sigma \odot \xi), \qquad \xi \sim N(0, I),
 
-    with r the exact regret of the decision that a prediction leads to. Its gradient is that of the
-    distribution of the noise, so that nothing needs to be differentiated: decisions may be whole
-    numbers, constraints may be predicted, and costs may be any function. With noise
-    :math:`\xi_k` and regrets :math:`r_k` it is estimated by
+    with r the exact regret of the decision made from a prediction. The gradient uses only the
+    density of the noise and values of the regret, so that nothing else needs to be differentiated:
+    decisions may be integers, constraints may be predicted, and costs may be any function. With
+    noise :math:`\xi_k` and regrets :math:`r_k` it is estimated by
 
     .. math:: \frac1K \sum_k \frac{r_k \xi_k}{\sigma} \quad \text{(pairs } \pm \xi \text{)}, \qquad
        \frac1{K - 1} \sum_k \frac{(r_k - \bar r)\, \xi_k}{\sigma} \quad \text{(independent)}.
@@ -31,16 +31,16 @@ class ScoreFunctionLoss(DecisionLoss):
     ----------
     sigma : float, default=0.1
         Size of the noise, as a share of the standard deviation of each column of the observed
-        parameters; positive. In training that of the training rows counts, and stays the same.
-        A constant column counts as one with a standard deviation of 1.
+        parameters; positive. Training uses the standard deviation of all training rows. A constant
+        column counts as one with a standard deviation of 1.
     n_samples : int, default=8
-        Noisy predictions per row and step, each of which is solved for. At least 2, and even where
-        they come in pairs.
+        Number of noisy predictions per row and step, each of which is solved for. At least 2, and
+        even with `antithetic`.
     antithetic : bool, default=True
-        Whether the noise comes in pairs of opposite sign, which take most of the variance away
-        where the regret is nearly affine.
+        Whether the noise comes in pairs of opposite sign, which removes most of the variance where
+        the regret is nearly affine.
     random_state : int, default=0
-        Seed of the noise. Every fit draws the same noise.
+        Seed of the noise; every fit draws the same noise.
 
     See Also
     --------
@@ -50,17 +50,17 @@ class ScoreFunctionLoss(DecisionLoss):
     Notes
     -----
     Where a :class:`~dfl_sklearn.DFLRegressor` has a scenario model as predictor, the noise is that
-    of the model, and `sigma` and `antithetic` do not count. Scenarios :math:`y_m` are drawn, and
-    with the slope :math:`w_m` of the cost in the share of each, which the problem's
-    `scenario_layer` may know, the gradient is estimated by
+    of the model, and `sigma` and `antithetic` are ignored. Scenarios :math:`y_m` are drawn. If the
+    problem's `scenario_layer` provides the slope :math:`w_m` of the cost in the weight of each
+    scenario, the gradient is estimated by
     :math:`\frac1S \sum_m (w_m - \bar w_m) \nabla \log p(y_m \mid x)`, where
-    :math:`\bar w_m` is the mean of the others ("Diffusion-DFL", ICLR 2026; the baseline is ours).
-    Where it does not, as with plans of linear programs, `n_samples` sets of scenarios are drawn,
-    and the score of each set is weighted by the regret of its decision.
+    :math:`\bar w_m` is the mean of the other slopes ("Diffusion-DFL", ICLR 2026; the baseline is
+    ours). If it does not, as with plans of linear programs, `n_samples` sets of scenarios are
+    drawn, and the score of each set is weighted by the regret of its decision.
 
-    The variance of the gradient grows with the number of parameters. It is small enough with some
-    tens of them; with hundreds too many samples are needed. Every step solves `n_samples` programs
-    for each row.
+    The variance of the gradient grows with the number of parameters. The loss works well with some
+    tens of parameters; with hundreds, too many samples are needed. Every step solves `n_samples`
+    programs for each row.
 
     References
     ----------
@@ -108,7 +108,7 @@ class ScoreFunctionLoss(DecisionLoss):
         K = whole_number(self.n_samples, "n_samples", at_least=2)
         if self.antithetic and K % 2:
             raise ValueError(
-                f"n_samples must be even where noise comes in pairs, got {K}. Give an even number, "
+                f"n_samples must be even for pairs of noise, got {K}. Give an even number, "
                 "or antithetic=False."
             )
         whole_number(self.random_state, "random_state", at_least=0)
@@ -153,7 +153,7 @@ def _costs(
     context: torch.Tensor | None,
     rows: torch.Tensor,
 ) -> torch.Tensor:
-    """Return what decisions from predictions (N, d) cost, each in one of the rows of y."""
+    """Return the costs of decisions from predictions (N, d), each under one of the rows of y."""
     there = () if context is None else (context[rows.to(context.device)],)
     with renumbered(rows.cpu().numpy()):
         decisions = solved(problem, predicted, *there)

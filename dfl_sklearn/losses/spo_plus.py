@@ -13,13 +13,13 @@ class SPOPlusLoss(DecisionLoss):
 
     .. math:: -\min_z (2 \hat c - c)^\top z + 2 \hat c^\top z^*(c) - c^\top z^*(c)
 
-    with the subgradient :math:`2 (z^*(c) - z^*(2 \hat c - c))`. It needs the exact solution of one
-    problem per row and step, and no layer: also where decisions are whole numbers.
+    The subgradient is :math:`2 (z^*(c) - z^*(2 \hat c - c))`. It needs the exact solution of one
+    problem per row and step, but no decision layer, and works with integer decisions as well.
 
     See Also
     --------
     PerturbedFenchelYoungLoss : A smooth loss, with several solutions per row.
-    BlackboxLoss : The regret itself, with an interpolated slope.
+    BlackboxLoss : The regret itself, with the gradient of an interpolation.
     RegretLoss : For costs that are not linear in the decision.
 
     References

@@ -1,4 +1,4 @@
-"""What decisions made from predictions cost: metrics, and scorers for model selection."""
+"""Metrics of decisions made from predictions, and scorers for model selection."""
 
 from ._metrics import (
     d2_regret_score,

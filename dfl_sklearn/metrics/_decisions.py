@@ -1,4 +1,4 @@
-"""What decisions cost, given checked rows of parameters and weights."""
+"""Costs and regrets of decisions, given checked rows of parameters and weights."""
 
 import warnings
 from typing import Any
@@ -13,8 +13,8 @@ from ..problems._no_cost import NoCostError
 from ..problems.base import DecisionProblem
 from ..problems.constant import constant_costs
 
-_NOTHING = 1e-12  # best costs beside regrets, that are rounding errors
-_SOLVER_ERROR = 1e-9  # share of the cost by which a solver of an exact problem misses the minimum
+_NOTHING = 1e-12  # best costs this small, relative to regrets, are rounding errors
+_SOLVER_ERROR = 1e-9  # share of the cost by which an exact problem's solver may miss the minimum
 
 
 def check_problem(problem: Any) -> None:
@@ -36,7 +36,8 @@ def check_observed(
     return y_true, weight
 
 
-# Each takes checked y (n, d) and weights (n,); what scorers call has scikit-learn's names.
+# Each takes checked y (n, d) and weights (n,). Arguments that scorers pass have scikit-learn's
+# names.
 
 
 def cost_of(
@@ -88,7 +89,7 @@ def normalized_regret_of(
     if scale <= _NOTHING * _weighted_sum(np.abs(excess), sample_weight):
         raise ValueError(
             f"normalized_regret is undefined here: the best decisions of {type(problem).__name__} "
-            "cost 0 on every row, and regret cannot be a share of that. Use d2_regret_score."
+            "cost 0 on every row, and the regret cannot be a share of 0. Use d2_regret_score."
         )
     return _weighted_sum(excess, sample_weight) / scale
 
@@ -124,7 +125,7 @@ def d2_of_decisions(
         raise ValueError(
             f"d2_regret_score is undefined here: it compares with a constant decision, and that of "
             f"{type(problem).__name__} for these rows has no cost, since it {error.what} in row "
-            f"{error.row_number}. Compare decision_cost or regret."
+            f"{error.row_number}. Use decision_cost or regret."
         ) from error
     model, constant = (_weighted_sum(each - best, weight) for each in (paid, fixed))
     n = float(weight.sum())
@@ -135,7 +136,7 @@ def d2_of_decisions(
         warnings.warn(
             f"d2_regret_score is undefined here: the best constant decision costs less than the "
             f"decisions that {type(problem).__name__}.solve gives for the observed parameters"
-            f"{'' if problem.exact else ', which are not exact'}. Compare decision_cost.",
+            f"{'' if problem.exact else ', which are not exact'}. Use decision_cost.",
             UndefinedMetricWarning,
             stacklevel=2,
         )
@@ -144,7 +145,7 @@ def d2_of_decisions(
         warnings.warn(
             f"d2_regret_score is above 1: the decisions made from y_pred cost less than those that "
             f"{type(problem).__name__}.solve gives for the observed parameters"
-            f"{'' if problem.exact else ', which are not exact'}. Compare decision_cost.",
+            f"{'' if problem.exact else ', which are not exact'}. Use decision_cost.",
             UndefinedMetricWarning,
             stacklevel=2,
         )
@@ -153,18 +154,18 @@ def d2_of_decisions(
 
 
 def _is_solver_error(regret: float, paid: np.ndarray, best: np.ndarray, weight: np.ndarray) -> bool:
-    """Return whether a negative mean regret is within what solvers of exact problems miss."""
+    """Return whether a negative mean regret is within the errors of an exact problem's solver."""
     size = float(np.average(np.abs(paid) + np.abs(best), weights=weight))
     return abs(regret) <= _SOLVER_ERROR * size
 
 
 def _weighted_sum(values: np.ndarray, weight: np.ndarray) -> float:
-    """Return the weighted sum of costs, or say that it is too large a number."""
+    """Return the weighted sum of costs; raise an error where it overflows."""
     with np.errstate(over="ignore", invalid="ignore"):
         total = float(weight @ values)
     if not np.isfinite(total):
         raise ValueError(
             f"The costs of the rows, up to {np.abs(values).max():.3g}, add up to more than a "
-            "float holds. Divide the parameters by a number of their size."
+            "float holds. Divide the parameters by a number of about their size."
         )
     return total

@@ -1,8 +1,8 @@
 """Metrics of the decisions made from predictions.
 
 Every metric takes observed parameters, predicted parameters and the problem in which the
-predictions are used; the problem's exact ``solve`` turns predictions into decisions. It takes
-decisions in their place, too.
+predictions are used; the problem's exact ``solve`` turns predictions into decisions. Decisions
+can be given instead of predictions.
 """
 
 from typing import Any
@@ -35,19 +35,19 @@ def decision_cost(
     scenario_weight: ArrayLike | None = None,
     context: ArrayLike | None = None,
 ) -> float:
-    """Mean realised cost of the decisions made from predictions.
+    """Compute the mean realised cost of the decisions made from predictions.
 
     Parameters
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
     y_pred : array-like of shape (n,), (n, d) or (n, S, d), or Scenarios, default=None
-        Predicted parameters; of three dimensions, S scenarios for each row.
-        :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their own.
+        Predicted parameters. Three dimensions are S scenarios for each row;
+        :class:`~dfl_sklearn.scenarios.Scenarios` have their own weights.
     problem : DecisionProblem
         The problem in which the predictions are used.
     decisions : array-like of shape (n,) or (n, k), default=None
-        In the place of `y_pred`: the decisions themselves, such as those of a
+        The decisions themselves, instead of `y_pred`, such as those of a
         :class:`~dfl_sklearn.PolicyRegressor`.
     sample_weight : array-like of shape (n,), default=None
         Sample weights.
@@ -59,11 +59,11 @@ def decision_cost(
     Returns
     -------
     float
-        In the unit of the problem's cost; smaller is better.
+        The mean cost in the problem's unit; smaller is better.
 
     See Also
     --------
-    regret : The same less the cost of the best decisions.
+    regret : The cost less that of the best decisions.
     make_decision_cost_scorer : The same as a scorer.
 
     Examples
@@ -88,19 +88,19 @@ def regret(
     scenario_weight: ArrayLike | None = None,
     context: ArrayLike | None = None,
 ) -> float:
-    """Mean cost of the decisions made from predictions, less that of the best decisions.
+    """Compute the mean regret: the cost of decisions from predictions less the best cost.
 
     Parameters
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
     y_pred : array-like of shape (n,), (n, d) or (n, S, d), or Scenarios, default=None
-        Predicted parameters; of three dimensions, S scenarios for each row.
-        :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their own.
+        Predicted parameters. Three dimensions are S scenarios for each row;
+        :class:`~dfl_sklearn.scenarios.Scenarios` have their own weights.
     problem : DecisionProblem
         The problem in which the predictions are used.
     decisions : array-like of shape (n,) or (n, k), default=None
-        In the place of `y_pred`: the decisions themselves, such as those of a
+        The decisions themselves, instead of `y_pred`, such as those of a
         :class:`~dfl_sklearn.PolicyRegressor`.
     sample_weight : array-like of shape (n,), default=None
         Sample weights.
@@ -112,14 +112,14 @@ def regret(
     Returns
     -------
     float
-        In the unit of the problem's cost; 0 is perfect. Where the problem's ``solve`` is not exact
-        (``problem.exact`` is False) it can be negative.
+        The mean regret in the unit of the problem's cost; 0 is perfect. It can be negative where
+        the problem's ``solve`` is not exact (``problem.exact`` is False).
 
     See Also
     --------
     decision_cost : The cost itself.
     normalized_regret : Regret as a share of the cost of the best decisions.
-    d2_regret_score : Regret in comparison with that of the best constant decision.
+    d2_regret_score : Regret compared with that of the best constant decision.
     make_regret_scorer : The same as a scorer.
 
     Examples
@@ -144,9 +144,9 @@ def normalized_regret(
     scenario_weight: ArrayLike | None = None,
     context: ArrayLike | None = None,
 ) -> float:
-    """Total regret as a share of the total absolute cost of the best decisions.
+    """Compute the total regret as a share of the total absolute cost of the best decisions.
 
-    Both sums run over all rows before they are divided ("pooled"), so that rows whose best
+    Both are summed over all rows before they are divided ("pooled"), so that rows whose best
     cost is near 0 do no harm.
 
     Parameters
@@ -154,12 +154,12 @@ def normalized_regret(
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
     y_pred : array-like of shape (n,), (n, d) or (n, S, d), or Scenarios, default=None
-        Predicted parameters; of three dimensions, S scenarios for each row.
-        :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their own.
+        Predicted parameters. Three dimensions are S scenarios for each row;
+        :class:`~dfl_sklearn.scenarios.Scenarios` have their own weights.
     problem : DecisionProblem
         The problem in which the predictions are used.
     decisions : array-like of shape (n,) or (n, k), default=None
-        In the place of `y_pred`: the decisions themselves, such as those of a
+        The decisions themselves, instead of `y_pred`, such as those of a
         :class:`~dfl_sklearn.PolicyRegressor`.
     sample_weight : array-like of shape (n,), default=None
         Sample weights.
@@ -171,18 +171,18 @@ def normalized_regret(
     Returns
     -------
     float
-        Without a unit; 0 is perfect.
+        The normalised regret, without a unit; 0 is perfect.
 
     Raises
     ------
     ValueError
-        If the best decisions cost nothing, as in the newsvendor and squared-error problems:
-        the ratio is then undefined, and :func:`d2_regret_score` is the score to use.
+        If the best decisions cost nothing, as in the newsvendor and squared-error problems.
+        The ratio is then undefined; use :func:`d2_regret_score`.
 
     See Also
     --------
-    regret : In the unit of the cost.
-    d2_regret_score : Regret in comparison with that of the best constant decision.
+    regret : Regret in the unit of the cost.
+    d2_regret_score : Regret compared with that of the best constant decision.
 
     Examples
     --------
@@ -206,12 +206,12 @@ def d2_regret_score(
     scenario_weight: ArrayLike | None = None,
     context: ArrayLike | None = None,
 ) -> float:
-    """Share of the regret of the best constant decision that the predictions avoid.
+    """Compute the share of the best constant decision's regret that the predictions avoid.
 
-    ``1 - regret(y_true, y_pred) / regret(best constant decision)``: 1 is perfect, 0 is no
-    better than ignoring the features, and it can be negative. The constant decision is the
-    one with the least total cost on the scored rows (one ``solve`` with all of `y_true` as
-    scenarios). With :class:`~dfl_sklearn.problems.SquaredErrorProblem` it is R2, for
+    The score is ``1 - regret(y_true, y_pred) / regret(best constant decision)``: 1 is perfect,
+    0 is no better than ignoring the features, and it can be negative. The constant decision is
+    the one with the least total cost on the scored rows (one ``solve`` with all of `y_true` as
+    scenarios). With :class:`~dfl_sklearn.problems.SquaredErrorProblem` the score is R2, for
     several outputs the one called "variance_weighted".
 
     Parameters
@@ -219,41 +219,41 @@ def d2_regret_score(
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
     y_pred : array-like of shape (n,), (n, d) or (n, S, d), or Scenarios, default=None
-        Predicted parameters; of three dimensions, S scenarios for each row.
-        :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their own.
+        Predicted parameters. Three dimensions are S scenarios for each row;
+        :class:`~dfl_sklearn.scenarios.Scenarios` have their own weights.
     problem : DecisionProblem
         The problem in which the predictions are used.
     decisions : array-like of shape (n,) or (n, k), default=None
-        In the place of `y_pred`: the decisions themselves, such as those of a
+        The decisions themselves, instead of `y_pred`, such as those of a
         :class:`~dfl_sklearn.PolicyRegressor`.
     sample_weight : array-like of shape (n,), default=None
         Sample weights.
     scenario_weight : array-like of shape (S,) or (n, S), default=None
         Non-negative weights of the scenarios.
     context : array-like of shape (n,) or (n, c), default=None
-        Known data of each row, for problems that take it. What ignores the features still knows
-        the context: in the place of the constant decision stands, for each row, the best decision
-        over the scored y as scenarios under that row's own context; of more than 200 different y
-        over 200 that stand for all, taken at equal steps of the weight in the order of the first
-        column. Where the cost is linear in y it is the decision for the mean of y.
+        Known data of each row, for problems that take it. The null model then ignores the features
+        but knows the context: instead of a constant decision it takes, for each row, the best
+        decision over the scored y as scenarios, under that row's own context. More than 200
+        distinct y are represented by 200 of them, at equal steps of the weight in the order of the
+        first column. Where the cost is linear in y it is the decision for the mean of y.
 
     Returns
     -------
     float
-        NaN, with a warning, for fewer than two rows. Where the constant decision has no
-        regret (beyond rounding errors), 1 if the predictions have none either, else 0, as in
-        :func:`sklearn.metrics.r2_score`.
+        The score, at most 1 where the problem is solved exactly. It is NaN, with a warning, for
+        fewer than two rows. Where the constant decision has no regret (beyond rounding errors), it
+        is 1 if the predictions have none either, else 0, as in :func:`sklearn.metrics.r2_score`.
 
     Warns
     -----
     UndefinedMetricWarning
-        Where the regret of the constant decision is negative, which only that of problems whose
-        ``solve`` is not exact can be: NaN is returned. Where that of the predictions is: their
-        score is above 1.
+        If a regret is negative, which is only possible where the problem's ``solve`` is not exact.
+        If it is that of the constant decision, NaN is returned; if it is that of the predictions,
+        the score is above 1.
 
     See Also
     --------
-    regret : In the unit of the cost.
+    regret : Regret in the unit of the cost.
     normalized_regret : Regret as a share of the cost of the best decisions.
 
     Examples
@@ -279,7 +279,7 @@ def infeasible_share(
     context: ArrayLike | None = None,
     tol: float = 1e-6,
 ) -> float:
-    """Share of the rows whose decision, made from predictions, turns out not to be allowed.
+    """Compute the share of rows whose decision from predictions turns out to be infeasible.
 
     It is 0 unless constraints depend on what is predicted.
 
@@ -288,30 +288,30 @@ def infeasible_share(
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
     y_pred : array-like of shape (n,), (n, d) or (n, S, d), or Scenarios, default=None
-        Predicted parameters; of three dimensions, S scenarios for each row.
-        :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their own.
+        Predicted parameters. Three dimensions are S scenarios for each row;
+        :class:`~dfl_sklearn.scenarios.Scenarios` have their own weights.
     problem : DecisionProblem
         The problem in which the predictions are used.
     decisions : array-like of shape (n,) or (n, k), default=None
-        In the place of `y_pred`: the decisions themselves.
+        The decisions themselves, instead of `y_pred`.
     sample_weight : array-like of shape (n,), default=None
-        Sample weights; the share is that of the weight.
+        Sample weights; the share is then a share of the total weight.
     scenario_weight : array-like of shape (S,) or (n, S), default=None
         Non-negative weights of the scenarios.
     context : array-like of shape (n,) or (n, c), default=None
         Known data of each row, for problems that take it.
     tol : float, default=1e-6
-        By how much a constraint may be missed, as the problem's ``is_feasible`` has it.
+        By how much a constraint may be missed, as defined by the problem's ``is_feasible``.
 
     Returns
     -------
     float
-        Between 0 and 1; smaller is better.
+        The share, between 0 and 1; smaller is better.
 
     See Also
     --------
     make_infeasible_share_scorer : The same as a scorer.
-    decision_cost : What decisions cost, with penalties for what they miss.
+    decision_cost : The cost of decisions, penalties included.
 
     Examples
     --------
@@ -343,15 +343,15 @@ def _decided(
     context: Any,
     scenario_weight: Any,
 ) -> np.ndarray:
-    """Return decisions (n, k): those given, or those that follow from predictions."""
+    """Return decisions (n, k): those given, or those made from predictions."""
     if (y_pred is None) == (decisions is None):
         raise ValueError(
-            "Give either y_pred, predicted parameters to decide from, or decisions=, got "
+            "Give either y_pred, the predicted parameters, or decisions=, got "
             f"{'neither' if y_pred is None else 'both'}."
         )
     if y_pred is None:
         if scenario_weight is not None:
-            raise ValueError("scenario_weight goes with scenarios as y_pred, not with decisions.")
+            raise ValueError("scenario_weight is for scenarios as y_pred, not for decisions.")
         rows = as_numpy_rows(decisions, "decisions")
         if len(rows) != len(y_true):
             raise ValueError(f"y_true has {len(y_true)} rows and decisions {len(rows)}.")

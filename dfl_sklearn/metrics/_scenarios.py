@@ -1,4 +1,4 @@
-"""Proper scores of scenarios: how well they describe what comes true, whatever is decided."""
+"""Proper scores of scenarios: how well they describe the outcome, whatever is decided."""
 
 from typing import Any
 
@@ -21,22 +21,22 @@ def crps(
     sample_weight: ArrayLike | None = None,
     scenario_weight: ArrayLike | None = None,
 ) -> float:
-    r"""Mean continuous ranked probability score of weighted scenarios, in the mean over columns.
+    r"""Compute the mean continuous ranked probability score (CRPS) of weighted scenarios.
 
-    With the distribution function F of the scenarios of a row and column,
+    It is averaged over rows and columns. With the distribution function F of the weighted scenarios
+    of a row and column, it is
 
     .. math:: \int (F(t) - 1\{y \le t\})^2 \, dt = E|Y - y| - \tfrac12 E|Y - Y'| ,
 
-    with Y, Y' drawn independently from them. It is proper: in expectation no scenarios do better
-    than the distribution that y is drawn from. Of a single scenario it is the absolute error.
+    with Y, Y' drawn independently from the scenarios. It is proper: in expectation no scenarios
+    score better than the distribution of y itself. For a single scenario it is the absolute error.
 
     Parameters
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
     y_pred : array-like of shape (n, S, d), or (n, S) where `y_true` is (n,), or Scenarios
-        S scenarios for each row; :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their
-        own.
+        S scenarios for each row; :class:`~dfl_sklearn.scenarios.Scenarios` have their own weights.
     sample_weight : array-like of shape (n,), default=None
         Sample weights.
     scenario_weight : array-like of shape (S,) or (n, S), default=None
@@ -45,17 +45,17 @@ def crps(
     Returns
     -------
     float
-        In the unit of `y`; smaller is better.
+        The mean score in the unit of `y`; smaller is better.
 
     See Also
     --------
-    energy_score : The same for all columns together, which sees how they go together.
+    energy_score : The same for all columns together, which also judges their dependence.
 
     Notes
     -----
-    The scenarios are taken for the distribution itself, not for a sample of it: "fair" and
-    "probability weighted moment" forms, which correct for the number of scenarios, give a lower
-    score.
+    The scenarios are taken as the distribution itself, not as a sample from it. The "fair" and
+    "probability weighted moment" forms, which correct for the number of scenarios, give lower
+    scores.
 
     References
     ----------
@@ -75,7 +75,7 @@ def crps(
     ranked = np.take_along_axis(scenarios, order, axis=1)
     mass = np.cumsum(np.take_along_axis(share[:, :, None], order, axis=1), axis=1)[:, :-1]
     # E|Y - Y'| / 2 is the integral of F (1 - F), which is constant between scenarios.
-    with np.errstate(over="ignore", invalid="ignore"):  # _mean says so
+    with np.errstate(over="ignore", invalid="ignore"):  # _mean raises the error
         distance = np.einsum("ns,nsd->nd", share, np.abs(scenarios - y[:, None]))
         spread = (mass * (1.0 - mass) * np.diff(ranked, axis=1)).sum(axis=1)
         scores = (distance - spread).mean(axis=1)
@@ -89,21 +89,20 @@ def energy_score(
     sample_weight: ArrayLike | None = None,
     scenario_weight: ArrayLike | None = None,
 ) -> float:
-    r"""Mean energy score of weighted scenarios.
+    r"""Compute the mean energy score of weighted scenarios.
 
     .. math:: E\|Y - y\| - \tfrac12 E\|Y - Y'\|
 
-    with Y, Y' drawn independently from the scenarios of a row, and Euclidean norms. It is proper,
-    and the :func:`crps` where there is one column. Columns of large numbers rule the norm: divide
-    columns by their size first.
+    with Y, Y' drawn independently from the scenarios of a row, and Euclidean norms. It is proper.
+    With one column it equals the :func:`crps`. Columns of large numbers dominate the norm: divide
+    columns by their scale first.
 
     Parameters
     ----------
     y_true : array-like of shape (n,) or (n, d)
         Observed parameters.
     y_pred : array-like of shape (n, S, d), or (n, S) where `y_true` is (n,), or Scenarios
-        S scenarios for each row; :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their
-        own.
+        S scenarios for each row; :class:`~dfl_sklearn.scenarios.Scenarios` have their own weights.
     sample_weight : array-like of shape (n,), default=None
         Sample weights.
     scenario_weight : array-like of shape (S,) or (n, S), default=None
@@ -112,11 +111,11 @@ def energy_score(
     Returns
     -------
     float
-        In the unit of `y`; smaller is better.
+        The mean score in the unit of `y`; smaller is better.
 
     See Also
     --------
-    crps : The mean over columns, each by itself.
+    crps : The score of each column separately, averaged over columns.
 
     References
     ----------
@@ -131,7 +130,7 @@ def energy_score(
     """
     y, scenarios, weight, share = _checked(y_true, y_pred, sample_weight, scenario_weight)
     scores = np.empty(len(y))
-    with np.errstate(over="ignore", invalid="ignore"):  # _mean says so
+    with np.errstate(over="ignore", invalid="ignore"):  # _mean raises the error
         for i, (one, rows, chance) in enumerate(zip(y, scenarios, share, strict=True)):
             step = max(1, _CHUNK // len(rows))
             among = sum(
@@ -143,13 +142,13 @@ def energy_score(
 
 
 def _mean(scores: np.ndarray, weight: np.ndarray) -> float:
-    """Return the weighted mean of scores, or say that it is too large a number."""
+    """Return the weighted mean of scores; raise an error where it overflows."""
     with np.errstate(over="ignore", invalid="ignore"):
         mean = float(np.average(scores, weights=weight))
     if not np.isfinite(mean):
         raise ValueError(
-            "The distances between scenarios and what came true are larger than a float holds. "
-            "Divide both by a number of their size."
+            "The distances between scenarios and y_true are larger than a float holds. "
+            "Divide both by a number of about their size."
         )
     return mean
 

@@ -20,7 +20,7 @@ from ._decisions import (
 
 
 class _DecisionScorer(_BaseScorer):
-    """A scorer of the decisions that an estimator takes, by :func:`dfl_sklearn.decide`."""
+    """A scorer of the decisions of an estimator, found by :func:`dfl_sklearn.decide`."""
 
     def __init__(
         self, metric: Any, problem: DecisionProblem, context: Selection, **options: Any
@@ -41,8 +41,8 @@ class _DecisionScorer(_BaseScorer):
             error.add_note(
                 f"There is no {self._score_func.__name__.removesuffix('_of')} of these "
                 f"{len(y)} rows, of which row {error.row_number} has y = "
-                f"{y[error.row_number].tolist()}. Searches and cross-validation then take their "
-                "error_score for the split. make_infeasible_share_scorer counts such rows."
+                f"{y[error.row_number].tolist()}. Searches and cross-validation use their "
+                "error_score for this split. make_infeasible_share_scorer counts such rows."
             )
             raise
         return self._sign * score
@@ -53,8 +53,8 @@ def make_regret_scorer(
 ) -> Any:
     """Make a scorer of the (normalised) regret for ``cross_validate`` and grid search.
 
-    It scores the decisions that an estimator takes (:func:`dfl_sklearn.decide`): its own, or
-    those that follow from its predictions.
+    It scores the decisions of an estimator (:func:`dfl_sklearn.decide`): its own, or those made
+    from its predictions.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ def make_regret_scorer(
     Raises
     ------
     ValueError
-        By the scorer, where a decision has no cost, as in :func:`make_decision_cost_scorer`.
+        By the scorer, if a decision has no cost, as in :func:`make_decision_cost_scorer`.
 
     See Also
     --------
@@ -114,15 +114,15 @@ def make_decision_cost_scorer(problem: DecisionProblem, *, context: Selection = 
     Returns
     -------
     callable
-        ``scorer(estimator, X, y)``: minus the mean cost of the decisions that the estimator takes,
-        so that greater is better. ``sample_weight`` is used when requested.
+        ``scorer(estimator, X, y)``: minus the mean cost of the estimator's decisions, so that
+        greater is better. ``sample_weight`` is used when requested.
 
     Raises
     ------
     ValueError
-        By the scorer, where a decision has no cost because it misses a constraint that nothing
-        prices. The message names the row and the constraint. Searches and cross-validation take
-        their ``error_score`` for that split instead (NaN, with a warning, unless it is "raise").
+        By the scorer, if a decision has no cost because it misses a constraint without a penalty.
+        The message names the row and the constraint. Searches and cross-validation use their
+        ``error_score`` for that split instead (NaN, with a warning, unless it is "raise").
 
     See Also
     --------
@@ -131,7 +131,7 @@ def make_decision_cost_scorer(problem: DecisionProblem, *, context: Selection = 
 
     Examples
     --------
-    The quantile that is cheapest to order at:
+    Search the quantile at which orders are cheapest:
 
     >>> from sklearn.linear_model import QuantileRegressor
     >>> from sklearn.model_selection import GridSearchCV
@@ -152,7 +152,7 @@ def make_decision_cost_scorer(problem: DecisionProblem, *, context: Selection = 
 def make_infeasible_share_scorer(
     problem: DecisionProblem, *, context: Selection = None, tol: float = 1e-6
 ) -> Any:
-    """Make a scorer of the share of decisions that turn out not to be allowed.
+    """Make a scorer of the share of decisions that turn out to be infeasible.
 
     Parameters
     ----------
@@ -162,18 +162,18 @@ def make_infeasible_share_scorer(
         Columns of X that are context, for estimators without a context of their own. Where an
         estimator has one, it must be the same.
     tol : float, default=1e-6
-        By how much a constraint may be missed, see :func:`infeasible_share`.
+        By how much a constraint may be missed; see :func:`infeasible_share`.
 
     Returns
     -------
     callable
-        ``scorer(estimator, X, y)``: minus the share of the decisions that the estimator takes,
-        so that greater is better. ``sample_weight`` is used when requested.
+        ``scorer(estimator, X, y)``: minus the share of the estimator's decisions that are
+        infeasible, so that greater is better. ``sample_weight`` is used when requested.
 
     See Also
     --------
     infeasible_share : The metric.
-    make_decision_cost_scorer : A scorer of what decisions cost.
+    make_decision_cost_scorer : A scorer of the cost of decisions.
 
     Examples
     --------

@@ -1,10 +1,11 @@
-"""Choosing and comparing: estimators by their decisions, splitters that shift, a stress test.
+"""Model comparison by decisions, splitters with a shift, and a stress test.
 
 A random hold-out has the distribution of the training rows. A model chosen on it is chosen for data
-that do not shift: the radius of an ambiguity set then comes out at 0, or nearly. The splitters make
-the held-out rows differ from the training rows; the rule takes as much robustness as a price
-allows. The comparison says which differences in cost are more than chance. The stress test puts any
-fitted model under the worst distribution near a diffusion model of held-out rows.
+that do not shift: the best radius of an ambiguity set is then 0, or nearly. The splitters make
+held-out rows differ from training rows. :class:`WithinPrice` chooses the largest radius within a
+price. :func:`compare_decisions` says which differences in cost are more than chance.
+:func:`stress_test` measures any fitted model under the worst distribution near a diffusion model of
+held-out rows.
 """
 
 from ._compare import compare_decisions

@@ -1,4 +1,4 @@
-"""Comparing estimators by what their decisions cost."""
+"""Comparison of estimators by the costs of their decisions."""
 
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,7 +29,7 @@ from ._splits import block_numbers, equal_splits
 from ._trials import HeldOutRows, Task, Trial, run_trials
 
 _FEW_BLOCKS = 10
-_SURPRISE = 3.5  # standard errors of a correlation that independent blocks hardly reach
+_SURPRISE = 3.5  # standard errors; independent blocks hardly ever have such a correlation
 _ALIKE = 0.1  # correlations below it hardly change an interval
 
 
@@ -51,92 +51,100 @@ def compare_decisions(
     n_jobs: int | None = None,
     verbose: bool = False,
 ) -> DecisionComparison:
-    """Compare estimators by what their decisions cost on rows that they were not fitted on.
+    """Compare estimators by the costs of their decisions on rows that they were not fitted on.
 
     Each estimator is cloned and fitted on the training rows of each split, and decides for the
-    rows held out, by :func:`dfl_sklearn.decide`. The same rows cost all estimators something, so
-    that differences are taken row by row; their intervals are narrower than those of each cost.
+    held-out rows, by :func:`dfl_sklearn.decide`. All estimators decide for the same rows, so
+    differences of costs are taken row by row. Their confidence intervals are therefore narrower
+    than those of the costs.
 
     Parameters
     ----------
     estimators : dict of str to estimator, or list of (str, estimator)
-        Anything that :func:`dfl_sklearn.decide` can ask: regressors, Pipelines, searches, policies,
+        Anything that :func:`dfl_sklearn.decide` takes: regressors, Pipelines, searches, policies,
         scenario models. One that predicts a single output is fitted once per column of a 2-d `y`.
-        Models in :class:`sklearn.frozen.FrozenEstimator` are not fitted again; they must not have
-        seen the rows, and are compared with each other only.
+        Models in :class:`sklearn.frozen.FrozenEstimator` are not fitted again. They must not have
+        seen the rows, and can only be compared with each other.
     X : array-like of shape (n, p)
-        As the estimators take it; in order of time, where there is one.
+        Features, in the form that the estimators take; in order of time, where there is one.
     y : array-like of shape (n,) or (n, d)
         Observed parameters.
     problem : DecisionProblem, default=None
-        By which costs are measured, and in which models that know none decide. None is the problem
-        of the estimators, where it is the same.
+        The problem that defines costs, and for which estimators without a problem decide. None is
+        the problem of the estimators, if it is the same for all.
     context : str, int, list, slice, mask or callable, default=None
-        Columns of X that are context, for estimators that know none; those of the others, which
-        decide in their own, must be the same.
+        Columns of X that are context, for estimators that have no context. Those of the others
+        must be the same.
     cv : int, splitter or iterable of (train, test), default=5
-        Every row must be held out equally often, or never: a row that is never held out has no
-        cost, as the first rows of :class:`sklearn.model_selection.TimeSeriesSplit`. With repeated
-        splits the costs of a row are averaged. An int is that many folds of consecutive rows.
+        Every row must be held out equally often, or never. A row that is never held out has no
+        cost, such as the first rows of :class:`sklearn.model_selection.TimeSeriesSplit`. With
+        repeated splits the costs of a row are averaged. An int is a number of folds of consecutive
+        rows.
     groups : array-like of shape (n,), default=None
-        For splitters that take it, such as :class:`sklearn.model_selection.GroupKFold`.
+        Groups for splitters that take them, such as :class:`sklearn.model_selection.GroupKFold`.
     sample_weight : array-like of shape (n,), default=None
-        Handed to the estimators, which must take it, and to the means.
+        Weights of the rows, for the fits of the estimators, which must take them, and for all
+        means.
     incumbent : array-like of shape (n,) or (n, k), default=None
-        Decisions that were really taken for the rows, for a line of the table called "incumbent".
+        Decisions that were really taken for the rows; they are a line of the table, "incumbent".
     shifts : dict of str to (X, y), default=None
-        Further test sets. Models fitted on all rows of X, one more fit each, decide for them.
+        Further test sets. Models fitted on all rows of X decide for them, which takes one more fit
+        of each estimator.
     reference : str, default=None
-        Name of the estimator, or "incumbent", that others are compared with; None is the first.
+        Name of the estimator, or "incumbent", that the others are compared with; None is the first
+        estimator.
     blocks : int or array-like of shape (n,), default=None
-        What intervals take for independent. An int is the number of blocks of consecutive rows,
-        all about as long, for rows in order of time; an array has a label for each row, such as its
-        day or its shop. None takes each row for itself.
+        Groups of rows that the intervals assume to be independent of each other. An int is the
+        number of blocks of consecutive rows, of about equal length, for rows in order of time. An
+        array has a label for each row, such as its day or its shop. None assumes that all rows are
+        independent.
     confidence_level : float, default=0.95
-        How often an interval holds the true difference, above 0 and below 1.
+        Probability that an interval contains the true difference, above 0 and below 1.
     n_jobs : int, default=None
-        Fits that run at the same time; None is 1, -1 all cores.
+        Number of fits that run at the same time; None is 1, -1 all cores.
     verbose : bool, default=False
-        Whether to print a line for each fit, and one after two seconds without any.
+        Whether to print a line for each fit, and also after two seconds without a line.
 
     Returns
     -------
     DecisionComparison
-        Its repr is a table. Ctrl-C ends the fits and returns what is known by then: the splits that
-        all estimators have been through, or else the estimators that have been through one.
+        The costs of all decisions; its repr is a table. Ctrl-C ends the fits and returns the
+        results so far: of the splits that are finished for all estimators or, if there is none, of
+        the estimators that have finished one.
 
     Raises
     ------
     ValueError
         If there is no problem or several; if rows are not held out equally often; if a decision
-        has no cost, by row and estimator. Errors of a fit say in a note of which.
+        has no cost (the message names row and estimator). An error in a fit has a note that
+        names the fit.
     KeyboardInterrupt
-        By Ctrl-C before the first fit has ended.
+        If Ctrl-C is pressed before the first fit has ended.
 
     Warns
     -----
     ConvergenceWarning
-        One of all fits that did not converge.
+        If fits did not converge; one warning lists them all.
     UserWarning
-        With fewer than 10 blocks. If the differences of neighbouring blocks are alike, so that
-        intervals are too narrow. If the comparison was interrupted.
+        If there are fewer than 10 blocks. If the differences of neighbouring blocks are correlated,
+        so that intervals are too narrow. If the comparison was interrupted.
 
     See Also
     --------
-    dfl_sklearn.inspection.DecisionComparisonDisplay : Draws the result.
-    DecisionComparison.differences : The formulas of intervals, and of rows needed.
+    dfl_sklearn.inspection.DecisionComparisonDisplay : Draw the result.
+    DecisionComparison.differences : The formulas of intervals and of the number of rows needed.
 
     Notes
     -----
-    An interval is about the models fitted here and further rows like those held out, in blocks that
-    are independent. It does not know how much models vary with their training rows, which folds
-    share; cross-validation has no unbiased estimate of that [1]_. Repeat the splits to see it. Rows
-    held out in one split train the models of others, too, which makes intervals a little too narrow
-    where rows are few.
+    An interval is for the models fitted here, on further rows like those held out, in independent
+    blocks. It does not include how much models vary with their training rows, which folds share;
+    cross-validation has no unbiased estimate of that [1]_. Repeat the splits to see it. Rows held
+    out in one split are training rows of others, which makes intervals a little too narrow where
+    rows are few.
 
-    With many estimators some interval excludes 0 by chance: with m of them, a `confidence_level` of
-    1 - 0.05 / (m - 1) holds for all comparisons with the reference at once. The mean cost of the
-    cheapest of many is lower than what it will cost.
+    With many estimators, some interval excludes 0 by chance. With m of them, use a
+    `confidence_level` of 1 - 0.05 / (m - 1), which holds for all comparisons with the reference at
+    once. The mean cost of the cheapest of many estimators underestimates its future cost.
 
     References
     ----------
@@ -238,7 +246,7 @@ def _result(
     reference: str,
     level: float,
 ) -> DecisionComparison:
-    """Return what is known of the rows that all of the estimators kept have decided."""
+    """Return the result for the rows for which all of the remaining estimators have decided."""
     splits, kept = held_out.finished()
     n, names = len(index), [held_out.names[i] for i in kept]
     costs = {held_out.names[i]: held_out.costs(splits, i, n) for i in kept}
@@ -280,22 +288,22 @@ def _result(
 
 
 def _doubts(found: DecisionComparison, held_out: HeldOut) -> Iterator[str]:
-    """Yield what there is to warn of."""
+    """Yield the warnings about a comparison."""
     if found.interrupted:
         missing = [each for each in held_out.names if each not in found.costs]
         splits, _ = held_out.finished()
         known = f"{len(splits)} of {held_out.n_splits} splits"
         if missing:
-            known += f", and nothing of {', '.join(map(repr, missing))}"
+            known += f", and no result for {', '.join(map(repr, missing))}"
         elif len(splits) == held_out.n_splits:
-            known = "all splits, and not what all decide for the shifts"
-        yield f"The comparison was interrupted. It knows {known}."
+            known = "all splits, but not all decisions for the shifts"
+        yield f"The comparison was interrupted. It contains {known}."
     counted = (found.block >= 0) & (found.weight > 0)
     what = "rows" if counted.sum() == found.n_blocks else "blocks"
     if len(found.costs.columns) > 1 and found.n_blocks < _FEW_BLOCKS:
         yield (
-            f"Intervals over {found.n_blocks} {what} are rough: they take the means of {what} for "
-            f"normal. Better have {_FEW_BLOCKS} or more."
+            f"Intervals over {found.n_blocks} {what} are rough: they assume that the means of "
+            f"{what} are normal. Use {_FEW_BLOCKS} or more if possible."
         )
     weight, block = found.weight[counted], found.block[counted]
     paid = found.costs[counted]
@@ -307,8 +315,8 @@ def _doubts(found: DecisionComparison, held_out: HeldOut) -> Iterator[str]:
     most = max(alike, key=lambda name: alike[name], default=None)
     if most is not None and alike[most] > max(_ALIKE, _SURPRISE / np.sqrt(found.n_blocks)):
         yield (
-            f"What {most!r} costs more than {found.reference!r} is alike in {what} that follow "
-            f"each other, with a correlation of {alike[most]:.2f}, and intervals take {what} for "
+            f"The differences in cost between {most!r} and {found.reference!r} are correlated in "
+            f"neighbouring {what} ({alike[most]:.2f}), and intervals assume that {what} are "
             "independent. If rows are in order of time, intervals are too narrow: give fewer and "
             "longer blocks=, with a time-series split as cv=. If the order means nothing, shuffle."
         )

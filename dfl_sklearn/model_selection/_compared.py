@@ -1,4 +1,4 @@
-"""What can be compared: estimators, the problem they share, and further rows to test them on."""
+"""Checks of what is compared: estimators, the problem they share, and further test rows."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -33,12 +33,12 @@ def checked_estimators(
             raise ValueError(f"Two of the estimators are called {name!r}.")
         if name == INCUMBENT and has_incumbent:
             raise ValueError(
-                f"An estimator is called {name!r}, as the line of the decisions given as "
-                "incumbent= is. Give it another name."
+                f"An estimator is called {name!r}, which is the name of the decisions given as "
+                "incumbent=. Give it another name."
             )
         decides = hasattr(estimator, "predict") or hasattr(estimator, "decide")
         if isinstance(estimator, type) or not (hasattr(estimator, "fit") and decides):
-            raise ValueError(f"{wanted}; {name!r} is {estimator!r}, which is no estimator.")
+            raise ValueError(f"{wanted}; {name!r} is {estimator!r}, which is not an estimator.")
         named[name] = estimator
     frozen = {name: _is_frozen(each) for name, each in named.items()}
     if len({*frozen.values()}) > 1:
@@ -46,7 +46,7 @@ def checked_estimators(
         raise ValueError(
             f"{fixed!r} holds a frozen model and {fitted!r} is fitted anew for each split: the "
             "frozen one may have seen the rows that it is tested on. Compare frozen models with "
-            "each other, on rows that none has seen, or give all of them unfitted."
+            "each other, on rows that none of them has seen, or give all of them unfitted."
         )
     for name, each in named.items():
         if has_weights and not (takes_weights(each) or _routing_enabled() or frozen[name]):
@@ -66,7 +66,7 @@ def _is_frozen(estimator: Any) -> bool:
 
 
 def common_problem(named: Mapping[str, Any], problem: DecisionProblem | None) -> DecisionProblem:
-    """Return the problem by which all are measured: the one given, or that of the estimators."""
+    """Return the problem that defines costs: the one given, or that of the estimators."""
     if problem is not None:
         if not isinstance(problem, DecisionProblem):
             raise TypeError(f"problem must be a DecisionProblem instance, got {problem!r}.")
@@ -80,13 +80,13 @@ def common_problem(named: Mapping[str, Any], problem: DecisionProblem | None) ->
         if own is not None:
             found[name] = own
     if not found:
-        raise ValueError("None of the estimators knows a decision problem: give one as problem=.")
+        raise ValueError("None of the estimators has a decision problem: give one as problem=.")
     first, *others = found
     for name in others:
         if not _same(found[first], found[name]):
             raise ValueError(
                 f"{first!r} and {name!r} have different problems, {found[first]!r} and "
-                f"{found[name]!r}: costs must be measured by one. Give it as problem=."
+                f"{found[name]!r}: costs must be measured in one. Give it as problem=."
             )
     return found[first]
 
@@ -119,7 +119,7 @@ def observed_rows(y: Any, problem: DecisionProblem, name: str) -> np.ndarray:
 
 
 def decisions_taken(incumbent: Any, n_rows: int) -> np.ndarray:
-    """Return the decisions really taken, (n, k)."""
+    """Return the decisions that were really taken, (n, k)."""
     taken = as_numpy_rows(incumbent, "incumbent")
     if len(taken) != n_rows:
         raise ValueError(
@@ -161,7 +161,7 @@ def _check_columns(X_shift: Any, X: Any, what: str) -> None:
     own, its = column_names(X), column_names(X_shift)
     if own is not None and its is not None and own != its:
         missing, other = ([e for e in a if e not in b] for a, b in ((own, its), (its, own)))
-        differ = f"it lacks {missing} and has {other} besides"
+        differ = f"it lacks {missing} and has {other} in addition"
         if not missing and not other:
             differ = "they are in another order"
         raise ValueError(f"X of {what} has other columns than X: {differ}.")

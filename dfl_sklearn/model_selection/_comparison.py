@@ -1,4 +1,4 @@
-"""What a comparison of decisions has found."""
+"""The result of a comparison of decisions."""
 
 import numpy as np
 import pandas as pd
@@ -6,19 +6,19 @@ import pandas as pd
 from .._utils.checks import number
 from ._paired import paired_mean, rows_to_tell_apart
 
-_NOTHING = 1e-12  # best costs beside regrets, that are rounding errors
+_NOTHING = 1e-12  # best costs this small, relative to regrets, are rounding errors
 
 
 class DecisionComparison:
-    """What the decisions of several estimators cost, row by row.
+    """The costs of the decisions of several estimators, row by row.
 
-    :func:`compare_decisions` returns one, and all arguments are stored as attributes. It prints as
-    the table of :meth:`to_frame`.
+    :func:`compare_decisions` returns such an object. All arguments are stored as attributes. Its
+    repr is the table of :meth:`to_frame`.
 
     Parameters
     ----------
     costs : DataFrame of shape (n, m)
-        Cost of the decision for each row of X by each estimator, and by the incumbent, with the
+        Cost of the decision of each estimator, and of the incumbent, for each row of X, with the
         index of X or y. NaN where a row was in no test set; the mean where it was in several.
     best_cost : Series of shape (n,)
         Cost of the best decision for each row in hindsight, NaN where it was in no test set.
@@ -27,15 +27,15 @@ class DecisionComparison:
     block : ndarray of shape (n,)
         Number of the block of each row, -1 where it was in no test set.
     reference : str
-        What the others are compared with.
+        Name of the estimator, or "incumbent", that the others are compared with.
     confidence_level : float
-        How often an interval holds the true difference.
+        Probability that an interval contains the true difference.
     fit_seconds : Series of shape (m,)
-        Mean seconds of a fit, on the core where it ran; NaN for the incumbent.
+        Mean time of a fit in seconds, on the core where it ran; NaN for the incumbent.
     shift_costs, shift_regrets : DataFrame of shape (m, n_shifts), default=None
-        Mean cost and mean regret on each of the shifts, by models fitted on all rows.
+        Mean cost and mean regret on each of the shifts, of models fitted on all rows.
     n_repeats : int, default=1
-        In how many test sets a row was at most.
+        Largest number of test sets that a row was in.
     interrupted : bool, default=False
         Whether Ctrl-C ended the comparison, so that rows or estimators are missing.
 
@@ -48,7 +48,7 @@ class DecisionComparison:
 
     See Also
     --------
-    dfl_sklearn.inspection.DecisionComparisonDisplay : Draws it.
+    dfl_sklearn.inspection.DecisionComparisonDisplay : Draw it.
 
     Examples
     --------
@@ -131,16 +131,16 @@ class DecisionComparison:
         Returns
         -------
         DataFrame
-            With the columns
+            A table with the columns
 
-            - ``mean_cost`` and ``mean_regret``, by weight, in the unit of the cost;
+            - ``mean_cost`` and ``mean_regret``, weighted, in the unit of the cost;
             - ``normalized_regret``, the total regret as a share of the total absolute cost of the
-              best decisions; NaN where those cost nothing;
+              best decisions; NaN where these cost nothing;
             - ``relative_regret``, the total regret as a share of that of the reference;
-            - ``price``, what it costs more than the reference, as a share of the absolute cost of
+            - ``price``, the cost less that of the reference, as a share of the absolute cost of
               the reference;
             - ``difference``, ``low``, ``high`` and ``more_rows``, see :meth:`differences`;
-            - ``fit_seconds``, the mean of a fit;
+            - ``fit_seconds``, the mean time of a fit;
             - ``worst_shift_cost`` and ``worst_shift_regret``, where there are shifts: the largest
               mean of a shift.
         """
@@ -165,31 +165,32 @@ class DecisionComparison:
         return table
 
     def differences(self, reference: str | None = None, *, power: float = 0.8) -> pd.DataFrame:
-        r"""Return how much more the decisions of each cost than those of a reference.
+        r"""Return the differences in mean cost to a reference, with confidence intervals.
 
-        Rows are paired: the difference of the two costs is taken row by row, which costs that all
-        share on hard rows do not blur.
+        Rows are paired: the difference of the two costs is taken row by row. High costs that all
+        estimators share on hard rows therefore cancel.
 
         Parameters
         ----------
         reference : str, default=None
-            Name of an estimator, or "incumbent"; None is the attribute.
+            Name of an estimator, or "incumbent"; None is the attribute ``reference``.
         power : float, default=0.8
-            Chance that `more_rows` gives the interval to exclude 0, in [0.5, 1).
+            Probability that the interval excludes 0 with `more_rows` further rows, in [0.5, 1).
 
         Returns
         -------
         DataFrame
-            A line for each of the others, with the columns
+            A line for each estimator but the reference, with the columns
 
-            - ``difference``, of the mean costs, negative where the other is cheaper;
+            - ``difference`` of the mean costs, negative where the estimator is cheaper than the
+              reference;
             - ``standard_error``, from the means of the blocks;
-            - ``degrees_of_freedom`` of its t distribution: the number of blocks less 1, or less
+            - ``degrees_of_freedom`` of its t distribution: the number of blocks minus 1, or fewer
               where blocks differ in weight;
             - ``low`` and ``high``, the ends of the confidence interval;
-            - ``design_effect``, by how many times more rows are needed than if rows were
+            - ``design_effect``, the factor by which more rows are needed than if rows were
               independent;
-            - ``more_rows``, how many further rows it takes to tell the two apart.
+            - ``more_rows``, the number of further rows needed to distinguish the two.
 
         Notes
         -----
@@ -198,19 +199,20 @@ class DecisionComparison:
 
         .. math:: e^2 = \sum_b \frac{a_b^2 (m_b - m)^2}{1 - a_b},
 
-        which for blocks of one size is the variance of their means by their number. Else it is the
-        estimate "CR2" of Bell and McCaffrey, with their degrees of freedom, for a mean.
+        which for blocks of equal size is the variance of their means divided by their number. In
+        general it is the "CR2" estimate of Bell and McCaffrey for a mean, with their degrees of
+        freedom.
 
         With n rows it equals :math:`D s^2 / n`, where :math:`s^2` is the variance of the paired
         differences of single rows and D the design effect, :math:`1 + (L - 1) \rho` for blocks of L
         rows of correlation :math:`\rho`. With r times as many rows in blocks like these it falls to
-        :math:`e^2 / r`, so that an interval excludes 0 with the chance asked for where
+        :math:`e^2 / r`, so that an interval excludes 0 with the given probability where
 
         .. math:: |m| \sqrt{r} = (t_{1 - \alpha / 2} + t_{power}) e.
 
-        ``more_rows`` is n (r - 1). It is 0 where the interval excludes 0 as it is, and infinite
-        where the two cost the same. It takes the difference measured for the true one: where that
-        is within its error, it says how far away an answer is, and no more.
+        ``more_rows`` is n (r - 1). It is 0 where the interval already excludes 0, and infinite
+        where the two costs are equal. It assumes that the measured difference is the true one.
+        Where the difference is within its error, take it as an order of magnitude only.
         """
         reference = self.reference if reference is None else reference
         if reference not in self.costs:
@@ -250,6 +252,6 @@ def _whole(number: float) -> str:
 
 
 def _share(values: pd.Series, whole: float) -> pd.Series:
-    """Return values as a share of a whole, NaN where that is nothing beside them."""
+    """Return values as a share of a whole, NaN where the whole is negligible."""
     nothing = whole <= _NOTHING * values.abs().max()
     return values * np.nan if nothing else values / whole

@@ -1,4 +1,4 @@
-"""What is known, so far, of decisions for rows held out."""
+"""The results so far of decisions for held-out rows."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,12 +15,12 @@ from ._trials import HeldOutRows, Tried, noted
 
 @dataclass(frozen=True)
 class Ruler:
-    """What the decisions for rows held out are measured by.
+    """The costs that decisions for held-out rows are compared with.
 
     Attributes
     ----------
     context : ndarray of shape (n, c) or None
-        In which all estimators must decide.
+        The context in which all estimators must decide.
     best : ndarray of shape (n,)
         Cost of the best decisions.
     incumbent : ndarray of shape (n,) or None
@@ -33,15 +33,15 @@ class Ruler:
 
 
 class HeldOut:
-    """Takes up what came of trials, in any order.
+    """Collects the results of trials, which come in any order.
 
     Parameters
     ----------
     problem : DecisionProblem
     names : sequence of str
-        Of the estimators.
+        Names of the estimators.
     rounds : sequence of sequence of HeldOutRows
-        The rows that models are tested on which were fitted on the same rows.
+        For each round of fits on the same rows, the sets of rows that the models are tested on.
     incumbent : ndarray of shape (n, k) or None
         Decisions really taken for the rows of the first `n_splits` rounds.
     n_splits : int
@@ -66,12 +66,12 @@ class HeldOut:
         self.verbose = verbose
         self.tried: dict[tuple[int, int], Tried] = {}
         self.rulers: dict[int, list[Ruler]] = {}
-        if not problem.takes_context:  # what is wrong with decisions taken is known before any fit
+        if not problem.takes_context:  # errors in the incumbent are raised before any fit
             for k in range(len(rounds)):
                 self._measure(k, [None] * len(rounds[k]))
 
     def hear(self, tried: Tried) -> None:
-        """Take up what came of one trial."""
+        """Add the result of one trial."""
         k, i = tried.key
         if k not in self.rulers:
             self._measure(k, tried.contexts)
@@ -83,9 +83,9 @@ class HeldOut:
                 continue
             if not np.array_equal(known, ruler.context):
                 raise ValueError(
-                    f"{self.names[i]!r} decides for {test.what} in another context than estimators "
-                    "before: other columns, or a step before it has changed them. What decisions "
-                    "cost can be compared in one context only."
+                    f"{self.names[i]!r} decides for {test.what} in another context than the other "
+                    "estimators: it has other columns, or a step of a Pipeline has changed them. "
+                    "Costs of decisions can only be compared in the same context."
                 )
         self.tried[k, i] = tried
         if self.verbose:
@@ -98,7 +98,7 @@ class HeldOut:
             say(f"{counted} {self.names[i]}, {tried.seconds:.1f} s, {tests}")
 
     def _measure(self, k: int, contexts: Sequence[Any]) -> None:
-        """Find what decisions of a round are measured by."""
+        """Compute the costs that decisions of a round are compared with."""
         rulers = []
         for test, context in zip(self.rounds[k], contexts, strict=True):
             y = test.y[test.rows]
@@ -113,14 +113,15 @@ class HeldOut:
         self.rulers[k] = rulers
 
     def finished(self) -> tuple[list[int], list[int]]:
-        """Return the splits of which all trials are known, and the estimators, as numbers.
+        """Return the numbers of the splits that are finished for all estimators, and of these.
 
-        Where there is no such split, the one of which most are, and those estimators alone.
+        Where there is no such split, it is the split with most finished trials, and only their
+        estimators.
 
         Raises
         ------
         KeyboardInterrupt
-            If no trial of a split is known.
+            If no trial of a split is finished.
         """
         by_split = [
             [i for i in range(len(self.names)) if (k, i) in self.tried]
@@ -136,7 +137,7 @@ class HeldOut:
 
     @property
     def doubts(self) -> Doubts:
-        """What has not converged in the fits."""
+        """The convergence warnings of the fits."""
         found = Doubts()
         for key in sorted(self.tried):
             found.take_up(self.tried[key].doubts)
@@ -148,19 +149,19 @@ class HeldOut:
         return len(self.tried) < len(self.rounds) * len(self.names)
 
     def n_repeats(self, splits: Sequence[int]) -> int:
-        """Return how many of the splits hold out a row at most."""
+        """Return the largest number of splits that hold out the same row."""
         return int(np.bincount(np.concatenate([self.rounds[k][0].rows for k in splits])).max())
 
     def costs(self, splits: Sequence[int], i: int, n_rows: int) -> np.ndarray:
-        """Return the cost (n,) of what an estimator decides for each row, NaN if nothing."""
+        """Return the cost (n,) of an estimator's decision for each row, NaN if there is none."""
         return self._by_row(splits, [self.tried[k, i].costs[0] for k in splits], n_rows)
 
     def best_costs(self, splits: Sequence[int], n_rows: int) -> np.ndarray:
-        """Return the cost (n,) of the best decision for each row, NaN as above."""
+        """Return the cost (n,) of the best decision for each row, NaN if it was not tested."""
         return self._by_row(splits, [self.rulers[k][0].best for k in splits], n_rows)
 
     def incumbent_costs(self, splits: Sequence[int], n_rows: int) -> np.ndarray:
-        """Return the cost (n,) of the decisions taken, NaN as above."""
+        """Return the cost (n,) of the incumbent's decisions, NaN for rows not tested."""
         found = [self.rulers[k][0].incumbent for k in splits]
         return self._by_row(splits, found, n_rows)
 

@@ -1,4 +1,4 @@
-"""The mean of paired differences over blocks of rows: its interval, and the rows it takes."""
+"""The mean of paired differences over blocks of rows, its interval, and the rows needed."""
 
 from dataclasses import dataclass
 
@@ -6,25 +6,26 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import stdtrit
 
-_MOST_LOG_TIMES = 600.0  # beyond it numbers of rows are no floats
+_MOST_LOG_TIMES = 600.0  # beyond it, numbers of rows overflow
 
 
 @dataclass(frozen=True)
 class PairedMean:
-    """A mean difference, and what is known of it.
+    """A mean difference, with its standard error and interval.
 
     Attributes
     ----------
     mean : float
-        Over the rows, by weight.
+        Weighted mean over the rows.
     standard_error : float
-        From the means of blocks.
+        Standard error, from the means of the blocks.
     degrees_of_freedom : float
-        Of the t distribution that goes with it.
+        Degrees of freedom of its t distribution.
     low, high : float
         Ends of the confidence interval.
     design_effect : float
-        Squared standard error by that of as many independent rows; NaN where all differ alike.
+        Squared standard error divided by that of as many independent rows; NaN where all
+        differences are equal.
     """
 
     mean: float
@@ -42,9 +43,10 @@ def paired_mean(
 
     With shares :math:`a_b` of the weight and means :math:`m_b` of blocks, the mean is :math:`m =
     \sum_b a_b m_b`, and its squared standard error :math:`\sum_b a_b^2 (m_b - m)^2 / (1 - a_b)`.
-    For blocks of one size that is the variance of their means by their number, with one degree of
-    freedom less than blocks. Else it is unbiased where rows are independent ("CR2"), and the
-    degrees of freedom are those by which its variance is that of a chi-square variable [1]_.
+    For blocks of equal size that is the variance of their means divided by their number, and the
+    degrees of freedom are the number of blocks minus 1. In general it is unbiased where rows are
+    independent ("CR2"), and the degrees of freedom are those of a chi-square variable with the same
+    variance [1]_.
 
     Parameters
     ----------
@@ -52,12 +54,12 @@ def paired_mean(
     block : ndarray of shape (n,)
         Numbers of the blocks, from 0.
     level : float
-        In (0, 1).
+        Confidence level, in (0, 1).
 
     Returns
     -------
     PairedMean
-        With NaN for what takes two blocks where there is one.
+        With NaN for the attributes that need two blocks where there is one.
 
     References
     ----------
@@ -67,7 +69,7 @@ def paired_mean(
     share = weight / weight.sum()
     mean = float(share @ difference)
     of_block = np.bincount(block, share)
-    # Of what is left of the mean, so that equal differences have an error of 0.
+    # Of the deviations from the mean, so that equal differences have an error of 0.
     sums = np.bincount(block, share * (difference - mean))[of_block > 0]
     of_block = of_block[of_block > 0]
     if len(of_block) < 2:
@@ -87,24 +89,25 @@ def quantile(probability: float, degrees_of_freedom: float) -> float:
 
 
 def rows_to_tell_apart(found: PairedMean, n_rows: int, level: float, power: float) -> float:
-    """Return how many more rows it takes until the interval excludes 0 with this probability.
+    """Return how many more rows are needed so that the interval excludes 0 with this probability.
 
-    More blocks like those seen shrink the squared standard error in proportion. The number r of
-    times the rows seen solves :math:`t_{(1 + level)/2} + t_{power} = |m| sqrt(r) / error`, with
-    quantiles of the t distribution for r times the degrees of freedom.
+    The squared standard error is inversely proportional to the number of blocks. The factor r by
+    which the number of rows must grow solves
+    :math:`t_{(1 + level)/2} + t_{power} = |m| sqrt(r) / error`, with quantiles of the t
+    distribution for r times the degrees of freedom.
 
     Parameters
     ----------
     found : PairedMean
     n_rows : int
-        That it is the mean of.
+        Number of rows of the mean.
     level, power : float
-        In (0, 1); `power` at least 0.5.
+        Probabilities in (0, 1); `power` is at least 0.5.
 
     Returns
     -------
     float
-        0 where the interval excludes 0 as it is, infinite where the mean is 0, NaN where the error
+        0 where the interval already excludes 0, infinite where the mean is 0, NaN where the error
         is not known.
     """
     if np.isnan(found.standard_error):
@@ -121,12 +124,12 @@ def rows_to_tell_apart(found: PairedMean, n_rows: int, level: float, power: floa
         wanted = quantile(0.5 + level / 2, freedom) + quantile(power, freedom)
         return wanted - distance * np.sqrt(times)
 
-    # Quantiles fall with the degrees of freedom: those of now are enough.
+    # Quantiles fall with the degrees of freedom, so the present ones give an upper bound.
     with np.errstate(divide="ignore", over="ignore"):
         most = float(2 * np.log((missing(0.0) + distance) / distance))
     if most > _MOST_LOG_TIMES:
         return float("inf")
-    if missing(most) >= 0:  # but for rounding errors, where they no longer fall
+    if missing(most) >= 0:  # only by rounding errors, where quantiles no longer fall
         times = np.exp(most)
     else:
         times = np.exp(brentq(missing, 0.0, most, xtol=1e-12))
@@ -134,10 +137,10 @@ def rows_to_tell_apart(found: PairedMean, n_rows: int, level: float, power: floa
 
 
 def neighbour_correlation(difference: np.ndarray, weight: np.ndarray, block: np.ndarray) -> float:
-    """Return the correlation of the means of blocks that follow each other, 0 where there is none.
+    """Return the correlation of the means of neighbouring blocks, 0 where there is none.
 
-    Blocks are numbered in their order. With differences of independent blocks it is normal about 0
-    with a variance of 1 by their number, or less.
+    Blocks are numbered in their order. For independent blocks the correlation is about normal with
+    mean 0 and a variance of at most 1 divided by their number.
     """
     of_block = np.bincount(block, weight)
     kept = of_block > 0

@@ -1,4 +1,4 @@
-"""The most caution that a price allows: a rule for the `refit` of a search."""
+"""A rule for the `refit` of a search: the largest radius within a price."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -11,32 +11,33 @@ from .._utils.checks import finite_number
 class WithinPrice:
     """Choose the largest value of a parameter whose cost is within a price, for ``refit=``.
 
-    The price is paid on data like the training data: candidates are compared by their mean cost in
-    random folds with that of the smallest value of the parameter, which stands for no caution.
-    In ascending order of the values, the first one whose cost exceeds the price ends the search,
-    and the value before it is chosen. A larger value that is cheaper again is taken for noise, and
-    not considered. Of several candidates with the same value the cheapest one counts.
+    The price is the cost of robustness on data like the training data. The mean cost of each
+    candidate in the folds is compared with that of the smallest value of the parameter, which
+    stands for no robustness. In ascending order, the value before the first one whose cost exceeds
+    the price is chosen. A larger value that is cheaper again is regarded as noise. Of several
+    candidates with the same value, the cheapest one counts.
 
     Parameters
     ----------
     param : str
-        Name of the parameter in the search, such as "radius" or "model__radius"; numbers, of which
-        more is more careful.
+        Name of the parameter in the search, such as "radius" or "model__radius". Its values must be
+        numbers, where larger is more cautious.
     price : float, default=0.05
-        Largest rise of the cost, as a share of it, at least 0.
+        Largest allowed increase of the cost, as a share of the cost at the smallest value; at
+        least 0.
 
     See Also
     --------
-    CostTailSplit : Splits on which caution pays, to choose a radius by.
-    dfl_sklearn.inspection.RadiusCurveDisplay : A picture of cost against radius.
+    CostTailSplit : Splits with more costly rows, another way to choose a radius.
+    dfl_sklearn.inspection.RadiusCurveDisplay : Draw cost against radius.
 
     Notes
     -----
     The search must score by a negated cost or regret,
     :func:`~dfl_sklearn.metrics.make_decision_cost_scorer` or
-    :func:`~dfl_sklearn.metrics.make_regret_scorer`; other scores are taken for one, unseen. Where
-    good decisions have a negative cost, the price is a share of its absolute value; prefer the
-    regret there. The mean of a few folds is a noisy price: take several, or repeat them.
+    :func:`~dfl_sklearn.metrics.make_regret_scorer`. This is not checked: any score is taken as a
+    negated cost. Where good decisions have a negative cost, the price is a share of its absolute
+    value; score by the regret there. The mean of few folds is noisy: use many, or repeat them.
 
     Examples
     --------
@@ -67,12 +68,12 @@ class WithinPrice:
         return f"WithinPrice({self.param!r}, price={self.price!r})"
 
     def __call__(self, cv_results: Mapping[str, Any]) -> int:
-        """Return the index of the candidate chosen.
+        """Return the index of the chosen candidate.
 
         Parameters
         ----------
         cv_results : mapping
-            ``cv_results_`` of a search by a single, negated cost.
+            ``cv_results_`` of a search with a single scorer, a negated cost.
 
         Returns
         -------
@@ -82,12 +83,12 @@ class WithinPrice:
         ------
         ValueError
             If a candidate has no number for the parameter, if a score is not finite, or if the
-            cost without caution is 0.
+            cost at the smallest value is 0.
         """
         if finite_number(self.price, "price") < 0:
             raise ValueError(f"price must be at least 0, got {self.price}.")
         value, cost = self._values(cv_results), self._costs(cv_results)
-        # The cheapest candidate of each value, values upwards.
+        # The cheapest candidate of each value, in ascending order of the values.
         order = np.lexsort([cost, value])
         first = order[np.concatenate([[True], np.diff(value[order]) > 0])]
         reference = cost[first[0]]

@@ -1,4 +1,4 @@
-"""Splits in which rows are held out equally often, and blocks of the rows held out."""
+"""Splits in which rows are held out equally often, and blocks of held-out rows."""
 
 from typing import Any
 
@@ -10,13 +10,13 @@ Splits = list[tuple[np.ndarray, np.ndarray]]
 
 
 def equal_splits(cv: Any, X: Any, y: Any, groups: Any, n_rows: int) -> Splits:
-    """Return training and test rows of a splitter that holds out rows equally often, or never.
+    """Return the training and test rows of a splitter that holds rows out equally often or never.
 
     Raises
     ------
     ValueError
-        If a row is fitted on and held out in one split, twice in a test set, or in more test sets
-        than others are; the message names it.
+        If a row is in the training and the test set of a split, twice in a test set, or in more
+        test sets than other rows; the message names it.
     """
     everything = np.arange(n_rows)
     pairs = check_cv(cv).split(X, y, groups)
@@ -29,8 +29,8 @@ def equal_splits(cv: Any, X: Any, y: Any, groups: Any, n_rows: int) -> Splits:
         seen = np.intersect1d(train, test)
         if len(seen):
             raise ValueError(
-                f"Split {number} of cv fits on row {seen[0]} and holds it out: what a decision "
-                "costs there says nothing."
+                f"Split {number} of cv fits on row {seen[0]} and holds it out: the cost of a "
+                "decision for a training row says nothing."
             )
         in_test = np.bincount(test, minlength=n_rows)
         if in_test.max() > 1:
@@ -76,7 +76,7 @@ def block_numbers(blocks: Any, tested: np.ndarray) -> np.ndarray:
         labels = _labels(blocks, len(tested))
         found[held] = pd.factorize(labels[tested])[0]
         if found.max() < 1:
-            raise ValueError("All rows held out are of one block: an interval takes two or more.")
+            raise ValueError("All rows held out are in one block: an interval needs two or more.")
     return found
 
 

@@ -25,34 +25,34 @@ from .._utils.rows import as_numpy_rows
 from .._utils.sklearn_private import _num_samples
 from ..problems import DecisionProblem, SquaredErrorProblem
 
-_N_FOLDS = 5  # in which the reference model predicts
+_N_FOLDS = 5  # folds in which the reference model predicts
 
 
 class CostTailSplit(BaseCrossValidator):
-    """Random hold-outs in which the rows that cost most are more frequent than in training.
+    """Random hold-outs in which the costliest rows are more frequent than in training.
 
-    The rows are ranked by their regret under the decisions of a reference model, fitted on other
-    rows. The upper `tail_fraction` of them is the tail: rows on which a forecast goes wrong where
-    that is expensive. Training and test sets are random, each with its share of the tail; in the
-    test sets the rows of the tail are repeated until they make up `tail_share`. A model
-    does well on them if it has learnt from few costly rows what to do when these are common.
+    The rows are ranked by their regret under the decisions of a reference model that was fitted on
+    other rows. The upper `tail_fraction` of them is the tail: rows with expensive forecast errors.
+    Training and test sets are random, and each has its share of the tail. In the test sets, the
+    rows of the tail are repeated until they make up `tail_share`. A model does well on these test
+    sets if it has learnt from few costly rows how to decide when such rows are common.
 
     Parameters
     ----------
     problem : DecisionProblem or None
-        None is the squared-error problem.
+        The problem that defines costs; None is the squared-error problem.
     n_splits : int, default=8
         Number of splits.
     tail_fraction : float, default=0.1
-        Share of the rows that is the tail, in (0, 1).
+        Share of the rows that form the tail, in (0, 1).
     tail_share : float, default=0.5
-        Share of the tail in the test sets, in (0, 1); as near as whole repetitions allow.
+        Share of the tail in the test sets, in (0, 1), as closely as repeating rows allows.
     test_size : float or int, default=0.25
         Share or number of the rows held out.
     estimator : estimator, default=None
-        Whose decisions rank the rows, by predictions for rows that it was not fitted on (five
-        folds). None is least squares, which needs an X of numbers;
-        :class:`~sklearn.dummy.DummyRegressor` ranks by what a constant decision costs.
+        The reference model, whose decisions for rows that it was not fitted on (five folds) rank
+        the rows. None is least squares, which needs an X of numbers.
+        :class:`~sklearn.dummy.DummyRegressor` ranks by the regret of a constant decision.
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data that the problem reads.
     random_state : int, RandomState or None, default=None
@@ -60,17 +60,17 @@ class CostTailSplit(BaseCrossValidator):
 
     See Also
     --------
-    ClusterSplit : Hold out rows whose features are unlike those trained on.
-    WithinPrice : Choose a radius by what it may cost on ordinary rows.
+    ClusterSplit : Hold out rows whose features differ from those of the training rows.
+    WithinPrice : Choose a radius by its cost on ordinary rows.
 
     Notes
     -----
-    Rows of a test set occur repeatedly, which ``GridSearchCV`` and ``cross_val_score`` accept and
+    Rows occur repeatedly in a test set. ``GridSearchCV`` and ``cross_val_score`` accept that,
     ``cross_val_predict`` does not.
 
-    The defaults are those with which a radius chosen on the suite of shifts, on seeds of its own,
-    kept most of the gain of the best one: ranking by a constant decision, or three splits only,
-    kept half as much.
+    The defaults were chosen on the benchmark suite of shifts, on separate seeds: with them, the
+    chosen radius kept most of the gain of the best radius. Ranking by a constant decision, or three
+    splits only, kept half as much.
 
     Examples
     --------
@@ -124,19 +124,19 @@ class CostTailSplit(BaseCrossValidator):
         y : array-like of shape (n,) or (n, d)
             Observed parameters of the problem; needed.
         groups : None
-            Not used.
+            Ignored.
 
         Yields
         ------
         train : ndarray of int
         test : ndarray of int
-            With rows of the tail repeated.
+            The test rows, with those of the tail repeated.
 
         Raises
         ------
         ValueError
-            If `y` is missing or cannot be parameters of the problem, if a share is not in (0, 1)
-            or there is no shift between them, or if the rows are too few.
+            If `y` is missing or cannot be parameters of the problem, if a share is not in (0, 1),
+            if `tail_share` is not above `tail_fraction`, or if there are too few rows.
         """
         if not (self.problem is None or isinstance(self.problem, DecisionProblem)):
             raise ValueError(f"problem must be a DecisionProblem or None, got {self.problem!r}.")
@@ -150,10 +150,10 @@ class CostTailSplit(BaseCrossValidator):
         if self.tail_share <= self.tail_fraction:
             raise ValueError(
                 f"tail_share={self.tail_share} must be above tail_fraction={self.tail_fraction}: "
-                "else nothing is shifted."
+                "otherwise there is no shift."
             )
         if y is None:
-            raise ValueError("CostTailSplit needs y: the rows are ranked by what they cost.")
+            raise ValueError("CostTailSplit needs y: the rows are ranked by their regret.")
         problem = SquaredErrorProblem() if self.problem is None else self.problem
         rows = as_numpy_rows(y, "y")
         problem.check_parameters(rows)
@@ -180,7 +180,7 @@ class CostTailSplit(BaseCrossValidator):
             yield train, np.concatenate([rest, np.repeat(tail, max(1, round(odds)))])
 
     def _in_tail(self, problem: DecisionProblem, X: Any, y: np.ndarray) -> np.ndarray:
-        """Return, for each row, whether it is among the costliest."""
+        """Return, for each row, whether it is in the tail."""
         estimator = LinearRegression() if self.estimator is None else self.estimator
         if self.estimator is None:
             try:
@@ -205,16 +205,17 @@ class CostTailSplit(BaseCrossValidator):
                 "the rest need at least 2 rows each."
             )
         if regret.max() <= regret.min():
-            raise ValueError("All rows cost the same under the reference model: no tail.")
+            raise ValueError("All rows cost the same under the reference model: there is no tail.")
         in_tail = np.zeros(len(y), dtype=bool)
         in_tail[np.argsort(-regret, kind="stable")[:n_tail]] = True
         return in_tail
 
 
 class ClusterSplit(BaseCrossValidator):
-    """Hold out one cluster of X after the other: rows whose features are unlike those trained on.
+    """Hold out one cluster of X after the other.
 
-    Clusters are found by k-means on standardised columns.
+    The features of the held-out rows then differ from those of the training rows. Clusters are
+    found by k-means on standardised columns.
 
     Parameters
     ----------
@@ -252,14 +253,14 @@ class ClusterSplit(BaseCrossValidator):
     def split(
         self, X: ArrayLike, y: Any = None, groups: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Yield the row numbers of training and test sets, clusters in the order of the rows.
+        """Yield the row numbers of training and test sets; clusters are in the order of their rows.
 
         Parameters
         ----------
         X : array-like of shape (n, p)
-            Numbers only.
+            Features, all numbers.
         y, groups : None
-            Not used.
+            Ignored.
 
         Yields
         ------
@@ -268,7 +269,7 @@ class ClusterSplit(BaseCrossValidator):
         Raises
         ------
         ValueError
-            If X has fewer distinct rows than clusters are asked for.
+            If X has fewer distinct rows than `n_splits`.
         """
         whole_number(self.n_splits, "n_splits", at_least=2)
         table = check_array(X, dtype=np.float64)

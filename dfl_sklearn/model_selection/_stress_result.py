@@ -1,4 +1,4 @@
-"""What a stress test found: levels of regret, the rows behind them, and what moved."""
+"""The result of a stress test: levels of regret, the rows behind them, and moved columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,27 +19,27 @@ if TYPE_CHECKING:
 class StressTestResult:
     """The regret of models under the worst distributions near a diffusion model.
 
-    What :func:`stress_test` returns. It can be pickled; of the real rows it holds nothing but the
-    columns of the context, which generated rows have.
+    :func:`stress_test` returns such an object. It can be pickled. It holds no real rows, except for
+    the columns of the context, which generated rows take from real ones.
 
     Attributes
     ----------
     generator : DiffusionGenerator
-        The fitted model of the rows. Given to another :func:`stress_test` it is not fitted anew.
+        The fitted model of the rows. Pass it to another :func:`stress_test` to avoid a new fit.
     radii : tuple of float
-        In nats, as given.
+        The radii in nats, as given.
     estimators : tuple of str
         Names of the models.
     projected_share : float
-        Share of the generated rows whose parameters were put into the problem's domain.
+        Share of the generated rows whose parameters were projected into the problem's domain.
     group_regret : DataFrame or None
-        Mean regret of each model in each group of the real rows, with the weight of the group's
-        rows, which is their number where no weights are given.
+        Mean regret of each model in each group of the real rows, and the total weight of the group,
+        which is its number of rows where no weights are given.
 
     See Also
     --------
-    stress_test : Makes the result.
-    dfl_sklearn.inspection.StressTestDisplay : Draws it.
+    stress_test : Make the result.
+    dfl_sklearn.inspection.StressTestDisplay : Draw it.
 
     Examples
     --------
@@ -86,17 +86,17 @@ class StressTestResult:
         )
 
     def to_frame(self) -> pd.DataFrame:
-        """Return the levels of regret, a row for each model and radius.
+        """Return the levels of regret, with a line for each model and radius.
 
         Returns
         -------
         DataFrame
-            ``estimator`` and ``radius``; the mean regret on the rows given (``real``), under the
-            generator (``nominal``) and under the worst distribution within the radius of it
-            (``worst``); the ``divergence`` reached and the ``effective_sample_size``; the largest
-            mean regret of weightings of the rows given, ``real_cvar``, ``real_kl``,
-            ``real_chi_square`` and ``real_total_variation``. With groups ``worst_group`` and
-            ``worst_group_regret``.
+            The columns are ``estimator`` and ``radius``; the mean regret on the given rows
+            (``real``), under the generator (``nominal``) and under the worst distribution within
+            the radius of it (``worst``); the ``divergence`` reached and the
+            ``effective_sample_size``; the largest mean regret over weightings of the given rows
+            (``real_cvar``, ``real_kl``, ``real_chi_square`` and ``real_total_variation``); and with
+            groups, ``worst_group`` and ``worst_group_regret``.
         """
         return self._levels.copy()
 
@@ -110,12 +110,12 @@ class StressTestResult:
         radius : float, default=None
             One of `radii`; None is the largest.
         estimator : str, default=None
-            Name of the model; not needed where there is one.
+            Name of the model; not needed where there is only one.
 
         Returns
         -------
         ndarray of shape (n_samples,)
-            They sum to 1.
+            The weights, which sum to 1.
         """
         return self._weights[self._name(estimator)][self._place(radius)].copy()
 
@@ -127,17 +127,17 @@ class StressTestResult:
         Parameters
         ----------
         n : int, default=10
-            How many, those of the largest product of weight and regret.
+            Number of rows. Those with the largest product of weight and regret are returned.
         radius : float, default=None
             One of `radii`; None is the largest.
         estimator : str, default=None
-            Name of the model; not needed where there is one.
+            Name of the model; not needed where there is only one.
 
         Returns
         -------
         DataFrame
-            The columns of X and y in their units, with what the model decides there, its cost and
-            regret, and the weight of the row.
+            The columns of X and y in their units, with the model's decision, its cost and regret,
+            and the weight of the row.
         """
         whole_number(n, "n", at_least=1)
         name = self._name(estimator)
@@ -167,15 +167,15 @@ class StressTestResult:
         radius : float, default=None
             One of `radii`; None is the largest.
         estimator : str, default=None
-            Name of the model; not needed where there is one.
+            Name of the model; not needed where there is only one.
 
         Returns
         -------
         DataFrame
-            For each column of X and y, those that moved most first: ``shift``, by how many nominal
-            standard deviations the mean is moved, ``spread``, the standard deviation as a multiple
-            of the nominal one, and both means. Of a constant column they are 0 and 1. A column of
-            words has a row for each word, whose mean is its share.
+            A line for each column of X and y, those that moved most first: ``shift``, the change of
+            the mean in nominal standard deviations; ``spread``, the standard deviation as a
+            multiple of the nominal one; and both means. For a constant column, shift and spread are
+            0 and 1. A column of words has a line for each word, whose mean is its share.
         """
         weight = self.worst_weight(radius=radius, estimator=estimator)
         labels, features = self._form.measured(self._values)
@@ -217,7 +217,7 @@ class StressTestResult:
 
 
 def _unlike(label: Any, taken: Any) -> Any:
-    """Return a label that no other column has, with underscores where it would."""
+    """Return a label that no other column has, by appending underscores."""
     while label in taken:
         label = f"{label}_"
     return label

@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 
 
 def _worst_regret(y_true: Any, pred_decision: Any, sample_weight: Any = None) -> None:
-    """Say by its arguments what scikit-learn may hand to the scorer."""
+    """Declare by its arguments what scikit-learn may pass to the scorer."""
 
 
 class _StressScorer(_BaseScorer):
-    """A scorer of the worst regret near a diffusion model of the rows scored."""
+    """A scorer of the worst regret near a diffusion model of the scored rows."""
 
     def __init__(self, **options: Any) -> None:
         super().__init__(_worst_regret, -1, options)
@@ -47,27 +47,28 @@ def make_stress_scorer(
 ) -> Callable[..., float]:
     """Make a scorer of the worst regret within a radius, for ``cross_validate`` and grid search.
 
-    It scores by :func:`stress_test` on the rows of the test fold. A search by it chooses the model
-    with the lowest worst regret, without rows of a shift.
+    It runs :func:`stress_test` on the rows of the test fold. A search with it chooses the model
+    with the lowest worst-case regret, without any data from after a shift.
 
     Parameters
     ----------
     problem : DecisionProblem, default=None
-        None is the problem of the estimator scored. Fix it where its constants are searched over.
+        None is the problem of the scored estimator. Give one where constants of the problem are
+        searched over.
     radius : float, default=0.1
-        In nats.
+        Radius in nats.
     generator : DiffusionGenerator, default=None
-        Fitted to every test fold, unless it is fitted.
+        The model of the rows. It is fitted to every test fold, unless it is already fitted.
     n_samples : int, default=10000
         Number of generated rows.
     context : str, int, list, slice, mask or callable, default=None
-        Columns of X that are not generated; None are those that the estimator knows.
+        Columns of X that are not generated; None is the context of the estimator.
     memory : str, joblib.Memory or None, default=None
-        Where to keep generators and their rows, so that one is fitted per fold, and not one per
-        fold and candidate.
+        Where to cache generators and their rows, so that only one is fitted per fold, instead of
+        one per fold and candidate.
     random_state : int, default=0
-        Of the generator and its rows: the same estimator has the same score, and candidates are
-        compared on the same rows.
+        Seed of the generator and its rows: the same estimator gets the same score, and candidates
+        are compared on the same rows.
 
     Returns
     -------
@@ -78,19 +79,19 @@ def make_stress_scorer(
     Raises
     ------
     ValueError
-        By the scorer, as in :func:`stress_test`.
+        By the scorer, as by :func:`stress_test`.
 
     See Also
     --------
-    stress_test : The test itself, with its result in full.
-    dfl_sklearn.metrics.make_regret_scorer : A scorer of the regret on the rows as they are.
+    stress_test : The test itself, with its full result.
+    dfl_sklearn.metrics.make_regret_scorer : A scorer of the regret on the given rows.
 
     Notes
     -----
-    A score costs the fit of a generator to the fold, some seconds, unless `memory` or `generator`
-    save it, and `n_samples` decisions of the estimator and of the problem. A generator that is
-    fitted to all rows costs one fit. It has then also seen the rows that a candidate was trained
-    on.
+    A score takes the fit of a generator to the fold, which takes some seconds and which `memory` or
+    a fitted `generator` avoid, and `n_samples` decisions of the estimator and of the problem. A
+    generator fitted to all rows takes only one fit, but has also seen the rows that a candidate was
+    trained on.
 
     Examples
     --------

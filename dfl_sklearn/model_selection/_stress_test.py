@@ -1,4 +1,4 @@
-"""Stress before deployment: a fitted model under the worst distribution near a diffusion model."""
+"""A stress test: a fitted model under the worst distribution near a diffusion model."""
 
 import warnings
 from collections.abc import Mapping, Sequence
@@ -46,88 +46,89 @@ def stress_test(
 ) -> StressTestResult:
     r"""Measure the regret of a fitted model under the worst distribution near its data.
 
-    A diffusion model is fitted to the rows, features and parameters together, and of all
-    distributions P within `radius` of it that with the largest mean regret is found:
+    A diffusion model :math:`P_0` is fitted to the rows, features and parameters together. Among all
+    distributions P within `radius` of it, the one with the largest mean regret is found:
 
     .. math:: \max_{KL(P \| P_0) \le radius} E_{(x, y) \sim P}[r(x, y)]
 
-    The maximiser is :math:`P_0 \exp(r / \tau)`. It is computed on `n_samples` rows that are drawn
-    from the diffusion model once, so that all radii and all models are compared on the same rows.
-    The model is asked for its decisions (:func:`dfl_sklearn.decide`) and not fitted or changed.
+    The maximiser is proportional to :math:`P_0 \exp(r / \tau)`. It is computed on `n_samples` rows
+    that are drawn from the diffusion model once, so that all radii and all models are compared on
+    the same rows. The model only makes decisions (:func:`dfl_sklearn.decide`); it is not fitted
+    again.
 
-    Give rows that the model was not fitted on. On its training rows a flexible model has too
-    little regret, and a generator of these rows generates others like them.
+    Give rows that the model was not fitted on. On its training rows, and on rows generated from
+    them, a flexible model has too small a regret.
 
     Parameters
     ----------
     estimator : estimator or dict of str to estimator
-        Fitted: a regressor, a policy, a scenario model, a Pipeline or a search. Of several, by
-        name, each is a part of the result.
+        A fitted regressor, policy, scenario model, Pipeline or search, or several by name.
     X : array-like or DataFrame of shape (n, p)
         Rows that the model was not fitted on. Generated rows are given to the model in the same
-        form, with the same columns. Columns of words in a DataFrame (text, or categories), of at
-        most 50 words each, are not generated: a generated row has those of a real row, drawn by
-        weight, and the numbers are generated given these.
+        form, with the same columns. Columns of words in a DataFrame (strings or categories), with
+        at most 50 words each, are not generated: a generated row takes those of a real row, drawn
+        by weight, and its numbers are generated given these words.
     y : array-like of shape (n,) or (n, d)
-        What came true on them.
+        Observed parameters of these rows.
     problem : DecisionProblem, default=None
-        None is the problem of the estimator; of several, that of those which have one.
+        The problem that defines the regret. None is the problem of the estimators that have one.
     radius : float or sequence of float, default=(0.05, 0.1, 0.2)
-        In nats. 0 is the nominal distribution itself.
+        Radius or radii in nats. 0 is the nominal distribution itself.
     generator : DiffusionGenerator, default=None
-        The model of the rows; None is ``DiffusionGenerator()``. One that is fitted is used as it
-        is, such as ``result.generator`` of an earlier test: its columns are those of X without the
-        context, then those of y.
+        The model of the rows; None is ``DiffusionGenerator()``. A fitted one, such as
+        ``result.generator`` of an earlier test, is used as it is. Its columns must be those of X
+        without the context, followed by those of y.
     groups : array-like of shape (n,) or str, default=None
-        Labels of the rows, or the column of X that holds them, whose worst group is reported.
+        Labels of the rows, or the column of X that holds them. The worst group is reported.
     n_samples : int, default=10000
-        Number of generated rows, at least 50. A radius at which fewer than 50 of them count
-        effectively is refused.
+        Number of generated rows, at least 50. A radius at which the effective sample size is below
+        50 is refused.
     context : str, int, list, slice, mask or callable, default=None
-        Columns of X that are not generated, such as a capacity: a generated row has those of a
-        real row, drawn by weight, and the rest is generated given these. None are the columns that
-        the estimators know as their context.
+        Columns of X that are not generated, such as a capacity: a generated row takes those of a
+        real row, drawn by weight, and the rest is generated given these. None is the context of
+        the estimators.
     sample_weight : array-like of shape (n,), default=None
-        Weights of the rows. Weight 2 is the row twice.
+        Weights of the rows. A weight of 2 is the same as the row given twice.
     memory : str, joblib.Memory or None, default=None
-        Where to keep fitted generators and their rows, so that the same rows are modelled once.
-        Needs a `random_state`.
+        Where to cache fitted generators and their rows, so that the same rows are modelled only
+        once. Needs a `random_state`.
     random_state : int, RandomState or None, default=None
         Seed of the generator and its rows.
     verbose : bool, default=False
-        Whether to print a line for the generator and for each model, and one after two seconds
-        without any.
+        Whether to print a line for the generator and for each model, and also after two seconds
+        without a line.
 
     Returns
     -------
     StressTestResult
-        Its repr is short; :meth:`~StressTestResult.to_frame` is the table of regrets.
-        Ctrl-C ends the test, and leaves the models tested by then, with a warning.
+        The result; :meth:`~StressTestResult.to_frame` is its table of regrets. Ctrl-C ends the
+        test and returns the result for the models tested so far, with a warning.
 
     Raises
     ------
     ValueError
-        If a radius is too large for `n_samples`; the message has the largest one, and how many
-        samples it would take. If a column of X holds neither numbers nor words. If a decision has
-        no cost on a generated row.
+        If a radius is too large for `n_samples`; the message gives the largest possible radius, and
+        the number of samples needed. If a column of X holds neither numbers nor words. If a
+        decision has no cost on a generated row.
     KeyboardInterrupt
-        By Ctrl-C before the first model has been tested.
+        If Ctrl-C is pressed before the first model has been tested.
 
     See Also
     --------
     make_stress_scorer : The same as a scorer.
-    dfl_sklearn.inspection.StressTestDisplay : A picture of the result.
+    dfl_sklearn.inspection.StressTestDisplay : Draw the result.
 
     Notes
     -----
-    Beside the worst distribution near the generator stand the worst weightings of the real rows.
-    :class:`~dfl_sklearn.robust.KLBall` has the same radius in the same unit. The conditional
-    value at risk of the share ``exp(-radius)`` (:class:`~dfl_sklearn.robust.CVaR`) is the worst
-    of weightings that all lie within this radius, and so never larger; by Pinsker's inequality all
-    weightings within it have a total variation of at most ``sqrt(radius / 2)``, so that
-    :class:`~dfl_sklearn.robust.TotalVariationBall` of this radius is never less.
-    :class:`~dfl_sklearn.robust.ChiSquareBall` has the radius ``2 * radius``, which is the same to
-    second order alone. A weighting of few rows puts most of its weight on fewer still.
+    The result also contains the worst weightings of the real rows, in four sets.
+    :class:`~dfl_sklearn.robust.KLBall` has the same radius in the same unit. The conditional value
+    at risk of the share ``exp(-radius)`` (:class:`~dfl_sklearn.robust.CVaR`) is the worst case over
+    weightings that are all within this radius, and therefore never larger. By Pinsker's inequality
+    all weightings within the radius have a total variation distance of at most ``sqrt(radius /
+    2)``. The worst case of :class:`~dfl_sklearn.robust.TotalVariationBall` with this radius is
+    therefore never smaller. :class:`~dfl_sklearn.robust.ChiSquareBall` has the radius ``2 *
+    radius``, which is equivalent only to second order. With few rows, the worst weighting puts most
+    of its weight on very few of them.
 
     Where the problem is not solved exactly, regrets may be negative.
 
@@ -172,7 +173,7 @@ def stress_test(
     check_total(weight, "sample_weight")
     codes, labels = _group_codes(groups, X, len(values))
     known = known_positions(context, X, problem, estimators)
-    # Rows that are sorted and merged: how they were written down does not matter.
+    # Rows are sorted and merged, so that their order does not matter.
     rows = Rows(np.column_stack([values, codes]), observed, weight).canonical()
     real = Outcomes(form, rows.X[:, :-1], rows.y, problem)
     seed = root_seed(random_state)
@@ -215,7 +216,7 @@ def stress_test(
     if len(tested) < len(estimators):
         missing = ", ".join(repr(name) for name in estimators if name not in tested)
         warnings.warn(
-            f"The test was interrupted. It knows nothing of {missing}.", UserWarning, stacklevel=2
+            f"The test was interrupted. It has no result for {missing}.", UserWarning, stacklevel=2
         )
     return StressTestResult(
         generator=fitted,
@@ -236,14 +237,14 @@ def stress_test(
 
 
 class _Tested(NamedTuple):
-    """What is known of one model.
+    """The results of one model.
 
     Attributes
     ----------
     levels : list of dict
-        A row of the table for each radius.
+        A line of the table for each radius.
     outcome : Outcome
-        On the generated rows.
+        Decisions, costs and regrets on the generated rows.
     weights : ndarray of shape (n_radii, n_samples)
     by_group : DataFrame or None
     """
@@ -259,7 +260,7 @@ def _named(estimator: Any) -> dict[str, Any]:
         return {type(estimator).__name__: estimator}
     if not estimator or not all(isinstance(name, str) for name in estimator):
         raise ValueError(
-            f"estimator must be a fitted estimator, or a dict of some by name, got {estimator!r}."
+            f"estimator must be a fitted estimator, or a dict of these by name, got {estimator!r}."
         )
     return dict(estimator)
 
@@ -267,7 +268,7 @@ def _named(estimator: Any) -> dict[str, Any]:
 def _checked_radii(radius: Any) -> tuple[float, ...]:
     several = [radius] if np.ndim(radius) == 0 else list(radius)
     if not several:
-        raise ValueError("radius must be a number or some numbers, got none.")
+        raise ValueError("radius must be a number or a sequence of numbers, got an empty one.")
     return tuple(number(each, "radius", at_least=0) for each in several)
 
 
@@ -284,7 +285,7 @@ def _group_codes(groups: Any, X: Any, n: int) -> tuple[np.ndarray, Any]:
         return np.zeros(n), None
     if isinstance(groups, str):
         if not hasattr(X, "columns") or groups not in X.columns:
-            raise ValueError(f"groups={groups!r} is no column of X; give a column or labels.")
+            raise ValueError(f"groups={groups!r} is not a column of X; give a column or labels.")
         groups = X[groups]
     found = np.asarray(groups)
     if found.shape != (n,):
@@ -311,7 +312,7 @@ def _pool(
     kept = [j for j in known if j not in form.words]
     others = [j for j in range(rows.X.shape[1]) if j not in (*kept, *form.words)]
     table = np.concatenate([rows.X[:, others], rows.y], axis=1)
-    # Words are known columns as well: a generated row has those of a real one.
+    # Columns of words are not generated either: a generated row takes those of a real one.
     blocks = [rows.X[:, kept], *(form.indicators(rows.X, j) for j in form.words)]
     fixed = np.concatenate(blocks, axis=1) if kept or form.words else None
     real = Rows.of_table(table, rows.weight, fixed).canonical()  # of several groups alike
@@ -319,15 +320,15 @@ def _pool(
     if generator is not None and hasattr(generator, "denoiser_"):
         if form.words:
             raise ValueError(
-                "A fitted generator does not say which words it was fitted with, and X has columns "
-                "of words: give it unfitted, and memory= to fit it once."
+                "A fitted generator does not store which words it was fitted with, and X has "
+                "columns of words: give it unfitted, and memory= to fit it once."
             )
         if generator.n_features_in_ != table.shape[1]:
             raise ValueError(
                 f"The generator was fitted to {generator.n_features_in_} columns, and X (without "
                 f"{len(kept)} of context) and y have {table.shape[1]}."
             )
-        fitted, memory = generator, check_memory(None)  # which knows fits by their parameters
+        fitted, memory = generator, check_memory(None)  # the cache identifies fits by parameters
     else:
         fitted = fitted_once(seeded(generator, seed), real, memory)
     search = TiltedSearch(n_samples, real_share=0.0)

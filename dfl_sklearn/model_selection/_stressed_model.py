@@ -1,4 +1,4 @@
-"""What a model decides about rows, real or generated, and the regret of it."""
+"""The decisions of a model for rows, real or generated, and their regret."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,12 +17,12 @@ from ..problems import DecisionProblem
 from ..problems._no_cost import NoCostError
 from ._table_form import TableForm
 
-_ROWS_AT_ONCE = 4096  # that a model is asked about, as scenarios of all rows may not fit
+_ROWS_AT_ONCE = 4096  # rows decided at once, as scenarios of all rows may not fit into memory
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Decisions (n, k) of a model, what they cost (n,), and their regret (n,)."""
+    """Decisions (n, k) of a model, their costs (n,) and their regrets (n,)."""
 
     decisions: np.ndarray
     cost: np.ndarray
@@ -35,7 +35,7 @@ class Outcomes:
     Parameters
     ----------
     values : ndarray of shape (n, p)
-        All columns of X.
+        Values of all columns of X.
     y : ndarray of shape (n, d)
     """
 
@@ -49,7 +49,7 @@ class Outcomes:
         self._solved: list[tuple[Any, np.ndarray]] = []
 
     def of(self, estimator: Any, context: Selection, what: str) -> Outcome:
-        """Ask a model; `what` the rows are called in an error."""
+        """Return the outcome of a model; errors call the rows `what`."""
         parts = []
         starts = range(0, len(self.values), _ROWS_AT_ONCE)
         for first in counted(starts, f"parts of the {what} decided", len(starts)):
@@ -74,7 +74,7 @@ class Outcomes:
         return Outcome(decisions, cost, cost - best)
 
     def _best(self, context: Any) -> np.ndarray:
-        """Return what the best decisions cost in a context, solved for once."""
+        """Return the costs of the best decisions in a context, computed once."""
         for known, best in self._solved:
             if (known is None and context is None) or (
                 known is not None and context is not None and np.array_equal(known, context)
@@ -119,13 +119,13 @@ def common_problem(
         types = ", ".join(
             sorted({type(innermost(each)[0]).__name__ for each in estimators.values()})
         )
-        raise ValueError(f"{types} knows no decision problem: give one as problem=.")
+        raise ValueError(f"{types} has no decision problem: give one as problem=.")
     first, *others = found
     for name in others:
         if not _are_same(found[first], found[name]):
             raise ValueError(
                 f"{first!r} and {name!r} have different problems, and regrets in different "
-                "problems do not compare: give one as problem=."
+                "problems cannot be compared: give one as problem=."
             )
     return found[first]
 
@@ -144,7 +144,7 @@ def known_positions(
 ) -> list[int]:
     """Return the positions of the columns of X that are context, which are not generated.
 
-    Those selected; else those that the estimators have as context of their own.
+    These are the selected ones, or else the context of the estimators.
 
     Raises
     ------
@@ -169,8 +169,8 @@ def known_positions(
         return next(iter(found.values()))
     if problem.takes_context:
         raise ValueError(
-            f"{type(problem).__name__} reads a context, and no estimator knows which columns of X "
-            "it is: give them as context=."
+            f"{type(problem).__name__} reads a context, and no estimator has one: give its columns "
+            "of X as context=."
         )
     return []
 
@@ -178,7 +178,7 @@ def known_positions(
 def context_for(
     estimator: Any, context: Selection, known: list[int], problem: DecisionProblem
 ) -> Selection:
-    """Return the selection of context with which a model is asked: None where it has its own."""
+    """Return the context to give to `decide` for a model: None where the model has its own."""
     if not problem.takes_context:
         return None
     knows = getattr(innermost(estimator)[0], "_context_columns", None) is not None
@@ -192,6 +192,6 @@ def _positions_in(X: Any, own: ContextColumns, reaches: Any, name: str) -> list[
     if reaches(head) is head and np.shape(X)[1] == own.n_columns:
         return list(own.positions)
     raise ValueError(
-        f"The context of {name!r} cannot be found among the columns of X, as a step of the "
+        f"The context of {name!r} cannot be found among the columns of X, because a step of the "
         "Pipeline comes before: give context=, the columns of X that are not to be generated."
     )

@@ -1,4 +1,4 @@
-"""The form in which a table was given: numbers out of it, and numbers back into it."""
+"""The form of a table: conversion to numbers, and back to the same form."""
 
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,7 +9,7 @@ from scipy.sparse import issparse
 
 from .._utils.rows import as_float, check_finite, refuse_unfit_table
 
-_MOST_LEVELS = 50  # of a column of words
+_MOST_LEVELS = 50  # distinct words of a column of words
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class TableForm:
     dtypes : list or None
         Types of the columns of a DataFrame; None for an array.
     words : dict of int to Index
-        Positions of the columns of words, with the words that occur: their values are the positions
-        of the words among these.
+        The words that occur in each column of words, by its position. Values of the column are
+        positions in this index.
     """
 
     columns: list[Any]
@@ -38,15 +38,15 @@ class TableForm:
         Raises
         ------
         ValueError
-            If there is a column that holds neither numbers nor words; the message names it.
+            If a column holds neither numbers nor words; the message names it.
         """
         if issparse(X):
-            raise ValueError(f"{name} must be dense to be generated, got a sparse one.")
+            raise ValueError(f"{name} must be dense to be generated, got a sparse matrix.")
         refuse_unfit_table(X, name)
         if hasattr(X, "columns") and not isinstance(X, pd.DataFrame):
             raise ValueError(
                 f"{name} must be an array or a pandas DataFrame, got {type(X).__name__}: convert "
-                "it, as the model is asked about generated rows in the same form."
+                "it, because the model gets generated rows in the same form."
             )
         if isinstance(X, pd.DataFrame):
             return cls._of_frame(X, name)
@@ -75,22 +75,22 @@ class TableForm:
             is_words = isinstance(dtype, pd.CategoricalDtype)
             if not is_words and not all(isinstance(each, str) for each in column):
                 raise ValueError(
-                    f"Column {label!r} of {name} is {dtype}, and holds neither numbers alone nor "
-                    "words alone: convert it, by astype(float) or astype(str)."
+                    f"Column {label!r} of {name} is {dtype}, and holds neither only numbers nor "
+                    "only words: convert it, by astype(float) or astype(str)."
                 )
             codes, words[j] = pd.factorize(column, sort=True)
             if len(words[j]) > _MOST_LEVELS:
                 raise ValueError(
                     f"Column {label!r} of {name} has {len(words[j])} different words, more than "
-                    f"{_MOST_LEVELS}. Join rare ones, or encode it before: of a Pipeline give "
-                    "pipe[1:] and pipe[:1].transform(X)."
+                    f"{_MOST_LEVELS}. Merge rare ones, or encode the column before: instead of a "
+                    "Pipeline give pipe[1:] and pipe[:1].transform(X)."
                 )
             values[:, j] = codes
         check_finite(values, name)
         return cls(list(X.columns), list(X.dtypes), words), values
 
     def back(self, values: np.ndarray) -> Any:
-        """Return values (n, p) as the table was given; whole numbers and truth values as such."""
+        """Return values (n, p) in the form of the table, with integers and booleans as such."""
         if self.dtypes is None:
             return values
         columns = [
@@ -104,7 +104,7 @@ class TableForm:
         return frame
 
     def possible(self, values: np.ndarray) -> np.ndarray:
-        """Return values (n, p) as :meth:`back` gives them to a model, as numbers."""
+        """Return values (n, p) as numbers, after the rounding that :meth:`back` makes."""
         if self.dtypes is None:
             return values
         found = values.copy()
@@ -114,12 +114,12 @@ class TableForm:
         return found
 
     def indicators(self, values: np.ndarray, position: int) -> np.ndarray:
-        """Return for each row which word a column of words has, (n, levels) of 0 and 1."""
+        """Return indicators (n, levels) of the words in a column of words."""
         levels = np.arange(len(self.words[position]))
         return (values[:, [position]] == levels).astype(np.float64)
 
     def measured(self, values: np.ndarray) -> tuple[list[Any], np.ndarray]:
-        """Return labels and columns that have a mean: for words, how often each occurs."""
+        """Return labels and numeric columns; a column of words becomes one indicator per word."""
         labels: list[Any] = []
         parts = []
         for j, label in enumerate(self.columns):

@@ -1,4 +1,4 @@
-"""Models fitted on some rows, and what their decisions for others cost."""
+"""Models fitted on some rows, and the costs of their decisions for others."""
 
 import signal
 import threading
@@ -31,11 +31,11 @@ class HeldOutRows:
     ----------
     name : str
     what : str
-        For errors, to go on from "for".
+        A description for errors, to follow "for".
     X : array-like of shape (N, p)
     y : ndarray of shape (N, d)
     rows : ndarray of shape (n,)
-        Numbers of the rows of both that are meant.
+        Numbers of the test rows in both.
     """
 
     name: str
@@ -47,7 +47,7 @@ class HeldOutRows:
 
 @dataclass(frozen=True)
 class Trial:
-    """An estimator to be fitted on some rows, and others for which it then decides."""
+    """An estimator, rows to fit it on, and other rows to decide for."""
 
     key: tuple[int, int]
     name: str
@@ -58,20 +58,20 @@ class Trial:
 
 @dataclass(frozen=True)
 class Tried:
-    """What came of a trial.
+    """The result of a trial.
 
     Attributes
     ----------
     key : tuple of 2 int
-        Of the trial.
+        Key of the trial.
     costs : list of ndarray of shape (n,)
-        Of the decisions for each of the sets of rows.
+        Costs of the decisions for each set of rows.
     contexts : list
-        In which they were taken, as the problem takes it.
+        The contexts of these decisions, as the problem takes them.
     seconds : float
-        Of the fit.
+        Time of the fit.
     doubts : Doubts
-        What has not converged in it.
+        Convergence warnings of the fit.
     """
 
     key: tuple[int, int]
@@ -83,7 +83,7 @@ class Tried:
 
 @dataclass(frozen=True)
 class Task:
-    """What all trials share."""
+    """The settings that all trials share."""
 
     X: Any
     y: Any
@@ -118,9 +118,9 @@ class Task:
 def run_trials(
     task: Task, trials: Iterable[Trial], n_jobs: int | None, hear: Callable[[Tried], None]
 ) -> None:
-    """Run trials, and hand on what came of each as soon as it is known.
+    """Run trials, and pass the result of each to `hear` as soon as it is known.
 
-    Ctrl-C ends it. A fit that keeps Ctrl-C to itself, and ends early, does not count.
+    Ctrl-C ends the trials. A fit that catches Ctrl-C itself and ends early does not count.
     """
     with _Interrupts() as interrupts:
         try:
@@ -137,7 +137,7 @@ def run_trials(
 
 
 class _Interrupts:
-    """Whether Ctrl-C was pressed within a block, also where a fit has caught it."""
+    """Records whether Ctrl-C was pressed within a block, even if a fit has caught it."""
 
     seen = False
 
@@ -161,7 +161,7 @@ class _Interrupts:
 
 @contextmanager
 def noted(note: str) -> Iterator[None]:
-    """Note on an error where it happened."""
+    """Add a note to errors that says where they occurred."""
     try:
         yield
     except Exception as error:

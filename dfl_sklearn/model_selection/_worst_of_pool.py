@@ -1,4 +1,4 @@
-"""The worst weights of a pool of generated rows, and when a pool is too small for a radius."""
+"""The worst weights of a pool of generated rows, with a check that the pool is large enough."""
 
 import math
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ..robust._tilt import effective_sample_size, tilt
 
-MIN_EFFECTIVE = 50.0  # rows of equal weight, below which a mean over the pool is no estimate
+MIN_EFFECTIVE = 50.0  # least effective sample size for a mean over the pool
 
 
 def worst_of_pool(
@@ -20,14 +20,14 @@ def worst_of_pool(
     weight : ndarray of shape (n,)
         Nominal weights, all 1 / n.
     radius : float
-        In nats.
+        Radius in nats.
     whose : str
-        Whose regret it is, for the error.
+        Name of the model, for the error.
 
     Raises
     ------
     ValueError
-        If the worst weights are worth fewer than 50 rows of equal weight.
+        If the effective sample size of the worst weights is below 50.
     """
     worst, divergence = tilt(regret, weight, radius)
     found = effective_sample_size(worst)
@@ -35,9 +35,9 @@ def worst_of_pool(
         largest = largest_radius(regret, weight)
         raise ValueError(
             f"radius={radius:g} is too large for {len(regret)} generated rows: the worst "
-            f"distribution for {whose} rests on an effective sample of {found:.1f} rows, and "
-            f"below {MIN_EFFECTIVE:g} the result is the largest regret of the sample. "
-            f"The largest radius for this sample is {largest:g}; for {radius:g} it takes about "
+            f"distribution for {whose} has an effective sample size of {found:.1f} rows, and "
+            f"below {MIN_EFFECTIVE:g} the result is little more than the largest regret. "
+            f"The largest radius for this sample is {largest:g}; {radius:g} needs about "
             f"n_samples={_samples_needed(len(regret), found)}, and more where the regret has a "
             "heavier tail than these rows show."
         )
@@ -45,10 +45,10 @@ def worst_of_pool(
 
 
 def largest_radius(regret: np.ndarray, weight: np.ndarray) -> float:
-    """Return the largest radius, rounded down, with worst weights worth enough rows.
+    """Return the largest radius, rounded down, with a sufficient effective sample size.
 
     The effective sample size falls with the radius: it is exp(2 K(t) - K(2 t)) times n, with
-    K the convex cumulant function of the regret at the rate t of the tilt.
+    K the convex cumulant generating function of the regret at the rate t of the tilt.
     """
 
     def is_enough(radius: float) -> bool:
@@ -65,7 +65,7 @@ def largest_radius(regret: np.ndarray, weight: np.ndarray) -> float:
 
 
 def _samples_needed(n: int, effective: float) -> int:
-    """Return how many rows have enough effective ones, if these stay the same share of them."""
+    """Return how many rows are needed, if the effective ones stay the same share of all."""
     needed = n * MIN_EFFECTIVE / effective
     unit = 10 ** (math.floor(math.log10(needed)) - 1)
     return int(math.ceil(needed / unit) * unit)

@@ -1,4 +1,4 @@
-"""Decision problems: what is decided, and what does it cost?"""
+"""Decision problems: what is decided, and what a decision costs."""
 
 from ._context import FromContext
 from ._cvxpy_parts import CvxpyProgram

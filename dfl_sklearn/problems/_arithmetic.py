@@ -1,16 +1,16 @@
-"""What stands in the place of a number, and is no number that one can calculate with."""
+"""Placeholders for numbers, which cannot be calculated with."""
 
 from typing import Any, ClassVar, NoReturn
 
 
 class Marker:
-    """Refuses to be calculated with, and says what to write instead."""
+    """A placeholder that raises an error in arithmetic, which says what to write instead."""
 
     instead: ClassVar[str]
-    """A sentence on what to write in the place of a term."""
+    """A sentence that says what to write instead of a term."""
 
     def _refuse(self, *_: Any) -> NoReturn:
-        raise TypeError(f"There is no calculating with {self!r} like this. {self.instead}")
+        raise TypeError(f"{self!r} cannot be calculated with like this. {self.instead}")
 
     __add__ = __radd__ = __sub__ = __rsub__ = _refuse
     __mul__ = __rmul__ = __truediv__ = __rtruediv__ = _refuse

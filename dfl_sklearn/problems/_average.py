@@ -13,7 +13,7 @@ from .base import DecisionProblem
 def averaged_decisions(
     problem: DecisionProblem, predictions: np.ndarray, context: Any = None
 ) -> np.ndarray:
-    """Return the decisions that follow from the predictions of several members.
+    """Return the decisions of an ensemble from the predictions of its members.
 
     Parameters
     ----------

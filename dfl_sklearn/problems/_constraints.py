@@ -1,4 +1,4 @@
-"""Linear constraints as users write them, checked: errors name the argument and the entry."""
+"""Checks of linear constraints as users write them; errors name the argument and the entry."""
 
 from typing import Any
 
@@ -48,12 +48,12 @@ def as_constraints(A: Any, b: Any, n: int, kind: str) -> tuple[Any, Any]:
     allowed = np.isfinite(right) | ((right == np.inf) & (kind == "ub"))
     if not allowed.all():
         i = int(np.flatnonzero(~allowed)[0])
-        raise ValueError(f"b_{kind}[{i}] is {right[i]}, which is no right-hand side.")
+        raise ValueError(f"b_{kind}[{i}] is {right[i]}, which cannot be a right-hand side.")
     return matrix, right
 
 
 def as_pairs(bounds: Any) -> list[Any]:
-    """Return a list of pairs, with one entry where one pair holds for all decisions."""
+    """Return a list of pairs; it has one entry where one pair holds for all decisions."""
     if hasattr(bounds, "lb") and hasattr(bounds, "ub"):  # scipy.optimize.Bounds
         bounds = np.stack(np.broadcast_arrays(*np.atleast_1d(bounds.lb, bounds.ub)), axis=1)
     try:
@@ -109,7 +109,7 @@ def as_integrality(integrality: Any, n: int) -> np.ndarray:
 
 
 def _why(error: Exception, value: Any) -> str:
-    """Say why a value is no array of numbers."""
+    """Return, for an error, why a value is not an array of numbers."""
     if any(isinstance(each, Predicted) for each in np.ravel(np.asarray(value, dtype=object))):
-        return "Predicted has a place in RecourseLinearProgram alone; here y are the costs."
+        return "Predicted works in RecourseLinearProgram only; here the columns of y are the costs."
     return str(error)

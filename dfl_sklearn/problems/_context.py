@@ -1,4 +1,4 @@
-"""Numbers of a problem that are known row by row: read from the context instead of fixed."""
+"""Numbers of a problem that differ by row and are read from the context."""
 
 import copy
 from collections.abc import Callable, Iterator
@@ -22,17 +22,18 @@ Column = str | int
 class FromContext(Marker):
     """Placeholder for a number of a problem that differs by row and is known beforehand.
 
-    It is the column as it is: what is to be multiplied or added goes into a column of its own.
+    The number is the entry of the column as it is. If it has to be multiplied or added to, put the
+    result into a column of its own.
 
     Parameters
     ----------
     column : str or int
-        Name or position of a column of the context.
+        Name or position of the column of the context.
 
     See Also
     --------
-    Predicted : Stands for a number that is predicted.
-    dfl_sklearn.compose.keep_context : Brings a context through the steps of a Pipeline.
+    Predicted : Placeholder for a number that is predicted.
+    dfl_sklearn.compose.keep_context : Keep a context unchanged through a step of a Pipeline.
 
     Examples
     --------
@@ -46,7 +47,7 @@ class FromContext(Marker):
 
     column: Column
 
-    instead = "Put the term into a column of its own of the context, and read that."
+    instead = "Put the result into a column of its own of the context, and read that."
 
     def __post_init__(self) -> None:
         is_position = isinstance(self.column, (int, np.integer)) and not isinstance(
@@ -62,7 +63,7 @@ class FromContext(Marker):
 
 
 def markers(value: Any) -> Iterator[FromContext]:
-    """Yield what is marked in a number, a sequence or an array, in order."""
+    """Yield the markers in a number, a sequence or an array, in order."""
     if isinstance(value, FromContext):
         yield value
     elif isinstance(value, (list, tuple)):
@@ -104,15 +105,15 @@ def filled(value: Any, context: Any, columns: list[Column]) -> Any:
     ----------
     value : float, FromContext or array-like of these
     context : ndarray or torch.Tensor of shape (n, c), or None
-        Arranged: the columns are `columns` where these are names.
+        Arranged, with `columns` as its columns where these are names.
     columns : list
-        All that the problem reads.
+        All columns that the problem reads.
 
     Returns
     -------
     ndarray or torch.Tensor
-        Float64, of the shape of `value` where nothing in it is marked. Else of shape
-        (n, *shape), and (n, 1) for a single number, to go with arrays of rows.
+    Float64, of the shape of `value` where nothing in it is marked. Otherwise of shape
+    (n, *shape), or (n, 1) for a single number, to be used with arrays of rows.
     """
     if not is_marked(value):
         return np.asarray(value, dtype=np.float64)
@@ -140,14 +141,14 @@ def _constant(value: float, context: Any) -> Any:
 
 
 def position(marker: FromContext, columns: list[Column]) -> int:
-    """Return where an arranged context has a marked number."""
+    """Return the position of a marked number in an arranged context."""
     if isinstance(marker.column, str):
         return columns.index(marker.column)
     return int(marker.column)
 
 
 def at(problem: Any, row: np.ndarray) -> Any:
-    """Return a problem with the numbers of one row (c,) of an arranged context in their place."""
+    """Return a problem with its markers replaced by one row (c,) of an arranged context."""
     columns = problem.context_columns()
     return _with_replaced(problem, lambda marker: float(row[position(marker, columns)]))
 
@@ -159,12 +160,12 @@ def by_position(problem: Any) -> Any:
 
 
 def stand_in(value: Any, number: Any) -> Any:
-    """Return a parameter with a number in the place of what is marked, to check the rest of it."""
+    """Return a parameter with a number instead of its markers, to check the rest of it."""
     return _replaced(value, lambda marker: number)
 
 
 def _with_replaced(problem: Any, read: Callable[[FromContext], Any]) -> Any:
-    """Return a copy of a problem with something else in the place of its markers."""
+    """Return a copy of a problem with its markers replaced by what `read` returns for them."""
     there = copy.copy(problem)
     for name, value in problem.get_params(deep=False).items():
         if is_marked(value):
@@ -173,7 +174,7 @@ def _with_replaced(problem: Any, read: Callable[[FromContext], Any]) -> Any:
 
 
 def _replaced(value: Any, read: Callable[[FromContext], Any]) -> Any:
-    """Return a number, a sequence or an array with something else in the place of its markers."""
+    """Return a number, a sequence or an array with its markers replaced."""
     if isinstance(value, FromContext):
         return read(value)
     if not is_marked(value):
@@ -190,10 +191,10 @@ def each_context(
     function: Callable[..., np.ndarray],
     *arrays: np.ndarray,
 ) -> np.ndarray:
-    """Call a function for all rows of equal context together, and put the rows back in order.
+    """Call a function once for all rows of the same context, and put the rows back in order.
 
-    The general way to solve where numbers differ by row: always right, and as fast as rows share
-    their context.
+    This works for every problem whose numbers differ by row. It is fast where many rows share a
+    context.
 
     Parameters
     ----------
@@ -201,7 +202,7 @@ def each_context(
     context : ndarray of shape (n, c)
         Arranged.
     function : callable
-        Takes the problem at one row of the context, and the rows of `arrays` that have it.
+        Takes the problem at one row of the context, and the rows of `arrays` with that context.
     *arrays : ndarray of shape (n, ...) or (1, ...)
 
     Raises
@@ -214,7 +215,7 @@ def each_context(
     columns = problem.context_columns()
     read = [position(FromContext(each), columns) for each in columns]
     found: np.ndarray | None = None
-    # In the order in which the rows come, so that the first row with a fault is named.
+    # In the order of the rows, so that an error names the first row with a fault.
     for index in sorted(equal_rows(context[:, read]), key=lambda each: int(each[0])):
         there = at(problem, context[index[0]])
         with renumbered(index):
@@ -228,7 +229,7 @@ def each_context(
 
 
 def refuse_one_number(context: Any, columns: list[Column], n_rows: int | None) -> None:
-    """Raise a ValueError where a context is a single number; None are as many rows as X has."""
+    """Raise a ValueError where a context is a single number; `n_rows` None is that of X."""
     if np.ndim(context) > 0 or hasattr(context, "columns"):
         return
     one, count = as_float(context, "context").item(), "len(X)" if n_rows is None else n_rows
@@ -238,7 +239,7 @@ def refuse_one_number(context: Any, columns: list[Column], n_rows: int | None) -
         several = f"pandas.DataFrame({{{named[0]!r}: {several}}})"
     raise ValueError(
         f"context must have one row for each decision, shape ({count},) or ({count}, n_columns), "
-        f"got the number {one:g}. The same for all is {several}."
+        f"got the number {one:g}. For the same number in all rows give {several}."
     )
 
 
@@ -278,8 +279,8 @@ def arranged(context: Any, columns: list[Column], name: str) -> Any:
         if columns or not hasattr(context, "columns") or context.shape[1] == 1:
             raise
         raise ValueError(
-            f"{error} {name} reads no names, so that every column is context: give those alone "
-            "that it takes, such as X[['capacity']]."
+            f"{error} {name} reads no names, so that every column is context: give only those "
+            "that it reads, such as X[['capacity']]."
         ) from None
     widest = max((each for each in columns if isinstance(each, int)), default=-1)
     if widest >= rows.shape[1]:
@@ -291,7 +292,7 @@ def arranged(context: Any, columns: list[Column], name: str) -> Any:
 
 
 def _table(context: Any) -> np.ndarray:
-    """Return a table of finite numbers, float64, or say which cell is none."""
+    """Return a table of finite numbers in float64, or raise an error that names a bad cell."""
     if issparse(context):
         raise ValueError("context must be a dense array or a table, got a sparse matrix.")
     if hasattr(context, "columns"):

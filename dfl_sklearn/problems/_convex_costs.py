@@ -1,4 +1,4 @@
-"""What decisions cost under a program in cvxpy, together or one by one, with slopes."""
+"""Costs of decisions under a cvxpy program, for all rows at once or one by one, with slopes."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,10 @@ NEAR = 1e-6  # by which a decision with a cost may miss a constraint, as a share
 NEAR_IN_LAYER = 1e-3  # the same, of decisions of cvxpylayers
 _NEAR_0 = 1e-9  # in the unit of the constraint
 _NOT_ALLOWED = (
-    "Nothing that is predicted stands in it: the decision is not allowed, whatever comes true."
+    "It does not depend on what is predicted: the decision is not allowed, whatever comes true."
 )
 _BROKEN_LATER = (
-    "Where what comes true can break a constraint, give variables that make up for it, or "
+    "Where the outcome can violate a constraint, give variables that make up for it, or "
     "penalty=, a price for each unit by which it is missed."
 )
 
@@ -60,7 +60,7 @@ def _one_by_one(
     near: float,
     numbers: np.ndarray,
 ) -> "torch.Tensor":
-    """Return the costs of some rows, which have these numbers, from the program itself."""
+    """Return the costs of the rows with these numbers, from the program itself."""
     from ..layers.numeric import differentiate_rows
 
     known = None if context is None else context[numbers]
@@ -86,7 +86,7 @@ def _costs(
     *,
     with_slopes: bool = False,
 ) -> np.ndarray:
-    """Return the cost of each row as a column (n, 1), its slopes in the decision behind it."""
+    """Return the cost of each row as a column (n, 1), followed by its slopes in the decision."""
     costs = np.empty((len(y), 1 + with_slopes * problem._program().n_decisions))
     for i, program in problem._rows_set(y, context, np.arange(len(y))):
         costs[i] = _cost_and_slopes(problem, program, decisions[i], i, near, with_slopes)
@@ -102,7 +102,7 @@ def _cost_and_slopes(
     with_slopes: bool,
 ) -> np.ndarray:
     program.set_decision(decision)
-    # Solvers of layers are off by a share of the largest decision, others near 0 too.
+    # The errors of solvers of layers are a share of the largest decision, near 0 as well.
     atol = _NEAR_0 if near == NEAR else near * max(1.0, np.abs(decision).max())
     missed = program.missed(near, atol, with_parameters=problem.penalty is None)
     if missed is not None:
@@ -130,14 +130,14 @@ def _cost_and_slopes(
 
 
 def as_tensor(values: Any) -> "torch.Tensor":
-    """Return an array, copied to float64, as a tensor; torch is imported where it is needed."""
+    """Return an array, copied to float64, as a tensor; torch is imported only here."""
     import torch
 
     return torch.as_tensor(np.array(values, dtype=np.float64))
 
 
 def beside(y: "torch.Tensor", context: np.ndarray | None) -> "torch.Tensor":
-    """Return the parameters of each row: those in y and, after them, those in the context."""
+    """Return the parameters of each row: those in y, followed by those in the context."""
     import torch
 
     return y if context is None else torch.cat([y, torch.as_tensor(context)], dim=1)

@@ -15,7 +15,7 @@ def prices_of_row(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return slacks at a decision (k,) and prices, one for each entry of the constraints.
 
-    The parameters are set. `solve` takes a cvxpy problem.
+    The parameters must be set. `solve` takes a cvxpy problem.
     """
     solve(program.problem)
     prices = [-_entries(each.dual_value) for each in program.problem.constraints]
@@ -28,7 +28,7 @@ def prices_of_row(
 
 
 def named(program: BuiltProgram, slack: list[np.ndarray], price: list[np.ndarray]) -> ShadowPrices:
-    """Return what was found for rows, with the names of constraints as the user wrote them."""
+    """Return the slacks and prices of rows, with the constraints named as the user wrote them."""
     names = []
     for each in program.hard.problem.constraints:
         several = each.size > 1

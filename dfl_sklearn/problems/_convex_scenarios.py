@@ -16,8 +16,8 @@ def program_of_scenarios(
 ) -> tuple[Any, tuple[Any, ...]]:
     """Return the cvxpy problem of the least mean cost over scenarios y (S, d), and its decisions.
 
-    All scenarios share the decisions; the other variables and all constraints are repeated for each
-    of them, with its numbers in the place of parameters.
+    All scenarios share the decisions. The other variables and all constraints are repeated for
+    each scenario, with its numbers instead of parameters.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def program_of_scenarios(
     problem = program.problem
     variables = problem.variables()
     others = [each for each in variables if not is_among(each, program.decisions)]
-    bounds = bounds_that_are_expressions(variables)  # which hold parameters
+    bounds = bounds_that_are_expressions(variables)  # these contain parameters
     shared = {id(each): _copy(each) for each in program.decisions}
     known = shared | ({} if context is None else _constants(program.context, context))
     costs, constraints = [], []

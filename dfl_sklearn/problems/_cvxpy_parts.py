@@ -11,29 +11,30 @@ from .._utils.optional import import_optional
 
 @dataclass(frozen=True, eq=False)  # cvxpy compares by writing constraints
 class CvxpyProgram:
-    """A cvxpy problem, and which parts of it are predicted, decided and known.
+    """A cvxpy problem, with its parts that are predicted, decided and known.
 
-    This is what the builder of a :class:`ConvexProgram` returns.
+    The builder of a :class:`ConvexProgram` returns such an object.
 
     Parameters
     ----------
     problem : cvxpy.Problem
-        It has the parameters given here and no others.
+        The problem. It must have the parameters given here and no others.
     parameters : cvxpy.Parameter or sequence of them
-        What a model predicts, of any shapes. The columns of `y` are their entries, one parameter
-        after the other, each row by row (C order).
+        The parameters that a model predicts, of any shapes. The columns of `y` are their entries,
+        one parameter after the other, each in C order.
     decisions : cvxpy.Variable or sequence of them
-        What is decided, of any shapes. The columns of a decision are their entries, in the same
-        order. Other variables of the problem take their best values once the parameters are known.
+        The variables that are decided, of any shapes. The columns of a decision are their entries,
+        in the same order. Other variables of the problem are recourse: they take their best values
+        once the parameters are known.
     context : cvxpy.Parameter or sequence of them, default=()
-        What is known when deciding and differs by row, of any shapes. Their entries are read from
-        the context: by position, in the same order; or by name, if each was given a ``name=``.
-        A scalar is read from the column `name`, a vector from `name_0`, `name_1`, ..., a matrix
-        from `name_0_0`, `name_0_1`, ...
+        The parameters that are known when deciding and differ by row, of any shapes. Their entries
+        are read from the context: by position, in the same order, or by name if each was given a
+        ``name=``. A scalar is read from the column `name`, a vector from `name_0`, `name_1`, ...,
+        a matrix from `name_0_0`, `name_0_1`, ...
 
     See Also
     --------
-    ConvexProgram : The problem that is made of it.
+    ConvexProgram : The decision problem made from it.
 
     Examples
     --------
@@ -104,7 +105,7 @@ def replaced(problem: Any, leaves: dict[int, Any]) -> Any:
 
 
 def is_dpp_given_context(parts: CvxpyProgram) -> bool:
-    """Return whether a program follows the DPP rules once its context is known, whatever it is."""
+    """Return whether a program follows the DPP rules once its context is known."""
     cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
 
     class Known(cp.Parameter):  # type: ignore[name-defined]
@@ -129,7 +130,7 @@ def split(row: np.ndarray, leaves: Sequence[Any]) -> list[np.ndarray]:
 
 
 def is_among(leaf: Any, leaves: Sequence[Any]) -> bool:
-    # Not by ==, with which cvxpy writes a constraint.
+    # Not by ==, which makes a constraint in cvxpy.
     return any(each is leaf for each in leaves)
 
 

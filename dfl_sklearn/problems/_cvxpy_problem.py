@@ -1,4 +1,4 @@
-"""A problem that a program in cvxpy states, set to the numbers of a row and run."""
+"""A problem stated as a cvxpy program, which is set to the numbers of a row and solved."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -21,14 +21,14 @@ from ._cvxpy_program import BuiltProgram
 from ._soft_constraints import soft_parts
 from .base import DecisionProblem
 
-_KEPT = threading.local()  # programs hold the values of the last solve, so threads share none
+_KEPT = threading.local()  # programs store the values of the last solve: one per thread
 
 
 class CvxpyProblem(DecisionProblem):
-    """What :class:`~dfl_sklearn.problems.ConvexProgram` is made of: its program, row by row.
+    """The part of :class:`~dfl_sklearn.problems.ConvexProgram` that works on its cvxpy program.
 
-    The program is built once for each builder and thread. Its parameters are set to a row of y and
-    of the context, its variables to decisions, and it is run, with errors that name the row.
+    The program is built once for each builder and thread. For each row its parameters are set to y
+    and the context, its variables to decisions, and it is solved. Errors name the row.
     """
 
     builder: Callable[[], CvxpyProgram | tuple[Any, Any, Any]]
@@ -62,7 +62,7 @@ class CvxpyProblem(DecisionProblem):
         return programs[self.penalty]
 
     def _parts(self) -> CvxpyProgram:
-        """Return the parts of a program of its own, which nothing else sets."""
+        """Return the parts of a newly built program, whose values nothing else sets."""
         return soft_parts(parts_of(self.builder), self.penalty)
 
     def _parts_at(self, row: np.ndarray) -> CvxpyProgram:
@@ -84,7 +84,7 @@ class CvxpyProblem(DecisionProblem):
     def context_columns(self) -> list[Column]:
         """Return the columns that context parameters are read from, in order.
 
-        Their names where the parameters have names, see :class:`CvxpyProgram`, else positions.
+        These are names where the parameters have names, see :class:`CvxpyProgram`, else positions.
         """
         return list(self._program().columns)
 
@@ -97,8 +97,8 @@ class CvxpyProblem(DecisionProblem):
             refuse_one_number(context, columns, n_rows)
             raise ValueError(
                 f"ConvexProgram reads {', '.join(map(repr, columns))} from the context, which has "
-                "no column names. Give a pandas DataFrame, or leave out the name= of the program's "
-                "context parameters, to have them read by position."
+                "no column names. Give a pandas DataFrame, or omit the name= of the program's "
+                "context parameters, which are then read by position."
             )
         return super()._check_context(context, n_rows, like, compared)
 
@@ -110,7 +110,7 @@ class CvxpyProblem(DecisionProblem):
                 program.set_context(row, i)
 
     def _context_rows(self, context: Any) -> np.ndarray | None:
-        """Return rows of context as an array, if there are such."""
+        """Return rows of context as an array, or None."""
         if context is None:
             return None
         context = _as_array(context)
@@ -120,7 +120,7 @@ class CvxpyProblem(DecisionProblem):
     # -- rows and runs ------------------------------------------------------------------
 
     def _set_row(self, row: np.ndarray, context: np.ndarray | None, number: int) -> None:
-        """Set the parameters to a row of y and of the context, or say why they cannot take it."""
+        """Set the parameters to a row of y and of the context, or raise an error that names it."""
         program = self._program()
         if context is not None:
             program.set_context(context, number)
@@ -129,7 +129,7 @@ class CvxpyProblem(DecisionProblem):
     def _rows_set(
         self, y: np.ndarray, context: np.ndarray | None, numbers: np.ndarray
     ) -> Iterator[tuple[int, BuiltProgram]]:
-        """Yield the number of each of some rows, and the program with its parameters set to it."""
+        """Yield the number of each of these rows, and the program with its parameters set to it."""
         for i in counted(map(int, numbers), "rows solved", len(numbers)):
             self._set_row(y[i], None if context is None else context[i], i)
             yield i, self._program()
@@ -137,7 +137,7 @@ class CvxpyProblem(DecisionProblem):
     def _decisions_set(
         self, decisions: Any, y: Any, context: Any, tol: float
     ) -> Iterator[tuple[np.ndarray, BuiltProgram]]:
-        """Yield each decision, and the program with it and the parameters of its row set."""
+        """Yield each decision, and the program set to it and to the parameters of its row."""
         z, program = self._decision_rows(decisions, y, context, tol), self._program()
         rows = None if y is None else as_numpy_rows(y, "y")
         known = self.context_rows(context, len(z))
@@ -155,7 +155,7 @@ class CvxpyProblem(DecisionProblem):
             if self.solver is None:
                 solve_canonical(problem, **program.options)
                 return
-            # A warm start would make a decision depend on the rows before.
+            # With a warm start, a decision would depend on the rows before it.
             problem.solve(solver=self.solver, warm_start=False, **program.options)
             if problem.status in ("infeasible", "infeasible_inaccurate"):
                 raise NoDecisionError
@@ -164,13 +164,13 @@ class CvxpyProblem(DecisionProblem):
         if problem.status != "optimal":
             raise RuntimeError(
                 f"{self.solver} stopped with status {problem.status!r} for {where}, which is no "
-                "answer. Leave solver=None, or give variables and constraints units in which their "
-                "numbers are alike."
+                "answer. Leave solver=None, or choose units for variables and constraints in which "
+                "their numbers are of similar size."
             )
 
     @contextmanager
     def _explained(self, where: str) -> Iterator[None]:
-        """Say where it was that a solver raises an error."""
+        """Add to the errors of a solver the row at which they occurred."""
         cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
         try:
             yield
@@ -178,7 +178,7 @@ class CvxpyProblem(DecisionProblem):
             raise NoDecisionError(f"No decision satisfies the constraints for {where}.") from error
         except NoMinimumError as error:
             raise ValueError(
-                f"The objective has no best value for {where}: bound the decisions."
+                f"The objective is unbounded for {where}: bound the decisions."
             ) from error
         except (cp.SolverError, RuntimeError, ValueError, ArithmeticError) as error:
             raise RuntimeError(f"The program could not be solved for {where}: {error}") from error

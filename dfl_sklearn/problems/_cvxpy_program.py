@@ -1,4 +1,4 @@
-"""A program written in cvxpy, checked, with rows of numbers put in the place of its parameters."""
+"""A program written in cvxpy, checked, whose parameters are set to rows of numbers."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -25,12 +25,12 @@ from ._soft_constraints import soft_parts
 if TYPE_CHECKING:
     from ._parametric import OnDecisions, ParametricDecision
 
-_OFF = 1e-10  # by how much cvxpy lets the value of a parameter miss what it is declared to be
+_OFF = 1e-10  # cvxpy's tolerance for values of parameters with attributes
 
 
 @dataclass(frozen=True, eq=False)
 class BuiltProgram:
-    """What a builder returned, checked.
+    """The program that a builder returned, checked.
 
     Attributes
     ----------
@@ -40,15 +40,15 @@ class BuiltProgram:
     hard : CvxpyProgram
         The program before constraints were softened.
     limits : tuple of cvxpy.Constraint
-        Those of the hard program, and bounds of the decisions that are expressions.
+        Constraints of the hard program, and bounds of the decisions that are expressions.
     columns : tuple of str or int
-        Of the context.
+        Columns of the context.
     sign : float
         -1 where the objective is maximised.
     recourse : tuple (problem, held, constraints) or None
-        Where there are other variables: the same problem with the decisions held at parameters.
+        Where there are other variables: the same problem with the decisions fixed by parameters.
     options : dict
-        For cvxpy.
+        Options of ``cvxpy.Problem.solve``.
     """
 
     problem: Any
@@ -83,8 +83,8 @@ class BuiltProgram:
     def parametric(self) -> "ParametricDecision | None":
         """The program for many rows at once, where it is a linear or quadratic one.
 
-        Only its costs and right-hand sides may depend on parameters. The values of parameters and
-        variables change.
+        Only its costs and right-hand sides may depend on parameters. The call changes the values of
+        parameters and variables.
         """
         from ._parametric import ParametricDecision
 
@@ -99,7 +99,7 @@ class BuiltProgram:
 
     @cached_property
     def uncertain(self) -> "OnDecisions | None":
-        """The constraints on decisions that depend on what is predicted, where all are affine."""
+        """The constraints on decisions that depend on predictions, where all are affine."""
         from ._parametric import OnDecisions
 
         form = self._standard_form(self.hard.problem)
@@ -115,7 +115,7 @@ class BuiltProgram:
     # -- numbers -------------------------------------------------------------------------
 
     def check_rows(self, y: np.ndarray, context: np.ndarray | None) -> None:
-        """Raise a ValueError that names a row of y (n, d) or context that parameters cannot be."""
+        """Raise a ValueError that names a row of y (n, d) or context that is not valid."""
         if not all(map(_takes_any, self.parameters)):
             for i, row in enumerate(y):
                 self.set_parameters(row, i)
@@ -124,7 +124,7 @@ class BuiltProgram:
                 self.set_context(row, i)
 
     def set_parameters(self, row: np.ndarray, number: int) -> None:
-        """Set what is predicted to a row (d,) of y, or name the row that it cannot take."""
+        """Set the predicted parameters to a row (d,) of y, or raise an error that names the row."""
         values = split(np.asarray(row, dtype=np.float64), self.parameters)
         for leaf, value in zip(self.parameters, values, strict=True):
             try:
@@ -135,16 +135,16 @@ class BuiltProgram:
                     what = f"parameter {leaf.name()!r}, {value.tolist()}"
                 raise ValueError(
                     f"Row {number} of y, {np.asarray(row).tolist()}, cannot be the program's "
-                    f"{what}: {error} The last layer of a net can keep predictions in its domain."
+                    f"{what}: {error} The last layer of a net can keep predictions in this domain."
                 ) from error
 
     def unset_parameters(self) -> None:
-        """Take their values from the predicted parameters."""
+        """Remove the values of the predicted parameters."""
         for leaf in self.parameters:
             leaf.save_value(None)
 
     def set_context(self, row: np.ndarray, number: int) -> None:
-        """Set what is known to a row (c,) of the context, or name the entry it cannot take."""
+        """Set the context parameters to a row (c,), or raise an error that names the bad entry."""
         place = 0
         for leaf, value in zip(self.context, split(row, self.context), strict=True):
             names = self.columns[place : place + leaf.size]
@@ -164,7 +164,7 @@ class BuiltProgram:
     def check_width(self, context: Any) -> None:
         """Raise a ValueError unless the context has the columns that are read, and no others.
 
-        Which column is which is known from their order alone where they have no names.
+        Columns without names are identified by their order alone.
         """
         if context.shape[1] != len(self.columns):
             raise ValueError(
@@ -173,12 +173,12 @@ class BuiltProgram:
             )
 
     def set_decision(self, decision: np.ndarray) -> None:
-        """Set the decisions (k,), whatever the attributes of the variables say."""
+        """Set the decisions (k,), without a check of the attributes of the variables."""
         for leaf, value in zip(self.decisions, split(decision, self.decisions), strict=True):
             leaf.save_value(value)
 
     def hold(self, decision: np.ndarray) -> None:
-        """Set the parameters at which decisions (k,) are held."""
+        """Set the parameters that fix the decisions (k,)."""
         if self.recourse is not None:
             for held, value in zip(self.recourse[1], split(decision, self.decisions), strict=True):
                 held.value = value
@@ -188,7 +188,7 @@ class BuiltProgram:
         return np.concatenate([np.ravel(each.value) for each in self.decisions])
 
     def limits_on_decisions(self, *, with_parameters: bool) -> Iterator[Any]:
-        """Yield the constraints that hold decisions and context alone, or parameters as well."""
+        """Yield the constraints on decisions and context alone, or also those with parameters."""
         for limit in self.limits:
             variables, parameters = limit.variables(), limit.parameters()
             if all(is_among(each, self.decisions) for each in variables) and (
@@ -199,7 +199,7 @@ class BuiltProgram:
     def violation(self, *, with_parameters: bool) -> np.ndarray:
         """Return by how much the present decisions miss each constraint on them (m,), in its unit.
 
-        The last ones are the distances of the decisions from what they are declared to be.
+        The last entries are their distances from the values that the variables' attributes allow.
         """
         limits = self.limits_on_decisions(with_parameters=with_parameters)
         parts = [np.ravel(each.violation()) for each in limits]
@@ -213,11 +213,11 @@ class BuiltProgram:
         return self.violation(with_parameters=with_parameters)[None][:0]
 
     def missed(self, tol: float, atol: float, *, with_parameters: bool = True) -> str | None:
-        """Return a constraint that the present decisions miss, in words, None if they keep all."""
+        """Return a constraint that the present decisions miss, in words, or None."""
         for limit in self.limits_on_decisions(with_parameters=with_parameters):
             if not holds(limit, self.decisions, tol, atol):
                 return f"{limit} by {np.max(limit.violation()):.6g}"
-        for leaf in self.decisions:  # nonneg=True and the like stand with the variable
+        for leaf in self.decisions:  # attributes of the variable, such as nonneg=True
             if not is_as_declared(leaf, tol, atol):
                 off = np.max(distance(leaf, dense(leaf.value)))
                 return f"what {leaf.name()!r} is declared to be by {off:.6g}"
@@ -232,7 +232,7 @@ class BuiltProgram:
             gradients = expression.grad
         except NotImplementedError:
             raise ValueError(
-                f"cvxpy knows no slope of the objective {expression}. Write it with other atoms, "
+                f"cvxpy has no gradient of the objective {expression}. Write it with other atoms, "
                 "or with variables, or train with ScoreFunctionLoss."
             ) from None
         there = {each.id for each in expression.variables()}
@@ -249,9 +249,9 @@ class BuiltProgram:
         return np.concatenate(slopes)
 
     def held_slope(self) -> np.ndarray:
-        """Return the slope (k,) of the best cost in what is held, after the recourse is solved.
+        """Return the slope (k,) of the best cost in the fixed decisions, after recourse is solved.
 
-        By the envelope theorem.
+        It follows from the envelope theorem.
         """
         if self.recourse is None:
             raise ValueError("The program has no other variables.")
@@ -261,13 +261,13 @@ class BuiltProgram:
 
     @staticmethod
     def of(builder: Callable[[], Any], penalty: float | None = None) -> "BuiltProgram":
-        """Build and check; with a penalty, constraints on what is predicted can be bought off."""
+        """Build and check; a penalty makes constraints on predicted parameters soft."""
         hard = parts_of(builder)
         return BuiltProgram.from_parts(soft_parts(hard, penalty), hard)
 
     @staticmethod
     def from_parts(parts: CvxpyProgram, hard: CvxpyProgram | None = None) -> "BuiltProgram":
-        """Check, and write down the program with its decisions held.
+        """Check the parts, and make the program with fixed decisions.
 
         `hard` is the program before constraints were softened.
         """
@@ -276,7 +276,7 @@ class BuiltProgram:
         _check_leaves(parts)
         if not problem.is_dcp():
             raise ValueError(
-                "The problem is not convex by cvxpy's rules (DCP), so that no solver can promise "
+                "The problem is not convex by cvxpy's rules (DCP), so that no solver can guarantee "
                 "the best decision."
             )
         bounds = bounds_that_are_expressions(decisions)
@@ -291,7 +291,7 @@ class BuiltProgram:
             columns=_columns(parts.context),
             sign=-1.0 if is_maximised else 1.0,
             recourse=_with_decisions_held(parts),
-            # Without a word about rows that are solved slowly: the documentation says so.
+            # cvxpy's warning about slow solves is suppressed: the documentation mentions it.
             options={"ignore_dpp": True} if parts.context and not _is_dpp(problem) else {},
         )
 
@@ -301,13 +301,13 @@ def _with_decisions_held(
 ) -> tuple[Any, tuple[Any, ...], tuple[Any, ...]] | None:
     """Return the program of the other variables, if there are any.
 
-    The decisions are parameters of it. Constraints on them alone are not in it.
+    The decisions are its parameters. It does not contain the constraints on them alone.
     """
     cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
     problem, decisions = parts.problem, parts.decisions
     if len(problem.variables()) == len(decisions):
         return None
-    # Without the attributes of the decisions, which these may miss by rounding errors.
+    # Without the attributes of the decisions, which values may miss by rounding errors.
     free = {id(each): cp.Variable(each.shape) for each in decisions}
     limits = [
         each
@@ -342,7 +342,7 @@ def _columns(context: Sequence[Any]) -> tuple[Column, ...]:
         return tuple(range(sum(int(each.size) for each in context)))
     if len(named) < len(context):
         raise ValueError(
-            f"Give all {len(context)} context parameters a name=, or none: "
+            f"Give a name= to all {len(context)} context parameters, or to none: "
             f"{', '.join(repr(each.name()) for each in named)} would be read by name and the "
             "others by position."
         )
@@ -370,7 +370,7 @@ def _check_leaves(parts: CvxpyProgram) -> None:
             for attribute in ("complex", "imag", "hermitian", "diag", "sparsity"):
                 if leaf.attributes[attribute]:
                     raise ValueError(
-                        f"The {what} {leaf.name()!r} has {attribute}=, and its columns must be "
+                        f"The {what} {leaf.name()!r} has {attribute}=, but its columns must be "
                         "real numbers, all of them used. Return a vector and make the matrix "
                         "from it."
                     )
@@ -382,8 +382,8 @@ def _check_leaves(parts: CvxpyProgram) -> None:
         raise ValueError(
             f"The problem must have the returned parameter{'s' if several else ''} and no other; "
             f"it has {[each.name() for each in there]}, and returned "
-            f"{'were' if several else 'was'} {[each.name() for each in known]}. Constants can be "
-            "arrays."
+            f"{'were' if several else 'was'} {[each.name() for each in known]}. Use arrays for "
+            "constants."
         )
     for variable in parts.decisions:
         if not is_among(variable, problem.variables()):
@@ -392,7 +392,7 @@ def _check_leaves(parts: CvxpyProgram) -> None:
 
 
 def _is_dpp(problem: Any) -> bool:
-    """Return whether cvxpy writes a problem down once for all values of its parameters."""
+    """Return whether cvxpy compiles a problem once for all values of its parameters."""
     try:
         return bool(problem.is_dpp(quad_form_dpp="qp"))
     except TypeError:  # before cvxpy 1.9

@@ -1,4 +1,4 @@
-"""What a problem is asked about: parameters, decisions, a context; and what is wrong with it."""
+"""The inputs of a problem, which are parameters, decisions and a context, and their checks."""
 
 from typing import Any
 
@@ -12,7 +12,7 @@ from ._context import arranged, columns_of, filled, refuse_one_number
 
 
 class ProblemInputs(BaseEstimator):
-    """The hooks by which a problem says what its arrays hold, and the checks that follow."""
+    """The hooks by which a problem describes its arrays, and the checks made from them."""
 
     # -- hooks -------------------------------------------------------------------------
 
@@ -21,7 +21,7 @@ class ProblemInputs(BaseEstimator):
         return None
 
     def _what_parameters_are(self) -> str:
-        """Return, for errors, what y holds, "" where there is no more to say."""
+        """Return, for errors, what y holds, or ""."""
         return ""
 
     def _n_decisions(self, n_parameters: int) -> int | None:
@@ -29,34 +29,34 @@ class ProblemInputs(BaseEstimator):
         return None
 
     def _check_context_values(self, context: np.ndarray) -> None:
-        """Raise a ValueError that names a row (n, c) whose context makes no sense."""
+        """Raise a ValueError that names a row of the context (n, c) that is not valid."""
 
     def _known(self, value: Any, context: Any) -> Any:
-        """Return a parameter as numbers, with what is :class:`FromContext` read from the context.
+        """Return a parameter as numbers; :class:`FromContext` is replaced by the context.
 
-        Float64, of the shape of `value` where nothing in it is marked; else (n, *shape), and (n, 1)
+        Float64, of the shape of `value` where nothing in it is marked; else (n, *shape), or (n, 1)
         for a single number.
         """
         return filled(value, context, self.context_columns())
 
     def _check_constants(self) -> None:
-        """Raise a ValueError that names a constructor argument that makes no sense."""
+        """Raise a ValueError that names a constructor argument that is not valid."""
 
     def _check_decisions(self, decisions: np.ndarray) -> None:
-        """Raise a ValueError that names a decision (n, k) whose cost makes no sense."""
+        """Raise a ValueError that names a decision (n, k) that has no meaningful cost."""
 
     # -- context -----------------------------------------------------------------------
 
     def context_columns(self) -> list[str | int]:
         """Return the columns that parameters are read from (:class:`FromContext`), in order.
 
-        Names or positions. Where they are names, :meth:`solve_rows` and its kin get a context with
-        these columns in this order.
+        They are names or positions. Where they are names, :meth:`solve_rows` and the other
+        ``_rows`` methods get a context with these columns in this order.
 
         Returns
         -------
         list of str or int
-            Each once, in the order in which the problem reads them.
+            Each column once, in the order in which the problem reads them.
         """
         return columns_of(self.get_params(deep=False))
 
@@ -66,25 +66,25 @@ class ProblemInputs(BaseEstimator):
         return bool(self.context_columns())
 
     def context_rows(self, context: Any, n_rows: int) -> np.ndarray | None:
-        """Return the context as :meth:`solve_rows` and its kin take it: checked and in order.
+        """Return the context as :meth:`solve_rows` takes it, checked and with its columns in order.
 
         Parameters
         ----------
         context : array-like of shape (n,) or (n, c), DataFrame or None
             Known data of each row, as :meth:`solve` takes it.
         n_rows : int
-            Number of rows that it is to have.
+            Number of rows that it must have.
 
         Returns
         -------
         ndarray of shape (n, c) or None
-            In float64; None where the problem takes no context.
+            The context in float64; None where the problem takes no context.
 
         Raises
         ------
         ValueError
             If a context is missing, or given where none is taken; if a column is missing; if an
-            entry is not finite or makes no sense. The message names the column and the row.
+            entry is not finite or not valid. The message names the column and the row.
         """
         return self._check_context(context, n_rows)
 
@@ -176,7 +176,7 @@ class ProblemInputs(BaseEstimator):
             rows = as_numpy_rows(rows, "context").astype(np.float64, copy=False)
             check_finite(rows, "context")
         if rows.shape[0] != n_rows:
-            hint = " Repeat the one row, once for each." if rows.shape[0] == 1 else ""
+            hint = " Repeat the row, once for each." if rows.shape[0] == 1 else ""
             raise ValueError(f"context has {rows.shape[0]} rows, but {compared} {n_rows}.{hint}")
         if not is_torch_array(rows):
             self._check_context_values(rows)

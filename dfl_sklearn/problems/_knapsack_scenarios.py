@@ -1,4 +1,4 @@
-"""The best items for several scenarios of weights or capacities: all sets are listed."""
+"""The best items for several scenarios of weights or capacities, by enumeration."""
 
 import numpy as np
 
@@ -9,9 +9,9 @@ _CHUNK = 1 << 22  # numbers in the largest temporary array
 
 
 def best_items_of_scenarios(scenarios: SoftKnapsacks, weight: np.ndarray) -> np.ndarray:
-    """Return the set (n,) of the largest mean value less penalties over scenarios (S, ...).
+    """Return the set (n,) with the largest mean of value less penalties over scenarios (S, ...).
 
-    Of equally good sets it is the first one, item by item from the last.
+    Ties go to the first of the sets, compared item by item from the last one.
     """
     values, weights, capacity, penalty = scenarios
     n, total = values.shape[1], np.zeros(1 << values.shape[1])

@@ -1,4 +1,4 @@
-"""Parameters with numbers that are read from the context: what of them can be checked, and when."""
+"""Checks of parameters whose numbers are read from the context."""
 
 from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
@@ -13,25 +13,25 @@ if TYPE_CHECKING:
     from .base import DecisionProblem
 
 Numbers = ArrayLike | FromContext | Sequence[float | FromContext]
-"""A number, or an array of them, of which some may be read from the context."""
+"""A number or an array of numbers, some of which may be read from the context."""
 
 
 def refuse_markers(problem: "DecisionProblem", *, but: Collection[str] = ()) -> None:
-    """Raise a ValueError that names a parameter that cannot be read from the context but is.
+    """Raise a ValueError that names a parameter that is marked but cannot be read from the context.
 
     Parameters
     ----------
     problem : DecisionProblem
     but : collection of str
-        The parameters that can be read from it.
+        The parameters that can be read from the context.
     """
     for name, value in problem.get_params(deep=False).items():
         found = next(markers(value), None)
         if found is not None and name not in but:
-            others = f" What it can read is {', '.join(but)}." if but else ""
+            others = f" It can read {', '.join(but)}." if but else ""
             raise ValueError(
                 f"{type(problem).__name__} cannot read {name} from the context, got {found!r}: "
-                f"give what holds for all rows.{others}"
+                f"give numbers that hold for all rows.{others}"
             )
 
 
@@ -42,19 +42,19 @@ def check_marked(
     fits: Callable[[np.ndarray], np.ndarray],
     wanted: str,
 ) -> None:
-    """Raise a ValueError that names a row of the context in which a parameter makes no sense.
+    """Raise a ValueError that names a row of the context in which a parameter is not valid.
 
     Parameters
     ----------
     problem : DecisionProblem
     name : str
-        Of the parameter.
+        Name of the parameter.
     context : ndarray of shape (n, c)
-        Arranged.
+        The arranged context.
     fits : callable
-        Maps a column (n,) to whether its numbers make sense.
+        Maps a column (n,) to whether its numbers are valid.
     wanted : str
-        What they have to be.
+        What the numbers have to be, for the error.
     """
     columns = problem.context_columns()
     for each in markers(getattr(problem, name)):

@@ -1,4 +1,4 @@
-"""Decisions that a policy may take: the nearest ones that are allowed."""
+"""Projections of the outputs of a policy to the nearest feasible decisions."""
 
 from collections.abc import Callable
 from functools import partial
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 def refuse_whole(problem: "DecisionProblem") -> NoReturn:
-    """Raise a ValueError: there is no policy for whole decisions."""
+    """Raise a ValueError: there is no policy for integer decisions."""
     raise ValueError(
         f"{type(problem).__name__} decides whole numbers, and the nearest whole decision has no "
-        "slope that a policy could be trained by. Train DFLRegressor, whose predictions are solved "
-        "for, or TwoStageRegressor."
+        "slope that a policy could be trained by. Use DFLRegressor or TwoStageRegressor, whose "
+        "predictions are solved for."
     )
 
 
@@ -31,7 +31,7 @@ def in_polytope(
     from ..layers.known_numbers import KnownNumbersLayer, nothing
     from ..layers.regularized_linear import RegularizedLinearLayer
 
-    _continuous(problem, polytope, n_decisions)  # or an error, before anything is solved
+    _continuous(problem, polytope, n_decisions)  # raises an error before anything is solved
     # The minimiser of |z|^2 / 2 - target' z.
     layer = RegularizedLinearLayer(partial(_continuous, problem, polytope), 0.5, scale=-1.0)
     return KnownNumbersLayer(layer, nothing) if problem.takes_context else layer
@@ -60,7 +60,7 @@ def _there(problem: "DecisionProblem", n_parameters: int, row: np.ndarray) -> "n
 def _continuous(
     problem: "DecisionProblem", polytope: Callable[..., Polytope], *arguments: Any
 ) -> Polytope:
-    """Return a set of decisions, or say that they are whole numbers."""
+    """Return a set of decisions, or raise an error where they are whole numbers."""
     part = polytope(*arguments)
     if part.integral.any():
         refuse_whole(problem)

@@ -1,4 +1,4 @@
-"""The nearest decision that a cvxpy program allows, as a cvxpy program."""
+"""The projection to the feasible decisions of a cvxpy program, as a cvxpy program."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ from ._soft_constraints import is_uncertain
 class NearestProgram:
     """The builder of a program whose decisions are the nearest ones to its parameters.
 
-    It has the constraints of another program that do not depend on what is predicted there, with
+    It has those constraints of another program that do not depend on predicted parameters, with
     its context and its other variables.
 
     Attributes
     ----------
     builder : callable
-        Of the other program.
+        The builder of the other program.
     has_penalty : bool
-        Whether constraints on decisions alone that depend on what is predicted have a price.
+        Whether constraints on decisions alone that depend on predicted parameters have a price.
     """
 
     builder: Callable[[], Any]
@@ -36,7 +36,7 @@ class NearestProgram:
         Raises
         ------
         ValueError
-            If what is allowed depends on what is predicted, and nothing makes up for it.
+            If the feasible set depends on predicted parameters, and nothing makes up for it.
         """
         cp: Any = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
         parts = parts_of(self.builder)
@@ -47,7 +47,7 @@ class NearestProgram:
         uncertain = [each for each in limits if is_uncertain(each, parts)]
         if uncertain and not self.has_penalty:
             raise ValueError(
-                f"No decision surely keeps {uncertain[0]}, which depends on what is predicted. "
+                f"No decision is sure to keep {uncertain[0]}, which depends on what is predicted. "
                 "Give variables that make up for it, or penalty=, a price for each unit by which "
                 "it is missed; or train DFLRegressor."
             )
@@ -62,7 +62,7 @@ class NearestProgram:
             cp.sum_squares(each) / 2 - target[start:end] @ cp.vec(each, order="C")
             for each, start, end in zip(parts.decisions, ends[:-1], ends[1:], strict=True)
         )
-        # All of the context is read, so that its columns stay those of the other program.
+        # The whole context is read, so that its columns are those of the other program.
         unread = sum(0.0 * cp.sum(each) for each in parts.context)
         problem = cp.Problem(cp.Minimize(distance + unread), kept)
         return CvxpyProgram(problem, (target,), parts.decisions, parts.context)

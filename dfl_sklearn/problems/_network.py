@@ -1,4 +1,4 @@
-"""Graphs as users write them: nodes by their names, edges as pairs of them."""
+"""Graphs as users write them: edges as pairs of node names."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -24,11 +24,11 @@ class Network:
     Attributes
     ----------
     names : tuple
-        Of the nodes: sorted where they are integers, else in the order in which edges have them.
+        Names of the nodes: sorted where they are integers, else in the order of their first edge.
     edges : ndarray of shape (n_edges, 2)
-        Numbers of the nodes where each edge starts and ends.
+        Numbers of the nodes at which each edge starts and ends.
     depth : ndarray of shape (n_nodes,) or None
-        The largest number of edges by which each node can be reached; None where there are cycles.
+        The largest number of edges on a path to each node; None where there are cycles.
     sorted_names : ndarray of shape (n_nodes,) or None
         The names where they are integers.
     """
@@ -45,14 +45,14 @@ class Network:
 
     @property
     def largest_name(self) -> int:
-        """The largest absolute number that a context has to hold to name a node."""
+        """The largest absolute number by which a context may name a node."""
         if self.sorted_names is None:
             return self.n_nodes - 1
         return max(abs(int(self.sorted_names[0])), abs(int(self.sorted_names[-1])))
 
     @property
     def has_cycle(self) -> bool:
-        """Whether one can come back to a node, whatever is closed."""
+        """Whether the graph has a cycle, with all edges open."""
         return self.depth is None
 
     @cached_property
@@ -75,9 +75,9 @@ class Network:
         return {name: i for i, name in enumerate(self.names)}
 
     def number(self, name: Any, what: str) -> int:
-        """Return the number of a node, or say that there is none of that name.
+        """Return the number of a node, or raise an error where there is none of that name.
 
-        A float, as contexts hold, is the name of a node where names are integers, else its position
+        A float, as in contexts, is the name of a node where names are integers, else its position
         among the names.
         """
         if isinstance(name, (float, np.floating)):
@@ -88,16 +88,16 @@ class Network:
             try:
                 if name in self._number_of:
                     return self._number_of[name]
-            except TypeError:  # lists and their kin, which have no hash
+            except TypeError:  # unhashable, such as a list
                 pass
         if self.sorted_names is not None and (
             isinstance(name, (bool, np.bool_)) or not isinstance(name, Integral)
         ):
             raise ValueError(f"{what} must be a whole number that names a node, got {name!r}.")
-        raise ValueError(f"{what}={name!r} is no node of edges.")
+        raise ValueError(f"{what}={name!r} is not a node of edges.")
 
     def numbers(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the numbers (n,) of nodes as contexts hold them, and whether there are such."""
+        """Return the numbers (n,) of nodes that a context names, and whether these nodes exist."""
         if self.sorted_names is None:
             known = (values == np.rint(values)) & (values >= 0) & (values < self.n_nodes)
             return np.where(known, values, 0.0).astype(np.int64), known
@@ -127,7 +127,7 @@ class Network:
 
 
 class CyclicPaths(NamedTuple):
-    """The part of a graph with cycles that lies on ways from source to target.
+    """The part of a graph with cycles that lies on paths from source to target.
 
     Attributes
     ----------
@@ -135,7 +135,7 @@ class CyclicPaths(NamedTuple):
     source, target : int
         Numbers of the nodes.
     on_a_path : ndarray of shape (n_edges,)
-        1 for the edges that lie on a way that passes source and target once, else 0.
+        1 for the edges on a walk that passes source and target once, else 0.
     """
 
     flows: UnitFlows
@@ -152,7 +152,7 @@ class CyclicPaths(NamedTuple):
 
 
 def as_network(edges: Any) -> Network:
-    """Return the graph of edges as users write them, or say what is wrong with them."""
+    """Return the graph of edges as users write them, or raise an error about them."""
     try:
         array = np.asarray(edges)
     except ValueError:
@@ -181,7 +181,7 @@ def as_network(edges: Any) -> Network:
 
 
 def _pair(edge: Any, i: int) -> tuple[Hashable, Hashable]:
-    """Return the names of where an edge starts and ends."""
+    """Return the names of the nodes at which an edge starts and ends."""
     if not isinstance(edge, (tuple, list, np.ndarray)) or len(edge) != 2:
         raise ValueError(f"edges must have shape (n_edges, 2), but edge {i} is {edge!r}.")
     for name in edge:
@@ -199,7 +199,7 @@ def _pair(edge: Any, i: int) -> tuple[Hashable, Hashable]:
             hash(name)
         except TypeError:
             raise ValueError(
-                f"edges must name nodes by what can be hashed; edge {i} has {name!r}."
+                f"edges must name nodes by hashable objects; edge {i} has {name!r}."
             ) from None
     return edge[0], edge[1]
 
@@ -221,7 +221,7 @@ def _of_names(pairs: tuple[tuple[Hashable, Hashable], ...]) -> Network:
 
 
 def closed_edges(closed: Any, n_edges: int) -> np.ndarray:
-    """Return which edges (n_edges,) are closed for all rows; those that are marked are not."""
+    """Return which edges (n_edges,) are closed for all rows; marked ones are not."""
     if closed is None:
         return np.zeros(n_edges, dtype=bool)
     if isinstance(closed, (FromContext, str)) or not hasattr(closed, "__len__"):
@@ -247,7 +247,7 @@ def closed_edges(closed: Any, n_edges: int) -> np.ndarray:
 def paths_between(
     network: Network, source: int, target: int, closed: bytes
 ) -> AcyclicPaths | CyclicPaths:
-    """Return the part of a graph that counts, looked through once however often it is solved on.
+    """Return the part of a graph on paths from source to target; the result is cached.
 
     `closed` holds a byte per edge, or none where all are open.
     """

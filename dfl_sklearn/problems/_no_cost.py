@@ -1,4 +1,4 @@
-"""The error of a decision that misses a constraint, where nothing prices that."""
+"""The error for a decision that misses a constraint without a penalty."""
 
 
 class NoCostError(ValueError):
@@ -7,9 +7,9 @@ class NoCostError(ValueError):
     Attributes
     ----------
     row_number : int
-        Of the first such decision.
+        Row of the first such decision.
     what : str
-        What is wrong with it, to go on from "the decision".
+        What is wrong with it, as a predicate of "the decision".
     remedy : str
         What to do about it.
     """
@@ -20,7 +20,7 @@ class NoCostError(ValueError):
 
     @classmethod
     def at(cls, row: int, what: str, remedy: str, text: str | None = None) -> "NoCostError":
-        """Return the error of a row, with another text in the place of the usual one."""
+        """Return the error of a row, optionally with another text than the usual one."""
         text = f"The decision of row {row} {what}, and has no cost." if text is None else text
         error = cls(f"{text} {remedy}".rstrip())
         error.row_number, error.what, error.remedy = row, what, remedy

@@ -1,4 +1,4 @@
-"""Decisions over the scenarios that a model predicts, some rows after the other."""
+"""Decisions over the scenarios that a model predicts, in batches of rows."""
 
 import warnings
 from collections.abc import Callable, Iterable
@@ -12,10 +12,10 @@ from .._utils.sklearn_private import _num_samples
 from ._context import refuse_one_number
 from .base import DecisionProblem
 
-_MANY = 0.1  # of the numbers, of which it is said that they were outside of the domain
+_MANY = 0.1  # share of numbers outside the domain above which there is a warning
 
 Solve = Callable[[np.ndarray, np.ndarray, Any], np.ndarray]
-"""Takes values (n, S, d), weights (n, S) and the context of rows to their decisions (n, k)."""
+"""Maps values (n, S, d), weights (n, S) and the context of rows to their decisions (n, k)."""
 
 
 def decide_over_scenarios(
@@ -24,7 +24,7 @@ def decide_over_scenarios(
     context: Any = None,
     solve: Solve | None = None,
 ) -> np.ndarray:
-    """Return the decisions (n, k) over scenarios that come in parts.
+    """Return the decisions (n, k) over scenarios that come in batches of rows.
 
     Parameters
     ----------
@@ -33,8 +33,8 @@ def decide_over_scenarios(
         Scenarios outside the domain of the problem are projected into it.
     context : array-like of shape (n, c) or None
     solve : callable, default=None
-        What decides, of values (n, S, d), weights (n, S) and the context of some rows. None
-        minimises the mean cost.
+        Returns the decisions for values (n, S, d), weights (n, S) and the context of some rows.
+        None minimises the mean cost.
 
     Warns
     -----
@@ -62,9 +62,9 @@ def decide_over_scenarios(
     if moved > _MANY * total:
         warnings.warn(
             f"{moved / total:.0%} of the numbers in the scenarios were outside the domain of "
-            f"{type(problem).__name__} and were moved to its border, as negative ones are to 0. "
-            "Where y is positive, take the logarithm by a TransformedTargetRegressor around the "
-            "scenario model, or use LocalScenarios, of values that have been observed.",
+            f"{type(problem).__name__} and were moved to its border, such as negative ones to 0. "
+            "Where y is positive, take its logarithm by a TransformedTargetRegressor around the "
+            "scenario model, or use LocalScenarios, whose values have been observed.",
             UserWarning,
             stacklevel=3,
         )

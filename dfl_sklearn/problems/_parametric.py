@@ -13,17 +13,17 @@ _NEAR = 1e-6  # by which a decision may miss a constraint, as a share of its ter
 
 
 class Found(NamedTuple):
-    """Values for each row, and for which rows (B,) they are right, slopes included."""
+    """Values for each row, and for which rows (B,) they and their slopes are right."""
 
     values: torch.Tensor
     is_right: torch.Tensor
 
 
 class ParametricDecision:
-    """The best decisions for parameters, and what decisions cost under parameters.
+    """The best decisions for parameters, and the costs of decisions under parameters.
 
-    The cost is that of the best values of the other variables; decisions that no values go with,
-    or that miss constraints on them alone, have none.
+    The cost is taken at the best values of the other variables. Decisions for which there are no
+    such values, or that miss constraints on decisions alone, have no cost.
     """
 
     def __init__(self, form: CvxpyForm) -> None:
@@ -40,7 +40,7 @@ class ParametricDecision:
         self.alone = OnDecisions(form)
 
     def decide(self, parameters: torch.Tensor) -> Found:
-        """Return the best decisions (B, k) for parameters (B, q); right where there is one."""
+        """Return the best decisions (B, k) for parameters (B, q), right where these are unique."""
         answer = self.program.solve(parameters)
         return Found(answer.x[:, self.decided], answer.is_unique)
 
@@ -59,13 +59,13 @@ class ParametricDecision:
 
 
 class OnDecisions:
-    """The constraints on decisions alone, of which the program of the other variables is rid.
+    """The constraints on decisions alone, which the program of the other variables lacks.
 
     Parameters
     ----------
     form : CvxpyForm
     depends_on : slice, default=None
-        The parameters of which constraints have at least one; all constraints if None.
+        Only constraints with at least one of these parameters are kept; None keeps all.
     """
 
     def __init__(self, form: CvxpyForm, depends_on: slice | None = None) -> None:
@@ -83,9 +83,9 @@ class OnDecisions:
     def excess(
         self, decisions: torch.Tensor, parameters: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return by how much decisions (B, k) are above right-hand sides, and the sizes of these.
+        """Return by how much decisions (B, k) exceed right-hand sides, and the sizes of these.
 
-        An equation is two inequalities, of which the second ones stand behind the others.
+        An equation is two inequalities; the second ones come after all others.
         """
         right = self.right(parameters)
         over, equation = self.left(decisions) - right, self.is_equation
@@ -95,7 +95,7 @@ class OnDecisions:
         )
 
     def hold(self, decisions: torch.Tensor, parameters: torch.Tensor) -> torch.Tensor:
-        """Return for which rows (B,) they hold."""
+        """Return for which rows (B,) the constraints hold."""
         over = self.left(decisions) - self.right(parameters)
         over = torch.where(self.is_equation, over.abs(), over)
         allowed = _NEAR * (self.left.sizes(decisions) + self.right.sizes(parameters))

@@ -1,4 +1,4 @@
-"""Numbers of a problem that are predicted, or known row by row, as affine functions of both."""
+"""Numbers of a problem as affine functions of predicted numbers and of the context."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -20,15 +20,15 @@ class Predicted(Marker):
     Parameters
     ----------
     column : int
-        Position of the column of y that it is.
+        Position of the column of y that is the predicted number.
     factor : float, default=1
-        What it is multiplied by, as in ``2 * Predicted(0)``.
+        Factor of the number, as in ``2 * Predicted(0)``.
     offset : float, default=0
-        What is added then, as in ``5 - Predicted(0)``.
+        Number that is added afterwards, as in ``5 - Predicted(0)``.
 
     See Also
     --------
-    FromContext : Stands for a number that is known for each row.
+    FromContext : Placeholder for a number that is known for each row.
     RecourseLinearProgram : The problem whose numbers may be predicted.
 
     Examples
@@ -43,7 +43,7 @@ class Predicted(Marker):
     offset: float = 0.0
 
     instead = (
-        "A place holds one predicted number, times a number, plus a number: put any other term "
+        "An entry is one predicted number, times a number, plus a number: put any other term "
         "into a column of its own of y."
     )
 
@@ -63,7 +63,7 @@ class Predicted(Marker):
         object.__setattr__(self, "column", int(self.column))
 
     def _affine(self, other: Any, factor: Any, offset: Any) -> Any:
-        """Return it times a factor, plus an offset, where the other operand is a number."""
+        """Return the placeholder times a factor plus an offset, where the operand is a number."""
         if isinstance(other, np.ndarray):
             return NotImplemented  # NumPy goes through its entries
         if not isinstance(other, Real):
@@ -104,7 +104,7 @@ class Predicted(Marker):
 
 
 def predicted_columns(*values: Any) -> set[int]:
-    """Return the columns of y that stand in arrays of objects."""
+    """Return the columns of y that occur in arrays of objects."""
     marked = (each for value in values for each in _entries(value))
     return {each.column for each in marked if isinstance(each, Predicted)}
 
@@ -112,21 +112,21 @@ def predicted_columns(*values: Any) -> set[int]:
 def affine(
     value: np.ndarray, n_parameters: int, n_context: int, position: Callable[[FromContext], int]
 ) -> np.ndarray:
-    """Return an array as an affine function of a row of y and, behind it, of the context.
+    """Return an array as an affine function of a row of y followed by the context.
 
     Parameters
     ----------
     value : ndarray of object, of any shape
-        Of numbers, :class:`Predicted` and :class:`FromContext`.
+        Numbers, :class:`Predicted` and :class:`FromContext`.
     n_parameters, n_context : int
-        How many columns y and the context have.
+        Numbers of columns of y and of the context.
     position : callable
-        Tells the column of the context that a marker stands for.
+        Maps a marker to the position of its column in the context.
 
     Returns
     -------
     ndarray of shape (n_parameters + n_context + 1, *shape)
-        The slopes in the columns and, in the last row, what is constant.
+        The slopes in the columns and, in the last row, the constant.
     """
     found = np.zeros((n_parameters + n_context + 1, value.size))
     for j, each in enumerate(_entries(value)):

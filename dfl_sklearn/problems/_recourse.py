@@ -1,4 +1,4 @@
-"""A linear program with recourse, as numbers, and the programs that are made of it."""
+"""A linear program with recourse, as numbers, and the programs made from it."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -26,20 +26,20 @@ from ._recourse_numbers import (
 )
 
 _NEAR = 1e-9  # by which a choice may miss a constraint, as a share of its terms
-_MOST_CHOICES = 32  # of whole numbers, that are all tried
+_MOST_CHOICES = 32  # combinations of whole numbers that are all tried
 
 
 @dataclass(frozen=True, eq=False)
 class Recourse:
     r"""Minimise :math:`c^\top z + q^\top w` with :math:`W w \ge h - T z`, w >= 0, z in a polytope.
 
-    Arrays with a first axis of length q + 1 are affine functions of the parameters (q,), those in
-    y and, after them, those in the context: see :func:`~dfl_sklearn.problems._predicted.affine`.
+    Arrays with a first axis of length q + 1 are affine functions of the parameters (q,), which are
+    y followed by the context: see :func:`~dfl_sklearn.problems._predicted.affine`.
 
     Attributes
     ----------
     n_parameters, n_context : int
-        How many columns of y and of the context are read.
+        Numbers of columns of y and of the context that are read.
     c, q : ndarray of shape (q + 1, n) and (q + 1, k)
     T, W, h : ndarray of shape (q + 1, m, n), (q + 1, m, k) and (q + 1, m)
     A_ub, A_eq : csr_array of shape (m_ub, n) and (m_eq, n)
@@ -69,7 +69,7 @@ class Recourse:
         Raises
         ------
         ValueError
-            If a shape or an entry makes no sense; the message names the parameter.
+            If a shape or an entry is not valid; the message names the parameter.
         """
         columns = columns_of(given)
         every = read_numbers(given)
@@ -137,7 +137,7 @@ class Recourse:
     def joint(self, smoothing: float = 0.0) -> StandardForm:
         """Return the program of plan and recourse, whose matrices must be fixed.
 
-        Whole numbers are taken as any others. The cost is that plus `smoothing` times all squares.
+        Whole numbers are relaxed. The cost has `smoothing` times the sum of squares added to it.
         """
         n, k, p = len(self.lower), self.q.shape[1], len(self.c)
         low, high = np.isfinite(self.lower), np.isfinite(self.upper)
@@ -161,12 +161,12 @@ class Recourse:
 
     @cached_property
     def plan(self) -> ParametricProgram:
-        """The joint program as it is, without whole numbers."""
+        """The joint program without smoothing, with whole numbers relaxed."""
         return ParametricProgram(self.joint(), np.arange(len(self.lower)))
 
     @cached_property
     def choices(self) -> np.ndarray | None:
-        """All values (C, j) of whole numbers, None where they are too many to be tried."""
+        """All combinations (C, j) of whole numbers, or None where there are too many to try."""
         low, high = np.ceil(self.lower[self.integral]), np.floor(self.upper[self.integral])
         n_choices = np.prod(np.maximum(high - low + 1.0, 0.0))
         if not np.isfinite([low, high]).all() or not 0 < n_choices <= _MOST_CHOICES:
@@ -176,13 +176,13 @@ class Recourse:
 
     @cached_property
     def plan_with_whole(self) -> ParametricProgram:
-        """The joint program with the whole numbers as parameters behind the others."""
+        """The joint program with the whole numbers as parameters, after the others."""
         form = self.joint().held(np.flatnonzero(self.integral))
         return ParametricProgram(form, np.arange(int((~self.integral).sum())))
 
     @cached_property
     def _on_whole(self) -> tuple[torch.Tensor, Affine, torch.Tensor]:
-        """Rows of choices alone: their sums (C, r), their ends, and which (r,) are equations."""
+        """Constraints on choices alone: sums (C, r), right-hand sides, and which are equations."""
         assert self.choices is not None
         form = self.joint()
         others = np.flatnonzero(np.append(~self.integral, np.ones(self.q.shape[1], dtype=bool)))
@@ -199,7 +199,7 @@ class Recourse:
         return (torch.where(is_equation, over.abs(), over) <= near).all(dim=2)
 
     def try_choices(self, parameters: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Return the best plans (B, n) over all choices of whole numbers, and where (B,) they are.
+        """Return the best plans (B, n) over all choices of whole numbers, and for which rows (B,).
 
         A row for which a choice could not be solved, or whose best choice has several plans, is
         left out.
@@ -222,7 +222,7 @@ class Recourse:
 
     @cached_property
     def second(self) -> ParametricProgram:
-        """The program of the recourse; what is left to make up for stands behind the parameters."""
+        """The program of the recourse; h - T z comes after the parameters."""
         (m, k), p = self.W.shape[1:], len(self.c)
         sides = np.zeros((p + m, m + k))
         sides[p - 1 : -1, :m] = -np.eye(m)
@@ -300,8 +300,8 @@ class Recourse:
     ) -> tuple[Polytope, np.ndarray]:
         """Return the program of one plan for scenarios (S, q), and its costs (n + S k,).
 
-        Each scenario has a recourse of its own, and costs its share (S,). Constraints on plans hold
-        in all of them. Errors call them by their numbers (S,).
+        Each scenario has its own recourse, and its cost counts by its share (S,). Constraints on
+        plans hold in all scenarios. Errors name scenarios by their numbers (S,).
         """
         S, n, k = len(parameters), len(self.lower), self.q.shape[1]
         T, W = (self.at(name, parameters) for name in ("T", "W"))
@@ -357,7 +357,7 @@ class Recourse:
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return by how much plans (B, n) exceed predicted right-hand sides, and their sizes.
 
-        An equation is two inequalities; the second ones stand behind the others.
+        An equation is two inequalities; the second ones come after all others.
         """
         over, sizes = [], []
         for kind, signs in (("ub", (1,)), ("eq", (1, -1))):
@@ -378,7 +378,7 @@ class Recourse:
 
 
 def _beside(blocks: list[tuple[Any, Any]], n: int, k: int) -> sparse.csr_array:
-    """Return rows of plans (n) and recourse (k) below one another, 0 where there is None."""
+    """Return blocks of rows over plans (n) and recourse (k), with 0 where a block is None."""
     rows = []
     for of_plan, of_recourse in blocks:
         m = (of_recourse if of_plan is None else of_plan).shape[0]
@@ -395,5 +395,5 @@ def _beside(blocks: list[tuple[Any, Any]], n: int, k: int) -> sparse.csr_array:
 
 
 def _constant(values: np.ndarray, n_rows: int) -> np.ndarray:
-    """Return values (m,) as an affine function (n_rows, m) that depends on nothing."""
+    """Return values (m,) as a constant affine function (n_rows, m)."""
     return np.concatenate([np.zeros((n_rows - 1, len(values))), values[None]])

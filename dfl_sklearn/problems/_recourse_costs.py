@@ -1,4 +1,4 @@
-"""What it costs to make up for plans, and which plans have a cost."""
+"""The costs of recourse for given plans, and which plans have a cost."""
 
 import numpy as np
 import torch
@@ -15,7 +15,7 @@ _NEAR_0 = 1e-9  # the same, in the unit of the constraint
 def second_stage(
     program: Recourse, z: torch.Tensor, parameters: torch.Tensor, name: str
 ) -> torch.Tensor:
-    """Return the least costs (B,) of making up for plans (B, n), differentiably."""
+    """Return the least recourse costs (B,) of plans (B, n), differentiably."""
     left = program.left_over(z, parameters)
     cost, rest = left.new_zeros(len(left)), np.arange(len(left))
     if program.is_fixed("W"):
@@ -24,7 +24,7 @@ def second_stage(
     if not len(rest):
         return cost
     w, dual = best_recourse(program, z[rest].detach(), parameters[rest].detach(), rest, name)
-    # By the envelope theorem these have the slopes of the least cost.
+    # By the envelope theorem this expression has the slopes of the least cost.
     q, W = program.rows_of("q", parameters[rest]), program.rows_of("W", parameters[rest])
     missing = left[rest] - (W * w[:, None]).sum(dim=2)
     by_duals = (q * w).sum(dim=1) + (dual * missing).sum(dim=1)
@@ -60,7 +60,7 @@ def best_recourse(
         except NoMinimumError:
             raise ValueError(
                 f"The recourse of row {number} has no least cost: with q = {q[i].tolist()} it "
-                "pays to do ever more of it. Costs must not be such that a round trip earns."
+                "pays to do ever more of it. Change q so that no recourse earns money without end."
             ) from None
         found[i], duals[i] = w[0], -dual[0]
     return torch.as_tensor(found), torch.as_tensor(duals)
@@ -69,13 +69,13 @@ def best_recourse(
 def _least_recourse(
     W: np.ndarray, left: np.ndarray, q: np.ndarray, name: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Return the best recourse (1, k) and dual values (1, m) for what is left (m,)."""
+    """Return the best recourse (1, k) and dual values (1, m) for a right-hand side (m,)."""
     polytope = Polytope.of(q.shape[1], ub=(-W, -left))
     return LinearSolver(polytope, name).solve_with_duals(q)
 
 
 def check_plans(program: Recourse, z: np.ndarray, parameters: np.ndarray) -> None:
-    """Raise an error that names the first plan (B, n) that is not allowed."""
+    """Raise an error that names the first infeasible plan of (B, n)."""
     polytope = program.first_stage(parameters)
     polytope = polytope.replace(integral=np.zeros_like(polytope.integral))
     bad = np.flatnonzero(~polytope.contains(z, _NEAR, _NEAR_0) & np.isfinite(z).all(axis=1))
@@ -89,7 +89,7 @@ def check_plans(program: Recourse, z: np.ndarray, parameters: np.ndarray) -> Non
     raise NoCostError.at(
         i,
         what,
-        "Where what comes true can break a constraint, write it with T, W and h, and a price "
-        "for what makes up for it.",
+        "Where the outcome can violate a constraint, write it with T, W and h, and a price "
+        "for the recourse.",
         f"The plan of row {i} {what}, and has no cost.",
     )

@@ -1,4 +1,4 @@
-"""What a program with recourse is given: numbers and markers, read and checked."""
+"""Reads and checks the numbers and markers that a program with recourse is given."""
 
 from typing import Any
 
@@ -17,7 +17,7 @@ def read_numbers(given: dict[str, Any]) -> dict[str, np.ndarray]:
     Raises
     ------
     ValueError
-        If a shape or an entry makes no sense; the message names the parameter.
+        If a shape or an entry is not valid; the message names the parameter.
     """
     c, q, h = (_vector(given[name], name) for name in ("c", "q", "h"))
     T = _matrix(given["T"], "T", (len(h), len(c)))
@@ -31,12 +31,12 @@ def read_numbers(given: dict[str, Any]) -> dict[str, np.ndarray]:
 
 
 def count_parameters(numbers: dict[str, np.ndarray]) -> int:
-    """Return how many columns of y are read, all of them from the first on, or say what is not."""
+    """Return how many columns of y are read; raise an error where one before them is not."""
     read = predicted_columns(*numbers.values())
     if not read:
         raise ValueError(
-            "Nothing is predicted: put Predicted(0), Predicted(1), ... in the places of c, q, "
-            "T, W, h, b_ub or b_eq that columns of y stand for."
+            "Nothing is predicted: put Predicted(0), Predicted(1), ... for the entries of c, q, "
+            "T, W, h, b_ub or b_eq that are the columns of y."
         )
     unread = sorted(set(range(max(read))) - read)
     if unread:
@@ -48,7 +48,7 @@ def count_parameters(numbers: dict[str, np.ndarray]) -> int:
 
 
 def _entries(value: Any, name: str) -> np.ndarray:
-    """Return an array of numbers and markers, or say which entry is neither."""
+    """Return an array of numbers and markers, or raise an error that names a bad entry."""
     if value is None:
         raise ValueError(f"{name} is missing: RecourseLinearProgram needs c, q, T, W and h.")
     value = value.toarray() if sparse.issparse(value) else value
@@ -87,13 +87,13 @@ def _matrix(value: Any, name: str, shape: tuple[int, int]) -> np.ndarray:
 
 
 def constraint_matrix(A: Any, b: np.ndarray, n: int, kind: str) -> sparse.csr_array:
-    """Return a matrix (m, n) that goes with right-hand sides (q + 1, m), checked."""
+    """Return the checked matrix (m, n) for right-hand sides (q + 1, m)."""
     if A is None:
         return sparse.csr_array((0, n))
     if is_marked(A) or any(isinstance(each, Predicted) for each in np.ravel(_dense(A))):
         raise ValueError(
-            f"A_{kind} must be numbers: constraints whose matrix is predicted, or known by row, "
-            "are rows of T and W, with a price for what they miss."
+            f"A_{kind} must be numbers: write constraints whose matrix is predicted, or differs by "
+            "row, as rows of T and W, with a price for what they miss."
         )
     matrix = sparse.csr_array(as_matrix(A, f"A_{kind}"))
     if matrix.shape != (b.shape[1], n):
@@ -105,7 +105,7 @@ def constraint_matrix(A: Any, b: np.ndarray, n: int, kind: str) -> sparse.csr_ar
 
 
 def _refuse_halves(given: dict[str, Any]) -> None:
-    """Raise a ValueError where a matrix was given without right-hand sides, or they without it."""
+    """Raise a ValueError where a matrix or its right-hand side was given without the other."""
     for kind in ("ub", "eq"):
         there, absent = f"A_{kind}", f"b_{kind}"
         if given[there] is None:

@@ -1,4 +1,4 @@
-"""Which constraints bind, and what a unit of their right-hand sides is worth."""
+"""Which constraints bind, and the shadow prices of their right-hand sides."""
 
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,15 +12,15 @@ if TYPE_CHECKING:
 
 
 class ShadowPrices(NamedTuple):
-    """What :meth:`DecisionProblem.explain` tells of n rows.
+    """The slacks and shadow prices that :meth:`DecisionProblem.explain` reports for n rows.
 
     Attributes
     ----------
     names : list of str
-        Of the m constraints.
+        Names of the m constraints.
     slack, price : ndarray of shape (n, m)
-        What is left of right-hand sides, infinite where there is none, and the slopes of the least
-        cost in them.
+        Slacks of the constraints, infinite where there is no right-hand side, and the slopes of the
+        least cost in the right-hand sides.
     """
 
     names: list[str]
@@ -28,7 +28,7 @@ class ShadowPrices(NamedTuple):
     price: np.ndarray
 
     def table(self) -> "pd.DataFrame":
-        """Return one line for each constraint of each row that has an end."""
+        """Return one line for each constraint of each row that has a finite right-hand side."""
         import pandas as pd
 
         n, m = self.slack.shape
@@ -44,7 +44,7 @@ class ShadowPrices(NamedTuple):
 
 
 def names_of(polytope: Polytope) -> list[str]:
-    """Return what rows, lower bounds and upper bounds are called."""
+    """Return the names of rows, lower bounds and upper bounds."""
     rows = [polytope.name_of_row(i) for i in range(polytope.matrix.shape[0])]
     variables = range(polytope.matrix.shape[1])
     ends = [f"{end} bound of decision {j}" for end in ("lower", "upper") for j in variables]
@@ -52,9 +52,10 @@ def names_of(polytope: Polytope) -> list[str]:
 
 
 def prices_of(polytope: Polytope, costs: np.ndarray, z: np.ndarray, name: str) -> np.ndarray:
-    """Return slacks at z (B, n), and behind them prices, (B, 2 (m + 2 n)).
+    """Return slacks at z (B, n) followed by prices, (B, 2 (m + 2 n)).
 
-    For rows of costs (B, n). Where decisions are whole numbers, these are real ones for the prices.
+    They are for rows of costs (B, n). Prices are those of the relaxation where decisions are whole
+    numbers.
     """
     if polytope.n_sets is None:
         dual = LinearSolver(polytope, name).solve_with_duals(costs)[1]
@@ -64,7 +65,7 @@ def prices_of(polytope: Polytope, costs: np.ndarray, z: np.ndarray, name: str) -
             solver = LinearSolver(polytope.for_rows(i), name, is_for_one=True)
             dual[i] = solver.solve_with_duals(costs[i : i + 1], i)[1][0]
     reduced = costs - dual @ polytope.matrix
-    # What costs and duals cancel to is no price.
+    # A reduced cost that is only a rounding error is 0.
     noise = 1e-12 * (np.abs(costs) + np.abs(dual) @ abs(polytope.matrix))
     reduced = np.where(np.abs(reduced) <= noise, 0.0, reduced)
     low, high = polytope.lower, polytope.upper

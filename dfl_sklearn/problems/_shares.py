@@ -1,4 +1,4 @@
-"""Shares of a budget: what makes them allowed."""
+"""Checks of shares of a budget."""
 
 import numpy as np
 

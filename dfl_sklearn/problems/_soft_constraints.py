@@ -1,4 +1,4 @@
-"""Constraints on what is predicted, with a price for each unit by which they are missed."""
+"""Soft constraints: those on predicted parameters, with a price for each unit missed."""
 
 from typing import Any
 
@@ -8,10 +8,10 @@ from ._cvxpy_parts import CvxpyProgram, is_among
 
 
 def soft_parts(parts: CvxpyProgram, penalty: float | None) -> CvxpyProgram:
-    """Return a program whose constraints on decisions and predicted parameters can be bought off.
+    """Return a program whose constraints on decisions and predicted parameters are soft.
 
-    With None it is the program as it is. Else each such entry is missed by a variable of its own,
-    which costs `penalty` a unit. Constraints that hold other variables are left as they are.
+    With None it is the program as it is. Otherwise each such constraint gets a slack variable,
+    which costs `penalty` per unit. Constraints with other variables are left as they are.
 
     Raises
     ------
@@ -40,7 +40,7 @@ def soft_parts(parts: CvxpyProgram, penalty: float | None) -> CvxpyProgram:
         else:
             raise ValueError(
                 f"penalty= is a price for each unit by which an inequality or equation is missed, "
-                f"and {limit} is neither: write it as an inequality, or with variables that make "
+                f"but {limit} is neither: write it as an inequality, or with variables that make "
                 "up for what is missing."
             )
     for variable in parts.decisions:
@@ -66,7 +66,7 @@ def soft_parts(parts: CvxpyProgram, penalty: float | None) -> CvxpyProgram:
 
 
 def is_uncertain(limit: Any, parts: CvxpyProgram) -> bool:
-    """Return whether a constraint holds decisions alone and depends on what is predicted."""
+    """Return whether a constraint on decisions alone depends on predicted parameters."""
     return all(is_among(each, parts.decisions) for each in limit.variables()) and any(
         is_among(each, parts.parameters) for each in limit.parameters()
     )

@@ -1,4 +1,4 @@
-"""Knapsacks whose capacity may be exceeded at a price: the best items of many rows."""
+"""Knapsacks whose capacity may be exceeded at a price, solved for many rows."""
 
 from typing import NamedTuple
 
@@ -7,12 +7,12 @@ import numpy as np
 from ..solvers.mixed import MixedSolver
 from ..solvers.polytope import Polytope
 
-_MOST_LISTED = 16  # items of which all sets are listed
-_MOST_HALVED = 32  # items of which the sets of either half are listed
+_MOST_LISTED = 16  # items up to which all sets are listed
+_MOST_HALVED = 32  # items up to which the sets of either half are listed
 _CORE = 9  # items whose sets are listed to find a good one
-_MOST_CELLS = 1 << 24  # of a table of values by item and weight
+_MOST_CELLS = 1 << 24  # cells of a table of values by item and weight
 _CHUNK = 1 << 20  # numbers in the largest temporary array
-_ROUNDING = 1e-9  # of the absolute terms of a bound, so that no best set is ruled out
+_ROUNDING = 1e-9  # tolerance, as a share of the terms of a bound, so that no best set is lost
 
 
 class SoftKnapsacks(NamedTuple):
@@ -39,19 +39,19 @@ class SoftKnapsacks(NamedTuple):
 
 
 def best_items(rows: SoftKnapsacks, units: np.ndarray | None, name: str) -> np.ndarray:
-    """Return the best sets (B, n), zeros and ones; what is decided does not depend on other rows.
+    """Return the best sets (B, n), zeros and ones; a decision does not depend on other rows.
 
-    An item whose inclusion, or exclusion, a bound rules out is settled first. Of the few items that
-    are left all sets are listed. Where too many are left, it is dynamic programming over the weight
-    if there are units, and else a mixed-integer program.
+    First, items are settled whose inclusion or exclusion a bound rules out. If few are left, all
+    their sets are listed. Otherwise the rest is solved by dynamic programming over the weight where
+    there are units, and by a mixed-integer program where there are none.
 
     Parameters
     ----------
     rows : SoftKnapsacks
     units : ndarray of shape (B,) or None
-        What the weights of a row are whole multiples of.
+        The unit of which the weights of a row are integer multiples.
     name : str
-        Of the problem, for errors.
+        Name of the problem, for errors.
     """
     z = np.zeros(rows.values.shape)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -80,10 +80,10 @@ def _settled(rows: SoftKnapsacks) -> np.ndarray:
     r"""Return which items (B, n) are in (1) or out (0) in all best sets, NaN where it is open.
 
     For each price :math:`\lambda \in [0, p]` of capacity,
-    :math:`\lambda C + \sum_j (v_j - \lambda w_j)_+` bounds the best value, and with an item on the
-    other side it is less by :math:`|v_j - \lambda w_j|`. Where that is below the value of a set
-    that was found, the item is where it should be. So are items that are worth more than their
-    weight costs above the capacity, and such that are not worth their excess by themselves.
+    :math:`\lambda C + \sum_j (v_j - \lambda w_j)_+` bounds the best value. With item j on the
+    other side, the bound is lower by :math:`|v_j - \lambda w_j|`. Where that is below the value of
+    a known set, the item is settled. Also settled are items that are worth more than the penalty
+    for their whole weight, and items that are worth less than the penalty for their own excess.
     """
     v, w, capacity, penalty = rows
     price = penalty[:, None]
@@ -119,7 +119,7 @@ def _settled(rows: SoftKnapsacks) -> np.ndarray:
 
 
 def _around(rows: SoftKnapsacks, gain: np.ndarray) -> np.ndarray:
-    """Return the value (B,) of the best set that differs in the least decided items alone."""
+    """Return the value (B,) of the best set that differs in the least certain items only."""
     z = (gain > 0).astype(np.float64)
     at = np.arange(len(gain))[:, None], np.argsort(np.abs(gain), axis=1, kind="stable")[:, :_CORE]
     z[at] = 0.0
@@ -141,7 +141,7 @@ def _greedy(rows: SoftKnapsacks, order: np.ndarray, pays: np.ndarray) -> np.ndar
         excess = np.maximum(used + w[index, item] - capacity, 0.0)
         excess -= np.maximum(used - capacity, 0.0)
         gain = v[index, item] - penalty * excess
-        # The best set so far with this item on top, whether or not it is kept.
+        # The value of the set with this item added, whether or not it is kept.
         best = np.maximum(best, worth + gain)
         takes = pays[:, j] & (used + w[index, item] <= capacity)
         used, worth = used + takes * w[index, item], worth + np.where(takes, gain, 0.0)
@@ -149,7 +149,7 @@ def _greedy(rows: SoftKnapsacks, order: np.ndarray, pays: np.ndarray) -> np.ndar
 
 
 def _listed(rows: SoftKnapsacks) -> np.ndarray:
-    """Return the best of all sets; the first of equal ones, item by item from the last."""
+    """Return the best of all sets; ties go to the first one, item by item from the last."""
     n = rows.values.shape[1]
     found = np.empty(len(rows.values), dtype=np.int64)
     step = max(1, _CHUNK >> n)
@@ -162,7 +162,7 @@ def _listed(rows: SoftKnapsacks) -> np.ndarray:
 
 
 def set_sums(terms: np.ndarray) -> np.ndarray:
-    """Return the sums of terms (B, n) over all sets, (B, 2^n): set s holds the bits of s."""
+    """Return the sums of terms (B, n) over all sets, (B, 2^n); set s is given by the bits of s."""
     sums = np.zeros((len(terms), 1 << terms.shape[1]))
     for j in range(terms.shape[1]):
         sums[:, 1 << j : 2 << j] = sums[:, : 1 << j] + terms[:, j, None]
@@ -172,8 +172,8 @@ def set_sums(terms: np.ndarray) -> np.ndarray:
 def _by_halves(row: SoftKnapsacks) -> np.ndarray:
     """Return the best set (n,) of a single row: for each set of one half the best of the other.
 
-    Among sets of the other half that fit beside it that is the most valuable one, and among those
-    that do not the one with the largest value less its price.
+    Among the sets of the other half that fit this is the most valuable one, and among those that
+    do not fit the one with the largest value less the penalty for its weight.
     """
     n, half = row.values.shape[1], row.values.shape[1] // 2
     capacity, penalty = row.capacity[0], row.penalty[0]
@@ -188,7 +188,7 @@ def _by_halves(row: SoftKnapsacks) -> np.ndarray:
     order = np.argsort(weight_2, kind="stable")
     value_2, weight_2 = value_2[order], weight_2[order]
     room = capacity - weight
-    fit = np.searchsorted(weight_2, room, side="right")  # so many fit
+    fit = np.searchsorted(weight_2, room, side="right")  # number of sets that fit
     most = np.maximum.accumulate(value_2)
     net = np.maximum.accumulate((value_2 - penalty * weight_2)[::-1])[::-1]
     inside = np.where(fit > 0, most[fit - 1], -np.inf)
@@ -205,8 +205,8 @@ def _one_row(row: SoftKnapsacks, unit: float | None, name: str, number: int) -> 
     if len(v) <= _MOST_HALVED:
         return _by_halves(row)
     if unit is not None:
-        # What costs less above the capacity than it is worth is taken. Of the others none is
-        # worth an excess of its own weight, so that the excess stays below the largest.
+        # Items worth more than the penalty for their whole weight are taken. None of the others
+        # is worth exceeding the capacity by its weight, so the excess is below the largest weight.
         z = (v >= penalty * w) & (v > 0)
         rest = ~z & (v > 0)
         room = capacity - w[z].sum()
@@ -230,7 +230,7 @@ def _one_row(row: SoftKnapsacks, unit: float | None, name: str, number: int) -> 
 def _by_weight(
     v: np.ndarray, w: np.ndarray, room: float, penalty: float, unit: float, most: int
 ) -> np.ndarray:
-    """Return the best set (n,), from the best value for each whole weight up to `most`."""
+    """Return the best set (n,), from the best value for each integer weight up to `most`."""
     whole = np.rint(np.minimum(w / unit, most + 1.0)).astype(np.int64)
     value = np.zeros(most + 1)
     taken = np.zeros((len(v), most + 1), dtype=bool)

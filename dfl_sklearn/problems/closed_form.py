@@ -1,4 +1,4 @@
-"""Problems whose best decision is known in closed form."""
+"""Problems whose best decision has a closed form."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +21,10 @@ _LEAST = 1e-150
 
 
 class SquaredErrorProblem(DecisionProblem):
-    """The decision is the prediction, the cost its squared error.
+    """The decision is the prediction, and its cost is the squared error.
 
-    The default problem of every estimator: with it, decision-focused learning is least
-    squares and the D2 regret score is R2. The cost of a row is the sum over outputs of
+    This is the default problem of every estimator. With it, decision-focused learning is least
+    squares, and the D2 regret score is R2. The cost of a row is the sum over outputs of
     ``(z_j - y_j) ** 2``.
 
     See Also
@@ -56,7 +56,7 @@ class SquaredErrorProblem(DecisionProblem):
         return xp.sum((decisions - y) ** 2, axis=1)
 
     def check_parameters(self, y: Any) -> None:
-        """Raise a ValueError if the squares of `y` would vanish."""
+        """Raise a ValueError if the squares of `y` would underflow."""
         super().check_parameters(y)
         size = float(np.abs(as_numpy_rows(y, "y")).max(initial=0.0))
         if 0 < size < _LEAST:
@@ -65,7 +65,7 @@ class SquaredErrorProblem(DecisionProblem):
                 f"of numbers below {_LEAST} are lost. Multiply y by a power of ten."
             )
 
-    # The mean of the scenarios, which the base solves for, is the minimiser here.
+    # The base class solves for the mean of the scenarios, which is the minimiser here.
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return the identity; `smoothing` has nothing to smooth."""
@@ -81,14 +81,14 @@ class SquaredErrorProblem(DecisionProblem):
 
 
 class NewsvendorProblem(DecisionProblem):
-    r"""Order before demand is known; pay for every unit short and every unit left over.
+    r"""Order before demand is known, and pay for every unit short and every unit left over.
 
     The cost of ordering z when demand turns out to be y is, summed over products,
 
     .. math:: c_u (y - z)_+ + c_o (z - y)_+ ,
 
-    with the underage cost :math:`c_u` and the overage cost :math:`c_o`. Knowing y, one
-    orders y; under a distribution of y, its quantile at :math:`c_u / (c_u + c_o)`
+    with the underage cost :math:`c_u` and the overage cost :math:`c_o`. If y is known, the best
+    order is y. Under a distribution of y it is the quantile at :math:`c_u / (c_u + c_o)`
     (Arrow, Harris and Marschak, 1951).
 
     Parameters
@@ -99,13 +99,13 @@ class NewsvendorProblem(DecisionProblem):
         Cost per unit left over, positive.
     nonnegative : bool, default=True
         Whether demand and orders are non-negative. Observed negative demand is then an
-        error, and a predicted one leads to an order of 0. False suits net positions and
+        error, and a predicted one leads to an order of 0. Use False for net positions and
         standardised targets.
 
     See Also
     --------
     MultiProductNewsvendorProblem : Products that share a capacity.
-    dfl_sklearn.datasets.make_newsvendor : Demand to try it on.
+    dfl_sklearn.datasets.make_newsvendor : Data to try it on.
 
     Examples
     --------
@@ -116,7 +116,7 @@ class NewsvendorProblem(DecisionProblem):
     >>> problem.solve([[[1.0], [2.0], [3.0], [4.0]]], scenario_weight=[0.4, 0.4, 0.1, 0.1])
     array([[3.]])
 
-    Costs that differ by row, here the price of a unit short:
+    Costs that differ by row, here the cost of a unit short:
 
     >>> from dfl_sklearn.problems import FromContext
     >>> problem = NewsvendorProblem(underage_cost=FromContext(0), overage_cost=1)
@@ -140,7 +140,7 @@ class NewsvendorProblem(DecisionProblem):
         self.nonnegative = nonnegative
 
     def _costs(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return the costs, checked, with 1 for what is read from the context."""
+        """Return the checked costs, with 1 for those that are read from the context."""
         under = positive(stand_in(self.underage_cost, 1.0), "underage_cost")
         over = positive(stand_in(self.overage_cost, 1.0), "overage_cost")
         if under.ndim and over.ndim and len(under) != len(over):
@@ -178,7 +178,7 @@ class NewsvendorProblem(DecisionProblem):
             under, over = self._costs()
         else:
             under, over = (self._known(each, context) for each in self._both())
-        # Beside a power of two the sum of large costs does not overflow.
+        # Divided by a power of two, the sum of large costs does not overflow.
         both = np.stack(np.broadcast_arrays(under, over))
         exponent = size_exponent(both, axis=None if context is None else 0) + 1
         under, over = np.ldexp(under, -exponent), np.ldexp(over, -exponent)
@@ -220,7 +220,7 @@ class NewsvendorProblem(DecisionProblem):
         decisions : array-like of shape (n,) or (n, d)
             What was decided.
         y : array-like of shape (n,) or (n, d), default=None
-            Its shape is checked; what is allowed does not depend on demand.
+            Only its shape is checked; the constraints do not depend on demand.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where costs are read from it.
 
@@ -246,7 +246,7 @@ class NewsvendorProblem(DecisionProblem):
             )
 
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
-        """Set negative generated demand to 0 (unless it is allowed) and report the share."""
+        """Set negative generated demand to 0 (unless it may be negative) and report the share."""
         values, _ = super().project_parameters(y)
         if not self.nonnegative:
             return values, 0.0
@@ -256,9 +256,8 @@ class NewsvendorProblem(DecisionProblem):
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return the order as a function of predicted demand.
 
-        `smoothing`, in units of demand, rounds the corner at 0 (default 0: not at all);
-        without ``nonnegative`` the layer is the identity. Costs do not matter to it, those of the
-        context neither.
+        `smoothing`, in units of demand, rounds the corner at 0 (default 0: not at all). Without
+        ``nonnegative`` the layer is the identity. It does not depend on the costs.
         """
         from ..layers.box import AffineBoxLayer
         from ..layers.known_numbers import KnownNumbersLayer, nothing
@@ -273,9 +272,9 @@ class NewsvendorProblem(DecisionProblem):
     def scenario_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return orders as a function of scenarios of demand.
 
-        `smoothing`, in standard deviations of the scenarios (default 0.25), is how far around an
-        order scenarios count for its slope; with 0 it is that of the one scenario that is ordered.
-        See :meth:`DecisionProblem.scenario_layer`.
+        `smoothing`, in standard deviations of the scenarios (default 0.25), is the distance from an
+        order within which scenarios count for its slope. With 0 only the scenario counts that the
+        order equals. See :meth:`DecisionProblem.scenario_layer`.
         """
         from ..layers.scenarios import ScenarioOrdersLayer
 
@@ -284,7 +283,7 @@ class NewsvendorProblem(DecisionProblem):
         return ScenarioOrdersLayer(self.solve_scenarios, width, nonnegative=self.nonnegative)
 
     def decision_projection(self, n_parameters: int) -> "nn.Module":
-        """Return orders, not below 0 unless they may be.
+        """Return orders, with negative ones replaced by 0 unless they may be negative.
 
         See :meth:`DecisionProblem.decision_projection`.
         """
@@ -295,7 +294,7 @@ class NewsvendorProblem(DecisionProblem):
 
 
 def scenario_smoothing(smoothing: float | None) -> float:
-    """Return how far around an order scenarios count for its slope, in standard deviations."""
+    """Return the distance within which scenarios count for a slope, in standard deviations."""
     given = smoothing_number(smoothing, positive=False)
     return 0.25 if given is None else given
 
@@ -307,7 +306,7 @@ def weighted_quantile(y: np.ndarray, weight: np.ndarray, level: np.ndarray) -> n
     ----------
     y : ndarray of shape (n, S, d)
     weight : ndarray of shape (n, S)
-        Rows sum to 1.
+        Weights; rows sum to 1.
     level : ndarray of shape (), (d,), (n, 1) or (n, d)
 
     Returns
@@ -325,7 +324,7 @@ def weighted_quantile(y: np.ndarray, weight: np.ndarray, level: np.ndarray) -> n
 
 
 def _constant(xp: Any, value: ArrayLike, like: Any) -> Any:
-    """Return a problem's constant as a float, or an array of the kind and dtype of `like`."""
+    """Return a constant of a problem as a float, or as an array of the type of `like`."""
     if isinstance(value, (int, float)):
         return float(value)
     if isinstance(like, np.ndarray):

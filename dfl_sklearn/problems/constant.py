@@ -1,4 +1,4 @@
-"""What decisions cost that ignore the features: the null model of the D2 regret score."""
+"""The cost of decisions that ignore the features: the null model of the D2 regret score."""
 
 from typing import Any
 
@@ -10,20 +10,20 @@ from ._no_cost import NoCostError
 from ._scenario_weights import normalised_weight, scenario_mean
 from .base import DecisionProblem
 
-_MOST_SCENARIOS = 200  # where each row decides for itself
+_MOST_SCENARIOS = 200  # where each row has its own decision
 _CHUNK = 1 << 22  # numbers in the largest temporary array
 
 
 def constant_costs(
     problem: DecisionProblem, y: np.ndarray, weight: np.ndarray, best: np.ndarray, context: Any
 ) -> np.ndarray:
-    """Return the cost (n,) of each row under the decision that is best without its features.
+    """Return the cost (n,) of each row under the best decision that ignores features.
 
-    Without a context that is one decision for all, the best one over all rows as scenarios. With
-    one it is, for each row, the best decision over the rows as scenarios under its own context; of
-    more than 200 different ones over 200 that stand for all. Where the cost is linear in y, their
-    mean does. Where scenarios are not solved for exactly (``exact_scenarios = False``), the
-    decision for their mean stands for the best one.
+    Without a context this is one decision for all, the best one with all rows as scenarios. With a
+    context it is, for each row, the best decision with all rows as scenarios under its own context.
+    More than 200 distinct rows are represented by 200 of them, or by their mean where the cost is
+    linear in y. Where scenarios are not solved for exactly (``exact_scenarios = False``), the
+    decision for their mean is used.
 
     Parameters
     ----------
@@ -36,7 +36,7 @@ def constant_costs(
         As `solve` takes it.
     """
     if (y == y[0]).all():
-        # One decision is best for all; the weighted mean of equal numbers may miss them by a bit.
+        # One decision is best for all; a weighted mean of equal numbers may have rounding errors.
         return best
     return problem.cost(constant_decisions(problem, y, weight, context), y, context=context)
 
@@ -46,8 +46,9 @@ def best_constant(
 ) -> np.ndarray:
     """Return the decisions (r, k) that are best over all rows of y (m, d), with weights (m,).
 
-    One, or one for each row of a context (r, c). Where a problem only solves for the mean of
-    scenarios, it is the decision for that, without a warning: no one asked for scenarios.
+    There is one, or one for each row of a context (r, c). Where a problem only solves for the mean
+    of scenarios, it is the decision for that mean, without a warning: the user did not ask for
+    scenarios.
     """
     n = 1 if context is None else len(context)
     if problem._solves_for_mean():
@@ -61,10 +62,10 @@ def best_constant(
 def constant_decisions(
     problem: DecisionProblem, y: np.ndarray, weight: np.ndarray, context: Any
 ) -> np.ndarray:
-    """Return the decisions (n, k) of rows that know their context and not their features.
+    """Return the decisions (n, k) that depend on the context and not on the features.
 
     Each is the best one over the m rows of y (m, d), with weights (m,), under its context (n, c).
-    Without a context it is one decision (1, k).
+    Without a context there is one decision (1, k).
 
     Raises
     ------
@@ -98,11 +99,11 @@ def _by_context(
 
 
 def _few(y: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return at most 200 rows that stand for all (m, d), and their weights.
+    """Return at most 200 rows that represent all (m, d), and their weights.
 
-    Equal rows are one. Of more than 200 those are taken that are reached at equal steps of the
-    weight, in the order of their first column: what is taken does not depend on the order in which
-    rows are given, nor on whether a row is given twice or with twice the weight.
+    Equal rows are merged. Of more than 200 distinct rows, those at equal steps of the cumulative
+    weight are taken, sorted by their first column. The choice does not depend on the order of the
+    rows, nor on whether a row is given twice or with twice the weight.
     """
     y, weight = y[weight > 0], weight[weight > 0]
     rows, place = np.unique(y, axis=0, return_inverse=True)

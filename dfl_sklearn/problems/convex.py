@@ -1,4 +1,4 @@
-"""A convex program of the user's own, written in cvxpy."""
+"""A convex program that the user writes in cvxpy."""
 
 import warnings
 from collections.abc import Callable
@@ -28,61 +28,63 @@ if TYPE_CHECKING:
 
 
 class ConvexProgram(CvxpyProblem):
-    """Minimise (or maximise) what a function of yours writes down in cvxpy.
+    """Minimise (or maximise) a convex program that a function of yours builds in cvxpy.
 
     Parameters
     ----------
     builder : callable
-        Takes nothing and returns a :class:`CvxpyProgram`: a ``cvxpy.Problem``, its parameters that
-        a model predicts, its variables that are decided, and its parameters that are read from the
-        context. Without a context it may return ``(problem, parameter, variable)`` instead. Other
-        variables are free to be chosen once the parameters are known. A function at the top of a
-        module, so that it can be pickled; it must always return the same program, which is kept.
+        A function without arguments that returns a :class:`CvxpyProgram`: a ``cvxpy.Problem``, the
+        parameters that a model predicts, the variables that are decided, and the parameters that
+        are read from the context. Without a context it may return
+        ``(problem, parameter, variable)`` instead. Other variables are chosen once the parameters
+        are known. Define the function at the top level of a module, so that it can be pickled. It
+        must always return the same program, which is cached.
     solver : str, default=None
-        None is PIQP, HiGHS (whole numbers) or Clarabel (cones), with numbers scaled and every
-        answer checked. A name is handed to ``cvxpy.Problem.solve``:
-        decisions are then as accurate as that solver's tolerances, which are often absolute.
+        None uses PIQP, HiGHS (whole numbers) or Clarabel (cones), scales the numbers and checks
+        every answer. A name is passed to ``cvxpy.Problem.solve``: decisions are then as accurate
+        as that solver's tolerances, which are often absolute.
     penalty : float, default=None
-        What each unit costs by which a constraint on decisions alone is missed that depends on a
-        predicted parameter, in the unit of the objective and as a loss. It is part of the cost, and
-        of what decisions minimise. None: such a decision has no cost, which is an error.
+        Cost per unit by which a decision misses a constraint that depends on a predicted parameter
+        and on decisions alone; positive, in the unit of the objective (subtracted where that is
+        maximised). It is part of the cost, and decisions minimise it as well. With None such a
+        decision has no cost, which is an error.
 
     See Also
     --------
-    CvxpyProgram : What the builder returns where there is a context.
-    LinearProgram : Faster where predicted costs alone are uncertain and all is linear.
-    FunctionProblem : For costs that cvxpy cannot state.
+    CvxpyProgram : The object that the builder returns where there is a context.
+    LinearProgram : Faster where everything is linear and only costs are predicted.
+    FunctionProblem : For costs that cannot be written in cvxpy.
 
     Notes
     -----
-    The cost of a decision is the objective at it, negated where it is maximised. Where there are
-    other variables, the cost is that of their best values with the decision held. A decision that
-    misses a constraint by more than 1e-6 of its terms has no cost, which is an error that names it;
-    that of cvxpylayers, in training, may miss it by 1e-3.
+    The cost of a decision is the objective, negated where it is maximised. Other variables take
+    their best values with the decision fixed. A decision that misses a constraint by more than 1e-6
+    of its terms has no cost, which is an error that names the constraint. Decisions of cvxpylayers
+    in training may miss it by 1e-3.
 
-    With scenarios the mean cost is minimised: the decisions are shared, and the other variables and
-    all constraints are repeated for each scenario. Constraints on decisions alone so hold in all of
-    them, unless a `penalty` prices what they miss; where the scenarios contradict one another it is
-    an error. A linear or quadratic program of 1,000 scenarios takes some tens of milliseconds.
-    Others are written down by cvxpy, some milliseconds for each scenario. What cannot be proven
-    best is solved for the mean of its scenarios, with a warning.
+    With scenarios the mean cost is minimised. The decisions are shared, and the other variables and
+    all constraints are repeated for each scenario. Constraints on decisions alone therefore hold in
+    all scenarios, unless there is a `penalty`; where the scenarios contradict one another it is an
+    error. A linear or quadratic program with 1,000 scenarios takes some tens of milliseconds. Other
+    programs are built by cvxpy, which takes some milliseconds per scenario. Rows whose decision
+    cannot be proven to be the best are solved for the mean of their scenarios, with a warning.
 
-    Linear and quadratic programs whose costs and right-hand sides alone depend on parameters are
-    written down once; all rows of a table or batch are then solved, costed and differentiated
-    together. Rows of other programs are solved one after the other by cvxpy, and those with several
-    best decisions too; problems of this package with a closed form are many times faster.
+    Linear and quadratic programs in which only costs and right-hand sides depend on parameters are
+    compiled once; all rows of a table or batch are then solved, costed and differentiated together.
+    Rows of other programs, and rows with several best decisions, are solved one by one by cvxpy.
+    Problems of this package with a closed form are many times faster.
 
     The other programs are trained through `cvxpylayers`, which differentiates programs that follow
-    cvxpy's rules for parameters (DPP); integer variables cannot be differentiated. Where a program
-    follows these rules only once its context is known, for example because it multiplies a known
-    price by a predicted demand, a layer is made for each distinct context, and rows are solved more
-    slowly. There is no slope in the context.
+    cvxpy's rules for parameters (DPP). Integer variables cannot be differentiated. A program may
+    follow these rules only once its context is known, for example because it multiplies a known
+    price by a predicted demand. A layer is then made for each distinct context, and rows are solved
+    more slowly. There is no gradient with respect to the context.
 
     Decisions are checked in the units given: constraints hold to 1e-8 of their absolute terms, and
     the dual values prove that no decision is cheaper by more than 1e-7 of the absolute terms of the
-    cost. What cannot be proven is an error.
+    cost. Where this cannot be proven, an error is raised.
 
-    Needs cvxpy: ``pip install "dfl-sklearn[cvxpy]"``.
+    This class needs cvxpy: ``pip install "dfl-sklearn[cvxpy]"``.
 
     Examples
     --------
@@ -95,7 +97,7 @@ class ConvexProgram(CvxpyProblem):
     >>> abs(ConvexProgram(build).solve([[1.0, 2.0, 9.0]])).round(3)
     array([[1.5, 0.5, 0. ]])
 
-    Demand is predicted, and what was not bought before is bought late at 9 a unit:
+    Demand is predicted. Units that are missing later are bought at 9 each:
 
     >>> def supply():
     ...     bought, demand = cp.Variable(2, nonneg=True), cp.Parameter()
@@ -127,19 +129,19 @@ class ConvexProgram(CvxpyProblem):
 
     @property
     def most_scenarios(self) -> int:  # type: ignore[override]
-        """Few where cvxpy writes a program down for each of them."""
+        """The most scenarios to solve for; few where cvxpy builds a program part for each."""
         return 200 if self.solver is None and self._program().extensive is not None else 50
 
     @property
     def _has_every_cost(self) -> bool:
         program = self._program()
         if len(program.hard.problem.variables()) > len(program.decisions):
-            return False  # nobody knows whether these make up for anything
+            return False  # it is not known whether these make up for every decision
         return self.penalty is not None or not program.is_uncertain
 
     @property
     def decision_average(self) -> str:  # type: ignore[override]
-        """What an ensemble averages: decisions, except whole numbers and where costs are linear."""
+        """What an ensemble averages: decisions, unless these are integers or costs are linear."""
         program = self._program()
         is_linear = program.problem.objective.expr.is_affine() and program.recourse is None
         return "decisions" if self.convex_decisions and not is_linear else "predictions"
@@ -211,7 +213,7 @@ class ConvexProgram(CvxpyProblem):
         where = f"all scenarios of row {row}"
         if form is None:
             with warnings.catch_warnings():
-                # That it is long is no fault of the user's.
+                # cvxpy's warning about many constraints is not for the user.
                 warnings.filterwarnings("ignore", "(Objective|Constraint).*too many subexpressions")
                 problem, decisions = program_of_scenarios(program, y, weight, context)
                 self._run(program, problem, where)
@@ -222,7 +224,7 @@ class ConvexProgram(CvxpyProblem):
     def minimisers(self, y: "torch.Tensor", context: np.ndarray | None) -> "Found | None":
         """Return the best decisions (B, k) of linear and quadratic programs, all rows at once.
 
-        They are right where there is only one. None where the program is another one.
+        They are right where there is only one best decision. None for other programs.
 
         Parameters
         ----------
@@ -264,8 +266,8 @@ class ConvexProgram(CvxpyProblem):
     ) -> np.ndarray:
         """Return, for each row, whether the constraints hold.
 
-        Constraints on other variables are not looked at, nor, without `y`, are those on what is
-        predicted.
+        Constraints on other variables are not checked. Without `y`, those that depend on predicted
+        parameters are not checked either.
 
         Parameters
         ----------
@@ -283,7 +285,7 @@ class ConvexProgram(CvxpyProblem):
         Returns
         -------
         ndarray of bool of shape (n,)
-            Whether each decision is allowed.
+            Whether each decision is feasible.
         """
         return np.array(
             [
@@ -297,8 +299,8 @@ class ConvexProgram(CvxpyProblem):
     def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
         """Return by how much each constraint is missed, in its own unit.
 
-        Constraints on other variables are not looked at, nor, without `y`, are those on what is
-        predicted. They count whether or not a `penalty` prices them.
+        Constraints on other variables are left out. Without `y`, those that depend on predicted
+        parameters are left out as well. Constraints count whether or not there is a `penalty`.
 
         Parameters
         ----------
@@ -313,7 +315,7 @@ class ConvexProgram(CvxpyProblem):
         -------
         ndarray of shape (n, m)
             0 where a constraint holds. The columns are the entries of the constraints in their
-            order, and the distance of each decision from what its variable is declared to be.
+            order, and the distance of each decision from what the attributes of its variable allow.
         """
         rows = [
             program.violation(with_parameters=y is not None)
@@ -326,13 +328,13 @@ class ConvexProgram(CvxpyProblem):
     ) -> ShadowPrices:
         """Return slacks and prices of the constraints of linear and quadratic programs.
 
-        Not of what variables are declared to be.
+        Attributes of variables, such as ``nonneg=True``, have none.
         """
         program = self._program()
         if program.extensive is None:
             raise NotImplementedError(
-                "ConvexProgram knows shadow prices of linear and quadratic programs, whose costs "
-                "and right-hand sides alone depend on parameters."
+                "ConvexProgram has shadow prices for linear and quadratic programs in which only "
+                "costs and right-hand sides depend on parameters."
             )
         found = [
             prices_of_row(
@@ -345,9 +347,9 @@ class ConvexProgram(CvxpyProblem):
         return named(program, [each[0] for each in found], [each[1] for each in found])
 
     def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
-        """Return what the constraints that depend on y are exceeded by; it checks nothing.
+        """Return by how much the constraints that depend on y are exceeded, unchecked.
 
-        Of linear and quadratic programs; an equation counts as two inequalities.
+        This works for linear and quadratic programs. An equation counts as two inequalities.
 
         Parameters
         ----------
@@ -361,7 +363,7 @@ class ConvexProgram(CvxpyProblem):
         Returns
         -------
         excess, size : ndarray or torch.Tensor of shape (n, m)
-            Positive where a constraint is missed; and the absolute right-hand sides.
+            The excess, positive where a constraint is missed, and the absolute right-hand sides.
         """
         uncertain = self._program().uncertain
         if uncertain is None or self._why_all_is_certain() is not None:
@@ -381,7 +383,7 @@ class ConvexProgram(CvxpyProblem):
         return None if uncertain.left.k else "has none on decisions alone"
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
-        """Return the best decision as a function of the parameter, by cvxpylayers.
+        """Return the best decision as a function of the parameters, by cvxpylayers.
 
         There is nothing to smooth: `smoothing` must be None. Add a quadratic term to the objective
         where the best decision jumps.
@@ -390,7 +392,7 @@ class ConvexProgram(CvxpyProblem):
 
         if smoothing is not None:
             raise ValueError(
-                f"smoothing must be a finite number only for problems that know how to smooth; for "
+                f"smoothing can be a finite number only for problems that know how to smooth; for "
                 f"ConvexProgram it must be None, got {smoothing!r}. Add a quadratic term to the "
                 "objective."
             )
@@ -406,8 +408,8 @@ class ConvexProgram(CvxpyProblem):
             raise ValueError(
                 "The program does not follow cvxpy's rules for parameters (DPP), so it cannot be "
                 "differentiated. See cvxpy's tutorial on disciplined parametrized programming; "
-                "often a variable for the product with the parameter helps, or a constraint in the "
-                "place of a variable's bound."
+                "often a variable for the product with the parameter helps, or a constraint "
+                "instead of a variable's bound."
             )
         return ConvexLayer(
             self._parts_at if is_by_context else self._parts,
@@ -423,13 +425,13 @@ class ConvexProgram(CvxpyProblem):
     def scenario_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return the best decision over scenarios, for linear and quadratic programs.
 
-        All scenarios are in one program, of which some tens are quickly solved. There is nothing to
-        smooth, as in :meth:`decision_layer`. See :meth:`DecisionProblem.scenario_layer`.
+        All scenarios are in one program, which is solved quickly for some tens of them. There is
+        nothing to smooth, as in :meth:`decision_layer`. See :meth:`DecisionProblem.scenario_layer`.
 
         Raises
         ------
         NotImplementedError
-            If the program is another one, or has a `solver` of its own.
+            If the program is not linear or quadratic, or if `solver` is given.
         """
         from ..layers.scenario_program import ScenarioProgramLayer
 
@@ -446,17 +448,18 @@ class ConvexProgram(CvxpyProblem):
         )
 
     def _checked_parameters(self, y: "torch.Tensor", context: Any) -> "torch.Tensor":
-        """Return the parameters of rows (n, q), of which each is what cvxpy was told it is."""
+        """Return the parameters of rows (n, q), checked against their attributes in cvxpy."""
         known = self._context_rows(context)
         self._program().check_rows(y.detach().numpy(), known)
         return beside(y, known)
 
     def decision_projection(self, n_parameters: int) -> "nn.Module":
-        """Return the nearest decision under the constraints that no prediction changes.
+        """Return the nearest decision under the constraints that do not depend on predictions.
 
-        A quadratic program where these are linear, and else by cvxpylayers. See
-        :meth:`DecisionProblem.decision_projection`. Whole numbers are refused, and constraints on
-        decisions alone that depend on what is predicted, unless a `penalty` prices them.
+        It is a quadratic program where these are linear, and made by cvxpylayers otherwise. See
+        :meth:`DecisionProblem.decision_projection`. Integer variables are refused. So are
+        constraints on decisions alone that depend on predicted parameters, unless there is a
+        `penalty`.
         """
         if self._program().problem.is_mixed_integer():
             refuse_whole(self)

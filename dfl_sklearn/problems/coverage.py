@@ -1,4 +1,4 @@
-"""Covering targets with few items whose probabilities are predicted: a submodular maximisation."""
+"""Covering targets with few items of predicted probabilities (submodular maximisation)."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -21,26 +21,26 @@ if TYPE_CHECKING:
 class CoverageProblem(DecisionProblem):
     r"""Choose at most k items so that many targets are reached.
 
-    The parameters are the probabilities :math:`\theta_{ij}` that item i reaches target j, row by
-    row: column ``i * n_targets + j``. With :math:`z_i` in {0, 1}, the cost is the negated mean
-    weight of the targets reached by at least one of the items chosen,
+    The parameters are the probabilities :math:`\theta_{ij}` that item i reaches target j, in
+    column ``i * n_targets + j``. With :math:`z_i` in {0, 1}, the cost is the negated expected
+    weight of the targets that are reached by at least one of the chosen items,
 
     .. math:: -F(z, \theta) = -\sum_j w_j \Bigl( 1 - \prod_i (1 - z_i \theta_{ij}) \Bigr),
        \qquad \textstyle\sum_i z_i \le k.
 
     Budget allocation (channels reach customers) and diverse recommendation (items cover topics)
-    are of this kind. For z between 0 and 1 it is the multilinear extension: the mean over items
-    chosen independently with the probabilities z.
+    are of this kind. For z between 0 and 1 the formula is the multilinear extension: the expected
+    cost of items that are chosen independently with the probabilities z.
 
     Parameters
     ----------
     k : int or FromContext
-        How many items can be chosen, 1 to `n_items`.
+        Largest number of items to choose, 1 to `n_items`.
     n_items : int
-        How many there are.
+        Number of items.
     weights : array-like of float or FromContext, of shape (n_targets,), default=None
-        What a target is worth, positive; None is 1 for each. If not given, the number of targets is
-        that of the columns of `y`, divided by `n_items`.
+        Values of the targets, positive; None is 1 for each. The number of targets is then the
+        number of columns of `y` divided by `n_items`.
 
     See Also
     --------
@@ -49,10 +49,10 @@ class CoverageProblem(DecisionProblem):
 
     Notes
     -----
-    `solve` is greedy: item after item, the one that adds most. It reaches at least
-    :math:`1 - 1/e` of the best value (Nemhauser et al., 1978), usually more; regrets are measured
-    from it, and can be negative. Predictions beyond 0 and 1 are clipped for it. The greedy choice
-    under several scenarios has the same guarantee for the mean over them.
+    `solve` is greedy: it adds the item that increases the value most, until there are k. This
+    reaches at least :math:`1 - 1/e` of the best value (Nemhauser et al., 1978), usually more.
+    Regrets are differences to the greedy cost, and can be negative. `solve` clips predictions to
+    [0, 1]. For several scenarios the greedy choice has the same guarantee for their mean.
 
     References
     ----------
@@ -60,7 +60,8 @@ class CoverageProblem(DecisionProblem):
 
     Examples
     --------
-    The second item by itself is best; with the first, both targets are reached.
+    The second item is the best one by itself. The first one is added because it reaches the
+    other target.
 
     >>> from dfl_sklearn.problems import CoverageProblem
     >>> problem = CoverageProblem(k=2, n_items=3)
@@ -136,7 +137,7 @@ class CoverageProblem(DecisionProblem):
             *y.shape[:2], self.n_items, y.shape[2] // self.n_items
         )
         worth, budget = self._worth(probabilities.shape[3], context), self._budget(context)
-        # What is left to gain: the weight of each target times the chance that it is missed.
+        # The weight of each target times the probability that it is not reached so far.
         left = weight[:, :, None] * (worth if worth.ndim == 1 else worth[:, None])
         z = np.zeros((len(y), self.n_items))
         for step in range(int(budget.max(initial=0))):
@@ -156,7 +157,7 @@ class CoverageProblem(DecisionProblem):
         worth = as_those_of(self._worth(probabilities.shape[2], context), y)
         return -xp.sum(worth * (1.0 - missed), axis=1)
 
-    # -- what is allowed ---------------------------------------------------------------
+    # -- constraints -------------------------------------------------------------------
 
     def _check_decisions(self, decisions: np.ndarray) -> None:
         outside = (decisions < -1e-6) | (decisions > 1 + 1e-6)
@@ -171,15 +172,15 @@ class CoverageProblem(DecisionProblem):
         decisions : array-like of shape (n, n_items)
             What was decided.
         y : array-like of shape (n, n_items * n_targets), default=None
-            Its shape is checked; what is allowed does not depend on it.
+            Only its shape is checked; the constraints do not depend on it.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where the budget or weights are read from it.
 
         Returns
         -------
         ndarray of shape (n, 1 + n_items)
-            0 where a constraint holds. First how many items are chosen beyond k, then the distance
-            of each entry from 0 and 1, whichever is nearer.
+            0 where a constraint holds. The first column is the number of items beyond k; the others
+            are the distances of the entries from 0 or 1, whichever is nearer.
         """
         z = self._decision_rows(decisions, y, context, 0.0)
         budget = self._budget(self._check_context(context, len(z)))
@@ -218,8 +219,8 @@ class CoverageProblem(DecisionProblem):
     ) -> np.ndarray:
         """Round decisions between 0 and 1 to zeros and ones without loss (pipage rounding).
 
-        Two fractional entries are moved against one another, which keeps their sum, until one is 0
-        or 1: in that direction the multilinear extension is convex, so one of the two ends is no
+        Two fractional entries are changed by opposite amounts, which keeps their sum, until one is
+        0 or 1. In that direction the multilinear extension is convex, so one of the two ends is no
         worse. A last fractional entry is raised to 1. (Where a sum exceeds k by a rounding error,
         no more than that is lost.)
 
@@ -228,14 +229,14 @@ class CoverageProblem(DecisionProblem):
         decisions : array-like of shape (n, n_items)
             Between 0 and 1, with sums of at most k.
         y : array-like of shape (n, n_items * n_targets)
-            The probabilities that the value is measured by.
+            The probabilities with which the value is computed.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, for a budget or weights that are read from it.
 
         Returns
         -------
         ndarray of shape (n, n_items)
-            Zeros and ones, of at least the value of `decisions`.
+            Zeros and ones, with at least the value of `decisions`.
 
         References
         ----------
@@ -269,7 +270,7 @@ class CoverageProblem(DecisionProblem):
             if len(fractional) == 0:
                 return np.rint(z)
             if len(fractional) == 1:
-                # The value grows with every entry; sums that rounding has raised leave no room.
+                # The value grows with every entry; a sum above k by rounding leaves no room.
                 others = np.rint(np.delete(z, fractional[0])).sum()
                 z[fractional[0]] = 1.0 if others + 1 <= self.k else 0.0
                 return np.rint(z)
@@ -284,14 +285,14 @@ class CoverageProblem(DecisionProblem):
             z = ends[int(costs.argmin())]
 
     def decision_projection(self, n_parameters: int) -> "nn.Module":
-        """Raise a ValueError: decisions are whole, and no policy can be trained for such."""
+        """Raise a ValueError: policies cannot be trained for integer decisions."""
         refuse_whole(self)
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         r"""Return the maximiser of a concave extension, less :math:`\gamma \|z\|^2`.
 
-        `smoothing` is :math:`\gamma`, positive, in units of the weights. None takes for each row a
-        tenth of what an item covers by itself in the mean.
+        `smoothing` is :math:`\gamma`, positive, in units of the weights. None takes, for each row,
+        a tenth of the mean weight that an item covers by itself.
         """
         from ..layers.coverage import CoverageLayer
         from ..layers.known_numbers import KnownNumbersLayer
@@ -313,5 +314,5 @@ class CoverageProblem(DecisionProblem):
 
 
 def _as_int(k: Any) -> Any:
-    """Return a number of items as an int where it came as a float, as all of a context do."""
+    """Return a number of items as an int; in a context it is a float."""
     return int(k) if isinstance(k, (float, np.floating)) and float(k).is_integer() else k

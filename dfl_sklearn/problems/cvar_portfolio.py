@@ -1,4 +1,4 @@
-"""Mean-CVaR portfolios: shares of a budget, and the reserve held against losses."""
+"""Mean-CVaR portfolios: shares of a budget, and a reserve held against losses."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,33 +18,34 @@ from .base import DecisionProblem
 if TYPE_CHECKING:
     from torch import nn
 
-_MOST_PAIRS = 5_000  # of scenarios and residuals, for the unit of the loss
-_ROUNDING = 1e-9  # of a sum of scenario weights, and of deviations that are none
+_MOST_PAIRS = 5_000  # most pairs of scenarios and residuals, for the unit of the loss
+_ROUNDING = 1e-9  # tolerance of sums of scenario weights and of deviations that are 0
 
 
 class CVaRPortfolioProblem(DecisionProblem):
-    r"""Spread a budget over assets, and hold a reserve against the losses that are left.
+    r"""Spread a budget over assets, and hold a reserve against the remaining losses.
 
-    The decision is the shares z and the reserve t, its last entry. With returns y, known
+    The decision holds the shares z and, as its last entry, the reserve t. With returns y, known
     residuals :math:`e_1, \dots, e_S` and the losses :math:`L_s = -(y + e_s)^\top z`, the cost is
 
     .. math:: \frac1S \sum_s L_s
        + \lambda \Bigl( t + \frac{1}{(1 - \alpha) S} \sum_s (L_s - t)_+ \Bigr),
        \qquad z \ge 0, \quad \textstyle\sum_j z_j = 1,
 
-    the loss, and a charge for the reserve and, at a higher rate, for losses beyond it. The best
-    reserve is the value at risk, and the bracket is then the conditional value at risk (CVaR), the
-    mean of the worst :math:`1 - \alpha` of the losses (Rockafellar and Uryasev, 2000).
+    the mean loss plus a charge for the reserve and, at a higher rate, for losses beyond it. The
+    best reserve is the value at risk. The bracket is then the conditional value at risk (CVaR), the
+    mean of the worst share :math:`1 - \alpha` of the losses (Rockafellar and Uryasev, 2000).
 
     Parameters
     ----------
     level : float or FromContext, default=0.95
-        :math:`\alpha`, between 0 and 1.
+        :math:`\alpha`, the level of the CVaR, between 0 and 1.
     risk_aversion : float or FromContext, default=1
-        :math:`\lambda`, positive: how much a unit of CVaR counts beside a unit of the mean loss.
+        :math:`\lambda`, positive: the weight of the CVaR relative to the mean loss.
     residuals : array-like of shape (n_scenarios, n_assets), default=None
-        What no model predicts of the returns, in units of `y`: usually the errors of a forecast on
-        held-out rows. None is no residual, so that a single known row of returns has no risk.
+        The part of the returns that no model predicts, in units of `y`: usually the errors of a
+        forecast on held-out rows. With None there is a single residual of 0, so that a known row of
+        returns has no risk.
 
     See Also
     --------
@@ -53,13 +54,13 @@ class CVaRPortfolioProblem(DecisionProblem):
 
     Notes
     -----
-    Give `solve` several scenarios of returns per row, shape (n, S, d), and it minimises their mean
-    loss and CVaR exactly: the reserve makes CVaR a mean over scenarios. Residuals, where given, are
-    added to each. One linear program per row is solved by HiGHS
-    (``pip install "dfl-sklearn[highs]"``), and none where all scenarios of a row are equal.
+    With several scenarios of returns per row, shape (n, S, d), `solve` minimises their mean loss
+    and CVaR exactly, because the reserve makes the CVaR a mean over scenarios. Residuals, where
+    given, are added to each scenario. HiGHS solves one linear program per row
+    (``pip install "dfl-sklearn[highs]"``), except where all scenarios of a row are equal.
 
-    Where values at risk are not unique the smallest is taken. Where the level or the risk aversion
-    is read from the context, rows that share it are solved together.
+    Where the value at risk is not unique, the smallest one is taken. Where the level or the risk
+    aversion is read from the context, rows that share it are solved together.
 
     References
     ----------
@@ -67,7 +68,7 @@ class CVaRPortfolioProblem(DecisionProblem):
 
     Examples
     --------
-    The second asset returns more, but in one scenario of four it falls.
+    The second asset has a larger return in three scenarios, and a loss in the fourth.
 
     >>> from dfl_sklearn.problems import CVaRPortfolioProblem
     >>> returns = [[[1.0, 4.0], [1.0, 4.0], [1.0, 4.0], [1.0, -5.0]]]
@@ -126,7 +127,7 @@ class CVaRPortfolioProblem(DecisionProblem):
 
     @property
     def most_scenarios(self) -> int:  # type: ignore[override]
-        """Few where there are many residuals: a program has one row for each pair."""
+        """The most scenarios to solve for; a program has one row per scenario and residual."""
         n_residuals = 1 if self.residuals is None else len(np.asarray(self.residuals))
         return max(20, _MOST_PAIRS // n_residuals)
 
@@ -179,7 +180,7 @@ class CVaRPortfolioProblem(DecisionProblem):
         if size <= _ROUNDING * np.abs(mean).max(initial=0.0):  # nothing is uncertain
             shares = np.eye(mean.shape[1])[mean.argmax(axis=1)]
         else:
-            # In units of the deviations, so that shares and losses are alike in size.
+            # In units of the deviations, so that shares and losses are of similar size.
             program = TailProgram(spread / size, weight, level, aversion, type(self).__name__)
             shares = program.shares((1.0 + aversion) * (mean / size))
             shares = shares / shares.sum(axis=1, keepdims=True)
@@ -200,7 +201,7 @@ class CVaRPortfolioProblem(DecisionProblem):
         at_risk = reserve + xp.mean(beyond, axis=1) / (1.0 - level)
         return xp.mean(losses, axis=1) + aversion * at_risk
 
-    # -- what is allowed ---------------------------------------------------------------
+    # -- constraints -------------------------------------------------------------------
 
     def _check_decisions(self, decisions: np.ndarray) -> None:
         check_shares(decisions[:, :-1])
@@ -213,15 +214,15 @@ class CVaRPortfolioProblem(DecisionProblem):
         decisions : array-like of shape (n, d + 1)
             What was decided.
         y : array-like of shape (n, d), default=None
-            Its shape is checked; what is allowed does not depend on returns.
+            Only its shape is checked; the constraints do not depend on returns.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where numbers are read from it.
 
         Returns
         -------
         ndarray of shape (n, 1 + d)
-            0 where a constraint holds. First how far the shares are from a sum of 1, then how far
-            each is below 0. Any reserve is allowed.
+            0 where a constraint holds. The first column is the distance of the sum of the shares
+            from 1; the others say by how much each share is below 0. Any reserve is feasible.
         """
         return shares_missed(self._decision_rows(decisions, y, context, 0.0)[:, :-1])
 
@@ -229,12 +230,12 @@ class CVaRPortfolioProblem(DecisionProblem):
         r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2` on the shares.
 
         `smoothing` is :math:`\gamma`, positive, in units of `y`. None takes :math:`1 + \lambda`
-        times the standard deviation of a residual, in the mean over assets; where residuals do not
-        vary, the root mean square of each row of `y`.
+        times the standard deviation of the residuals, averaged over assets, or the root mean square
+        of each row of `y` where residuals do not vary.
         """
         from ..layers.cvar_portfolio import CVaRPortfolioLayer
 
-        why = ": the best shares jump as returns change, and have no slope elsewhere."
+        why = ": the best shares jump as returns change, and are constant in between."
         smoothing_number(smoothing, positive=True, why=why)
         self._check_constants()
         if self.takes_context:
@@ -244,7 +245,7 @@ class CVaRPortfolioProblem(DecisionProblem):
         return CVaRPortfolioLayer(level, aversion, residuals, smoothing)
 
     def decision_projection(self, n_parameters: int) -> "nn.Module":
-        """Return the nearest shares of the budget, and the reserve as it is.
+        """Return the nearest shares of the budget, with the reserve unchanged.
 
         See :meth:`DecisionProblem.decision_projection`.
         """

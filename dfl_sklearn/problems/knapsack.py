@@ -1,4 +1,4 @@
-"""Knapsacks: the most valuable items that known resources allow."""
+"""Knapsacks: the most valuable items that fit known resources."""
 
 from functools import lru_cache
 from typing import Any
@@ -14,15 +14,15 @@ from ._context import FromContext, is_marked, stand_in
 from ._limits import check_limits, has_limits
 from .linear_cost import LinearCostProblem
 
-_MOST_LISTED_ITEMS = 16  # of which all sets are listed, for capacities of every row
-_MOST_SETS = 20_000  # of items, that are listed
-_MOST_CELLS = 1 << 22  # of a table of values by item and capacity
+_MOST_LISTED_ITEMS = 16  # items up to which all sets are listed, with a capacity per row
+_MOST_SETS = 20_000  # most sets of items that are listed
+_MOST_CELLS = 1 << 22  # cells of a table of values by item and capacity
 _CHUNK = 1 << 22  # numbers in the largest temporary array
-_ROUNDING = 1e-12  # by which a capacity may be exceeded, as a share of it
+_ROUNDING = 1e-12  # share of a capacity by which it may be exceeded
 
 
 class KnapsackProblem(LinearCostProblem):
-    r"""Choose the items of the largest total value whose weights fit.
+    r"""Choose the items with the largest total value whose weights fit.
 
     .. math:: \max_z \; y^\top z \quad \text{with} \quad W z \le b, \quad z \in \{0, 1\}^n.
 
@@ -32,39 +32,42 @@ class KnapsackProblem(LinearCostProblem):
     Parameters
     ----------
     weights : array-like of shape (n_items,) or (n_resources, n_items)
-        How much of each resource an item takes, at least 0.
+        Amount of each resource that an item takes, at least 0.
     capacity : float, FromContext or array-like of shape (n_resources,)
-        How much there is. May differ by row: the number, or entries of a list, may be FromContext.
+        Amount of each resource that there is. It may differ by row: the number, or entries of a
+        list, may be FromContext.
     n_jobs : int, default=None
-        Threads among which the rows are divided, where they are solved one by one.
+        Threads among which the rows are divided where they are solved one by one; None is 1, -1
+        all cores.
     time_limit : float, default=None
-        Seconds for each row, where they are solved one by one. Decisions may then differ from run
-        to run.
+        Seconds for each row, where rows are solved one by one. With such a limit decisions may
+        differ from run to run.
     mip_gap : float, default=0
-        By how much the items chosen may be worth less than the best ones, as a share of their
+        By how much the chosen items may be worth less than the best ones, as a share of their
         value, where rows are solved one by one.
 
     Attributes
     ----------
     exact : bool
-        False where one of these limits is set. Rows that such a limit leaves short of the best
-        items are counted in a warning, with the largest gap.
+        False where one of these limits is set. A warning then says for how many rows the best items
+        were not proven, and how large the largest gap is.
 
     See Also
     --------
     UncertainKnapsackProblem : Unknown weights or capacities, known values.
-    TopKProblem : A number of items as the only limit.
+    TopKProblem : A fixed number of items.
     LinearProgram : Other linear constraints.
 
     Notes
     -----
-    Where few sets of items are such that nothing else fits, they are listed once and all rows are
-    looked up among them. Where there is one resource, in whole numbers, rows are solved together
-    by dynamic programming over the capacity. Else each row is a mixed-integer program for HiGHS:
-    ``pip install "dfl-sklearn[highs]"``. All three are exact.
+    There are three methods, which are all exact. Where there are few maximal sets, to which no
+    further item fits, they are listed once, and the best one is looked up for each row. Where there
+    is one resource with integer weights, rows are solved together by dynamic programming over the
+    capacity. Otherwise each row is a mixed-integer program for HiGHS
+    (``pip install "dfl-sklearn[highs]"``).
 
-    Where the capacity is read from the context all rows are still solved together for up to 16
-    items, and by dynamic programming; in other cases each row is an integer program.
+    Where the capacity is read from the context, rows are still solved together for up to 16 items
+    or by dynamic programming. In other cases each row is a mixed-integer program.
 
     Examples
     --------
@@ -102,7 +105,7 @@ class KnapsackProblem(LinearCostProblem):
 
     @property
     def exact(self) -> bool:  # type: ignore[override]
-        """Whether the best items are found: not where a limit may end the search before."""
+        """Whether the best items are found for sure: False where a limit may end the search."""
         return not has_limits(self.time_limit, self.mip_gap)
 
     def _constraints(self) -> tuple[np.ndarray, np.ndarray]:
@@ -183,12 +186,12 @@ class KnapsackProblem(LinearCostProblem):
         weights, capacity = self._constraints()
         sets = _largest_sets(weights.tobytes(), capacity.tobytes(), weights.shape[1])
         if sets is not None:
-            # An item that does not pay is left out of its set.
+            # An item without value is left out of its set.
             return sets[least_costly(sets, -np.maximum(y, 0.0))] * (y > 0)
-        # Beyond 2^53 floats are whole because they are coarse.
+        # Above 2^53 all floats are integers.
         is_whole = len(weights) == 1 and (weights == np.rint(weights)).all()
         is_whole &= max(weights.max(), capacity[0]) < 2.0**53
-        # Sums of weights may be above a capacity by a rounding error, here as everywhere.
+        # Sums of weights may exceed a capacity by a rounding error, as in the other methods.
         whole = int(capacity[0] * (1 + _ROUNDING)) if is_whole else 0
         unit = np.gcd.reduce([*weights[0].astype(int), whole]) or 1 if is_whole else 1
         room = whole // unit
@@ -197,7 +200,7 @@ class KnapsackProblem(LinearCostProblem):
         return self._by_integer_programs(self._polytope(y.shape[1]), y)
 
     def _solve_with_context(self, y: np.ndarray, context: np.ndarray) -> np.ndarray:
-        """Solve rows with a capacity of their own; how does not depend on the rows around."""
+        """Solve rows that have their own capacity; the method does not depend on other rows."""
         weights, capacity = self._constraints()[0], self._known(self.capacity, context)
         n = weights.shape[1]
         if n <= _MOST_LISTED_ITEMS:
@@ -209,7 +212,7 @@ class KnapsackProblem(LinearCostProblem):
                 lambda rows: (needed <= room[rows, None]).all(axis=2),
             )
             return sets[best] * (y > 0)
-        # What is more than all items weigh makes no difference.
+        # Capacity beyond the weight of all items makes no difference.
         total = float(weights[0].sum())
         if len(weights) == 1 and (weights == np.rint(weights)).all() and total < 2.0**53:
             unit = np.gcd.reduce(weights[0].astype(int)) or 1
@@ -231,7 +234,7 @@ class KnapsackProblem(LinearCostProblem):
 
 @lru_cache(maxsize=8)
 def _largest_sets(weights: bytes, capacity: bytes, n_items: int) -> np.ndarray | None:
-    """Return all sets (S, n) of items to which none can be added, None if they are many."""
+    """Return all maximal sets (S, n) of items that fit, or None if there are many."""
     W, room = np.frombuffer(weights).reshape(-1, n_items), np.frombuffer(capacity)
     room = room * (1 + _ROUNDING)  # sums of weights have rounding errors
     sets, left = np.zeros((1, n_items), dtype=bool), room[None]
@@ -251,9 +254,9 @@ def _largest_sets(weights: bytes, capacity: bytes, n_items: int) -> np.ndarray |
 
 
 def _by_capacity(weights: np.ndarray, capacities: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Solve by the best value for each capacity, item after item; weights are whole numbers.
+    """Solve by dynamic programming over the capacity; weights are integers.
 
-    Rows have capacities (B,) of their own; the table is as long as the largest needs.
+    Rows have their own capacities (B,); the table is as long as the largest one needs.
     """
     z, capacity = np.zeros_like(y), int(capacities.max(initial=0))
     step = max(1, _CHUNK // ((capacity + 1) * len(weights)))

@@ -23,24 +23,24 @@ if TYPE_CHECKING:
 class LinearCostProblem(DecisionProblem):
     r"""Base class of problems with the cost :math:`\pm y^\top z`, one parameter per decision.
 
-    A subclass fills in `solve_rows` and `_polytope(n)`, the linear constraints on n decisions.
-    It has a parameter `sense` where values can be maximised: costs are negated values then.
+    A subclass defines `solve_rows` and `_polytope(n)`, the linear constraints on n decisions.
+    It has a parameter `sense` where values can be maximised; costs are then negated values.
 
-    Where parameters are read from the context, the constraints of a row are those of the problem at
-    that row, taken one context after the other. A subclass whose rows differ in right-hand sides
-    and bounds alone says so by `_shares_matrix`, and fills in `_polytope_rows(n, context)`.
+    Where numbers of the problem are read from the context, each distinct context has its own
+    constraints, and these are handled one by one. A subclass whose rows differ only in right-hand
+    sides and bounds returns True from `_shares_matrix` and defines `_polytope_rows(n, context)`.
 
-    Under a distribution of y the best decision is that of its mean, so that several scenarios are
-    solved for exactly.
+    Under a distribution of y the best decision is that for its mean, so that scenarios are solved
+    for exactly.
 
     See Also
     --------
     LinearProgram : Any linear constraints, without writing a class.
-    dfl_sklearn.losses.SPOPlusLoss : The loss for such problems.
+    dfl_sklearn.losses.SPOPlusLoss : The default loss for such problems.
 
     Examples
     --------
-    Every such problem is a linear program, which can be looked at or extended:
+    Every such problem is a linear program, which can be inspected or extended:
 
     >>> from dfl_sklearn.problems import LinearCostProblem, TopKProblem
     >>> problem = TopKProblem(1)
@@ -58,7 +58,7 @@ class LinearCostProblem(DecisionProblem):
     def _polytope(self, n: int) -> Polytope:
         """Return the constraints on n decisions, where nothing is read from the context.
 
-        The constants have been checked.
+        The constants are already checked.
         """
 
     @property
@@ -68,31 +68,31 @@ class LinearCostProblem(DecisionProblem):
 
     @property
     def _shares_matrix(self) -> bool:
-        """Whether they differ in right-hand sides and bounds alone."""
+        """Whether constraints differ only in right-hand sides and bounds."""
         return False
 
     def _polytope_rows(self, n: int, context: np.ndarray) -> Polytope:
         """Return one set of constraints on n decisions for each row of a context (B, c).
 
-        For problems whose constraints differ in their right-hand sides and bounds alone.
+        This is for problems whose constraints differ only in right-hand sides and bounds.
         """
         raise NotImplementedError(
             f"{type(self).__name__} says that its rows share a matrix (_shares_matrix), and has to "
-            "fill in _polytope_rows(n, context)."
+            "define _polytope_rows(n, context)."
         )
 
     def _marked_sides(self) -> "dict[str, Any]":
-        """Return the right-hand sides, by their names in LinearProgram, with what is marked."""
+        """Return the right-hand sides with their markers, by their names in LinearProgram."""
         raise ValueError(
-            f"{type(self).__name__} cannot be written as one linear program: its constraints "
-            "differ by row in more than right-hand sides and bounds."
+            f"{type(self).__name__} cannot be written as one linear program: more than the "
+            "right-hand sides and bounds of its constraints differ by row."
         )
 
     def _plus_known(self, y: Any, context: Any) -> Any:
-        """Return the parameters plus what is known of the costs, in the same units."""
+        """Return the parameters plus the known part of the costs, in the same units."""
         return y
 
-    # LinearProgram, which puts itself here: a file cannot import what is made of it.
+    # LinearProgram, which registers itself here because importing it would be circular.
     _linear_program: ClassVar["type[LinearCostProblem]"]
 
     @property
@@ -115,7 +115,7 @@ class LinearCostProblem(DecisionProblem):
     def _shadow_prices(
         self, decisions: np.ndarray, y: np.ndarray, context: np.ndarray | None
     ) -> ShadowPrices:
-        """Return slacks and prices; where decisions are whole numbers, prices are of real ones."""
+        """Return slacks and prices; prices are those of the relaxation for integer decisions."""
         names: list[str] = []
 
         def found(
@@ -142,8 +142,8 @@ class LinearCostProblem(DecisionProblem):
     def linear_objective(self) -> "Callable[..., Any]":
         """Return the map from parameters (n, d) to the cost vectors (n, d) of ``c @ z``.
 
-        ``costs(y, context=None)``, affine in y. The context (n, c) is wanted where a part of the
-        costs is read from it.
+        The map is ``costs(y, context=None)``, affine in y. The context (n, c) is needed where a
+        part of the costs is read from it.
         """
         return self._cost_vectors
 
@@ -152,22 +152,22 @@ class LinearCostProblem(DecisionProblem):
         return -costs if self.sense == "max" else costs
 
     def as_linear_program(self, n_decisions: int | None = None) -> "LinearCostProblem":
-        """Return the same problem as a ``LinearProgram``, to look at or to extend.
+        """Return the same problem as a ``LinearProgram``, to inspect or to extend it.
 
         Parameters
         ----------
         n_decisions : int, default=None
-            Needed where the problem does not fix it.
+            The number of decisions; needed where the problem does not fix it.
 
         Returns
         -------
         LinearProgram
-            With the same decisions and costs.
+            A problem with the same decisions and costs.
 
         Raises
         ------
         ValueError
-            If constraints are read from the context, and not their right-hand sides alone.
+            If more than the right-hand sides of constraints is read from the context.
         """
         self._check_constants()
         n = self._n_parameters() if n_decisions is None else n_decisions
@@ -210,21 +210,21 @@ class LinearCostProblem(DecisionProblem):
         decisions : array-like of shape (n,) or (n, k)
             What was decided.
         y : array-like, default=None
-            Its shape is checked; the constraints do not depend on it.
+            Only its shape is checked; the constraints do not depend on it.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, for problems that take it.
         tol : float, default=1e-6
             By how much a constraint may be missed, as a share of its absolute terms,
-            :math:`\sum_j |a_j z_j| + |b|`, and of a variable and its bounds; and how far whole
-            numbers may be from such.
+            :math:`\sum_j |a_j z_j| + |b|`, or a bound, as a share of the variable and its bounds;
+            also the distance that integer variables may have from an integer.
         atol : float, default=None
-            By how much more it may be missed, in its own unit. None is a billionth of the least
-            right-hand side or bound that is not 0, or of 1 if that is less; 0 where `tol` is 0.
+            By how much more it may be missed, in its own unit. None is a billionth of the smallest
+            right-hand side or bound that is not 0, or of 1 if that is smaller; 0 where `tol` is 0.
 
         Returns
         -------
         ndarray of bool of shape (n,)
-            Whether each decision is allowed.
+            Whether each decision is feasible.
         """
         z = self._decision_rows(decisions, y, context, tol)
         self._check_width(z.shape[1])
@@ -243,15 +243,16 @@ class LinearCostProblem(DecisionProblem):
         decisions : array-like of shape (n,) or (n, k)
             What was decided.
         y : None
-            Not looked at: the constraints do not depend on it.
+            Ignored: the constraints do not depend on it.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, for problems that take it.
 
         Returns
         -------
         ndarray of shape (n, m)
-            0 where a constraint holds. The columns are the inequalities, the equations, and for
-            each decision its bounds or, where that is more, its distance from a whole number.
+            0 where a constraint holds. The columns are the inequalities, the equations and, for
+            each decision, the violation of its bounds or, if that is larger, its distance from an
+            integer.
         """
         z = self._decision_rows(decisions, y, context, 0.0)
         self._check_width(z.shape[1])
@@ -264,7 +265,7 @@ class LinearCostProblem(DecisionProblem):
         z: np.ndarray,
         context: np.ndarray | None,
     ) -> np.ndarray:
-        """Call a function of constraints and decisions (n, k), each with those of its row."""
+        """Call a function of constraints and decisions (n, k), with the constraints of each row."""
         n = z.shape[1]
         if not self._has_own_constraints:
             return function(self._polytope(n), z)
@@ -279,15 +280,16 @@ class LinearCostProblem(DecisionProblem):
         r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2`, relaxed.
 
         Whole numbers are relaxed to real ones. `smoothing` is :math:`\gamma`, positive, in the
-        units of `y` per unit of a decision. None takes for each row the root mean square of its
-        parameters, known costs included: what is decided then does not depend on their scale. (Of a
-        single parameter that leaves the sign alone, which has no slope: give a number there.)
+        units of `y` per unit of a decision. None takes, for each row, the root mean square of its
+        parameters, known costs included, so that decisions do not depend on their scale. (With a
+        single parameter the decision then depends on its sign only, and has no slope: give a number
+        there.)
 
-        The decision costs at most :math:`\gamma` times the squared diameter of the feasible set
-        more than the best one (Wilder et al., 2019, theorem 1).
+        The cost of the decision exceeds the least cost by at most :math:`\gamma` times the squared
+        diameter of the feasible set (Wilder et al., 2019, theorem 1).
         """
         why = (
-            ": the best decision under a linear cost jumps, and has no slope elsewhere. To train "
+            ": the best decision under a linear cost jumps, and is constant in between. To train "
             "without smoothing use SPOPlusLoss."
         )
         smoothing_number(smoothing, positive=True, why=why)
@@ -297,7 +299,7 @@ class LinearCostProblem(DecisionProblem):
     def decision_projection(self, n_parameters: int) -> "nn.Module":
         """Return the nearest decision, by a quadratic program.
 
-        See :meth:`DecisionProblem.decision_projection`. Whole decisions are refused.
+        See :meth:`DecisionProblem.decision_projection`. Integer decisions are refused.
         """
         self._check_constants()
         if not self._has_own_constraints:
@@ -307,7 +309,7 @@ class LinearCostProblem(DecisionProblem):
         return by_context(self, n_parameters)
 
     def _decision_layer(self, smoothing: float | None) -> "nn.Module":
-        """Return the layer; a subclass that knows a quicker one for its constraints fills it in."""
+        """Return the layer; a subclass with a faster one for its constraints overrides this."""
         from ..layers.regularized_linear import RegularizedLinearLayer
         from ..layers.regularized_linear_rows import RegularizedLinearRowsLayer
 
@@ -319,7 +321,7 @@ class LinearCostProblem(DecisionProblem):
 
 
 def solve_there(problem: DecisionProblem, y: np.ndarray) -> np.ndarray:
-    """Solve at one row of a context, for `each_context`, which counts that row as row 0."""
+    """Solve at one row of a context, for `each_context`; errors call that row row 0."""
     try:
         return problem.solve_rows(y)
     except NoDecisionError as error:

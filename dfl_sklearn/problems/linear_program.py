@@ -1,4 +1,4 @@
-"""Linear programs, with integral variables or without: the parameters are the costs."""
+"""Linear programs, with or without integer variables, whose costs are the parameters."""
 
 import copy
 from typing import TYPE_CHECKING, Any
@@ -29,72 +29,73 @@ class LinearProgram(LinearCostProblem):
     The parameters are the costs of the decisions; the constraints are known. Arguments are those
     of :func:`scipy.optimize.linprog`.
 
-    Numbers of the constraints, and known costs, may differ by row: where :class:`FromContext`
-    stands in their place they are read from the context.
+    Numbers of the constraints, and known costs, may differ by row: where an entry is
+    :class:`FromContext`, it is read from the context.
 
     Parameters
     ----------
     A_ub : array-like or sparse of shape (m, n), default=None
-        Entries of lists and of object arrays may be FromContext.
+        Matrix of the inequality constraints. Entries of lists and of object arrays may be
+        FromContext.
     b_ub : array-like of shape (m,), default=None
-        Inequality constraints. Entries may be FromContext.
+        Right-hand sides of the inequality constraints. Entries may be FromContext.
     A_eq : array-like or sparse of shape (p, n), default=None
-        As `A_ub`.
+        Matrix of the equality constraints, as `A_ub`.
     b_eq : array-like of shape (p,), default=None
-        Equality constraints. Entries may be FromContext.
+        Right-hand sides of the equality constraints. Entries may be FromContext.
     bounds : (lower, upper), sequence of n such pairs or scipy.optimize.Bounds, default=(0, None)
-        None stands for no bound. In pairs, each of the two may be FromContext.
+        Bounds of the decisions; None is no bound. In pairs, each of the two may be FromContext.
     integrality : int or array-like of shape (n,), default=None
-        1 where a decision must be a whole number, 0 where not; None is 0 for all.
+        1 where a decision must be an integer, 0 where not; None is 0 for all.
     sense : {"min", "max"}, default="min"
         With "max" the parameters are values, and the cost is the negated value.
     n_jobs : int, default=None
         Threads among which the rows are divided; None is 1, -1 all cores. Decisions do not
         depend on it.
     time_limit : float, default=None
-        Seconds for each row, where there are whole numbers. Decisions may then differ from run to
-        run.
+        Seconds for each row, where there are integer variables. With such a limit decisions may
+        differ from run to run.
     mip_gap : float, default=0
         By how much a decision may cost more than the best one, as a share of its cost, where there
-        are whole numbers.
+        are integer variables.
     known_cost : array-like of shape (n,), default=None
-        What is known of the costs beside the parameters, in the units of `y`: the cost is that of
-        ``y + known_cost``. With ``sense="max"`` it is a known value, as `y` is, and a known cost
-        has to be given with a minus sign. Entries may be FromContext.
+        A known part of the costs, in the units of `y`: decisions cost ``y + known_cost`` per unit.
+        With ``sense="max"`` it is a known value, as `y` is, and a known cost must be given with a
+        minus sign. Entries may be FromContext.
 
     Attributes
     ----------
     exact : bool
-        False where there are whole numbers and one of these limits. Rows that such a limit leaves
-        short of the best decision are counted in a warning, with the largest gap.
+        False where there are integer variables and one of these limits. A warning then says for how
+        many rows the best decision was not proven, and how large the largest gap is.
 
     See Also
     --------
-    RecourseLinearProgram : Predicted constraints, with a second stage.
+    RecourseLinearProgram : Predicted constraints, with recourse.
     ShortestPathProblem : Faster for paths.
     KnapsackProblem : Faster for knapsacks.
     MatchingProblem : Faster for matchings and assignments.
 
     Notes
     -----
-    Needs HiGHS: ``pip install "dfl-sklearn[highs]"``. Without any constraints and with one pair of
-    bounds the number of decisions is that of the columns of `y`.
+    This class needs HiGHS: ``pip install "dfl-sklearn[highs]"``. Without any constraints and with
+    one pair of bounds, the number of decisions is the number of columns of `y`.
 
     Every decision is checked in the units given: constraints hold to 1e-9 of the absolute terms of
     their row, and the dual values prove that no other decision is cheaper by more than 1e-7 of the
-    absolute terms of the cost (1e-6 with whole numbers). What fails is solved again in exact
-    arithmetic or, if it is large, in other units; what still fails is an error.
+    absolute terms of the cost (1e-6 with integer variables). Rows that fail are solved again in
+    exact arithmetic or, if they are large, in other units. A row that still fails raises an error.
 
     Predicted costs may be negative where observed ones are not, and training with
-    :class:`~dfl_sklearn.losses.SPOPlusLoss` solves for such costs: give finite bounds.
+    :class:`~dfl_sklearn.losses.SPOPlusLoss` solves for such costs. Therefore give finite bounds.
 
-    Where right-hand sides and bounds alone are read from the context, rows share one model in
+    Where only right-hand sides and bounds are read from the context, rows share one model in
     HiGHS, and the decision layer solves all rows as one batch. A matrix that is read from the
     context is set up once for each distinct context.
 
     Examples
     --------
-    Two products share ten hours of a machine; at most six of each can be sold.
+    Two products share ten hours of a machine, and at most six units of each can be sold.
 
     >>> from dfl_sklearn.problems import LinearProgram
     >>> problem = LinearProgram([[1, 2]], [10], bounds=(0, 6), sense="max")
@@ -104,7 +105,7 @@ class LinearProgram(LinearCostProblem):
     >>> problem.optimal_cost([[3.0, 1.0], [1.0, 4.0]])
     array([-20., -20.])
 
-    The same with hours and a price of hours that are known for each day:
+    The same with hours and a price of power that are known for each day:
 
     >>> import pandas as pd
     >>> from dfl_sklearn.problems import FromContext
@@ -151,7 +152,7 @@ class LinearProgram(LinearCostProblem):
 
     @property
     def exact(self) -> bool:  # type: ignore[override]
-        """Whether the best decision is found: not where a limit may end the search before."""
+        """Whether the best decision is found for sure: False where a limit may end the search."""
         return not (np.any(self.integrality) and has_limits(self.time_limit, self.mip_gap))
 
     # -- checks ------------------------------------------------------------------------
@@ -196,7 +197,7 @@ class LinearProgram(LinearCostProblem):
     # -- constraints and costs ---------------------------------------------------------
 
     def _unmarked(self) -> "LinearProgram":
-        """Return the same with numbers, and without bounds, in the place of what is marked."""
+        """Return the same with its markers replaced by numbers, or by no bound."""
         constant = copy.copy(self)
         for name in ("A_ub", "b_ub", "A_eq", "b_eq", "known_cost"):
             setattr(constant, name, stand_in(getattr(self, name), 1.0))
@@ -237,7 +238,7 @@ class LinearProgram(LinearCostProblem):
         )
 
     def _bounds_rows(self, context: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return lower and upper bounds, (B, n) or, of one pair for all decisions, (B, 1)."""
+        """Return lower and upper bounds, (B, n), or (B, 1) for one pair for all decisions."""
         pairs = as_pairs(self.bounds)
         low, high = (
             self._known([absent if each[i] is None else each[i] for each in pairs], context)
@@ -257,12 +258,12 @@ class LinearProgram(LinearCostProblem):
         return y + known
 
     def as_linear_program(self, n_decisions: int | None = None) -> "LinearProgram":
-        """Return a copy, with arrays of its own, to look at or to extend.
+        """Return a copy with its own arrays, to inspect or to extend it.
 
         Parameters
         ----------
         n_decisions : int, default=None
-            Needed where the problem does not fix it.
+            The number of decisions; needed where the problem does not fix it.
         """
         if self.context_columns():
             self._check_constants()
@@ -296,7 +297,7 @@ class LinearProgram(LinearCostProblem):
     def _decision_layer(self, smoothing: float | None) -> "nn.Module":
         layer = super()._decision_layer(smoothing)
         if self.known_cost is None or not self._shares_matrix:
-            return layer  # of each context, known costs included, where the matrix differs
+            return layer  # made for each context, known costs included, where the matrix differs
         from ..layers.regularized_linear_rows import PlusKnownLayer
 
         return PlusKnownLayer(layer, self._plus_known, takes_context=self._has_own_constraints)

@@ -1,4 +1,4 @@
-"""Bipartite matchings and assignments with predicted values of the pairs."""
+"""Bipartite matchings and assignments with predicted values of pairs."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -16,11 +16,11 @@ from .linear_cost import LinearCostProblem
 
 
 class MatchingProblem(LinearCostProblem):
-    """Pair the members of two sides, each with at most one of the other.
+    """Pair the members of two sides, each with at most one member of the other side.
 
-    The parameters are the values (or costs) of all pairs, row by row: the pair (i, j) is column
-    ``i * n_right + j``; a decision holds a 1 for each pair that is made. Found with the shortest
-    augmenting paths of :func:`scipy.optimize.linear_sum_assignment`.
+    The parameters are the values (or costs) of all pairs; the pair (i, j) is column
+    ``i * n_right + j``. A decision holds a 1 for each pair that is made. It is found by
+    :func:`scipy.optimize.linear_sum_assignment`.
 
     Parameters
     ----------
@@ -28,14 +28,14 @@ class MatchingProblem(LinearCostProblem):
         Sizes of the two sides.
     perfect : bool, default=False
         Whether every member of the smaller side must be paired (an assignment). If not, pairs
-        that do not pay are left out. Absent members do not count.
+        without a gain are left out. Absent members do not count.
     sense : {"max", "min"}, default="max"
         With "max" the parameters are values, and the cost is the negated value.
     present_left : sequence of n_left bool or FromContext, default=None
         Which members of the left side are present; absent ones are not paired. Columns of the
-        context hold 1 and 0. None is all of them.
+        context hold 1 for present and 0 for absent. None means that all are present.
     present_right : sequence of n_right bool or FromContext, default=None
-        Which members of the right side are present.
+        The same for the right side.
 
     See Also
     --------
@@ -44,8 +44,8 @@ class MatchingProblem(LinearCostProblem):
 
     Notes
     -----
-    `y` has a column for every pair, also where a member is absent. These numbers must be finite,
-    and are not looked at.
+    `y` has a column for every pair, also where a member is absent. The numbers of such pairs must
+    be finite, but are not used.
 
     Examples
     --------
@@ -55,7 +55,7 @@ class MatchingProblem(LinearCostProblem):
     array([[0., 1.],
            [1., 0.]])
 
-    The second member of the left side is there on some days only:
+    The second member of the left side is present only on some days:
 
     >>> import pandas as pd
     >>> from dfl_sklearn.problems import FromContext
@@ -113,9 +113,9 @@ class MatchingProblem(LinearCostProblem):
         return self.n_left * self.n_right
 
     def _present(self, context: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        """Return 1 for who is there, else 0, on the left and on the right: (n,) or (B, n).
+        """Return 1 for present and 0 for absent members, left and right: (n,) or (B, n).
 
-        One row for each of the context where either is read from it.
+        There is one row for each row of the context where either is read from it.
         """
         sides = ((self.present_left, self.n_left), (self.present_right, self.n_right))
         left, right = (
@@ -131,7 +131,7 @@ class MatchingProblem(LinearCostProblem):
         """Return the best decisions (n, k) for y (n, d), unchecked."""
         costs = self._sign * y.reshape(len(y), self.n_left, self.n_right)
         if not self.perfect:
-            costs = np.minimum(costs, 0.0)  # a pair that does not pay is as good as none
+            costs = np.minimum(costs, 0.0)  # a pair without a gain is as good as none
         z = np.zeros_like(costs)
         if self.present_left is None and self.present_right is None:
             for cost, decision in zip(costs, z, strict=True):
@@ -166,7 +166,7 @@ class MatchingProblem(LinearCostProblem):
 
     @property
     def _shares_matrix(self) -> bool:
-        return not self.perfect  # else the side whose members must be paired differs by row
+        return not self.perfect  # otherwise the side whose members must be paired differs by row
 
     def _polytope_rows(self, n: int, context: np.ndarray) -> Polytope:
         everybody = MatchingProblem(self.n_left, self.n_right)._polytope(n)

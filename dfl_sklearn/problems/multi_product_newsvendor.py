@@ -19,8 +19,8 @@ from .closed_form import scenario_smoothing
 if TYPE_CHECKING:
     from torch import nn
 
-_ALLOWED = 1e-6  # by how much a decision with a cost may be outside of what is allowed
-_MOST_APART = 1e100  # ratio of two costs, or of two usages
+_ALLOWED = 1e-6  # by how much a decision with a cost may be infeasible
+_MOST_APART = 1e100  # largest ratio of two costs, or of two usages
 _OF_PRODUCTS = ("underage_cost", "overage_cost", "usage")
 
 
@@ -32,9 +32,9 @@ class MultiProductNewsvendorProblem(DecisionProblem):
     .. math:: \sum_j u_j (y_j - z_j)_+ + o_j (z_j - y_j)_+ ,
        \qquad \sum_j a_j z_j \le C, \quad z \ge 0,
 
-    with underage costs u, overage costs o, the usage a of capacity by a unit of each product, and
-    the capacity C: a budget and purchase prices, a shelf and widths, machine hours (Hadley and
-    Whitin, 1963).
+    with underage costs u, overage costs o, the capacity a that a unit of each product uses, and the
+    total capacity C. Examples of a and C are purchase prices and a budget, widths and a shelf, or
+    machine hours (Hadley and Whitin, 1963).
 
     Parameters
     ----------
@@ -43,25 +43,26 @@ class MultiProductNewsvendorProblem(DecisionProblem):
     overage_cost : float, FromContext or array-like of these of shape (n_products,)
         Cost per unit left over, positive.
     usage : float, FromContext or array-like of these of shape (n_products,), default=1
-        Capacity that a unit takes up, 0 or more.
+        Capacity that a unit uses, 0 or more.
     capacity : float or FromContext
-        What orders may take up together; 0 or more where orders are.
+        Capacity that all orders may use together; 0 or more where orders are non-negative.
     nonnegative : bool, default=True
-        Whether demand and orders are non-negative. Observed negative demand is then an error, and
-        a predicted one leads to an order of 0. False suits net positions and standardised targets.
+        Whether demand and orders are non-negative. An observed negative demand is then an error,
+        and a predicted one leads to an order of 0. Use False for net positions and standardised
+        targets.
 
     See Also
     --------
-    NewsvendorProblem : Without a shared capacity.
-    dfl_sklearn.datasets.make_capacity_newsvendor : Demand to try it on.
+    NewsvendorProblem : Products without a shared capacity.
+    dfl_sklearn.datasets.make_capacity_newsvendor : Data to try it on.
 
     Notes
     -----
-    Demand that is known is ordered where it fits. Where not, products are served in the order of
-    underage cost per unit of capacity, the last one in part (a fractional knapsack). For several
-    scenarios the mean cost is a sum of convex, piecewise linear functions, one per product, and
-    their segments are served in the same way. Both are exact. Of products with the same ratio the
-    first columns are served first.
+    Known demand is ordered where it fits. Otherwise products are served in the order of underage
+    cost per unit of capacity, the last one in part (a fractional knapsack). For several scenarios
+    the mean cost is a sum of convex, piecewise linear functions, one per product, and their
+    segments are served in the same way. Both methods are exact. Of products with the same ratio,
+    the first column is served first.
 
     References
     ----------
@@ -71,7 +72,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
 
     Examples
     --------
-    Two products share ten units of shelf; the second one takes up two of them.
+    Two products share ten units of shelf; a unit of the second one uses two of them.
 
     >>> from dfl_sklearn.problems import MultiProductNewsvendorProblem
     >>> problem = MultiProductNewsvendorProblem([9, 12], 1, usage=[1, 2], capacity=10)
@@ -81,7 +82,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
     >>> problem.cost([[4.0, 3.0]], [[4.0, 5.0]])
     array([24.])
 
-    With a budget that is known for each day:
+    With a capacity that is known for each day:
 
     >>> from dfl_sklearn.problems import FromContext
     >>> problem = MultiProductNewsvendorProblem(
@@ -142,7 +143,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         self._check_numbers(context)
 
     def _check_numbers(self, context: np.ndarray | None) -> None:
-        """Raise a ValueError if numbers are too far apart, or leave no order."""
+        """Raise a ValueError if numbers differ by too large a factor, or no order is feasible."""
         underage, overage, usage, capacity = self._numbers(context)
 
         def where(bad: np.ndarray) -> str:
@@ -159,7 +160,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
             if apart.any():
                 raise ValueError(
                     f"The {name} of products differ by a factor of more than {_MOST_APART:.0e}"
-                    f"{where(apart)}: leave out those that do not count."
+                    f"{where(apart)}: leave out those that do not matter."
                 )
         stuck = (capacity[:, 0] < 0) & (usage == 0).all(axis=1)
         if stuck.any():
@@ -171,7 +172,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
     def _numbers(self, context: Any, like: Any = None) -> tuple[Any, ...]:
         """Return costs and usage, (n or 1, d or 1), and capacity (n or 1, 1).
 
-        As tensors where `like` is one, and else as float64.
+        They are tensors where `like` is one, and otherwise arrays in float64.
         """
         found = []
         for name in (*_OF_PRODUCTS, "capacity"):
@@ -213,12 +214,12 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         left_over = xp.maximum(surplus, xp.zeros_like(surplus))
         return xp.sum(underage * (left_over - surplus) + overage * left_over, axis=1)
 
-    # -- what is allowed ---------------------------------------------------------------
+    # -- constraints -------------------------------------------------------------------
 
     def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
         """Return the realised cost; see :meth:`DecisionProblem.cost`.
 
-        Orders that are negative where they must not be, or exceed the capacity, are an error.
+        Orders that exceed the capacity, or are negative where they must not be, are an error.
         """
         costs = super().cost(decisions, y, context=context)
         if isinstance(costs, np.ndarray):
@@ -245,14 +246,14 @@ class MultiProductNewsvendorProblem(DecisionProblem):
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
-        r"""Return, for each row, whether orders are allowed.
+        r"""Return, for each row, whether orders are feasible.
 
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, d)
             What was decided.
         y : array-like of shape (n,) or (n, d), default=None
-            Its shape is checked; what is allowed does not depend on demand.
+            Only its shape is checked; the constraints do not depend on demand.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where numbers are read from it.
         tol : float, default=1e-6
@@ -262,7 +263,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         Returns
         -------
         ndarray of bool of shape (n,)
-            Whether each decision is allowed.
+            Whether each decision is feasible.
         """
         z = self._decision_rows(decisions, y, context, tol)
         finite = np.isfinite(z).all(axis=1)
@@ -279,15 +280,15 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         decisions : array-like of shape (n,) or (n, d)
             What was decided.
         y : array-like of shape (n,) or (n, d), default=None
-            Its shape is checked; what is allowed does not depend on demand.
+            Only its shape is checked; the constraints do not depend on demand.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where numbers are read from it.
 
         Returns
         -------
         ndarray of shape (n, 1 + d)
-            0 where a constraint holds. First the capacity, then the orders, which may not be
-            negative where `nonnegative` is set.
+            0 where a constraint holds. The first column is the capacity; the others say by how much
+            orders are below 0, where `nonnegative` is set.
         """
         z = self._decision_rows(decisions, y, context, 0.0)
         with np.errstate(invalid="ignore"):  # infinite orders
@@ -298,7 +299,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
     def _shadow_prices(
         self, decisions: np.ndarray, y: np.ndarray, context: np.ndarray | None
     ) -> ShadowPrices:
-        """Return the slack of the capacity, and its price: what the last product saves with it."""
+        """Return the slack of the capacity, and its price: what the last product served saves."""
         underage, _, usage, capacity = self._numbers(context)
         demand = np.maximum(y, 0.0) if self.nonnegative else y
         with np.errstate(divide="ignore"):
@@ -308,7 +309,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
         used = np.take_along_axis(usage * demand, order, axis=1)
         is_last = np.cumsum(used, axis=1) > capacity
         counts = np.isfinite(ratio)
-        if not self.nonnegative:  # orders of the last product have no end below
+        if not self.nonnegative:  # orders of the last product are unbounded below
             is_last = np.cumsum(counts, axis=1) == counts.sum(axis=1, keepdims=True)
         at = (is_last & counts).argmax(axis=1)
         is_tight = used.sum(axis=1) > capacity[:, 0]
@@ -335,19 +336,19 @@ class MultiProductNewsvendorProblem(DecisionProblem):
     # -- training ----------------------------------------------------------------------
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
-        r"""Return orders as a function of predicted demand, always allowed.
+        r"""Return orders as a function of predicted demand; they are always feasible.
 
-        Demand that fits is ordered. Where it does not, the order of product j is cut by the share
-        :math:`\operatorname{clip}((\lambda a_j / u_j - 1) / \gamma, 0, 1)`, with the price
-        :math:`\lambda` of capacity at which the rest just fits. `smoothing` is :math:`\gamma`,
+        Demand that fits is ordered. Otherwise the order of product j is cut by the share
+        :math:`\operatorname{clip}((\lambda a_j / u_j - 1) / \gamma, 0, 1)`, where the price
+        :math:`\lambda` of capacity is such that the orders just fit. `smoothing` is :math:`\gamma`,
         without unit. With 0, the default, these are the orders of `solve`: products are cut one
-        after the other. The orders are continuous in predicted demand, and the regret has its own
-        slope: a product that is served displaces the last one that is. With more, several products
-        are cut at a time, and each follows its own prediction; a tenth changes little, and beyond
-        1 decisions differ much from those of `solve`.
+        after the other. Orders are then continuous in predicted demand, and the slope is that of
+        the regret: a product that is served displaces the last one served. With a positive value,
+        several products are cut at the same time, and each follows its own prediction. A value of
+        0.1 changes little; above 1, decisions differ much from those of `solve`.
 
-        Without ``nonnegative`` a cut has no end, and the products bear fixed shares of the excess
-        instead, :math:`(\lambda a_j / u_j - 1)_+ / \gamma`, with a sum of 1.
+        Without ``nonnegative`` orders can be cut without limit. The excess is then divided among
+        the products by the shares :math:`(\lambda a_j / u_j - 1)_+ / \gamma`, which sum to 1.
         """
         from ..layers.known_numbers import KnownNumbersLayer
         from ..layers.rationing import RationingLayer
@@ -365,9 +366,9 @@ class MultiProductNewsvendorProblem(DecisionProblem):
     def scenario_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return orders as a function of scenarios of demand.
 
-        `smoothing`, in standard deviations of the scenarios (default 0.25), is how far around an
-        order scenarios count for its slope. With 0 an order follows the one scenario that is
-        ordered, and the last product takes what the others leave of the capacity. See
+        `smoothing`, in standard deviations of the scenarios (default 0.25), is the distance from an
+        order within which scenarios count for its slope. With 0 an order follows the one scenario
+        that it equals, and the last product takes the rest of the capacity. See
         :meth:`DecisionProblem.scenario_layer`.
         """
         from ..layers.scenarios import ScenarioOrdersLayer

@@ -1,4 +1,4 @@
-"""Mean-variance portfolios: how much of the budget goes into each asset."""
+"""Mean-variance portfolios: the share of the budget in each asset."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-_GAP = 1e-9  # by which shares may be too dear, as a share of the terms of their cost
+_GAP = 1e-9  # by which the cost may exceed the least one, as a share of its terms
 _MOST_ENUMERATED = 8  # assets; there are 2^n - 1 sets of them that may be held
-_MOST_HELD = 1.0 + 1e-6  # shares of the budget, rounding included
+_MOST_HELD = 1.0 + 1e-6  # largest sum of holdings, rounding included
 _HUGE = np.finfo(np.float64).max
-_KINK = 8.0  # mean variances over smoothing: the largest curvature of the cost of trading
+_KINK = 8.0  # largest curvature of the smoothed trading cost, in mean variances over smoothing
 
 
 class PortfolioProblem(DecisionProblem):
@@ -35,26 +35,25 @@ class PortfolioProblem(DecisionProblem):
     .. math:: -y^\top z + \frac{\lambda}{2} z^\top \Sigma z,
        \qquad z \ge 0, \quad \textstyle\sum_j z_j = 1,
 
-    the return lost and a charge for risk (Markowitz, 1952). The returns are predicted; the
-    covariance is known. Under a distribution of returns the best portfolio is that of their
-    mean.
+    the negated return plus a charge for risk (Markowitz, 1952). The returns are predicted; the
+    covariance is known. Under a distribution of returns the best portfolio is that for their mean.
 
-    Where trading costs something, the best portfolio depends on the shares h held today, and the
-    cost gains :math:`\sum_j t_j |z_j - h_j|`.
+    With transaction costs, the best portfolio depends on the shares h held today, and
+    :math:`\sum_j t_j |z_j - h_j|` is added to the cost.
 
     Parameters
     ----------
     covariance : array-like of shape (n_assets, n_assets)
-        Covariance :math:`\Sigma` of what no model predicts of the returns, in squared units of
-        `y`; positive definite.
+        Covariance :math:`\Sigma` of the part of the returns that no model predicts, in squared
+        units of `y`; positive definite.
     risk_aversion : float or FromContext, default=1
         The charge :math:`\lambda` for a unit of variance, positive, in 1 / units of `y`.
     holdings : array-like of float or FromContext, of shape (n_assets,), default=None
-        Shares h of the budget held today, non-negative; what is missing from 1 is cash, which is
-        spent. Needed where trading costs something.
+        Shares h of the budget held today, non-negative. If they sum to less than 1, the rest is
+        cash, which is invested. Needed with a transaction cost.
     transaction_cost : float, FromContext or array-like of these of shape (n_assets,), default=0
-        Cost t of buying or selling a share of 1, non-negative, in units of `y`; a number is that
-        of every asset.
+        Cost t of buying or selling a share of 1, non-negative, in units of `y`; a number holds for
+        every asset.
 
     See Also
     --------
@@ -63,13 +62,13 @@ class PortfolioProblem(DecisionProblem):
 
     Notes
     -----
-    The best portfolio is piecewise affine in the returns, one piece for each set of assets
-    held. Of up to 8 assets all pieces are computed once, and a row is looked up among them: exact,
-    and without iterations. Of more, an interior point method (PIQP) tells which are held, and the
-    shares are computed from these; an active-set method solves the rows whose cost then exceeds
-    the least one by more than 1e-9 of its terms. With a cost of trading an active-set method solves
-    all rows together, exactly up to rounding. Within a range of returns it leaves a share as it is
-    held.
+    The best portfolio is piecewise affine in the returns, with one piece for each set of assets
+    held. For up to 8 assets all pieces are computed once, and the piece of each row is looked up,
+    which is exact and needs no iterations. For more assets, an interior-point method (PIQP) finds
+    which are held, and the shares are computed from these. Rows whose cost then exceeds the least
+    one by more than 1e-9 of its terms are solved by an active-set method. With a transaction cost,
+    an active-set method solves all rows together, exactly up to rounding. Within a range of
+    returns it is best not to trade an asset.
 
     Examples
     --------
@@ -80,7 +79,7 @@ class PortfolioProblem(DecisionProblem):
            [0.4, 0.6],
            [1. , 0. ]])
 
-    Trading costs 0.5 per share, and what is held today is the context of each row:
+    Trading costs 0.5 per share, and the shares held today are the context of each row:
 
     >>> from dfl_sklearn.problems import FromContext
     >>> problem = PortfolioProblem(
@@ -184,9 +183,9 @@ class PortfolioProblem(DecisionProblem):
                 )
 
     def _quadratic(self) -> np.ndarray:
-        """Return the charge for risk as a matrix; the constants have been checked.
+        """Return the charge for risk as a matrix; the constants are already checked.
 
-        It is that for a risk aversion of 1 where this is read from the context.
+        Where the risk aversion is read from the context, this is the matrix for a value of 1.
         """
         matrix = np.asarray(self.covariance, dtype=np.float64)
         return stand_in(self.risk_aversion, 1.0) * (matrix + matrix.T) / 2
@@ -222,7 +221,7 @@ class PortfolioProblem(DecisionProblem):
 
         shares = self._layer(quadratic)(torch.tensor(y)).numpy()
         shares = shares / shares.sum(axis=1, keepdims=True)
-        # The layer's tolerance is a share of the largest return, which may not matter.
+        # The layer's tolerance is a share of the largest return, which may be irrelevant.
         for i in np.flatnonzero(slope_gap(quadratic, y, shares) > _GAP):
             shares[i] = improved_shares(quadratic, y[i], shares[i])
         return shares
@@ -271,26 +270,27 @@ class PortfolioProblem(DecisionProblem):
         decisions : array-like of shape (n, d)
             What was decided.
         y : array-like of shape (n, d), default=None
-            Its shape is checked; what is allowed does not depend on returns.
+            Only its shape is checked; the constraints do not depend on returns.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where numbers are read from it.
 
         Returns
         -------
         ndarray of shape (n, 1 + d)
-            0 where a constraint holds. First how far the shares are from a sum of 1, then how far
-            each is below 0.
+            0 where a constraint holds. The first column is the distance of the sum of the shares
+            from 1; the others say by how much each share is below 0.
         """
         return shares_missed(self._decision_rows(decisions, y, context, 0.0))
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return the best portfolio as a function of predicted returns.
 
-        `smoothing`, without unit, adds ``smoothing`` times the mean variance to every asset's own
-        (default 1; 0 is the exact portfolio). Where few assets are held the exact portfolio does
-        not follow the returns of the others, and training stalls. Where trading costs something it
-        also rounds the kinks of that cost, to a curvature of 8 mean variances over `smoothing`:
-        else a share that stays as it is held would not follow its return.
+        `smoothing`, without unit, adds ``smoothing`` times the mean variance to the variance of
+        every asset (default 1; 0 is the exact portfolio). Where few assets are held, the exact
+        portfolio does not depend on the returns of the others, and training stalls. With a
+        transaction cost, `smoothing` also rounds the kinks of that cost, to a curvature of 8 mean
+        variances over `smoothing`. Otherwise a share that is not traded would not depend on its
+        return.
         """
         from ..layers.known_numbers import DividedLayer, KnownNumbersLayer
 
@@ -316,7 +316,7 @@ class PortfolioProblem(DecisionProblem):
     def decision_projection(self, n_parameters: int) -> "nn.Module":
         """Return the nearest shares of the budget; see :meth:`DecisionProblem.decision_projection`.
 
-        Exact: shares of at least 0 with a sum of 1.
+        The projection is exact: shares are at least 0 and sum to 1.
         """
         from ..layers.nearest import NearestShares
 
@@ -324,7 +324,7 @@ class PortfolioProblem(DecisionProblem):
         return NearestShares(width=self._n_parameters())
 
     def _read(self, context: "torch.Tensor") -> tuple["torch.Tensor", ...]:
-        """Return risk aversions, holdings and rates, as far as the layer takes them."""
+        """Return those of risk aversions, holdings and rates that the layer takes."""
         aversion = self._aversion(context)
         numbers = [] if aversion is None else [aversion]
         if self._trading_costs():
@@ -334,13 +334,13 @@ class PortfolioProblem(DecisionProblem):
 
 
 def _over(values: np.ndarray, aversion: np.ndarray, name: str) -> np.ndarray:
-    """Return values over the risk aversions (n, 1), or name a row where that is infinite."""
+    """Return values divided by the risk aversions (n, 1); raise an error where that overflows."""
     with np.errstate(over="ignore"):
         ratio = values / aversion
     if not np.isfinite(ratio).all():
         i, _ = np.argwhere(~np.isfinite(ratio))[0]
         raise ValueError(
-            f"{name} is too large beside a risk_aversion of {aversion[i, 0]} at row {i}: measure "
+            f"{name} is too large for a risk_aversion of {aversion[i, 0]} at row {i}: measure "
             "returns in a larger unit."
         )
     return ratio

@@ -1,4 +1,4 @@
-"""Capacity provisioning: serve a demand well without burning energy on idle machines."""
+"""Capacity provisioning: serve demand without wasting energy on idle machines."""
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -21,7 +21,7 @@ _POSITIVE = ("a", "b", "e_active", "e_idle")
 
 
 class _Constants(NamedTuple):
-    """Numbers, each a float or, where it is read from the context, one per row (n, 1)."""
+    """The constants; each is a float or, where it is read from the context, of shape (n, 1)."""
 
     c_min: Any
     c_max: Any
@@ -36,11 +36,11 @@ class _Constants(NamedTuple):
         return self.c_max - self.c_min
 
     def log1p_a(self) -> Any:
-        """Return log(1 + a), which a service that is fully served is divided by."""
+        """Return log(1 + a), by which the service term is normalised."""
         return (np if np.ndim(self.a) == 0 else array_namespace(self.a)).log1p(self.a)
 
     def slope(self) -> Any:
-        """Return the share of demand that is worth serving, the clipped factor of v in u*."""
+        """Return the share of demand that is worth serving: the factor of v in u*."""
         ratio = self.eta / ((1 - self.eta) * self.e_active * self.b * self.log1p_a())
         share = ratio - 1 / self.a
         if np.ndim(share) == 0:
@@ -51,17 +51,17 @@ class _Constants(NamedTuple):
 class ProvisioningProblem(DecisionProblem):
     r"""Choose serving capacity before demand is known, trading energy against service.
 
-    With capacity z and demand y, both as ``u = (z - c_min) / (c_max - c_min)`` and
-    ``v = max(y - c_min, 0) / (c_max - c_min)``, the cost is
+    Capacity z and demand y are scaled to ``u = (z - c_min) / (c_max - c_min)`` and
+    ``v = max(y - c_min, 0) / (c_max - c_min)``. The cost is
 
     .. math::
         (1 - \eta) \left[ e_{active} \min(u, v) + e_{idle} (u - v)_+ \right]
         - \eta\, v\, s(\min(1, u / v)), \qquad s(q) = \frac{\log(1 + a q)}{b \log(1 + a)} :
 
-    energy for the capacity in use and for the capacity left idle, less the value of the
-    demand served, which saturates. Demand up to `c_min` is met by the capacity that always
-    runs, so that an empty interval is a legal row whose best capacity is `c_min`. Several
-    columns of `y` are several services; their costs add up.
+    the energy of the capacity in use and of the idle capacity, less the value of the demand
+    served, which saturates. Demand up to `c_min` is met by the capacity that always runs, so that
+    a row without demand is valid, and its best capacity is `c_min`. Several columns of `y` are
+    several services, whose costs add up.
 
     Parameters
     ----------
@@ -70,16 +70,16 @@ class ProvisioningProblem(DecisionProblem):
     eta : float or FromContext, default=0.7
         Weight of service against energy, in (0, 1).
     a : float or FromContext, default=20
-        How fast service saturates, positive.
+        How fast the value of service saturates, positive.
     b : float or FromContext, default=1.5
         Scale of the service term, positive.
     e_active, e_idle : float or FromContext, default=280/200, 100/200
-        Energy of a unit of capacity in use, and idle; positive. A price of energy that differs by
-        row multiplies both.
+        Energy of a unit of capacity in use, and of an idle one; positive. To model a price of
+        energy that differs by row, multiply both by it.
 
     See Also
     --------
-    dfl_sklearn.compose.ProvisioningOptimizer : The same as the last step of a Pipeline.
+    dfl_sklearn.compose.ProvisioningOptimizer : The same problem as the last step of a Pipeline.
     dfl_sklearn.datasets.fetch_azure_llm_trace : Demand of two real services.
     dfl_sklearn.datasets.make_llm_trace : Demand that needs no download.
 
@@ -91,9 +91,9 @@ class ProvisioningProblem(DecisionProblem):
         u^* = \mathrm{clip}\left(\frac{\eta}{(1 - \eta)\, e_{active}\, b \log(1 + a)}
         - \frac{1}{a},\ 0,\ 1\right) v \quad \text{(at most 1)},
 
-    which is ``0.315 v`` with the defaults: as service saturates, serving every token costs more
-    than it is worth. Under several scenarios the mean cost is a convex function (service) plus a
-    concave or convex one (energy) of a single number, and its global minimum is found by branch and
+    which is ``0.315 v`` with the defaults: because service saturates, serving every token costs
+    more than it is worth. For several scenarios the mean cost is a convex function (service) plus a
+    concave or convex one (energy) of a single number. Its global minimum is found by branch and
     bound, to a relative accuracy of 1e-10.
 
     References
@@ -108,7 +108,7 @@ class ProvisioningProblem(DecisionProblem):
     >>> problem.solve([0.0, 10_000.0, 100_000.0]).round()
     array([  200.,  3287., 31632.])
 
-    A limit of each interval, which is known when deciding:
+    A limit that differs by row and is known when deciding:
 
     >>> from dfl_sklearn.problems import FromContext
     >>> problem = ProvisioningProblem(c_max=FromContext(0))
@@ -143,7 +143,8 @@ class ProvisioningProblem(DecisionProblem):
     def decision_average(self) -> str:  # type: ignore[override]
         """What an ensemble averages: decisions, where the cost is known to be convex in them.
 
-        With the defaults it is not: where all demand is met, more capacity costs less than before.
+        With the defaults it is not convex: just above the demand, the cost rises more slowly with
+        capacity than just below it.
         """
         if any(isinstance(each, FromContext) for each in self._given()):
             return "predictions"
@@ -153,7 +154,7 @@ class ProvisioningProblem(DecisionProblem):
         return "decisions" if before <= (1 - known.eta) * known.e_idle else "predictions"
 
     def _check_constants(self) -> None:
-        # What is read from the context is checked there; a legal number stands in for it here.
+        # Numbers from the context are checked with it; here they are replaced by valid ones.
         legal = _Constants(
             c_min=0.0, c_max=np.finfo(float).max, eta=0.5, **dict.fromkeys(_POSITIVE, 1.0)
         )
@@ -220,7 +221,7 @@ class ProvisioningProblem(DecisionProblem):
         v = (y - known.c_min) / known.range
         v = xp.maximum(v, xp.zeros_like(v))
         used = xp.minimum(u, v)
-        # u / v at v = 0 has no gradient even where it is masked: divide by 1 there instead.
+        # The gradient of u / v at v = 0 is NaN even where it is masked: divide by 1 instead.
         served = used / xp.where(v > 0, v, xp.ones_like(v))
         energy = known.e_active * used + known.e_idle * (u - used)
         all_served = known.log1p_a()
@@ -228,7 +229,7 @@ class ProvisioningProblem(DecisionProblem):
         value = v * xp.log1p(known.a * served) / (known.b * all_served)
         return xp.sum((1 - known.eta) * energy - known.eta * value, axis=1)
 
-    # -- what is allowed ---------------------------------------------------------------
+    # -- constraints -------------------------------------------------------------------
 
     @property
     def _range_differs(self) -> bool:
@@ -238,7 +239,7 @@ class ProvisioningProblem(DecisionProblem):
         """Return the realised cost; see :meth:`DecisionProblem.cost`."""
         if self._range_differs and not is_torch_array(decisions):
             z, n = as_numpy_rows(decisions, "decisions"), len(as_numpy_rows(y, "y"))
-            if len(z) in (1, n) and np.isfinite(z).all():  # else the base class says what is wrong
+            if len(z) in (1, n) and np.isfinite(z).all():  # else the base class raises the error
                 self._check_capacities(z, self._check_context(context, n))
         return super().cost(decisions, y, context=context)
 
@@ -295,7 +296,7 @@ class ProvisioningProblem(DecisionProblem):
         decisions : array-like of shape (n,) or (n, d)
             What was decided.
         y : array-like of shape (n,) or (n, d), default=None
-            Its shape is checked; limits do not depend on demand.
+            Only its shape is checked; limits do not depend on demand.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where numbers are read from it.
 
@@ -308,7 +309,7 @@ class ProvisioningProblem(DecisionProblem):
         return self._missed(z, self._check_context(context, len(z)))
 
     def check_parameters(self, y: Any) -> None:
-        """Raise a ValueError that names the row of a negative demand. Zero demand is legal."""
+        """Raise a ValueError that names the row of a negative demand; a demand of 0 is valid."""
         super().check_parameters(y)
         rows = as_numpy_rows(y, "y")
         if (rows < 0).any():
@@ -383,11 +384,11 @@ class ProvisioningProblem(DecisionProblem):
 
     def _solve_mean(self, known: _Constants, v: np.ndarray, weight: np.ndarray) -> float:
         """Minimise the weighted mean cost over u in [0, 1], for one service."""
-        kept = (v > 0) & (weight > 0)  # elsewhere the cost is idle energy alone
+        kept = (v > 0) & (weight > 0)  # for the others the cost is idle energy alone
         order = np.argsort(v[kept])
         v, weight = v[kept][order], weight[kept][order]
-        # A scenario's cost rises beyond its own best capacity; so does the mean beyond the
-        # largest of them.
+        # The cost of a scenario rises beyond its own best capacity, so the mean cost rises beyond
+        # the largest of these.
         upper = min(known.slope() * float(v[-1]), 1.0) if len(v) else 0.0
         if upper == 0.0:
             return 0.0
@@ -399,7 +400,7 @@ class ProvisioningProblem(DecisionProblem):
             full = np.searchsorted(v, u)
             return moment[full] + (mass[-1] - mass[full]) * u
 
-        def share_short(u: np.ndarray) -> np.ndarray:  # a derivative of mean_used
+        def share_short(u: np.ndarray) -> np.ndarray:  # the derivative of mean_used
             return mass[-1] - mass[np.searchsorted(v, u, side="right")]
 
         def service(u: np.ndarray) -> np.ndarray:  # convex: minus the mean value served

@@ -1,4 +1,4 @@
-"""Sets that cover a predicted demand for items, each as often as it is asked for."""
+"""Weighted set multi-cover: sets of items that cover a predicted demand."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -20,49 +20,50 @@ from .base import DecisionProblem
 if TYPE_CHECKING:
     from torch import nn
 
-_ALLOWED = 1e-6  # by which a number of sets may be negative, or above its bound
-_SMOOTHING = 0.01  # of the mean cost of a set
+_ALLOWED = 1e-6  # by how much a number of sets may be negative, or above its bound
+_SMOOTHING = 0.01  # share of the mean cost of a set
 
 
 class SetMultiCoverProblem(DecisionProblem):
-    r"""Choose how many of each set to buy before it is known how much of each item is asked for.
+    r"""Choose how many of each set to buy before the demand for the items is known.
 
-    A set j holds :math:`a_{ij}` of item i and costs :math:`c_j`. The decision is a whole number
-    :math:`z_j \ge 0` of each set, and the parameters y are the demand for the items. What is
-    missing is bought one by one at a price :math:`\pi_i`, so that the cost is
+    A set j contains :math:`a_{ij}` units of item i and costs :math:`c_j`. The decision is an
+    integer :math:`z_j \ge 0` for each set, and the parameters y are the demand for the items. Each
+    missing unit is bought separately at a price :math:`\pi_i`, so that the cost is
 
     .. math:: \sum_j c_j z_j + \sum_i \pi_i \Bigl( y_i - \sum_j a_{ij} z_j \Bigr)_+ .
 
     Parameters
     ----------
     incidence : array-like or sparse matrix of shape (n_items, n_sets)
-        How much of an item a set holds, 0 or more; with 0 and 1 it is which items it covers.
+        Units of each item in each set, 0 or more. Zeros and ones say which items a set covers.
     set_cost : float or array-like of shape (n_sets,)
         Cost of a set, positive.
     penalty : float or array-like of shape (n_items,)
         Cost of a missing unit, positive.
     upper : float or array-like of shape (n_sets,), default=None
-        How many of a set there are. None, or an infinite entry, is any number.
+        Largest number of each set that can be bought. None, or an infinite entry, is no limit.
     n_jobs : int, default=None
-        Threads among which the rows are divided.
+        Threads among which the rows are divided; None is 1, -1 all cores.
 
     See Also
     --------
-    CoverageProblem : Reach as many targets as a number of items can.
+    CoverageProblem : Reach as many targets as possible with k items.
     dfl_sklearn.datasets.make_set_multicover : Demand to try it on.
 
     Notes
     -----
-    Each row is a mixed-integer program, solved by HiGHS to the end and checked:
-    ``pip install "dfl-sklearn[highs]"``. Negative predicted demand is taken for 0. The decision
-    that is best for one demand covers it unless a set costs more than what would be missing.
+    Each row is a mixed-integer program, solved to optimality by HiGHS
+    (``pip install "dfl-sklearn[highs]"``) and checked. Negative predicted demand is taken as 0. The
+    best decision for a known demand covers it, unless a set costs more than the units that would
+    be missing without it.
 
     Scenarios are solved for exactly, as one such program, with a variable for each distinct demand
     of an item.
 
-    Rows take milliseconds, which is a lot for a loss that solves many of them in each step, such as
-    :class:`~dfl_sklearn.losses.ScoreFunctionLoss`;
-    :class:`~dfl_sklearn.losses.RegretLoss` goes through the relaxed decision and solves none.
+    A row takes milliseconds, which is slow for a loss that solves many rows in each step, such as
+    :class:`~dfl_sklearn.losses.ScoreFunctionLoss`. :class:`~dfl_sklearn.losses.RegretLoss` uses the
+    relaxed decision instead and solves no such program.
 
     References
     ----------
@@ -163,10 +164,10 @@ class SetMultiCoverProblem(DecisionProblem):
         """Return the best decisions (n, k) for y (n, d), unchecked."""
         A, cost, penalty, upper = self._numbers()
         m, n = A.shape
-        # Counts repeat, and each is solved once.
+        # Demands are counts, which repeat; each distinct one is solved once.
         demand, which = np.unique(np.maximum(y, 0.0), axis=0, return_inverse=True)
         B = len(demand)
-        # More than covers all of its items is of no use.
+        # More of a set than covers all of its items is of no use.
         need = np.where(A > 0, np.ceil(demand[:, :, None] / np.where(A > 0, A, 1.0)), 0.0)
         most = np.minimum(need.max(axis=1), np.floor(upper))
         part = Polytope.of(
@@ -180,7 +181,7 @@ class SetMultiCoverProblem(DecisionProblem):
             upper=np.concatenate([most, demand], axis=1),
         )
         costs = np.tile(np.concatenate([cost, penalty]), (B, 1))
-        with np.errstate(over="ignore"):  # a bound that is none in the units of the rest
+        with np.errstate(over="ignore"):  # a bound may become infinite in these units
             z = solve_linear_rows(part, costs, n_jobs=self.n_jobs, name=type(self).__name__)
         return np.rint(z[:, :n])[which.ravel()]
 
@@ -200,9 +201,9 @@ class SetMultiCoverProblem(DecisionProblem):
     def _cover(self, demand: np.ndarray, weight: np.ndarray) -> np.ndarray:
         """Return the sets (n,) of the least mean cost over demands (S, m).
 
-        The mean cost of what is missing of an item is convex and piecewise linear in what is held.
-        What is missing between two neighbouring demands is a variable, which costs its price times
-        the probability that it is asked for.
+        The mean cost of the missing units of an item is convex and piecewise linear in the number
+        covered. The units missing between two neighbouring demands are a variable, which costs its
+        price times the probability of a demand that large.
         """
         A, cost, penalty, upper = self._numbers()
         m, n = A.shape
@@ -211,7 +212,7 @@ class SetMultiCoverProblem(DecisionProblem):
         for i in range(m):
             levels, place = np.unique(np.append(0.0, demand[:, i]), return_inverse=True)
             share = np.bincount(place.ravel()[1:], weights=weight, minlength=len(levels))
-            asked_for = np.cumsum(share[::-1])[::-1][1:]  # at least so much
+            asked_for = np.cumsum(share[::-1])[::-1][1:]  # probability of at least this demand
             item.append(np.full(len(levels) - 1, i))
             length.append(np.diff(levels))
             price.append(penalty[i] * asked_for)
@@ -231,7 +232,7 @@ class SetMultiCoverProblem(DecisionProblem):
             ]
 
     def _missing(self, xp: Any, decisions: Any, y: Any) -> Any:
-        """Return demand less what sets hold, (n, m), below 0 where there is more of it."""
+        """Return demand less the units covered, (n, m); negative where more is covered."""
         held = as_those_of(self._matrix(), y)
         return y - xp.sum(held[None] * decisions[:, None, :], axis=2)
 
@@ -244,7 +245,7 @@ class SetMultiCoverProblem(DecisionProblem):
         paid = xp.sum(as_those_of(penalty.copy(), y) * missing, axis=1)
         return paid + xp.sum(as_those_of(cost.copy(), y) * decisions, axis=1)
 
-    # -- what is allowed ---------------------------------------------------------------
+    # -- constraints -------------------------------------------------------------------
 
     def _check_decisions(self, decisions: np.ndarray) -> None:
         upper = self._numbers()[3]
@@ -256,7 +257,7 @@ class SetMultiCoverProblem(DecisionProblem):
     def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
         """Return how much of each item is missing (n, m), and the demand, unchecked.
 
-        Below 0 where there is more than asked for. See
+        It is negative where more than the demand is covered. See
         :meth:`DecisionProblem.uncertain_constraints`.
         """
         xp = array_namespace(decisions, y)
@@ -264,32 +265,32 @@ class SetMultiCoverProblem(DecisionProblem):
         return missing, xp.abs(xp.zeros_like(missing) + y)
 
     def _off(self, z: np.ndarray) -> np.ndarray:
-        """Return how far numbers of sets (n, k) are from such that are allowed."""
+        """Return how far numbers of sets (n, k) are from feasible ones."""
         upper = np.floor(self._numbers()[3])
         return np.abs(z - np.clip(np.rint(z), 0.0, upper))
 
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
-        r"""Return, for each row, whether whole numbers of sets cover the demand.
+        r"""Return, for each row, whether integer numbers of sets cover the demand.
 
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, n_sets)
             What was decided.
         y : array-like of shape (n,) or (n, n_items), default=None
-            The demand that came true. Without it, it is only looked at whether decisions are whole
-            numbers within their bounds.
+            The realised demand. Without it, only integrality and bounds are checked.
         context : None
             The problem takes none.
         tol : float, default=1e-6
-            How far decisions may be from such, and how much of an item may be missing, as a share
-            of the absolute terms, :math:`\sum_j a_{ij} |z_j| + |y_i|`.
+            How far decisions may be from integers within their bounds, and how much of an item may
+            be missing, as a share of the absolute terms, :math:`\sum_j a_{ij} |z_j| + |y_i|`.
 
         Returns
         -------
         ndarray of bool of shape (n,)
-            The best decision of :meth:`solve` can leave something out, and is not feasible then.
+            Whether each decision covers the demand. The best decision of :meth:`solve` can leave
+            units missing; it is then not feasible.
         """
         z = self._decision_rows(decisions, y, context, tol)
         whole = np.isfinite(z).all(axis=1)
@@ -309,15 +310,15 @@ class SetMultiCoverProblem(DecisionProblem):
         decisions : array-like of shape (n,) or (n, n_sets)
             What was decided.
         y : array-like of shape (n,) or (n, n_items), default=None
-            The demand that came true.
+            The realised demand.
         context : None
             The problem takes none.
 
         Returns
         -------
         ndarray of shape (n, n_items + n_sets) or, without y, (n, n_sets)
-            First how much of each item is missing, if y is given; then how far each decision is
-            from a whole number within its bounds.
+            The missing units of each item, if y is given, followed by the distance of each decision
+            from an integer within its bounds.
         """
         z = self._decision_rows(decisions, y, context, 0.0)
         if y is None:
@@ -343,20 +344,20 @@ class SetMultiCoverProblem(DecisionProblem):
     # -- training ----------------------------------------------------------------------
 
     def decision_projection(self, n_parameters: int) -> "nn.Module":
-        """Raise a ValueError: decisions are whole, and no policy can be trained for such."""
+        """Raise a ValueError: policies cannot be trained for integer decisions."""
         refuse_whole(self)
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         r"""Return the best decision under the cost plus :math:`\gamma \|z\|^2`, relaxed.
 
-        Whole numbers are relaxed to real ones. `smoothing` is :math:`\gamma`, positive, in units of
-        cost per squared number of sets; None is a hundredth of the mean cost of a set. Little is
-        enough, since the decision depends on its right-hand sides: it moves with the demand as it
-        is, and :math:`\gamma` chooses among sets that are equally good.
+        Integers are relaxed to real numbers. `smoothing` is :math:`\gamma`, positive, in units of
+        cost per squared number of sets; None is a hundredth of the mean cost of a set. A small
+        value is enough: the relaxed decision changes with the demand in any case, and
+        :math:`\gamma` only chooses among sets that are equally good.
         """
         from ..layers.cover import CoverLayer
 
-        why = ": among equally good decisions none is the decision."
+        why = ": without it, the relaxed decision need not be unique."
         smoothing = smoothing_number(smoothing, positive=True, why=why)
         self._check_constants()
         A, cost, penalty, upper = self._numbers()
@@ -365,7 +366,7 @@ class SetMultiCoverProblem(DecisionProblem):
 
 
 def _without_ends(upper: Any) -> Any:
-    """Return bounds with 0 in the place of those that are infinite, to check the others."""
+    """Return bounds with infinite ones replaced by 0, to check the others."""
     try:
         numbers = np.asarray(upper, dtype=np.float64)
     except (TypeError, ValueError):

@@ -23,25 +23,25 @@ if TYPE_CHECKING:
 
 
 class ShortestPathProblem(LinearCostProblem):
-    r"""Go from a source to a target along the edges of a graph.
+    r"""Go from a source to a target along the edges of a directed graph.
 
     The parameters are the lengths (times, costs) of the edges; a decision holds a 1 for each edge
-    that is used. Edges go one way: a two-way road is two of them. Parallel edges are allowed, and
-    the shortest is used.
+    that is used. Edges are directed: a two-way road is two of them. There may be parallel edges, of
+    which the shortest is used.
 
     Parameters
     ----------
     edges : array-like of shape (n_edges, 2), or sequence of pairs
-        Start and end of each edge. Nodes are named by integers or by other names that can be
-        hashed, such as text or tuples, but not by floats.
+        Start and end of each edge. Names of nodes are integers or other hashable objects, such as
+        strings or tuples, but not floats.
     source, target : node or FromContext, default=None
-        Where the path starts and ends; None is the smallest and the largest node, where names are
-        integers. A column of the context holds the name of a node where names are integers, else
-        its position in :attr:`nodes`.
+        The nodes at which the path starts and ends. None is the smallest and the largest node,
+        where names are integers. A column of the context holds the name of a node where names are
+        integers, and otherwise its position in :attr:`nodes`.
     closed : sequence of n_edges entries (bool or FromContext), default=None
         True where an edge must not be used. FromContext where that differs by row: the edge is
         closed where the context is not 0. None leaves all edges open. Lengths of closed edges are
-        ignored, but have to be numbers.
+        ignored, but must be numbers.
 
     Attributes
     ----------
@@ -59,24 +59,24 @@ class ShortestPathProblem(LinearCostProblem):
     Notes
     -----
     *Without cycles* lengths may be negative. Where there are few paths they are listed once, and
-    the best one is looked up; else it is found by dynamic programming, all rows together.
+    the best one is looked up. Otherwise it is found by dynamic programming, for all rows together.
 
-    *With cycles* observed lengths are at least 0. Paths are found by Dijkstra's algorithm, many
-    rows in one search, and never pass a node twice, even if edges have length 0. Predicted lengths
-    may be negative all the same:
+    *With cycles* observed lengths must be at least 0. Paths are found by Dijkstra's algorithm, many
+    rows in one search. They never pass a node twice, even if edges have length 0. Predicted lengths
+    may nevertheless be negative:
 
-    * :meth:`solve` replaces negative lengths by 0, and so does all that calls it: the decisions of
-      estimators and the metrics. :meth:`project_parameters` does the same to generated lengths.
+    * :meth:`solve` replaces negative lengths by 0; decisions of estimators and metrics call it, so
+      the same holds for them. :meth:`project_parameters` does the same to generated lengths.
     * :meth:`solve_rows`, which losses call in training with predicted lengths or combinations of
       predicted and observed ones, takes lengths as they are. To find the best path that passes no
-      node twice is NP-hard then. Instead the best decision in a larger set is found, exactly: a
-      path and any cycles, each edge used at most once (a flow of least cost, by successive shortest
-      paths). For lengths of at least 0 the least cost over both sets is the same. So
-      :class:`~dfl_sklearn.losses.SPOPlusLoss` remains convex, is 0 where predictions are right, and
-      bounds the regret of decisions where predictions are at least 0.
+      node twice is then NP-hard. Instead the best decision in a larger set is found exactly: a
+      path plus any cycles, where each edge is used at most once (a minimum-cost flow, by successive
+      shortest paths). For lengths of at least 0 the least cost over both sets is the same.
+      Therefore :class:`~dfl_sklearn.losses.SPOPlusLoss` remains convex, is 0 where predictions are
+      right, and bounds the regret of decisions where predictions are at least 0.
 
-    The linear program (:meth:`as_linear_program`) and the decision layer are those of the larger
-    set: one unit of flow from source to target. Edges that lie on no walk from source to target, or
+    The linear program (:meth:`as_linear_program`) and the decision layer are for the larger set:
+    one unit of flow from source to target. Edges that are on no walk from source to target, or that
     lead into the source or out of the target, are fixed at 0.
 
     Examples
@@ -129,7 +129,7 @@ class ShortestPathProblem(LinearCostProblem):
         Returns
         -------
         ShortestPathProblem
-            With ``source=None`` and ``target=None``, the first and the last node.
+            The problem with ``source=None`` and ``target=None``, the first and the last node.
         """
         whole_number(n_rows, "n_rows", at_least=1)
         whole_number(n_columns, "n_columns", at_least=1)
@@ -143,18 +143,18 @@ class ShortestPathProblem(LinearCostProblem):
     def nodes(self) -> list[Hashable]:
         """Names of the nodes: sorted where they are integers, else as they first occur in edges.
 
-        Where names are no integers, a column of the context holds positions in this list.
+        Where names are not integers, a column of the context holds positions in this list.
         """
         return list(self._network().names)
 
     @property
     def nonnegative(self) -> bool:  # type: ignore[override]
-        """Whether negative observed lengths are an error: where the graph has a cycle."""
+        """Whether negative observed lengths are an error, which is so in graphs with a cycle."""
         return self._network().has_cycle
 
     def context_columns(self) -> list[str | int]:
         """Return the columns that source, target and closed edges are read from, in order."""
-        # Not by way of edges, which may be many.
+        # Without a search through edges, of which there may be many.
         return columns_of({name: getattr(self, name) for name in ("source", "target", "closed")})
 
     # -- the graph -----------------------------------------------------------------------
@@ -163,7 +163,7 @@ class ShortestPathProblem(LinearCostProblem):
         return as_network(self.edges)
 
     def _end(self, network: Network, what: str) -> int:
-        """Return the number of the source or the target, which is known."""
+        """Return the number of the source or the target, where it is the same for all rows."""
         name = getattr(self, what)
         if name is not None:
             return network.number(name, what)
@@ -208,7 +208,7 @@ class ShortestPathProblem(LinearCostProblem):
         Raises
         ------
         ValueError
-            If a node is none of the graph, or no path is open; the message names the row.
+            If a node is not in the graph, or no path is open; the message names the row.
         """
         network, columns = self._network(), self.context_columns()
         read = context[:, [position(FromContext(each), columns) for each in columns]]
@@ -247,7 +247,7 @@ class ShortestPathProblem(LinearCostProblem):
     ) -> np.ndarray:
         """Return the sources or targets (k,) of distinct contexts, whose columns are `known`.
 
-        `group` (n,) says which of them each row has.
+        `group` (n,) says which of these contexts each row has.
         """
         marker = getattr(self, what)
         if not isinstance(marker, FromContext):
@@ -261,14 +261,14 @@ class ShortestPathProblem(LinearCostProblem):
                 ~is_node[group],
                 values[group],
                 f"{what} in context column {marker.column!r}",
-                "is no node of edges",
+                "is not a node of edges",
                 "Give the name of a node."
                 if is_named
                 else f"Give positions in nodes, from 0 to {network.n_nodes - 1}.",
             )
         return numbers
 
-    # -- verbs, which check nothing ------------------------------------------------------
+    # -- methods without checks ----------------------------------------------------------
 
     def _n_parameters(self) -> int:
         return len(self.edges) if isinstance(self.edges, Sized) else len(self._network().edges)
@@ -277,8 +277,8 @@ class ShortestPathProblem(LinearCostProblem):
         """Return the best decisions (n, k) for y (n, d), unchecked.
 
         On graphs with cycles, rows with negative lengths may have cycles beside the path where that
-        lowers the cost, as losses need it in training. :meth:`solve` replaces negative lengths by
-        0 instead.
+        lowers the cost, as losses need in training. :meth:`solve` replaces negative lengths by 0
+        instead.
         """
         if context is None:
             return self._graph().solve(y)
@@ -287,21 +287,21 @@ class ShortestPathProblem(LinearCostProblem):
     def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the path (n, k) of least mean length over scenarios y (n, S, d), unchecked.
 
-        On graphs with cycles negative means are replaced by 0.
+        On graphs with cycles, negative means are replaced by 0.
         """
         mean = np.einsum("ns,nsd->nd", weight, y)
         return self.solve_rows(np.maximum(mean, 0.0) if self.nonnegative else mean, context)
 
-    # -- what users call -----------------------------------------------------------------
+    # -- methods for users ---------------------------------------------------------------
 
     def solve(self, y: Any, *, context: Any = None, scenario_weight: Any = None) -> np.ndarray:
-        """Return the path that is best if `y` comes true. It never passes a node twice.
+        """Return the best path for lengths `y`. It never passes a node twice.
 
         Parameters
         ----------
         y : array-like of shape (n, d) or (n, S, d), or Scenarios
-            Lengths, observed or predicted. On graphs with cycles negative ones are replaced by 0;
-            of S scenarios a negative mean is.
+            Lengths, observed or predicted. On graphs with cycles, negative ones are replaced by 0;
+            with S scenarios, negative means are.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where something is read from it.
         scenario_weight : array-like of shape (S,) or (n, S), default=None
@@ -327,7 +327,7 @@ class ShortestPathProblem(LinearCostProblem):
     def optimum(self, y: Any, *, context: Any = None) -> Optimum:
         """Return the best paths for the rows of `y` together with their length.
 
-        On graphs with cycles negative lengths are an error.
+        On graphs with cycles, negative lengths are an error.
         """
         self._refuse_negative(y)
         return super().optimum(y, context=context)
@@ -348,7 +348,7 @@ class ShortestPathProblem(LinearCostProblem):
                 rows,
                 "y",
                 "is a negative length",
-                "In a graph with cycles observed lengths are at least 0: correct it.",
+                "In a graph with cycles, observed lengths must be at least 0: correct it.",
             )
 
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
@@ -360,25 +360,25 @@ class ShortestPathProblem(LinearCostProblem):
         return np.maximum(values, 0.0), float((rows < 0).any(axis=1).mean())
 
     def as_linear_program(self, n_decisions: int | None = None) -> LinearProgram:
-        """Return the same problem as a :class:`LinearProgram`, to look at or to extend.
+        """Return the same problem as a :class:`LinearProgram`, to inspect or to extend it.
 
-        On graphs with cycles it allows cycles beside the path, which only pay where lengths are
-        negative.
+        On graphs with cycles it allows cycles beside the path, which lower the cost only where
+        lengths are negative.
 
         Parameters
         ----------
         n_decisions : int, default=None
-            Not needed.
+            Not needed here.
 
         Raises
         ------
         ValueError
-            If something is read from the context: it is another program for each row.
+            If something is read from the context: the program then differs by row.
         """
         columns = self.context_columns()
         if columns:
             raise ValueError(
-                f"ShortestPathProblem is another linear program in each row: it reads "
+                f"ShortestPathProblem is a different linear program in each row: it reads "
                 f"{', '.join(map(repr, columns))} from the context. Set source, target and closed "
                 "to those of one row."
             )
@@ -400,7 +400,7 @@ class ShortestPathProblem(LinearCostProblem):
         decisions : array-like of shape (n, d)
             What was decided.
         y : array-like, default=None
-            Its shape is checked.
+            Only its shape is checked.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where something is read from it.
         tol : float, default=1e-6
@@ -411,7 +411,8 @@ class ShortestPathProblem(LinearCostProblem):
         Returns
         -------
         ndarray of bool of shape (n,)
-            False also where the path passes a node twice, or a cycle is beside it.
+            Whether each decision is a path; False also where the path passes a node twice, or where
+            there is a cycle beside it.
         """
         z = self._decision_rows(decisions, y, context, tol)
         if self.context_columns():
@@ -432,16 +433,17 @@ class ShortestPathProblem(LinearCostProblem):
         decisions : array-like of shape (n, d)
             What was decided.
         y : None
-            Not looked at.
+            Ignored.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where something is read from it.
 
         Returns
         -------
         ndarray of shape (n, n_nodes + d) or (n, n_nodes + d + 1)
-            0 where a constraint holds. The columns are the balance of each node in the order of
-            :attr:`nodes`; for each edge its bounds or, where that is more, its distance from an
-            integer; and, in graphs with cycles, how many of the edges used lie on cycles.
+            0 where a constraint holds. The columns are the balance of each node, in the order of
+            :attr:`nodes`; for each edge the violation of its bounds or, if that is larger, its
+            distance from an integer; and, in graphs with cycles, the number of used edges that lie
+            on cycles.
         """
         z = self._decision_rows(decisions, y, context, 0.0)
         if self.context_columns():

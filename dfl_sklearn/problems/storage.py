@@ -1,4 +1,4 @@
-"""A battery against prices: when to charge and when to discharge."""
+"""Battery storage: when to charge and when to discharge, at predicted prices."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,10 +26,10 @@ if TYPE_CHECKING:
     from torch import nn
 
 _SMOOTHING = 1.0
-_ALLOWED = 1e-6  # by how much the limits of a decision with a cost may be missed, as a share
+_ALLOWED = 1e-6  # share of a limit by which a decision with a cost may miss it
 _KINDS = ("charge", "discharge", "state")
 
-# What each number has to be: limits for `number`, a test of rows, and words.
+# Valid values of each number: limits for `number`, a test of rows, and words for the error.
 _WANTED: dict[str, tuple[dict[str, float], Any, str]] = {
     **{
         name: ({"at_least": 0}, lambda values: values >= 0, "0 or more")
@@ -48,34 +48,34 @@ class StorageProblem(DecisionProblem):
     r"""Charge and discharge a battery before the prices of the day are known.
 
     The parameters are the prices y of T periods, such as the hours of a day. The decision is the
-    energy c that is bought and charged in each period and the energy d that is discharged and
-    sold, one after the other: :math:`z = (c_1, \dots, c_T, d_1, \dots, d_T)`. The state of the
-    battery follows, and the cost is
+    energy c that is bought and charged in each period, followed by the energy d that is discharged
+    and sold: :math:`z = (c_1, \dots, c_T, d_1, \dots, d_T)`. With the state s of the battery, the
+    cost is
 
     .. math:: \sum_{t=1}^T y_t (c_t - d_t) + \alpha \, (s_t - C / 2)^2
        + \beta \, (c_t^2 + d_t^2),
        \qquad s_t = s_{t-1} + \eta \, c_t - d_t,
 
     with :math:`0 \le s_t \le C`, :math:`0 \le c_t \le c_{\max}` and
-    :math:`0 \le d_t \le d_{\max}`: what is paid on the market, a charge for leaving the middle of
-    the range, where the battery could serve in both directions, and one for wear (Donti et al.,
-    2017). Defaults are those of the benchmark of Yeh et al. (2024).
+    :math:`0 \le d_t \le d_{\max}`. The terms are the payment on the market, a charge for leaving
+    the middle of the range, where the battery could serve in both directions, and a charge for wear
+    (Donti et al., 2017). Defaults are those of the benchmark of Yeh et al. (2024).
 
     Parameters
     ----------
     capacity : float or FromContext, default=1
-        C, the most energy that is stored, 0 or more.
+        C, the largest energy that can be stored, 0 or more.
     max_charge, max_discharge : float or FromContext, default=0.5 and 0.2
-        :math:`c_{\max}` and :math:`d_{\max}`, energy per period, 0 or more.
+        :math:`c_{\max}` and :math:`d_{\max}`, in energy per period, 0 or more.
     efficiency : float or FromContext, default=0.9
-        :math:`\eta`, what is stored of a unit charged; above 0 and at most 1.
+        :math:`\eta`, the share of charged energy that is stored; above 0 and at most 1.
     initial_state : float, FromContext or None, default=None
-        :math:`s_0`, the energy stored at first, from 0 to the capacity. None is half of the
+        :math:`s_0`, the energy stored at the start, from 0 to the capacity. None is half of the
         capacity.
     state_penalty : float or FromContext, default=0.1
-        :math:`\alpha`, cost per squared unit of energy, 0 or more.
+        :math:`\alpha`, in cost per squared unit of energy, 0 or more.
     rate_penalty : float or FromContext, default=0.05
-        :math:`\beta`, cost per squared unit of energy, positive: it makes the best schedule
+        :math:`\beta`, in cost per squared unit of energy, positive, which makes the best schedule
         unique.
 
     See Also
@@ -84,16 +84,16 @@ class StorageProblem(DecisionProblem):
 
     Notes
     -----
-    Charging and discharging in the same period is allowed, as in the published benchmark: so the
-    problem is convex. It pays only where a price is negative, since losses then earn money.
+    Charging and discharging in the same period is allowed, as in the published benchmark, which
+    makes the problem convex. It pays only where a price is negative, since losses then earn money.
 
     Schedules are exact. The least cost of the rest of the day is a convex, piecewise quadratic
-    function of the state, and is computed backwards from the last period, all rows at once. Each
-    schedule is checked: dual values prove that none is cheaper, to rounding. Rows that fail are
-    solved again in exact arithmetic, and what fails then is an error that names the row.
+    function of the state. It is computed backwards from the last period, for all rows at once. Each
+    schedule is checked: dual values prove that none is cheaper, up to rounding. Rows that fail are
+    solved again in exact arithmetic; a row that fails again is named in an error.
 
-    The cost is linear in the prices once the schedule is known, so the conditional mean of prices
-    is all that a decision needs, and several scenarios are solved for by their mean.
+    The cost is linear in the prices for a given schedule. A decision therefore needs only the
+    conditional mean of the prices, and several scenarios are solved for by their mean.
 
     References
     ----------
@@ -202,8 +202,8 @@ class StorageProblem(DecisionProblem):
             schedule = best_schedule(y, self._store(context))
         except UnprovenScheduleError as error:
             raise ValueError(
-                f"{type(self).__name__} has no schedule for row {error.row} of y that is surely "
-                "best: its numbers are too large to be multiplied. Give prices and energy in "
+                f"{type(self).__name__} has no schedule for row {error.row} of y that is proven "
+                "to be best: its numbers are too large to be multiplied. Give prices and energy in "
                 "units in which they are smaller."
             ) from error
         return np.concatenate([schedule.charge, schedule.discharge], axis=1)
@@ -222,7 +222,7 @@ class StorageProblem(DecisionProblem):
     def cost_slopes(
         self, decisions: np.ndarray, n_parameters: int, context: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return what is bought less what is sold (n, T): the slopes of the cost in the prices."""
+        """Return energy bought less energy sold (n, T): the slopes of the cost in the prices."""
         return decisions[:, :n_parameters] - decisions[:, n_parameters:]
 
     def solve_worst_rows(
@@ -235,7 +235,7 @@ class StorageProblem(DecisionProblem):
         decisions = np.empty((len(center), 2 * center.shape[1]))
         store = self._store(context)
         table = np.stack(np.broadcast_arrays(*store, np.zeros(len(center)))[:-1], axis=1)
-        for rows in equal_rows(table):  # each of one store
+        for rows in equal_rows(table):  # rows of the same store
             decisions[rows] = solve(center[rows], root[rows], store.of(rows[:1], len(center)))
         return decisions
 
@@ -256,7 +256,7 @@ class StorageProblem(DecisionProblem):
         """
         return self._store_and_rates(decisions, None, context, 0.0, "states")[2]
 
-    # -- what is allowed ---------------------------------------------------------------
+    # -- constraints -------------------------------------------------------------------
 
     def _store_and_rates(
         self, decisions: Any, y: Any, context: Any, tol: float, verb: str
@@ -276,7 +276,7 @@ class StorageProblem(DecisionProblem):
     def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
         """Return the realised cost; see :meth:`DecisionProblem.cost`.
 
-        A schedule that the battery cannot keep is an error.
+        An infeasible schedule is an error.
         """
         costs = super().cost(decisions, y, context=context)
         if isinstance(costs, np.ndarray):
@@ -310,17 +310,18 @@ class StorageProblem(DecisionProblem):
         decisions : array-like of shape (n, 2 T)
             What was decided.
         y : array-like of shape (n, T), default=None
-            Its shape is checked; limits do not depend on prices.
+            Only its shape is checked; limits do not depend on prices.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where numbers are read from it.
         tol : float, default=1e-6
-            By how much a limit may be missed, as a share of its absolute terms: of the rate and
-            its limit; of the initial state, all that was moved before, and the capacity.
+            By how much a limit may be missed, as a share of its absolute terms. For a rate, these
+            are the rate and its limit; for a state, the initial state, all energy moved so far,
+            and the capacity.
 
         Returns
         -------
         ndarray of bool of shape (n,)
-            Whether each decision is allowed.
+            Whether each decision is feasible.
         """
         store, rates, state = self._store_and_rates(decisions, y, context, tol, "is_feasible")
         finite = np.isfinite(state).all(axis=1)
@@ -335,14 +336,15 @@ class StorageProblem(DecisionProblem):
         decisions : array-like of shape (n, 2 T)
             What was decided.
         y : array-like of shape (n, T), default=None
-            Its shape is checked; limits do not depend on prices.
+            Only its shape is checked; limits do not depend on prices.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where numbers are read from it.
 
         Returns
         -------
         ndarray of shape (n, 3 T)
-            0 where a limit is kept: for the charge of each period, the discharge, the state.
+            0 where a limit is kept. The columns are the charges of the T periods, then the
+            discharges, then the states.
         """
         store, rates, _ = self._store_and_rates(decisions, y, context, 0.0, "violation")
         with np.errstate(invalid="ignore"):
@@ -353,11 +355,11 @@ class StorageProblem(DecisionProblem):
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         r"""Return the best schedule as a function of predicted prices.
 
-        `smoothing`, without unit, adds its multiple of the standard deviation of a row's prices to
-        the penalty :math:`\beta` (default 1; 0 is the exact schedule). Prices differ by much more
-        than the penalty on a rate, so the exact schedule charges and discharges at its limits: it
-        does not follow a prediction before it jumps, and training stalls. Schedules are computed on
-        the CPU.
+        `smoothing`, without unit, adds ``smoothing`` times the standard deviation of a row's prices
+        to the penalty :math:`\beta` (default 1; 0 is the exact schedule). Prices usually differ by
+        much more than the penalty on a rate, so the exact schedule charges and discharges at its
+        limits. It is then constant in the predictions until it jumps, and training stalls.
+        Schedules are computed on the CPU.
         """
         from ..layers.known_numbers import KnownNumbersLayer
         from ..layers.storage import StorageLayer

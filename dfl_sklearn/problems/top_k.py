@@ -1,4 +1,4 @@
-"""The k best of many."""
+"""Selection of the k best items."""
 
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -16,23 +16,23 @@ if TYPE_CHECKING:
 
 
 class TopKProblem(LinearCostProblem):
-    """Choose exactly k items, whose predicted values add up.
+    """Choose exactly k items with the largest sum of predicted values.
 
     Parameters
     ----------
     k : int or FromContext, default=1
-        How many items are chosen, at least 1; a decision holds a 1 for each of them.
+        Number of items to choose, at least 1; a decision holds a 1 for each of them.
     sense : {"max", "min"}, default="max"
         With "max" the parameters are values, and the cost is the negated value.
 
     See Also
     --------
     KnapsackProblem : Items that take up different amounts of a resource.
-    CoverageProblem : Items that partly do the same.
+    CoverageProblem : Items that partly reach the same targets.
 
     Notes
     -----
-    Of items with the same value the first ones are taken.
+    Of items with the same value, the first ones are taken.
 
     Examples
     --------
@@ -41,7 +41,7 @@ class TopKProblem(LinearCostProblem):
     array([[1., 0., 1.],
            [1., 1., 0.]])
 
-    As many as there are places on the day:
+    A number of items that differs by row:
 
     >>> from dfl_sklearn.problems import FromContext
     >>> TopKProblem(FromContext(0)).solve([[3.0, 1.0, 2.0], [0.0, 1.0, 0.0]], context=[2, 1])
@@ -59,7 +59,7 @@ class TopKProblem(LinearCostProblem):
         super()._check_constants()
 
     def _constant_k(self) -> Any:
-        """Return k as an int, if it is one; at a row of a context it is a float."""
+        """Return k as an int where it is whole; at a row of a context it is a float."""
         return int(self.k) if isinstance(self.k, float) and self.k.is_integer() else self.k
 
     def _check_context_values(self, context: np.ndarray) -> None:
@@ -89,7 +89,7 @@ class TopKProblem(LinearCostProblem):
             i = int((k[:, 0] > y.shape[1]).argmax())
             raise NoDecisionError(
                 f"k={k[i, 0]:.0f} items cannot be chosen from {y.shape[1]}, as row {i} of the "
-                "context wants: y has one column per item."
+                "context asks for: y has one column per item."
             )
         np.put_along_axis(z, order, (np.arange(y.shape[1]) < k).astype(np.float64), axis=1)
         return z

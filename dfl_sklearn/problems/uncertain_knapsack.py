@@ -1,4 +1,4 @@
-"""Knapsacks of which the weights, or the capacity, are predicted."""
+"""Knapsacks whose weights or capacity are predicted."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -18,37 +18,37 @@ from .base import DecisionProblem
 if TYPE_CHECKING:
     from torch import nn
 
-_ALLOWED = 1e-6  # by how much a decision with a cost may be outside of 0 and 1
+_ALLOWED = 1e-6  # by how much a decision with a cost may be below 0 or above 1
 _WHOLE = 1e-9  # by how much an observed weight may miss a multiple of the unit, in units
-_MOST_EXACT = 2.0**53  # beyond, floats are whole because they are coarse
+_MOST_EXACT = 2.0**53  # above it, all floats are integers
 
 
 class UncertainKnapsackProblem(DecisionProblem):
-    r"""Choose the most valuable items before it is known what they weigh, or how much room is left.
+    r"""Choose the most valuable items before their weights, or the capacity, are known.
 
-    The decision z of zeros and ones says which items are taken. What turns out not to fit is sent
-    elsewhere at a price p per unit of weight, so that the cost is
+    The decision z of zeros and ones says which items are taken. Weight that turns out not to fit
+    costs a price p per unit, so that the cost is
 
     .. math:: -\sum_j v_j z_j + p \, \Bigl( \sum_j w_j z_j - C \Bigr)_+ .
 
-    Weights w that are not given are predicted, and so is a capacity C that is not given: the
-    columns of `y` are the weights, one per item, and then the capacity.
+    Weights w and a capacity C that are not given are predicted: the columns of `y` are the weights,
+    one per item, followed by the capacity.
 
     Parameters
     ----------
     values : float, FromContext or array-like of these of shape (n_items,)
-        What items are worth. Where a single number is given, and no weights, there are as many
-        items as columns of `y`.
+        Values of the items. If this is a single number and weights are predicted, the columns of
+        `y` determine the number of items.
     capacity : float or FromContext, default=None
-        How much fits, 0 or more. None is predicted.
+        The capacity, 0 or more. With None it is predicted.
     penalty : float or FromContext
         Price of a unit of weight above the capacity, positive.
     weights : float, FromContext or array-like of these of shape (n_items,), default=None
-        What items weigh, 0 or more. None is predicted.
+        Weights of the items, 0 or more. With None they are predicted.
     unit : float, default=None
-        What all observed weights are whole multiples of, where they are predicted. Predicted ones
-        are then rounded to such before a decision is taken. Needed only where there are many items
-        whose values are nearly proportional to their weights; see the notes.
+        A unit of which all observed weights are integer multiples, where weights are predicted.
+        Predictions are then rounded to such multiples before a decision is taken. Needed only where
+        there are many items whose values are nearly proportional to their weights; see the notes.
 
     See Also
     --------
@@ -58,25 +58,26 @@ class UncertainKnapsackProblem(DecisionProblem):
 
     Notes
     -----
-    `solve` minimises the cost itself, exactly: where an excess costs less than the item that causes
-    it is worth, the best knapsack is a little too full. Predictions below 0 are taken for 0.
+    `solve` minimises this cost exactly. Where an item is worth more than the excess it causes, the
+    best knapsack is overfull. Predictions below 0 are taken as 0.
 
-    Items that belong, or do not belong, to every best set are found by a bound on the value (that
-    of the relaxed program with the item forced the other way). Of up to 16 items that are left all
-    sets are listed, for many rows together; of up to 32 the sets of either half, row by row. Rows
-    with more of them, as those with values nearly proportional to weights, are solved by dynamic
-    programming over the weight where there is a `unit` or given weights are whole numbers, and else
-    as a mixed-integer program (``pip install "dfl-sklearn[highs]"``).
+    First, items that belong, or do not belong, to every best set are found by a bound on the value
+    (that of the relaxed program with the item forced the other way). If up to 16 items are left,
+    all their sets are listed, for many rows together; if up to 32, the sets of either half, row by
+    row. Rows with more, such as those with values nearly proportional to weights, are solved by
+    dynamic programming over the weight where there is a `unit` or given weights are integers, and
+    otherwise as a mixed-integer program (``pip install "dfl-sklearn[highs]"``).
 
-    Scenarios are solved for exactly with up to 16 items, of which all sets are listed; with more of
-    them the mean of the scenarios is solved for, which a warning says.
+    Scenarios are solved for exactly with up to 16 items, of which all sets are listed. With more
+    items the mean of the scenarios is solved for, with a warning.
 
-    Weights multiply decisions, so that the relaxed decision is no quadratic program with predicted
-    costs or right-hand sides, and there is no decision layer. Train with
+    Predicted weights multiply decisions. The relaxed problem is therefore not a quadratic program
+    with predicted costs or right-hand sides, and there is no decision layer. Train with
     :class:`~dfl_sklearn.losses.ScoreFunctionLoss` or :class:`~dfl_sklearn.losses.FeasibilityLoss`.
-    Go on from a model of :class:`~dfl_sklearn.losses.SquaredErrorLoss` then, with
-    ``set_params(loss=..., warm_start=True)`` and a second `fit`: from random weights the score
-    function can end where nothing is ever taken, since all decisions nearby cost the same.
+    Start from a model trained with :class:`~dfl_sklearn.losses.SquaredErrorLoss`, by
+    ``set_params(loss=..., warm_start=True)`` and a second `fit`. From random weights, the score
+    function gradient can end at a model that never takes an item, where all decisions nearby cost
+    the same.
 
     References
     ----------
@@ -109,9 +110,9 @@ class UncertainKnapsackProblem(DecisionProblem):
 
     @property
     def exact_scenarios(self) -> bool:  # type: ignore[override]
-        """Whether scenarios are solved for exactly: up to 16 items, of which all sets are listed.
+        """Whether scenarios are solved for exactly, which is so for up to 16 items.
 
-        False where only the columns of y say how many items there are.
+        False where only the columns of y determine the number of items.
         """
         n = self._n_items()
         return n is not None and n <= MOST_ITEMS
@@ -137,8 +138,8 @@ class UncertainKnapsackProblem(DecisionProblem):
         refuse_markers(self, but=("values", "capacity", "penalty", "weights"))
         if self.weights is not None and self.capacity is not None:
             raise ValueError(
-                "weights and capacity are given both, so that nothing is left to predict. Leave "
-                "out what is, or use KnapsackProblem where it is the values."
+                "weights and capacity are both given, so that nothing is left to predict. Leave "
+                "out what is predicted, or use KnapsackProblem where that is the values."
             )
         try:
             values = as_float(stand_in(self.values, 1.0), "values")
@@ -160,8 +161,8 @@ class UncertainKnapsackProblem(DecisionProblem):
                 )
             if not weights.ndim and not values.ndim:
                 raise ValueError(
-                    "weights and values are both a single number: how many items there are is to "
-                    "be seen from one of them. Give a sequence."
+                    "weights and values are both a single number, so the number of items is not "
+                    "known. Give a sequence for one of them."
                 )
         if self.unit is not None:
             number(self.unit, "unit", above=0)
@@ -174,7 +175,7 @@ class UncertainKnapsackProblem(DecisionProblem):
             check_marked(self, name, context, lambda values: values >= 0, "0 or more")
 
     def _n_items(self) -> int | None:
-        """Return how many items there are, None where y says so."""
+        """Return the number of items, or None where y determines it."""
         sizes = [np.shape(np.asarray(each, dtype=object)) for each in (self.values, self.weights)]
         return next((shape[0] for shape in sizes if shape), None)
 
@@ -186,11 +187,11 @@ class UncertainKnapsackProblem(DecisionProblem):
 
     def _what_parameters_are(self) -> str:
         if self.weights is not None:
-            return "the capacity alone, as weights are given"
+            return "only the capacity, as weights are given"
         what = f"the weights of the {self._n_items()} items"
         if self.capacity is None:
-            return f"{what} and, behind them, the capacity, as none is given"
-        return f"{what} alone, as a capacity is given"
+            return f"{what}, followed by the capacity, as none is given"
+        return f"only {what}, as a capacity is given"
 
     def _n_decisions(self, n_parameters: int) -> int:
         n = self._n_items()
@@ -215,7 +216,7 @@ class UncertainKnapsackProblem(DecisionProblem):
         return values, weights, capacity, penalty[:, 0]
 
     def _known_rows(self, name: str, context: Any, y: Any) -> Any:
-        """Return a parameter that is given as rows (1 or B, n or 1) of numbers like y."""
+        """Return a given parameter as rows (1 or B, n or 1) of numbers like y."""
         known = as_those_of(self._known(getattr(self, name), context), y)
         return known if known.ndim == 2 else known.reshape(1, -1)
 
@@ -244,7 +245,7 @@ class UncertainKnapsackProblem(DecisionProblem):
     ) -> np.ndarray:
         """Return the decisions (n, k) of the least mean cost over y (n, S, d), unchecked.
 
-        With more than 16 items the mean of the scenarios is solved for, with a warning.
+        With more than 16 items, the mean of the scenarios is solved for, with a warning.
         """
         n = self._n_decisions(y.shape[2])
         if n > MOST_ITEMS:
@@ -263,7 +264,7 @@ class UncertainKnapsackProblem(DecisionProblem):
         return not self.exact_scenarios
 
     def _units(self, n_rows: int) -> np.ndarray | None:
-        """Return what weights of each row (B,) are multiples of, if that is known."""
+        """Return the unit (B,) of which weights of each row are multiples, if it is known."""
         if self.unit is not None:
             return np.full(n_rows, float(self.unit))
         if self.weights is None or is_marked(self.weights):
@@ -281,7 +282,7 @@ class UncertainKnapsackProblem(DecisionProblem):
         paid = penalty * xp.maximum(excess, xp.zeros_like(excess))
         return paid - xp.sum(values * decisions, axis=1)
 
-    # -- what is allowed ---------------------------------------------------------------
+    # -- constraints -------------------------------------------------------------------
 
     def _check_decisions(self, decisions: np.ndarray) -> None:
         outside = (decisions < -_ALLOWED) | (decisions > 1 + _ALLOWED)
@@ -291,7 +292,7 @@ class UncertainKnapsackProblem(DecisionProblem):
     def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
         """Return by how much the capacity is exceeded (n, 1), and the capacity, unchecked.
 
-        Below 0 where there is room. See :meth:`DecisionProblem.uncertain_constraints`.
+        It is negative where there is room. See :meth:`DecisionProblem.uncertain_constraints`.
         """
         xp = array_namespace(decisions, y)
         _, weights, capacity, _ = self._numbers(y, context)
@@ -302,15 +303,15 @@ class UncertainKnapsackProblem(DecisionProblem):
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
-        r"""Return, for each row, whether the items chosen fit.
+        r"""Return, for each row, whether the chosen items fit.
 
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, n_items)
             What was decided.
         y : array-like of shape (n,) or (n, d), default=None
-            The weights or capacity that came true. Without them it is only looked at whether
-            decisions are zeros and ones.
+            The realised weights or capacity. Without them it is only checked that decisions are
+            zeros and ones.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where numbers are read from it.
         tol : float, default=1e-6
@@ -320,7 +321,8 @@ class UncertainKnapsackProblem(DecisionProblem):
         Returns
         -------
         ndarray of bool of shape (n,)
-            The best decision of :meth:`solve` can be too full, and is not feasible then.
+            Whether each decision fits. The best decision of :meth:`solve` can be overfull; it is
+            then not feasible.
         """
         z = self._decision_rows(decisions, y, context, tol)
         near = (np.minimum(np.abs(z), np.abs(z - 1)) <= tol).all(axis=1)
@@ -342,15 +344,15 @@ class UncertainKnapsackProblem(DecisionProblem):
         decisions : array-like of shape (n,) or (n, n_items)
             What was decided.
         y : array-like of shape (n,) or (n, d), default=None
-            The weights or capacity that came true.
+            The realised weights or capacity.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, where numbers are read from it.
 
         Returns
         -------
         ndarray of shape (n, 1 + n_items) or, without y, (n, n_items)
-            First the weight above the capacity, if y is given; then how far each decision is from 0
-            and 1.
+            The weight above the capacity, if y is given, followed by the distance of each decision
+            from 0 or 1.
         """
         z = self._decision_rows(decisions, y, context, 0.0)
         off = np.minimum(np.abs(z), np.abs(z - 1))
@@ -377,7 +379,7 @@ class UncertainKnapsackProblem(DecisionProblem):
         bad = np.abs(part - np.rint(part)) > _WHOLE * np.maximum(1.0, np.abs(part))
         if bad.any():
             remedy = "Give a unit that divides all observed weights, or None."
-            raise_at(bad, rows, "y", f"is no multiple of unit={self.unit}", remedy)
+            raise_at(bad, rows, "y", f"is not a multiple of unit={self.unit}", remedy)
 
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
         """Set negative generated numbers to 0, round weights to the unit, report rows moved."""
@@ -392,12 +394,12 @@ class UncertainKnapsackProblem(DecisionProblem):
     # -- training ----------------------------------------------------------------------
 
     def decision_projection(self, n_parameters: int) -> "nn.Module":
-        """Raise a ValueError: decisions are whole, and no policy can be trained for such."""
+        """Raise a ValueError: policies cannot be trained for integer decisions."""
         refuse_whole(self)
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Raise a NotImplementedError: see the notes of the class for what to train with."""
         raise NotImplementedError(
-            f"{type(self).__name__} has no decision layer, since what is predicted multiplies the "
-            "decision. Train with loss=ScoreFunctionLoss() or FeasibilityLoss(), which need none."
+            f"{type(self).__name__} has no decision layer, since predictions multiply decisions. "
+            "Train with loss=ScoreFunctionLoss() or FeasibilityLoss(), which need none."
         )

@@ -43,7 +43,7 @@ def test_one_way_to_ask_for_decisions(data):
     expected = CAPPED.solve(plain.predict(X), context=X)
     assert_array_equal(decide(plain, X, CAPPED, "capacity"), expected)
     assert_array_equal(decide(plain, X, CAPPED, [1]), expected)
-    with pytest.raises(ValueError, match="knows no decision problem"):
+    with pytest.raises(ValueError, match="has no decision problem"):
         decide(plain, X)
     # What is decided in another kind of problem is not the decision asked about.
     squares = DFLRegressor(**QUICK).fit(X, y)

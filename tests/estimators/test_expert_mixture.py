@@ -213,13 +213,13 @@ class Wider(NewsvendorProblem):
     [
         (lambda: fitted(experts=[]), "it is empty"),
         (lambda: fitted(experts=[LinearRegression()]), r"got LinearRegression\(\) in it"),
-        (lambda: fitted(experts=[("a", 1)]), "'a' is 1, which is no regressor"),
+        (lambda: fitted(experts=[("a", 1)]), "'a' is 1, which is not a regressor"),
         (lambda: fitted(experts=[EXPERTS[0]] * 2), "not unique"),
         (lambda: fitted().progressive(X, Y, delay=0), "delay must be a whole number of at least 1"),
         (lambda: fitted().partial_fit(X[:5], Y[:4]), "X has 5 rows, and y has 4"),
         (lambda: fitted().partial_fit(X[:5], np.full(5, np.nan)), "y is not finite at row 0"),
         (lambda: fitted().partial_fit(X[:5, :1], Y[:5]), "features"),
-        (lambda: fitted().decide(X, context=Y), "experts read the context from X"),
+        (lambda: fitted().decide(X, context=Y), "experts read it from X"),
         (
             lambda: ExpertMixture([("a", NoWeights())]).fit(X, Y, sample_weight=np.ones(len(X))),
             "expert 'a', NoWeights, does not take it",
@@ -229,7 +229,7 @@ class Wider(NewsvendorProblem):
                 Wider(9, 1), [("a", LinearRegression()), ("b", DummyRegressor(strategy="constant",
                 constant=1e7))]
             ).decide(X),
-            "'b' decides 2 numbers for each of 300 rows, and 'a' decides 1",
+            "'b' decides 2 numbers for each of 300 rows, but 'a' decides 1",
         ),
     ],
 )  # fmt: skip

@@ -234,7 +234,7 @@ def test_what_is_refused():
         ShiftMonitor(MODEL, PROBLEM, **QUICK).fit(X[REFERENCE]).update(X[STREAM], y[STREAM])
     with pytest.raises(ValueError, match="need an estimator"):
         ShiftMonitor(**QUICK).fit(X[REFERENCE], y[REFERENCE])
-    with pytest.raises(ValueError, match="knows no decision problem"):
+    with pytest.raises(ValueError, match="has no decision problem"):
         ShiftMonitor(MODEL, **QUICK).fit(X[REFERENCE], y[REFERENCE])
     with pytest.raises(ValueError, match="must have at least 40 rows"):
         ShiftMonitor(**QUICK).fit(X[:39])

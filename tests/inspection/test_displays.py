@@ -84,7 +84,7 @@ def test_decisions_and_cumulated_regret(data):
 def test_decision_display_names_what_it_cannot_draw(data):
     X, y = data
     model = LinearRegression().fit(X, y)
-    with pytest.raises(ValueError, match="knows no decision problem"):
+    with pytest.raises(ValueError, match="has no decision problem"):
         DecisionDisplay.from_estimator(model, X, y)
     with pytest.raises(ValueError, match="must have one shape"):
         DecisionDisplay.from_predictions(np.ones((3, 2)), np.ones(3), problem=PROBLEM)

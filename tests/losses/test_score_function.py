@@ -111,7 +111,7 @@ def test_a_prediction_that_is_none_leaves_the_other_rows_alone():
     [
         ({"sigma": 0.0}, "sigma must be a number above 0"),
         ({"n_samples": 1}, "n_samples must be a whole number of at least 2"),
-        ({"n_samples": 3}, "n_samples must be even where noise comes in pairs, got 3"),
+        ({"n_samples": 3}, "n_samples must be even for pairs of noise, got 3"),
         ({"random_state": -1}, "random_state must be a whole number of at least 0"),
     ],
 )

@@ -149,7 +149,7 @@ def test_a_context_that_is_missing_or_in_vain_is_named():
     with pytest.raises(ValueError, match="context column 'price' is not finite at row 1"):
         takes.solve(y[:2], context=pd.DataFrame({"price": [1.0, np.nan]}))
     table = pd.DataFrame({"price": [1.0, 2.0], "weekday": ["Mon", "Sat"]})
-    with pytest.raises(ValueError, match=r"'weekday' must hold numbers.* give those alone"):
+    with pytest.raises(ValueError, match=r"'weekday' must hold numbers.* give only those"):
         takes.solve(y[:2], context=table)
     assert_array_equal(
         takes.solve(y[:2], context=table[["price"]]), takes.solve(y[:2], context=[1.0, 2.0])

@@ -151,12 +151,12 @@ NAMED = [("a", "b"), ("b", "a"), ("b", "c")]
         (
             ShortestPathProblem(ROADS, FromContext("from")),
             {"from": [0, 1, 9]},
-            r"source in context column 'from' is no node of edges at row 2: 9.0\. Give the name",
+            r"source in context column 'from' is not a node of edges at row 2: 9.0\. Give the name",
         ),
         (
             ShortestPathProblem(ROADS, 0, FromContext("to")),
             {"to": [8, 2.5, 3]},
-            r"target in context column 'to' is no node of edges at row 1: 2.5",
+            r"target in context column 'to' is not a node of edges at row 1: 2.5",
         ),
         (
             ShortestPathProblem(NAMED, "a", FromContext("to")),
@@ -192,7 +192,7 @@ def test_contexts_that_make_no_sense(problem, context, message):
 def test_what_is_known_is_checked_without_a_context():
     to = FromContext("to")
     for problem, message in (
-        (ShortestPathProblem([[0, 1]], 5, to), "source=5 is no node of edges"),
+        (ShortestPathProblem([[0, 1]], 5, to), "source=5 is not a node of edges"),
         (ShortestPathProblem(NAMED, None, to), "source is needed"),
         (ShortestPathProblem([[0, 1]], 0, to, closed=[1, 0]), "closed must have one entry"),
         (ShortestPathProblem([[0, 2**53 + 2]], 0, to), r"nodes have names beyond 2\^53"),
@@ -203,7 +203,7 @@ def test_what_is_known_is_checked_without_a_context():
     far = torch.tensor([[2.0**30]], dtype=torch.float64)
     assert layer(torch.ones_like(far), far).item() == pytest.approx(1.0)
     problem = ShortestPathProblem(ROADS, 0, to)
-    with pytest.raises(ValueError, match="another linear program in each row: it reads 'to'"):
+    with pytest.raises(ValueError, match="a different linear program in each row: it reads 'to'"):
         problem.as_linear_program()
     for method in (problem.solve, problem.is_feasible, problem.violation):
         with pytest.raises(ValueError, match="'to' from the context, but none was given"):

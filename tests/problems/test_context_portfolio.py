@@ -225,7 +225,7 @@ def test_constants_that_make_no_sense_are_named(params, message):
 )
 def test_risk_aversions_that_are_too_small_are_named(y, rate, name):
     problem = PortfolioProblem(np.eye(2), FromContext(0), [0.5, 0.5], rate)
-    with pytest.raises(ValueError, match=f"{name} is too large beside a risk_aversion .* at row 1"):
+    with pytest.raises(ValueError, match=f"{name} is too large for a risk_aversion .* at row 1"):
         problem.solve([[y, 0.0], [y, 0.0]], context=[1.0, 1e-100])
 
 

@@ -25,7 +25,7 @@ def test_bounds_of_a_variable_may_be_known():
     assert_allclose(problem.solve(y, context=context), [[1, 1], [3, 0]], atol=1e-8)
     assert problem.is_feasible([[2.0, 1.0]] * 2, context=context).tolist() == [False, True]
     assert problem.is_feasible([[2.0, -1.0]] * 2, context=context).tolist() == [False, False]
-    with pytest.raises(ValueError, match="or a constraint in the place of a variable's bound"):
+    with pytest.raises(ValueError, match="or a constraint instead of a variable's bound"):
         problem.decision_layer()
 
 
@@ -115,7 +115,7 @@ SAME = cp.Parameter(name="same")
         (built([SAME], [SAME]), "The parameter 'same' is returned twice"),
         (
             built([cp.Parameter()], [cp.Parameter(name="a"), cp.Parameter()]),
-            "Give all 2 context parameters a name=, or none: 'a' would be read by name",
+            "Give a name= to all 2 context parameters, or to none: 'a' would be read by name",
         ),
         (
             built([cp.Parameter()], [cp.Parameter(1, name="a"), cp.Parameter(name="a_0")]),
@@ -127,7 +127,7 @@ SAME = cp.Parameter(name="same")
         ),
         (
             built([cp.Parameter((2, 2), diag=True, name="d")]),
-            "The parameter 'd' has diag=, and its columns must be real numbers",
+            "The parameter 'd' has diag=, but its columns must be real numbers",
         ),
         (
             built([SAME], decisions=cp.Variable((2, 2), sparsity=([0], [1]), name="s")),

@@ -167,7 +167,7 @@ def test_what_is_allowed_must_not_depend_on_what_is_predicted():
         limits = [cp.sum(bought) >= need, bought <= 10]
         return cp.Problem(cp.Minimize(bought @ [1, 2]), limits), need, bought
 
-    with pytest.raises(ValueError, match="No decision surely keeps"):
+    with pytest.raises(ValueError, match="No decision is sure to keep"):
         ConvexProgram(supply).decision_projection(1)
     z = torch.tensor([[-1.0, 12.0]])
     priced = ConvexProgram(supply, penalty=9.0).decision_projection(1)

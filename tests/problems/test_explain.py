@@ -232,7 +232,7 @@ def test_other_problems_say_that_they_know_none():
         z, c = cp.Variable(2), cp.Parameter(2)
         return cp.Problem(cp.Minimize(cp.norm(z - c)), [cp.sum(z) == 1]), c, z
 
-    with pytest.raises(NotImplementedError, match="ConvexProgram knows shadow prices of linear"):
+    with pytest.raises(NotImplementedError, match="ConvexProgram has shadow prices for linear"):
         ConvexProgram(cone).explain([[0.5, 0.5]], [[1.0, 2.0]])
 
 

@@ -290,7 +290,7 @@ def test_scenarios_are_solved_for_their_mean():
         (LinearProgram([[1, 1]], [1], integrality=[1]), [[1.0, 1.0]], "integrality must be a num"),
         (LinearProgram([[1, 1]], [1], sense="maximise"), [[1.0, 1.0]], 'sense must be "min"'),
         (ShortestPathProblem([[0, 1], [2, 3]]), [[1.0] * 2], "No path leads from node 0 to node 3"),
-        (ShortestPathProblem([[0, 1]], 0, 5), [[1.0]], "target=5 is no node"),
+        (ShortestPathProblem([[0, 1]], 0, 5), [[1.0]], "target=5 is not a node"),
         (ShortestPathProblem([[0, 1]], 1, 1), [[1.0]], "the same node, 1"),
         (ShortestPathProblem([[0.5, 1]]), [[1.0]], "edges must name nodes by whole numbers"),
         (ShortestPathProblem([[0, 1], [2]]), [[1.0, 1.0]], r"edges must have shape \(n_edges, 2\)"),

@@ -196,7 +196,7 @@ def test_numbers_of_each_row():
 @pytest.mark.parametrize(
     ("params", "message"),
     [
-        ({"weights": [1.0, 2.0]}, "weights and capacity are given both"),
+        ({"weights": [1.0, 2.0]}, "weights and capacity are both given"),
         ({"values": [[1.0]]}, "values must be a finite number or a 1-d sequence"),
         ({"values": ["a"]}, "values must be a finite number"),
         ({"values": [1.0, np.nan]}, "values must be a finite number"),
@@ -221,7 +221,7 @@ def test_observed_parameters_are_checked():
     problem.check_parameters([[0.0, 1.5, 3.3]])  # the capacity has no unit
     with pytest.raises(ValueError, match="y is a negative weight or capacity at row 1, column 2"):
         problem.check_parameters([[1.0, 1.0, 1.0], [1.0, 1.0, -1.0]])
-    with pytest.raises(ValueError, match=r"no multiple of unit=0.5 at row 0, column 1: 1.7"):
+    with pytest.raises(ValueError, match=r"not a multiple of unit=0.5 at row 0, column 1: 1.7"):
         problem.check_parameters([[1.0, 1.7, 1.0]])
     moved, share = problem.project_parameters([[1.1, -2.0, 3.3], [1.0, 0.5, 2.2]])
     assert_allclose(moved, [[1.0, 0.0, 3.3], [1.0, 0.5, 2.2]])
@@ -235,9 +235,9 @@ def test_observed_parameters_are_checked():
 @pytest.mark.parametrize(
     ("known", "message"),
     [
-        ({"capacity": 7}, "weights of the 3 items alone, as a capacity is given"),
-        ({}, "weights of the 3 items and, behind them, the capacity"),
-        ({"weights": [1, 2, 3]}, "1 parameter per row, .* y holds the capacity alone"),
+        ({"capacity": 7}, "only the weights of the 3 items, as a capacity is given"),
+        ({}, "weights of the 3 items, followed by the capacity"),
+        ({"weights": [1, 2, 3]}, "1 parameter per row, .* y holds only the capacity"),
     ],
 )
 def test_what_the_columns_of_y_are(known, message):
