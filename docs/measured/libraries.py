@@ -25,7 +25,14 @@ def pyepo_linear():
 @table(
     "benchmarks/layers.py",
     "Layers here and in cvxpylayers 1.2 (DIFFCP), 64 rows forward and backward on one thread",
-    ["program", "ours, ms", "cvxpylayers, ms", "time relative to ours", "error of gradient, ours", "error of gradient, theirs"],
+    [
+        "program",
+        "ours, ms",
+        "cvxpylayers, ms",
+        "time relative to ours",
+        "error of gradient, ours",
+        "error of gradient, theirs",
+    ],
     [24, 12, 16, 20, 14, 14],
 )
 def layers():

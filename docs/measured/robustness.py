@@ -32,7 +32,9 @@ def newsvendor_shift():
     ):
         averaged = "diffusion, tilted, averaged"
         found = [where_measured(f"{net} predictor", way, "against plain") for net in TWO_NETS]
-        found += [where_measured(f"{net} predictor", averaged, f"against {way}") for net in TWO_NETS]
+        found += [
+            where_measured(f"{net} predictor", averaged, f"against {way}") for net in TWO_NETS
+        ]
         yield [label, *(rounded(text) for text in found)]
 
 

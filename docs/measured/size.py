@@ -62,7 +62,14 @@ def scenario_memory():
 @table(
     "benchmarks/ensembles.py",
     "Five nets trained together, compared with one",
-    ["problem", "net", "rows", "one net, s", "time of five, relative to one", "change of regret, %"],
+    [
+        "problem",
+        "net",
+        "rows",
+        "one net, s",
+        "time of five, relative to one",
+        "change of regret, %",
+    ],
     [22, 14, 12, 14, 20, 20],
 )
 def ensembles():
