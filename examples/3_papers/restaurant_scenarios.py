@@ -48,13 +48,13 @@ columns = make_column_transformer(
     (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["weekday", "month"]),
     remainder="passthrough",
 )
-line = make_pipeline(columns, LinearRegression())
+linear = make_pipeline(columns, LinearRegression())
 forest = make_pipeline(columns, RandomForestRegressor(200, min_samples_leaf=5, random_state=0))
 ways = {
-    "a line": line,
-    "a forest": forest,
-    "a line and its errors": ResidualScenarios(line),
-    "a forest and its errors": ResidualScenarios(forest),
+    "linear model": linear,
+    "forest": forest,
+    "residuals of the linear model": ResidualScenarios(linear),
+    "residuals of the forest": ResidualScenarios(forest),
     "days in the leaves of the forest": LocalScenarios(forest),
 }
 cost = {}
@@ -68,7 +68,7 @@ print(pd.Series(cost).round(1).to_string())
 # -------------------------------
 # Folds are blocks of consecutive days, as neighbouring days resemble each other.
 search = GridSearchCV(
-    TwoStageRegressor(line, problem),
+    TwoStageRegressor(linear, problem),
     {"estimator": list(ways.values())},
     scoring=make_decision_cost_scorer(problem),
     cv=KFold(5),

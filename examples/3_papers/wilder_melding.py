@@ -44,7 +44,7 @@ def share_of_hindsight(problem, prediction, y):
 
 
 def compare(problem, predictor, train, test, focused, two_stage):
-    """Return the shares of a decision-focused net, its two-stage twin and random predictions."""
+    """Return the shares of a decision-focused net, its two-stage version and random predictions."""
     settings = {"standardize": False, "random_state": 0}
     shares = {}
     for name, params in {"decision-focused": focused, "two-stage": two_stage}.items():
