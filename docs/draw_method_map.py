@@ -37,8 +37,8 @@ BRANCHES = {
         Box("A cost to be promised", "ConformalDecisions", "method-promise"),
     ],
     "What are the data?": [
-        Box("A time series", "later rows held out, naive rules", "method-time"),
-        Box("Few rows", "a ridge line, residual scenarios", "method-few-rows"),
+        Box("A time series", "later rows held out, naive forecasts", "method-time"),
+        Box("Few rows", "ridge regression, residual scenarios", "method-few-rows"),
         Box("Sales, not demand", "censored residual scenarios", "method-sales"),
     ],
     "What will change?": [

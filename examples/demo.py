@@ -1,8 +1,9 @@
 """From a demand trace to capacity decisions, and what to do when the demand changes.
 
-What `make demo` runs. A service decides every five seconds how many tokens of capacity to keep
-ready. Models learn from its trace; a stress test says how badly each may do before anything has
-shifted; then the traffic becomes that of another service, and a mixture of the models follows it.
+This is what `make demo` runs. Every five seconds a service decides how many tokens of capacity to
+keep ready. Models learn from its trace. A stress test shows how much the regret of each could rise,
+before anything has shifted. Then the traffic becomes that of another service, and a mixture of the
+models adapts to it.
 """
 
 import argparse

@@ -7,8 +7,8 @@ from ._register import table
 
 @table(
     "benchmarks/pyepo_linear.py",
-    "SPO+ beside PyEPO 2.2: regret on new rows, % of the optimal cost, and time of an epoch",
-    ["problem", "trained by", "regret", "difference to ours", "epoch, ms", "times ours"],
+    "SPO+ here and in PyEPO 2.2: regret on new rows, % of the optimal cost, and time of an epoch",
+    ["problem", "trained by", "regret", "difference to ours", "epoch, ms", "time relative to ours"],
     [24, 22, 12, 18, 12, 18],
 )
 def pyepo_linear():
@@ -24,8 +24,15 @@ def pyepo_linear():
 
 @table(
     "benchmarks/layers.py",
-    "Layers beside cvxpylayers 1.2 (DIFFCP), 64 rows forward and backward on one thread",
-    ["program", "ours, ms", "cvxpylayers, ms", "times ours", "gradient off, ours", "theirs"],
+    "Layers here and in cvxpylayers 1.2 (DIFFCP), 64 rows forward and backward on one thread",
+    [
+        "program",
+        "ours, ms",
+        "cvxpylayers, ms",
+        "time relative to ours",
+        "error of gradient, ours",
+        "error of gradient, theirs",
+    ],
     [24, 12, 16, 20, 14, 14],
 )
 def layers():
@@ -53,7 +60,7 @@ def layers():
 
 @table(
     "benchmarks/classical_sets.py",
-    "Linear regression beside dro 0.4.3: relative gap of our worst-case loss to theirs",
+    "Robust linear regression here and in dro 0.4.3: relative gap of our worst-case loss to theirs",
     ["loss", "set", "least gap", "largest gap", "dro, s", "ours, s"],
     [18, 18, 18, 18, 14, 14],
 )

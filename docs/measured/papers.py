@@ -20,7 +20,7 @@ def first(*where):
 
 @table(
     "benchmarks/run_all.py",
-    "Published experiments and what came of them here",
+    "Published experiments, and their results here",
     ["paper", "file in ``benchmarks``", "minutes", "quantity", "published", "measured"],
     [20, 16, 8, 34, 11, 11],
     css="measured wide",
@@ -79,7 +79,7 @@ def experiments():
         ]
 
     title = "Fine-tuning backbones for the decision, 10 seeds"
-    for over, kind in (("misaligned", "lopsided costs"), ("others", "other costs")):
+    for over, kind in (("misaligned", "asymmetric costs"), ("others", "other costs")):
         found = first("fine_tuning", title, over, "mean change in cost")
         quantity = f"change in cost, tasks with {kind}, %"
         yield ["DFF: Yang et al., 2025", "fine_tuning", minutes("fine_tuning"), quantity, "", found]
@@ -100,7 +100,7 @@ def experiments():
 
     for split, published in (("time", f"{MINUS}30.5"), ("shuffled", f"{MINUS}43.0")):
         way = "ridge on logs", "planned, tail 0.5 (default)"
-        quantity = f"mean cost, {split} split, promises of 90 %"
+        quantity = f"mean cost, {split} split, promised at 90 %"
         found = first("storage", split, way, "mean cost")
         paper = "Conformal end-to-end: Yeh et al., 2024"
         yield [paper, "storage", minutes("storage"), quantity, published, found]
@@ -114,10 +114,10 @@ def experiments():
         yield [paper, name, minutes(name), quantity, published, found]
 
     title = "Mean-CVaR portfolio: gap to the best expected cost, 20 seeds"
-    for way in ("residuals", "a point"):
+    for label, way in (("residuals", "residuals"), ("a point prediction", "a point")):
         found = first("scenario_oracles", title, way, "n = 400")
         paper = "Residual SAA: Kannan, Bayraksan and Luedtke, 2024"
-        quantity = f"gap to the best cost, {way}, 400 rows"
+        quantity = f"gap to the best cost, {label}, 400 rows"
         name = "scenario_oracles"
         yield [paper, name, minutes(name), quantity, "(box plots)", found]
 
@@ -125,12 +125,12 @@ def experiments():
     for way in ("squared error", "score function"):
         found = first("uncertain_knapsack", section, ("line", way), "regret")
         name = "uncertain_knapsack"
-        quantity = f"regret of a line, {way}, 50 items, penalty 10, %"
+        quantity = f"regret of a linear model, {way}, 50 items, penalty 10, %"
         yield ["Score function: Silvestri et al., 2026", name, minutes(name), quantity, "", found]
 
     for way in ("squared error", "perturbed Fenchel-Young"):
         found = first("linear_losses", "shortest path 5x5", ("linear", way), "nominal")
         name = "linear_losses"
-        quantity = f"regret of a line, {way}, 5x5 paths, %"
+        quantity = f"regret of a linear model, {way}, 5x5 paths, %"
         paper = "Perturbed optimizers: Berthet et al., 2020"
         yield [paper, name, minutes(name), quantity, "(other tasks)", found]

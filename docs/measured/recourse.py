@@ -21,18 +21,18 @@ from ._register import POWER, table
 )
 def uncertain_knapsack():
     methods = ("squared error", "squared error, tuned factor", "score function", "feasibility")
-    for predictor in ("line", "net"):
+    for label, predictor in (("linear", "line"), ("net", "net")):
         for items in ("8", "50"):
             for ratio in ("5", "10"):
                 at = "uncertain_knapsack", f"{items} items, penalty ratio {ratio}"
                 found = (cell(*at, (predictor, method), "regret") for method in methods)
-                yield [items, ratio, predictor, *(rounded(s.split(" ±")[0], 1) for s in found)]
+                yield [items, ratio, label, *(rounded(s.split(" ±")[0], 1) for s in found)]
 
 
 @table(
     "benchmarks/recourse.py",
-    "Mean cost of a plan, and differences to it",
-    ["predictor", "shipments", "with depots to be opened or not"],
+    "Mean cost of a plan of least squares, and differences to it",
+    ["predictor", "shipments", "shipments and the opening of depots"],
     [40, 30, 30],
 )
 def recourse():
@@ -42,14 +42,14 @@ def recourse():
     for label, way in (
         ("least squares and a factor", "least squares, factor"),
         ("least squares and a margin", "least squares, margin"),
-        ("a line trained through the layer", "regret through the layer"),
-        ("a line trained on the score function", "score function"),
-        ("perfect foresight", "perfect foresight"),
+        ("a linear model trained through the layer", "regret through the layer"),
+        ("a linear model trained on the score function", "score function"),
+        ("hindsight", "perfect foresight"),
     ):
         row = [label]
         for section in sections:
             if (way, section) == ("regret through the layer", "Shipments and depots"):
-                row.append("(whole numbers have no slopes)")
+                row.append("(no slopes)")
             else:
                 row.append(rounded(cell("recourse", section, way, "against least squares"), 2))
         yield row
@@ -67,7 +67,7 @@ def power_points():
         ("ridge regression and its best margin", "ridge, best margin"),
         ("ridge regression and the newsvendor's margin", "ridge, newsvendor's margin"),
         ("a net trained on squared errors, and its best margin", "net, squared error, best margin"),
-        ("a line trained for the decision", "line, decision-focused"),
+        ("a linear model trained for the decision", "line, decision-focused"),
         ("a net trained for the decision", "net, decision-focused"),
     ):
         # The best margin and the residuals cost the same to three decimals.

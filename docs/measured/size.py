@@ -7,7 +7,7 @@ from ._register import table
 
 @table(
     "benchmarks/speed.py",
-    "Speed on one core: rows per second, and time of an epoch beside a bare torch loop",
+    "Speed on one core: rows per second, and time of an epoch relative to a bare torch loop",
     ["what", "rows", "batch", "median", "range"],
     [42, 14, 10, 17, 30],
 )
@@ -35,7 +35,7 @@ def growth():
 @table(
     "benchmarks/robust_cost.py",
     "A search over radii with ``memory=``, one core, seconds",
-    ["predictor", "rows", "plain fit", "first radius", "each further radius, plain fits"],
+    ["predictor", "rows", "plain fit", "first radius", "each further radius, in plain fits"],
     [16, 16, 20, 20, 28],
 )
 def radii():
@@ -61,8 +61,15 @@ def scenario_memory():
 
 @table(
     "benchmarks/ensembles.py",
-    "Five nets trained side by side, beside one",
-    ["problem", "net", "rows", "one net, s", "five together, times one", "change of regret, %"],
+    "Five nets trained together, compared with one",
+    [
+        "problem",
+        "net",
+        "rows",
+        "one net, s",
+        "time of five, relative to one",
+        "change of regret, %",
+    ],
     [22, 14, 12, 14, 20, 20],
 )
 def ensembles():

@@ -7,8 +7,9 @@ A service answers requests to a large language model. Every five seconds it deci
 capacity, in tokens, to keep ready for the next five. Capacity in use and idle capacity both cost
 energy; demand that is served has a value, with diminishing returns.
 
-The steps: take a trace, cut it into windows, train on the past, decide about the future, and count
-what the decisions cost, also on traces that look different from the one we trained on.
+This example takes a demand trace, cuts it into windows, trains on the past and decides for the
+future. It then computes what the decisions cost, also on traces that differ from the training
+trace.
 """
 
 # %%
@@ -41,8 +42,8 @@ X, y = windows(random_state=0)
 X.tail(3)
 
 # %%
-# Neighbouring windows overlap, so the split follows time: an hour to learn from, a quarter of an
-# hour to decide when to stop, and the rest for the test. A gap of seven rows keeps the parts apart.
+# Neighbouring windows overlap, so the split follows time: one hour for training, a quarter of an
+# hour for early stopping, and the rest for the test. A gap of seven rows keeps the parts apart.
 X_train, y_train = X[:720], y[:720]
 X_val, y_val = X[727:907], y[727:907]
 X_test, y_test = X[914:], y[914:]
@@ -60,9 +61,9 @@ for demand in (0.0, 10_000.0, 100_000.0):
 # %%
 # Training
 # --------
-# Two-stage models learn to predict the demand. Decision-focused models learn from the cost of the
-# capacity that follows from their prediction; the regret on the rows in between tells them when to
-# stop.
+# Two-stage models learn to predict the demand. Decision-focused models are trained on the cost of
+# the capacity that follows from their prediction. The regret on the validation rows is used for
+# early stopping.
 two_stage = {
     "two-stage, least squares": TwoStageRegressor(LinearRegression(), problem),
     "two-stage, boosting": TwoStageRegressor(
@@ -81,10 +82,10 @@ for model in focused.values():
 # %%
 # What the decisions cost
 # -----------------------
-# The normalised regret is the cost above that of perfect foresight, as a share of the latter: 0
-# is perfect. Besides the rest of the trace, we take traces of a busier hour, of a nervous one,
-# of one with sudden bursts, and of a service for code, which falls silent most of the time. The
-# mean of the seven lags, which learns nothing, is the yardstick.
+# The normalised regret is the cost above that of the best decisions in hindsight, as a share of the
+# latter: 0 is perfect. Besides the rest of the trace, there are test traces with more demand, with
+# more noise, with sudden bursts, and of a service for code, which has no demand most of the time.
+# The mean of the seven lags, which learns nothing, is the baseline.
 tests = {
     "same service": (X_test, y_test),
     "busier": windows(shift={"level": 1.5}, random_state=1),
@@ -108,17 +109,17 @@ table = pd.DataFrame(regrets).T
 table.style.format("{:.3f}").highlight_min(props="font-weight: bold")
 
 # %%
-# Bold is the best of a column. Here decision-focused training brings little: the best capacity is
-# *linear* in the demand, and the cost is smooth near its minimum, so that a good prediction in
-# the sense of least squares is already a good one for the decision. What is lost on the code
-# service, for all models, is the price of a trace unlike anything seen in training. Look at a cheap
-# two-stage model first; :doc:`/user_guide/overview` says when to expect more.
+# The best value of each column is in bold. Here decision-focused training brings little: the best
+# capacity is *linear* in the demand, and the cost is smooth near its minimum, so that a good
+# prediction in the sense of least squares is already good for the decision. On the code service all
+# models have a large regret, because its trace is unlike anything in the training rows. Try a
+# simple two-stage model first; :doc:`/user_guide/overview` says when to expect more.
 
 # %%
 # Ten minutes of decisions
 # ------------------------
-# Demand, the capacity that perfect foresight would have kept, and the capacity decided; below, what
-# not knowing the future cost in each interval.
+# The upper panel shows the demand, the best capacity in hindsight, and the capacity decided. The
+# lower panel shows the regret of each interval.
 part = slice(60, 180)
 time = X_test.index[part]
 demand = y_test.to_numpy()[part]
@@ -157,9 +158,9 @@ plt.show()
 # %%
 # Comparing two models
 # --------------------
-# :class:`~dfl_sklearn.inspection.DecisionDisplay` draws such a picture in one call, with the regret
-# added up over time, and takes several models on the same axes. Here are ten minutes of the code
-# service, which neither model was trained for.
+# :class:`~dfl_sklearn.inspection.DecisionDisplay` draws such a picture in one call, with the
+# cumulative regret, also for several models on the same axes. Here are ten minutes of the code
+# service, for which neither model was trained.
 X_code, y_code = tests["code service"]
 shown = slice(240, 360)
 display = None

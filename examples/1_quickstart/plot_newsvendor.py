@@ -1,25 +1,26 @@
 """
-==================================
+===============================
 Ordering before demand is known
-==================================
+===============================
 
-A shop orders stock in the morning. Each unit that is missing in the evening costs 9, each unit
-left over costs 1. This is the newsvendor problem, the smallest problem in which a good prediction
-and a good decision are two different things.
+A shop orders stock in the morning. Each unit that is missing in the evening costs 9, each unit left
+over costs 1. This is the newsvendor problem, the simplest problem in which a good prediction and a
+good decision are two different things.
 
 We compare two ways to learn from the same rows:
 
 * **two-stage**: fit a regressor for the demand, then order what it predicts;
 * **decision-focused**: fit the predictor so that the *orders* are cheap.
 
-Then we let the world change and look at both again.
+Then the distribution of the data changes, and we compare both again.
 """
 
 # %%
 # Data and problem
 # ----------------
 # :func:`~dfl_sklearn.datasets.make_newsvendor` draws demand that depends on five features. In one
-# row out of twenty a rare regime raises it. The argument ``shift`` changes the distribution.
+# row out of twenty, a rare regime raises the demand. The argument ``shift`` changes the
+# distribution.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -37,7 +38,8 @@ X, y = make_newsvendor(n_samples=300, random_state=0)
 # %%
 # Two models
 # ----------
-# Both are linear in the features and see the same 300 rows. Only what they minimise differs.
+# Both are linear in the features and are fitted on the same 300 rows. They differ only in what they
+# minimise.
 two_stage = TwoStageRegressor(LinearRegression(), problem).fit(X, y)
 focused = DFLRegressor(problem, hidden_layer_sizes=(), random_state=0).fit(X, y)
 
@@ -59,10 +61,10 @@ pd.DataFrame(
 # %%
 # Why they differ
 # ---------------
-# Least squares aims at the mean of the demand and runs out of stock about every second day. Its
-# score below 0 says that the best constant order would have been cheaper. The costs of 9 and 1 ask
-# for an order that suffices in nine cases out of ten, and this is what decision-focused training
-# finds, without being told about quantiles.
+# Least squares predicts the mean of the demand, so that the shop runs out of stock about every
+# second day. Its score below 0 means that the best constant order would have been cheaper. With
+# costs of 9 and 1, the best order suffices in nine cases out of ten. Decision-focused training
+# finds this order, without being told the quantile.
 COLOURS = {"two-stage": "#d1603d", "decision-focused": "#2a6f97"}
 
 fig, ax = plt.subplots(figsize=(7, 3.6), layout="constrained")
@@ -100,10 +102,10 @@ plt.show()
 # %%
 # When the distribution shifts
 # ----------------------------
-# Now the models stay as they are while the data change: the rare regime becomes common, the noise
-# grows, the level of demand moves up or down, or the features change their meaning a little. We
-# repeat everything for five training samples and add a flexible regressor and a small network. The
-# network has hidden layers, so it holds out a fifth of its rows to know when to stop.
+# Now the models stay as they are, but the data change: the rare regime becomes common, the noise
+# grows, the level of demand rises or falls, or the effects of the features change a little. We
+# repeat everything for five training samples, and add a flexible regressor and a small network. The
+# network has hidden layers, so it holds out a fifth of its rows for early stopping.
 models = {
     "two-stage, least squares": TwoStageRegressor(LinearRegression(), problem),
     "two-stage, boosting": TwoStageRegressor(
@@ -138,7 +140,7 @@ table = summary["mean"].unstack(sort=False)
 table.rename(columns=lambda name: name.replace("\n", " ")).round(2)
 
 # %%
-# The same as a picture; whiskers are the standard deviation over the five samples.
+# The same numbers as a plot. Whiskers are the standard deviation over the five samples.
 bar_colours = ["#d1603d", "#eeb39b", "#2a6f97", "#8fc1dd"]
 fig, ax = plt.subplots(figsize=(8.5, 4), layout="constrained")
 positions = np.arange(len(shifts))
@@ -161,16 +163,15 @@ ax.legend(frameon=False, ncols=2)
 plt.show()
 
 # %%
-# Where demand rises, two-stage models pay most: they had no reserve to begin with. Where it
+# Where demand rises, two-stage models cost most, since their orders have no reserve. Where it
 # **falls**, least squares is the cheapest of the four, by a little: its orders were too small
-# before, and by luck that is now right. Being decision-focused is not the same as being robust to
-# every shift.
+# before, and happen to be right now. A decision-focused model is not robust to every shift.
 
 # %%
-# What a specialist would do
-# --------------------------
-# For one product the best order is a quantile, so that linear quantile regression is a two-stage
-# method that already knows the decision. It comes out where the decision-focused linear model does:
+# A method for this problem
+# -------------------------
+# For one product the best order is a quantile of the demand. Linear quantile regression predicts it
+# directly, and costs about the same as the decision-focused linear model:
 X, y = make_newsvendor(n_samples=300, random_state=0)
 X_new, y_new = make_newsvendor(n_samples=5000, random_state=1)
 quantile = TwoStageRegressor(QuantileRegressor(quantile=0.9, alpha=0), problem).fit(X, y)
@@ -178,6 +179,6 @@ for name, model in (("quantile regression", quantile), ("decision-focused", focu
     print(f"{name:20s} {decision_cost(y_new, model.predict(X_new), problem=problem):.2f}")
 
 # %%
-# Use the specialist where there is one. Decision-focused training needs only the cost, and works
-# the same way where nobody has derived the right quantile yet, as in
+# Use the specialised method where there is one. Decision-focused training needs only the cost, and
+# works the same way where the right statistic is not known, as in
 # :ref:`sphx_glr_auto_examples_2_how_to_plot_own_cost.py`.

@@ -3,17 +3,17 @@
 Robust to a shift: the worst case near a diffusion model
 ========================================================
 
-A shop orders before demand is known. Now and then demand jumps: rarely in the data at hand, more
-often in the months to come. :class:`~dfl_sklearn.estimators.DiffusionDRODFLRegressor` fits a
-diffusion model to the data, looks near it for the distribution under which the present orders cost
-most, and trains for that one.
+A shop orders before demand is known. Now and then demand jumps: rarely in the training data, and
+more often later. :class:`~dfl_sklearn.estimators.DiffusionDRODFLRegressor` fits a diffusion model
+to the data, searches near it for the distribution under which the current orders cost most, and
+trains on that distribution.
 """
 
 # %%
 # Data
 # ----
-# In one row of twenty of the training data demand is in a costly regime; under the shift it is in
-# six of twenty. Other shifts move the level, or widen the noise.
+# In the training data, demand is in a costly regime in one row out of twenty; under the shift it is
+# in six out of twenty. Other shifts change the level of demand or increase the noise.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -37,8 +37,8 @@ tests = {
 # %%
 # Train for a range of radii
 # --------------------------
-# The diffusion model and the predictor trained on the rows themselves do not depend on the radius:
-# with ``memory`` they are computed once.
+# The diffusion model and the predictor trained on the rows themselves do not depend on the radius.
+# With ``memory`` they are fitted only once.
 
 import tempfile
 
@@ -66,8 +66,8 @@ robust.rename_axis("radius").round(2)
 # %%
 # The plain alternative: a margin
 # -------------------------------
-# A practitioner would first order a little more: train with a larger underage cost than the true
-# one. Robust training has to be compared with that, at the same price.
+# The simple alternative is to order a little more: train with a larger underage cost than the true
+# one. Robust training has to be compared with this margin, at the same price.
 
 margins = [9, 10, 12, 15, 19, 25]
 careful = pd.DataFrame(
@@ -83,10 +83,10 @@ careful = pd.DataFrame(
 careful.rename_axis("underage cost").round(2)
 
 # %%
-# Cost under a shift against the price without one; further down and to the left is better. A small
-# radius costs nothing here: rows from the diffusion model also steady the fit. Beyond that the two
-# curves lie close together: the danger is all on one side, and ordering more is most of the cure.
-# Where demand falls, both pay for nothing.
+# The plots show the cost under a shift against the price without a shift; lower and further left is
+# better. A small radius costs nothing here, because rows from the diffusion model also stabilise
+# the fit. Beyond that the two curves are close together: only one mistake is dangerous, and
+# ordering more is most of the remedy. Where demand falls, both methods cost more and bring nothing.
 
 fig, axes = plt.subplots(1, 3, figsize=(11, 3.6), layout="constrained", sharex=True)
 plain = robust.loc[0.0, "no shift"]
@@ -115,8 +115,8 @@ plt.show()
 # %%
 # What the worst case looks like
 # ------------------------------
-# Rows drawn from the worst distribution found are rows that could have been: more of them from the
-# regime, none beyond belief.
+# Rows drawn from the worst distribution are still realistic. More of them come from the costly
+# regime.
 
 X_worst, y_worst = models[0.1].sample_worst_case(5000, random_state=0)
 nominal = models[0.1].generator_.sample(5000, random_state=0)[:, -1]

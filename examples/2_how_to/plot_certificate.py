@@ -3,14 +3,15 @@
 A cost that can be relied upon
 ==============================
 
-A battery buys and sells at tomorrow's prices. The schedule is planned from a forecast; what it
-earns turns out otherwise. ``ConformalDecisions`` promises for each day a cost that is not exceeded
-in nine days out of ten, without changing the schedule. Errors are larger on windy days here: with a
-``scale`` promises are careful on those days and bold on calm ones.
+A battery buys and sells electricity at tomorrow's prices. Its schedule is planned from a forecast,
+so that its earnings are uncertain. ``ConformalDecisions`` promises a cost for each day, which is
+not exceeded on nine days out of ten. The schedule does not change. Here forecast errors are larger
+on windy days. With a ``scale``, promised costs are higher on windy days and lower on calm ones.
 
-With ``tail=0`` both kinds of days are treated alike. The default ``tail=0.5`` promises a little
-less on average, and breaks a few more of the promises of windy days. The lowest mean promise is
-that without a scale, which breaks one in five on windy days: look at what is kept where it matters.
+With ``tail=0`` promises are kept most evenly on both kinds of days. With the default
+``tail=0.5`` the mean promised cost is a little lower, and a few more promises are broken on windy
+days. The mean promised cost is lowest without a scale, but one promise in five is then broken on
+windy days. So check how often promises are kept where it matters.
 """
 
 import matplotlib.pyplot as plt

@@ -3,9 +3,9 @@
 Choose a radius by folds that hold a shift
 ==========================================
 
-How robust should a model be? A radius is a price paid on data like the training data, for less harm
-when they shift. A grid search weighs the two, if its folds shift; with random folds it looks at the
-price alone.
+How robust should a model be? A larger radius makes decisions more expensive on data like the
+training data, and often cheaper when the data shift. A grid search can weigh the two only if its
+folds contain a shift. With random folds it measures only the price.
 """
 
 # %%
@@ -32,9 +32,9 @@ X, y = make_newsvendor(300, random_state=1)
 # %%
 # Two searches
 # ------------
-# Random folds, and folds in whose test sets the costliest tenth of the rows is three times as
-# frequent. Both see the same 300 rows and no other. With ``memory`` the diffusion model of a fold
-# is fitted once for all radii.
+# The first search uses random folds. In the second, the costliest tenth of the rows is three times
+# as frequent in the test sets. Both use the same 300 rows. With ``memory`` the diffusion model of a
+# fold is fitted only once for all radii.
 
 folds = {
     "random folds": ShuffleSplit(4, test_size=0.25, random_state=0),
@@ -60,7 +60,7 @@ for name, search in searches.items():
     print(f"{name}: radius {search.best_params_['radius']}")
 
 # %%
-# Mean cost on the held-out rows against the radius: the costly tail asks for more robustness.
+# Mean cost on the held-out rows against the radius. With the costly tail, a larger radius is best.
 
 fig, axes = plt.subplots(1, 2, figsize=(8, 3.2), layout="constrained")
 for ax, (name, search) in zip(axes, searches.items(), strict=True):
@@ -73,11 +73,11 @@ axes[0].set_ylabel("mean cost, held out")
 plt.show()
 
 # %%
-# What came
-# ---------
-# The cost on fresh rows without a shift, and with four. The regime is what the tail of the
-# training rows told of; a fall in demand is what no tail of theirs could tell, and there caution
-# costs.
+# Results
+# -------
+# The cost on new rows, without a shift and with four shifts. The costly regime occurs in the tail
+# of the training rows, so that the search can prepare for it. A fall in demand does not, and there
+# caution makes decisions more expensive.
 
 shifts = [None, "regime", "noise", "level_up", "level_down"]
 tests = {shift: make_newsvendor(20_000, shift=shift, random_state=2) for shift in shifts}

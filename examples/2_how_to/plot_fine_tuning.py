@@ -3,16 +3,17 @@
 Fine-tune a forest for the decision
 ===================================
 
-Trees can't be trained through a solver: their predictions jump. :class:`~dfl_sklearn.DFFRegressor`
-leaves them as they are and corrects what they predict, by a small net that may move each prediction
-by no more than a given share, and that is dropped where it does not help on held-out rows.
+Trees cannot be trained through a solver, since their predictions have no derivatives.
+:class:`~dfl_sklearn.DFFRegressor` leaves them as they are and corrects their predictions with a
+small net. The net may change each prediction only by a given share, and it is dropped if it does
+not help on held-out rows.
 """
 
 # %%
-# A forest that aims at the wrong number
-# --------------------------------------
-# A newsvendor loses nine on each paper too few and one on each too many. A forest predicts the mean
-# demand; what should be ordered is its 90 % quantile, and how far that is from the mean depends on
+# A forest that predicts the wrong statistic
+# ------------------------------------------
+# A newsvendor loses nine for each missing paper and one for each paper left over. A forest predicts
+# the mean demand, but the best order is the 90 % quantile. How far it is from the mean depends on
 # the features.
 from pathlib import Path
 
@@ -50,14 +51,14 @@ after = cost(model.predict(X_test), problem, y_test)
 print(f"cost per day: forest {before:.2f}, corrected {after:.2f}")
 
 # %%
-# On the left each correction in its trust region, half of the prediction in both directions: most
-# orders are raised. On the right what that did: a little more waste on many days, far fewer empty
-# shelves on some.
+# The left panel shows each correction within its trust region, which is half of the prediction in
+# both directions. Most orders are raised. The right panel shows the effect: a few more papers left
+# over on many days, and far fewer missing papers on some days.
 BiasCorrectionDisplay.from_estimator(model, X_test, y_test)
 plt.show()
 
 # %%
-# How far predictions may move is a parameter to search:
+# You can search over the size of the trust region:
 search = GridSearchCV(model, {"epsilon": [0.0, 0.1, 0.3, 0.5, 1.0]}, cv=3).fit(X, y)
 scores = pd.Series(search.cv_results_["mean_test_score"], search.cv_results_["param_epsilon"])
 scores.rename("score").rename_axis("epsilon").round(3)
@@ -65,10 +66,10 @@ scores.rename("score").rename_axis("epsilon").round(3)
 # %%
 # Capacity for a trace of requests
 # --------------------------------
-# Capacity for a language model, from the seven intervals of five seconds before, with boosting as
-# backbone: the real trace of a conversation service where it has been downloaded, else one
-# generated with similar statistics. Neighbouring windows overlap, so folds and held-out rows follow
-# time.
+# The second task is capacity for a language model, predicted from the last seven intervals of five
+# seconds. The backbone is boosting. The data are the real trace of a conversation service if it has
+# been downloaded, and otherwise a generated trace with similar statistics. Neighbouring windows
+# overlap, so folds and held-out rows follow time.
 is_here = (Path(get_data_home()) / "azure_llm" / "AzureLLMInferenceTrace_conv.csv").exists()
 if is_here:
     trace = fetch_azure_llm_trace("conversation", download_if_missing=False).frame
@@ -89,8 +90,8 @@ for name, prediction in {
     "boosting": model.predict_backbone(X[tested]),
     "corrected": model.predict(X[tested]),
 }.items():
-    dearer = (cost(prediction, served, y[tested]) - best) / abs(best)
-    print(f"{source} trace, {name}: {dearer:.1%} dearer than hindsight")
+    excess = (cost(prediction, served, y[tested]) - best) / abs(best)
+    print(f"{source} trace, {name}: {excess:.1%} above the best cost in hindsight")
 print("fell back to the backbone" if model.fell_back_ else "correction in use")
 
 # %%
@@ -98,6 +99,6 @@ BiasCorrectionDisplay.from_estimator(model, X[tested], y[tested])
 plt.show()
 
 # %%
-# On the generated trace boosting learnt from half an hour of noisy windows, and the correction
-# helps. On the real one there is nothing to gain, and it is dropped: predictions are those of the
-# backbone.
+# On the generated trace, boosting was fitted on half an hour of noisy windows, and the correction
+# helps. On the real trace there is nothing to gain, and the correction is dropped: the predictions
+# are those of the backbone.

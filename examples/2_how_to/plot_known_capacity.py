@@ -1,12 +1,12 @@
 """
-==============================
+=============================
 A capacity known for each day
-==============================
+=============================
 
-A kitchen prepares two dishes. What it can store differs from day to day and is known in the
-morning. The problem *reads* this capacity from a column of the table (``FromContext``), the
-estimator is told which column it is (``context=``), and the Pipeline leaves it *untouched*
-(``keep_context``): a ``StandardScaler`` would rescale the capacity as well.
+A kitchen prepares two dishes. How much it can store differs from day to day, and is known in the
+morning. Three settings are needed. The problem *reads* this capacity from a column of the table
+(``FromContext``). The estimator is told which column it is (``context=``). The Pipeline leaves the
+column *unchanged* (``keep_context``), since a ``StandardScaler`` would rescale the capacity.
 """
 
 import matplotlib.pyplot as plt

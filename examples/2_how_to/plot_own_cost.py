@@ -3,7 +3,7 @@
 A decision with a cost of your own
 ==================================
 
-No class in this package fits your problem? Write its cost as a plain NumPy function.
+If no class of this package fits your problem, write its cost as a NumPy function.
 :class:`~dfl_sklearn.problems.FunctionProblem` finds the best decision numerically, and models can
 be trained through it.
 """
@@ -11,9 +11,9 @@ be trained through it.
 # %%
 # The cost
 # --------
-# A call centre decides in the morning how many agents work today. An agent costs 160 and handles
-# 60 calls. Calls beyond that wait, and the cost of waiting grows faster than their number. Idle
-# agents can do paperwork, which wins back a quarter of their wage.
+# A call centre decides in the morning how many agents work today. An agent costs 160 and handles 60
+# calls. Calls beyond that wait, and the cost of waiting grows faster than their number. Idle agents
+# can do paperwork, which is worth a quarter of their cost.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -33,8 +33,8 @@ def staffing_cost(agents, calls):
 problem = FunctionProblem(staffing_cost, bounds=(0, 60))
 
 # %%
-# The function takes arrays, one entry per row, and the problem does the rest: the best decision for
-# each row, and what it costs.
+# The function takes arrays with one entry per row. The problem computes the best decision for each
+# row, and its cost.
 calls = np.array([300.0, 900.0, 1500.0])
 agents = problem.solve(calls)
 pd.DataFrame({"calls": calls, "agents": agents, "cost": problem.cost(agents, calls)}).round(1)
@@ -54,8 +54,8 @@ ax.legend(frameon=False, title="dot: best decision")
 plt.show()
 
 # %%
-# Training through it
-# -------------------
+# Training through the function
+# -----------------------------
 # The number of calls depends on the season and on a campaign, with more scatter during a campaign.
 rng = np.random.default_rng(0)
 
@@ -83,14 +83,13 @@ pd.Series(
 ).round(0).to_frame()
 
 # %%
-# Derivatives are taken by differences, so kinks in the cost are welcome. The price is time: every
-# step solves the decisions of its batch several times. It is fine for one to three decisions
-# a row and some thousand rows; a problem that you solve often deserves its own class, see
-# :doc:`/extending`.
+# Derivatives are finite differences, so the cost may have kinks. This takes time, since every step
+# solves the decisions of its batch several times. It works well for one to three decisions per row
+# and a few thousand rows. For a problem that you solve often, write a class, see :doc:`/extending`.
 
 # %%
-# What changed
-# ------------
+# What the model has learnt
+# -------------------------
 # The decision-focused model plans a reserve, and a larger one during a campaign.
 COLOURS = {"two-stage": "#d1603d", "decision-focused": "#2a6f97"}
 season = np.linspace(-1, 1, 50)

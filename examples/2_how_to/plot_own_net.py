@@ -3,9 +3,9 @@
 A network of your own
 =====================
 
-:class:`~dfl_sklearn.estimators.DFLRegressor` trains a multilayer perceptron unless told otherwise.
-Its parameter ``predictor`` takes anything else: a network of this package, or a function that
-builds one.
+:class:`~dfl_sklearn.estimators.DFLRegressor` trains a multilayer perceptron by default. With the
+parameter ``predictor`` it trains another network: one of this package, or one that your own
+function builds.
 """
 
 # %%
@@ -27,7 +27,7 @@ X_val, y_val = X[732:912], y[732:912]
 X_test, y_test = X[924:], y[924:]
 
 # %%
-# One of the package's own
+# A network of the package
 # ------------------------
 # :class:`~dfl_sklearn.learners.LSTMPredictor` reads a row as a window, the oldest value first.
 lstm = DFLRegressor(problem, predictor=LSTMPredictor(hidden_size=16), max_iter=80, random_state=0)
@@ -36,8 +36,9 @@ lstm = DFLRegressor(problem, predictor=LSTMPredictor(hidden_size=16), max_iter=8
 # %%
 # A function that builds a module
 # -------------------------------
-# It gets the number of features and of outputs. This network starts from the last value and learns
-# how to correct it. It sees standardised features, and its output is taken as standardised targets.
+# The function gets the number of features and the number of outputs. This network starts from the
+# last value and learns how to correct it. Its inputs are standardised features, and its outputs are
+# standardised targets.
 class Correction(nn.Module):
     def __init__(self, n_in, n_out):
         super().__init__()
@@ -52,8 +53,9 @@ correction = DFLRegressor(problem, predictor=Correction, max_iter=80, random_sta
 # %%
 # Your own training parameters
 # ----------------------------
-# All that concerns training stays a parameter of the estimator: the learning rate, the size of the
-# batches, the device. Here a linear model, ``torch.nn.Linear`` itself, that takes larger steps.
+# The learning rate, the batch size, the device and all other settings of training are parameters of
+# the estimator. Here a linear model, ``torch.nn.Linear`` itself, is trained with a larger learning
+# rate.
 linear = DFLRegressor(
     problem,
     predictor=nn.Linear,
@@ -85,7 +87,8 @@ ax.legend(frameon=False, title="dot: weights that are kept")
 plt.show()
 
 # %%
-# Normalised regret on the test rows, beside that of the mean of the lags, which learns nothing:
+# Normalised regret on the test rows, compared with that of the mean of the lags, which learns
+# nothing:
 regrets = {
     name: normalized_regret(y_test, model.predict(X_test), problem=problem)
     for name, model in models.items()
@@ -94,4 +97,4 @@ regrets["mean of the lags"] = normalized_regret(y_test, X_test.mean(axis=1), pro
 pd.Series(regrets, name="normalised regret").round(4).to_frame()
 
 # %%
-# A larger network is no better by itself: look at the simple predictors first.
+# A larger network is not necessarily better. Try simple predictors first.

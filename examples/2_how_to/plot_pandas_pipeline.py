@@ -1,17 +1,17 @@
 """
-==========================================
+=========================================
 A pandas table, a Pipeline, a grid search
-==========================================
+=========================================
 
-Real tables mix numbers and categories. This page takes one from a DataFrame to orders with
-nothing but scikit-learn's own tools around a :class:`~dfl_sklearn.estimators.DFLRegressor`.
+Real tables contain numbers and categories. This example goes from a DataFrame to orders, with
+scikit-learn's own tools around a :class:`~dfl_sklearn.estimators.DFLRegressor`.
 """
 
 # %%
 # The table
 # ---------
-# A bakery with three shops notes, for each day, the weekday, the weather forecast, whether
-# there is a promotion, and how many loaves were asked for.
+# A bakery has three shops. For each day it records the weekday, the weather forecast, whether there
+# is a promotion, and the demand for loaves.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -53,8 +53,8 @@ X_train, X_test, y_train, y_test = train_test_split(table, demand, random_state=
 # %%
 # The Pipeline
 # ------------
-# Categories become indicator columns, numbers are scaled, and the model comes last. The problem
-# is one of the model's parameters, so nothing special is needed to clone or to search.
+# Categories become indicator columns, numbers are scaled, and the model comes last. The problem is
+# a parameter of the model, so cloning and grid search work as usual.
 columns = make_column_transformer(
     (OneHotEncoder(handle_unknown="ignore"), ["weekday", "shop"]),
     (StandardScaler(), ["temperature", "promotion"]),
@@ -65,8 +65,8 @@ pipe = Pipeline([("columns", columns), ("model", DFLRegressor(problem, random_st
 # %%
 # The grid search
 # ---------------
-# Without a ``scoring`` argument the search uses the model's own score, the D2 regret score: 1 is
-# perfect foresight, 0 the best constant order.
+# Without a ``scoring`` argument the search uses the model's own score, the D2 regret score: 1 is the
+# score in hindsight, 0 that of the best constant order.
 search = GridSearchCV(
     pipe,
     {"model__hidden_layer_sizes": [(), (16,)], "model__alpha": [1e-4, 1e-2]},
@@ -85,8 +85,9 @@ pd.DataFrame(search.cv_results_)[
 # %%
 # Orders
 # ------
-# A Pipeline and a search have a ``predict`` but no ``decide``; :func:`dfl_sklearn.decide` asks the
-# model inside. For comparison, the same Pipeline with least squares at its end.
+# A Pipeline and a search have ``predict`` but no ``decide``; :func:`dfl_sklearn.decide` returns the
+# decisions of the model inside. For comparison, we fit the same Pipeline with least squares as its
+# last step.
 two_stage = Pipeline(
     [("columns", columns), ("model", TwoStageRegressor(LinearRegression(), problem))]
 ).fit(X_train, y_train)
@@ -121,6 +122,6 @@ ax.spines[["top", "right"]].set_visible(False)
 plt.show()
 
 # %%
-# The largest bars stand where demand is hard to predict: there a wrong order is costly, and knowing
-# which mistake is the cheaper one counts most. A bar rests on some dozens of rows, on Saturdays on
-# fewer, and not every single one favours the same model; the table above counts all rows.
+# Costs are highest where demand is hard to predict. There it matters most which mistake is the
+# cheaper one. Each bar is the mean of a few dozen rows, on Saturdays of fewer, so single bars may
+# favour either model. The table above is computed from all rows.

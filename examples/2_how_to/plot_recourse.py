@@ -1,12 +1,12 @@
 """
-=================================
-A plan that meets the truth later
-=================================
+====================
+A plan with recourse
+====================
 
-Three depots serve four sites. What is shipped is decided from a forecast of demand; what is short
-then is bought at 5 a unit. The program is written in cvxpy: the shortfall is not among the
-decisions that the function returns, so it takes its best value once demand is known. Training sees
-both stages and learns how much reserve to ship.
+Three depots serve four sites. Shipments are decided from a forecast of demand. What is then short
+is bought at 5 a unit. The program is written in cvxpy. The shortfall is not among the decisions
+that the function returns, so it takes its best value once demand is known. Training takes both
+stages into account, and learns how much reserve to ship.
 """
 
 import cvxpy as cp

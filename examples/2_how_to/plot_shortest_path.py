@@ -3,16 +3,16 @@
 Routes from predicted travel times
 ==================================
 
-A courier crosses a town on a grid of streets. How long each street takes is predicted from five
-features of the day; the route is the quickest by these predictions. What counts is how long the
-route really takes, not how well each street was predicted.
+A courier crosses a town on a grid of streets. The travel time of each street is predicted from five
+features of the day, and the route is the fastest one by these predictions. What matters is how long
+the route really takes, not how well each street was predicted.
 """
 
 # %%
 # Data
 # ----
-# Travel times are a polynomial of degree 4 of the features, with noise. The predictor is linear,
-# so it has to be wrong somewhere: the question is where.
+# Travel times are a polynomial of degree 4 in the features, with noise. The predictor is linear, so
+# it cannot fit all travel times, and training decides where it is wrong.
 import matplotlib.pyplot as plt
 import numpy as np
 from sklearn.linear_model import LinearRegression
@@ -28,11 +28,11 @@ X, y = make_shortest_path(500, random_state=0)
 X_test, y_test = make_shortest_path(2000, random_state=1)
 
 # %%
-# Three ways to train the same line
-# ---------------------------------
-# Least squares looks at every street alike. SPO+ is a convex bound of the time lost on the route,
-# the default for linear costs; the perturbed Fenchel-Young loss asks that the best route stays best
-# when predictions are shaken.
+# Three ways to train the same linear model
+# -----------------------------------------
+# Least squares treats all streets alike. SPO+, the default loss for linear costs, is a convex upper
+# bound of the time lost on the route. With the perturbed Fenchel-Young loss, the mean route under
+# random noise on the predictions should be the best route.
 models = {
     "least squares": TwoStageRegressor(LinearRegression(), problem),
     "SPO+": DFLRegressor(problem, loss=SPOPlusLoss(), hidden_layer_sizes=(), random_state=0),
@@ -47,11 +47,12 @@ for name, model in models.items():
     print(f"{name:15s}  time lost on the route {lost:.1%}, error per street {error:.2f}")
 
 # %%
-# The decision-focused lines predict each street worse, and the route better.
+# The decision-focused models predict each street worse, but their routes are better.
 #
 # One day
 # -------
-# Streets as wide as they are slow; the routes of least squares and of SPO+, and the best one.
+# The wider a street is drawn, the slower it is. The plots show the routes of least squares and of
+# SPO+, and the best route.
 day = int(
     np.argmax(
         problem.cost(models["least squares"].decide(X_test), y_test)
@@ -80,5 +81,5 @@ for ax, (name, route) in zip(axes, routes.items(), strict=True):
 plt.show()
 
 # %%
-# With features enough and a flexible net the predictions can be right, and then every way to train
-# leads to the same routes. The difference is that of a model that has to choose its errors.
+# With enough features and a flexible net the predictions can be accurate, and then all losses lead
+# to the same routes. The loss matters where the model is too simple to predict all streets well.

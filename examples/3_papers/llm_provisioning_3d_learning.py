@@ -4,13 +4,13 @@
 ================================================
 
 The experiment of Wen, Fan and Yang, "3D-Learning: diffusion-augmented distributionally robust
-decision-focused learning" (arXiv:2602.02943): train on the trace of a conversation service, decide
-capacity for it and, without training again, for another service.
+decision-focused learning" (arXiv:2602.02943): train on the trace of a conversation service, and
+decide capacity for it and, without retraining, for another service.
 
-This script differs from the published one on purpose: no series is repeated or rescaled by itself,
-empty bins stay zeros, and the test part is later in time than the training part, so that no test
-row occurs in training. The published protocol, with more predictors and seeds, is in
-``benchmarks/azure.py``, with its results beside it.
+This script differs from the published experiment on purpose. No series is repeated or rescaled
+separately, and empty bins stay zeros. The test rows are later in time than the training rows, so
+that no test row occurs in training. The published protocol, with more predictors and seeds, is in
+``benchmarks/azure.py``.
 
 It downloads the public Azure traces (a few MB) once; run it with
 ``python examples/3_papers/llm_provisioning_3d_learning.py``. About a minute on one core.
@@ -21,7 +21,7 @@ It downloads the public Azure traces (a few MB) once; run it with
 # %%
 # Data
 # ----
-# The demand of each five seconds, from the seven before.
+# The demand of five seconds is predicted from the seven intervals before.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -54,9 +54,9 @@ tests = {
 # %%
 # Methods
 # -------
-# The same linear predictor, trained for squared error, for the cost of the decision, and for the
-# worst distribution near a diffusion model, with both searches. The mean of the lags learns nothing
-# and is what all of them must beat.
+# The same linear predictor is trained on the squared error, on the cost of the decision, and on the
+# worst distribution near a diffusion model, with both searches. The mean of the lags, which learns
+# nothing, is the baseline to beat.
 
 problem = ProvisioningProblem()
 linear = {"hidden_layer_sizes": (), "random_state": 0}

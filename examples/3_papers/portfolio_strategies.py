@@ -1,14 +1,14 @@
 """
 ==================================================
-Portfolio strategies: mixed by what they have cost
+Portfolio strategies: weighted by their past costs
 ==================================================
 
-Several strategies are at hand, and nobody knows which will do well in the years to come. Lam
+Several strategies are available, and it is not known which will do well in the future. Lam
 ("Ensembling portfolio strategies for long-term investments", arXiv:2406.03652) combines strategies
-by the wealth that they have made, with no assumption on the market, after Cover ("Universal
+by the wealth that they have earned, without assumptions on the market, after Cover ("Universal
 portfolios", 1991). :class:`~dfl_sklearn.ExpertMixture` combines them by what their decisions have
-cost, the charge for risk included. The paper's returns can't be redistributed; generated ones stand
-in, with a decade in which crises come six times as often.
+cost, including a charge for risk. The returns of the paper cannot be redistributed. Here they are
+generated, with a decade in which crises are six times as frequent.
 
 Run it with ``python examples/3_papers/portfolio_strategies.py``; about ten seconds on one core.
 """
@@ -16,8 +16,8 @@ Run it with ``python examples/3_papers/portfolio_strategies.py``; about ten seco
 # %%
 # Six strategies
 # --------------
-# A portfolio costs the return that it loses and a charge for its variance. A fixed portfolio z is
-# what is best for the returns :math:`\lambda \Sigma z`, so that a constant prediction decides it.
+# The cost of a portfolio is its negative return plus a charge for its variance. A fixed portfolio z
+# is best for the returns :math:`\lambda \Sigma z`, so a constant prediction leads to it.
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -54,8 +54,8 @@ names = [name for name, _ in strategies]
 # %%
 # Thirty years
 # ------------
-# Two decades like the months of training, and between them one with a crisis in every third month.
-# Each month is decided with the costs of the months before.
+# The first and the third decade are like the training months. In the second, about three months in
+# ten are crises. Each month is decided with weights from the costs of the months before.
 YEARS = {"before": None, "crises": {"crisis": 0.3}, "after": None}
 
 
@@ -91,8 +91,8 @@ played, growth = play(seed=0)
 wealth = growth.cumprod()
 
 # %%
-# Five years into the decade of crises the weight has moved to the safe asset. It leaves it again
-# when they are over.
+# Five years into the decade of crises most weight is on the safe asset. Afterwards it moves back to
+# other strategies.
 fig, (left, right) = plt.subplots(1, 2, figsize=(11, 4.8), layout="constrained")
 years, colors = np.arange(360) / 12, plt.cm.tab10.colors[: len(names)]
 areas = left.stackplot(years, played.weights.T, labels=names, colors=colors)
@@ -107,15 +107,16 @@ fig.legend(handles=[*areas, *lines, crises], loc="outside lower center", ncols=5
 plt.show()
 
 # %%
-# Where one strategy wins
-# -----------------------
-# Twenty such streams: the mean monthly cost in percent (less is better), and the wealth at the end
-# (geometric mean). In each decade some strategy costs less than the mixture, but not the same one,
-# and nobody has told the mixture which. Over all thirty years its mean cost is the least of all,
-# though in most single streams one strategy is still better. Wealth leaves the charge for risk out,
-# and there least squares wins clearly. The mixture by wealth comes within a factor of
-# :math:`(T + 1)^{m-1}` of the best constant mixture of m strategies. After T = 360 months this says
-# little: it is still spread over all six.
+# Over twenty streams
+# -------------------
+# The table shows the means over twenty such streams: the monthly cost in percent (less is better),
+# and the wealth at the end (geometric mean). In each decade some strategy costs less than the
+# mixture, but not always the same one, and the mixture does not know beforehand which. Over all
+# thirty years the mixture has the lowest mean cost, though in most single streams one strategy is
+# better. Wealth ignores the charge for risk; by wealth, least squares is clearly the best. The
+# mixture by wealth is guaranteed to come within a factor of :math:`(T + 1)^{m-1}` of the best
+# constant mixture of m strategies. For T = 360 months this bound is loose: the mixture is still
+# spread over all six strategies.
 rows = []
 for seed in range(20):
     played, growth = play(seed)

@@ -3,15 +3,15 @@
 A restaurant: seven ingredients, one kitchen
 ============================================
 
-Each morning a restaurant prepares seven ingredients, and all of them together must not be more than
-the kitchen can do. Demand is that of Yaz in Stuttgart (from the package ``ddop``, Philippi et al.,
-Journal of Open Source Software, 2021), which is downloaded once. A portion that is missing costs 9
-for the first ingredient and 3 for the last, a portion left over 1.
+Each morning a restaurant prepares seven ingredients, with a limit on the total amount. Demand is
+that of the restaurant Yaz in Stuttgart (from the package ``ddop``, Philippi et al., Journal of Open
+Source Software, 2021), which is downloaded once. A missing portion costs 9 for the first ingredient
+and 3 for the last; a portion left over costs 1.
 
-What is best depends on the *distribution* of demand: how much of a scarce capacity an ingredient
-should get depends on how far the demand for all of them may go. A point forecast does not say that.
-So the same forest decides twice here, from its mean and from the days in its leaves; and the maker
-of scenarios is chosen by what its decisions cost on later days.
+The best decision depends on the *distribution* of demand: how much of the scarce capacity an
+ingredient should get depends on how uncertain the demand for each of them is. A point prediction
+does not tell this. Here the same forest is used twice, for a point prediction and for scenarios
+from the days in its leaves. The scenario model is then chosen by the cost of its decisions.
 """
 
 # sphinx_gallery_thumbnail_path = "_static/thumbnails/restaurant_scenarios.png"
@@ -48,13 +48,13 @@ columns = make_column_transformer(
     (OneHotEncoder(handle_unknown="ignore", sparse_output=False), ["weekday", "month"]),
     remainder="passthrough",
 )
-line = make_pipeline(columns, LinearRegression())
+linear = make_pipeline(columns, LinearRegression())
 forest = make_pipeline(columns, RandomForestRegressor(200, min_samples_leaf=5, random_state=0))
 ways = {
-    "a line": line,
-    "a forest": forest,
-    "a line and its errors": ResidualScenarios(line),
-    "a forest and its errors": ResidualScenarios(forest),
+    "linear model": linear,
+    "forest": forest,
+    "residuals of the linear model": ResidualScenarios(linear),
+    "residuals of the forest": ResidualScenarios(forest),
     "days in the leaves of the forest": LocalScenarios(forest),
 }
 cost = {}
@@ -68,7 +68,7 @@ print(pd.Series(cost).round(1).to_string())
 # -------------------------------
 # Folds are blocks of consecutive days, as neighbouring days resemble each other.
 search = GridSearchCV(
-    TwoStageRegressor(line, problem),
+    TwoStageRegressor(linear, problem),
     {"estimator": list(ways.values())},
     scoring=make_decision_cost_scorer(problem),
     cv=KFold(5),
@@ -77,9 +77,10 @@ chosen = list(ways.values()).index(search.best_params_["estimator"])
 print("chosen:", list(ways)[chosen])
 
 # %%
-# The orders among what may be asked for
-# --------------------------------------
-# On busy days the last ingredient, whose missing portions cost least, makes room for the others.
+# Orders and scenarios
+# --------------------
+# On busy days the order of the last ingredient, whose missing portions cost least, is reduced in
+# favour of the others.
 model = TwoStageRegressor(ways["days in the leaves of the forest"], problem).fit(X[train], y[train])
 ScenarioDisplay.from_estimator(model, X[350:410], y[350:410])
 plt.show()

@@ -4,14 +4,15 @@ Smart predict-then-optimise: the shortest-path tables
 =====================================================
 
 The experiment of Elmachtoub and Grigas, "Smart 'predict, then optimize'" (Management Science 68,
-2022, section 6.1): routes through a grid of 5x5 nodes, travel times that are a polynomial of the
-features, and a *linear* predictor, which is right for degree 1 and more and more wrong above.
+2022, section 6.1): routes through a grid of 5x5 nodes, travel times that are a polynomial in the
+features, and a *linear* predictor, which is correct for degree 1 and increasingly misspecified for
+higher degrees.
 
-Least squares learns the times; SPO+ learns what of them matters for the route. A random forest
-learns the times as well, without being linear.
+Least squares fits all travel times. SPO+ fits what matters for the route. A random forest also fits
+the travel times, but is not linear.
 
-Run it with ``python examples/3_papers/shortest_path_spo_plus.py``; about a minute on one core.
-The same problem beside PyEPO is in ``benchmarks/pyepo_linear.py``, other losses are in
+Run it with ``python examples/3_papers/shortest_path_spo_plus.py``; about a minute on one core. A
+comparison with PyEPO is in ``benchmarks/pyepo_linear.py``, other losses are in
 ``benchmarks/linear_losses.py``.
 """
 
@@ -20,9 +21,9 @@ The same problem beside PyEPO is in ``benchmarks/pyepo_linear.py``, other losses
 # %%
 # The experiment
 # --------------
-# For each degree ten samples of 1,000 training rows, and 2,000 fresh rows to test on. Travel times
-# vary by half around the polynomial, in both. What is reported is the regret as a share of the
-# cost of the best routes.
+# For each degree there are ten samples of 1,000 training rows and 2,000 test rows. In both, travel
+# times vary by up to half around the polynomial. The results are the regret as a share of the cost
+# of the best routes.
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -55,8 +56,8 @@ for degree in DEGREES:
 results = pd.DataFrame(records)
 
 # %%
-# What comes of it
-# ----------------
+# Results
+# -------
 
 table = results.pivot_table(index="degree", columns="way", values="regret", sort=False)
 print((100 * table).round(2).to_string())

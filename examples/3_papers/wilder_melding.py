@@ -1,17 +1,17 @@
 """
-===========================================
-Melding: a matching and two kinds of covers
-===========================================
+==================================
+Melding: a matching and two covers
+==================================
 
 The three domains of Wilder, Dilkina and Tambe, "Melding the data-decisions pipeline" (AAAI 2019,
-table 1): which papers cite one another (a matching), which channels to advertise in and which
-films to recommend (submodular covers). In each, one small net for all pairs or items is trained
-twice: for its predictions and for the decision.
+table 1): which papers cite one another (a matching), which channels to advertise in and which films
+to recommend (submodular covers). In each, one small net for all pairs or items is trained twice:
+once for its predictions and once for the decision.
 
-The citations are the real ones of Cora, downloaded once. The data of the other two can't be
-redistributed; generated ones that follow the paper's description stand in, smaller here than in
-``benchmarks/coverage.py``, which has the paper's sizes, nets and intervals. All splits of Cora are
-in ``benchmarks/cora_matching.py``.
+The citations are the real ones of Cora, downloaded once. The data of the other two cannot be
+redistributed. Here they are generated after the description in the paper, and smaller;
+``benchmarks/coverage.py`` has the sizes and nets of the paper, and intervals. All splits of Cora
+are in ``benchmarks/cora_matching.py``.
 
 Run it with ``python examples/3_papers/wilder_melding.py``; about four minutes on one core.
 """
@@ -19,9 +19,9 @@ Run it with ``python examples/3_papers/wilder_melding.py``; about four minutes o
 # sphinx_gallery_thumbnail_path = "_static/thumbnails/wilder_melding.png"
 
 # %%
-# One comparison for all of them
-# ------------------------------
-# What is reported is the value of the decision as a share of what hindsight would reach.
+# One comparison for all three
+# ----------------------------
+# The results are the value of the decisions as a share of the best value in hindsight.
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -44,7 +44,7 @@ def share_of_hindsight(problem, prediction, y):
 
 
 def compare(problem, predictor, train, test, focused, two_stage):
-    """Return the shares of a decision-focused net, its two-stage twin and random predictions."""
+    """Return the shares of a decision-focused net, its two-stage version and random predictions."""
     settings = {"standardize": False, "random_state": 0}
     shares = {}
     for name, params in {"decision-focused": focused, "two-stage": two_stage}.items():
@@ -57,8 +57,8 @@ def compare(problem, predictor, train, test, focused, two_stage):
 # %%
 # Citations
 # ---------
-# 22 instances of 50 + 50 papers to train on, 5 to test on; a prediction for each of 2,500 pairs. It
-# does not matter which paper of a pair is on the left.
+# There are 22 training instances and 5 test instances, each with 50 + 50 papers, and a prediction
+# for each of 2,500 pairs. It does not matter which paper of a pair is on the left.
 
 X, y = fetch_cora_matching(return_X_y=True)
 order = np.random.default_rng(0).permutation(len(X))
@@ -84,9 +84,9 @@ results = {
 # %%
 # Channels and films
 # ------------------
-# 80 sets of 50 items to train on, 200 to test on; five items of each are chosen. Stopped by the
-# regret on held-out rows, a net that learns by the log loss would stop too early; it gets 300
-# epochs.
+# There are 80 training sets and 200 test sets of 50 items; five items of each set are chosen. With
+# the regret on held-out rows for early stopping, a net trained by the log loss would stop too
+# early. It is trained for 300 epochs instead.
 
 
 def forest(train, test):
@@ -112,8 +112,8 @@ for name, make in covers.items():
     results[name]["random forest"] = share_of_hindsight(problem, forest(train, test), test[1])
 
 # %%
-# What comes of it
-# ----------------
+# Results
+# -------
 
 table = pd.DataFrame(results).T
 print((100 * table).round(1).to_string())
