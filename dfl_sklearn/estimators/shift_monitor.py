@@ -300,19 +300,12 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         if self._cusum is not None:
             said.append(self._report_of_costs())
         if self._reference is not None:
-            n_tests, level = len(self.feature_p_values_), self.feature_level_
-            if self.feature_alarm_at_ is None or level is None:
-                said.append(f"Features: no shift in {n_tests} tests at the level {level:.2g}.")
-            else:
-                first = int(np.flatnonzero(self.feature_p_values_ < level)[0])
-                said.append(
-                    f"Features: a shift in the {self._window} rows up to row "
-                    f"{self.feature_alarm_at_}, AUC {self.feature_aucs_[first]:.2f} (p = "
-                    f"{self.feature_p_values_[first]:.2g})."
-                )
+            said.append(self._report_of_features())
         return " ".join(said)
 
     def _report_of_costs(self) -> str:
+        if not len(self.cost_statistic_):
+            return "Costs: none yet."
         at, since = self.cost_alarm_at_, self.costs_risen_since_
         if at is None or since is None or self._cusum is None:
             return f"Costs: no rise in {len(self.cost_statistic_)} rows."
@@ -322,6 +315,22 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
             f"Costs: an alarm in row {at}; from row {since} to then they were "
             f"{self._costs_seen[since : at + 1].mean():.4g} on average, and "
             f"{self._cusum.mean:.4g} on the reference."
+        )
+
+    def _report_of_features(self) -> str:
+        n_tests, level, size = len(self.feature_p_values_), self.feature_level_, self._window
+        if n_tests == 0 and size is not None:
+            return (
+                f"Features: not tested yet; the first test takes {2 * size} new rows, and "
+                f"{self.n_rows_seen_} have come."
+            )
+        if self.feature_alarm_at_ is None or level is None:
+            tests = "1 test" if n_tests == 1 else f"{n_tests} tests"
+            return f"Features: no shift in {tests} at the level {level:.2g}."
+        first = int(np.flatnonzero(self.feature_p_values_ < level)[0])
+        return (
+            f"Features: a shift in the {size} rows up to row {self.feature_alarm_at_}, AUC "
+            f"{self.feature_aucs_[first]:.2f} (p = {self.feature_p_values_[first]:.2g})."
         )
 
     # -- attributes ----------------------------------------------------------------------

@@ -137,9 +137,15 @@ def test_one_alarm_alone_has_all_of_alpha():
     assert paid.cost_threshold_ < both.cost_threshold_
     assert paid.update(costs=costs).report().startswith("No alarm. Costs:")
     no_window = monitor(window=None)
+    assert no_window.report() == "No alarm. Costs: none yet."
     assert no_window.update(X[STREAM], y[STREAM]).feature_p_values_.size == 0
     assert no_window.cost_threshold_ == paid.cost_threshold_
-    assert rows.update(X[STREAM]).report() == (
+    new = X[STREAM]
+    assert rows.update(new[:39]).report() == (
+        "No alarm. Features: not tested yet; the first test takes 40 new rows, and 39 have come."
+    )
+    assert "no shift in 1 test at" in rows.update(new[39:40]).report()
+    assert rows.update(new[40:]).report() == (
         "No alarm. Features: no shift in 9 tests at the level 0.013."
     )
 
