@@ -34,6 +34,8 @@ class ContextColumns:
         Their names in X, where it has names.
     n_columns : int
         Of X.
+    by_name : bool
+        Whether a column was chosen by its name, so that X must have names.
     is_feature : bool
         Whether the predictor sees the context as well.
     owner : str
@@ -44,6 +46,7 @@ class ContextColumns:
     names: tuple[str, ...] | None
     labels: tuple[str, ...] | None
     n_columns: int
+    by_name: bool = False
     is_feature: bool = True
     owner: str = "it"
 
@@ -101,7 +104,8 @@ class ContextColumns:
         if labels is not None:
             labels = [labels[j] for j in positions]
         at = None if labels is None else tuple(labels)
-        return cls(tuple(positions), names, at, n_columns, is_feature, owner)
+        by_name = names is not None or _holds_names(chosen)
+        return cls(tuple(positions), names, at, n_columns, by_name, is_feature, owner)
 
     @property
     def others(self) -> list[int]:
@@ -174,6 +178,12 @@ class ContextColumns:
             if missing:
                 raise ValueError(f"{name} lacks columns of the context: {missing}.")
             return X, [columns.index(each) for each in self.labels]
+        if self.by_name:
+            wanted = ", ".join(map(repr, self.labels or self.names or ()))
+            raise ValueError(
+                f"{self.owner} was fitted with the context {wanted}, found by name, and {name} has "
+                "no column names: give a DataFrame."
+            )
         if X.shape[1] != self.n_columns:
             raise ValueError(
                 f"X has {X.shape[1]} features, but {self.owner} is expecting {self.n_columns} "
@@ -198,6 +208,12 @@ def _with_columns(X: Any, name: str) -> Any:
             f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required."
         )
     return X
+
+
+def _holds_names(chosen: Any) -> bool:
+    if isinstance(chosen, slice):
+        return isinstance(chosen.start, str) or isinstance(chosen.stop, str)
+    return isinstance(chosen, str) or any(isinstance(each, str) for each in np.atleast_1d(chosen))
 
 
 def _positions(chosen: Any, X: Any, name: str) -> Any:

@@ -52,6 +52,18 @@ def column_names(table: Any) -> list[str] | None:
     return names if names and all(isinstance(each, str) for each in names) else None
 
 
+def refuse_other_order(values: Any, name: str, expected: list[str] | None, where: str) -> None:
+    """Raise a ValueError if the columns of a table are the expected ones in another order."""
+    names = column_names(values)
+    if names is None or expected is None or names == expected:
+        return
+    if sorted(names) == sorted(expected):
+        raise ValueError(
+            f"The columns of {name} are in another order than {where}: {names} instead of "
+            f"{expected}. Use {name}[{expected}]."
+        )
+
+
 def as_numpy_rows(values: Any, name: str) -> np.ndarray:
     """Return `values` as :func:`as_rows` does, a torch tensor as a NumPy array."""
     return as_rows(as_float(values, name), name)

@@ -19,6 +19,7 @@ from sklearn.utils.validation import (
 from .policies import refuse_policy
 from .rows import refuse_unfit_target
 from .sklearn_private import _check_feature_names, _routing_enabled
+from .target_columns import check_target_columns, keep_target_columns
 
 
 class WrappingMixin(MetaEstimatorMixin):
@@ -63,8 +64,13 @@ class WrappingMixin(MetaEstimatorMixin):
         """Return a clone of the wrapped regressor; one per output where it predicts only one."""
         return regressor_for(clone(self.estimator), y)
 
-    def _validate_target(self, y: Any) -> Any:
-        refuse_unfit_target(y, "y")
+    def _validate_target(self, y: Any, name: str = "y") -> Any:
+        """Return a checked target, whose columns are those of y if it is another one."""
+        refuse_unfit_target(y, name)
+        if name == "y":
+            keep_target_columns(self, y)
+        else:
+            check_target_columns(self, y, name)
         return validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)
 
     def _seen(self, X: Any) -> Any:

@@ -40,7 +40,7 @@ class GivenRows:
             return None
         if owner.cv is not None:
             raise ValueError("cv takes calibration rows from X, and X_cal was given: omit one.")
-        y_cal = np.asarray(owner._validate_target(y_cal))
+        y_cal = np.asarray(owner._validate_target(y_cal, "y_cal"))
         owner._resolve_problem().check_parameters(y_cal)
         shape = (len(y_cal), *y.shape[1:])
         if y_cal.shape != shape or _num_samples(X_cal) != len(y_cal):

@@ -29,7 +29,7 @@ def checked_held_out(owner: Any, X: Any, y: Any, sample_weight: Any, n_outputs: 
     """Return the held-out rows given to the `fit` of an owner, or say what is wrong with them."""
     if not is_given(X, y, sample_weight):
         return None, None, None
-    y = as_rows(owner._validate_target(y), "y_val")
+    y = as_rows(owner._validate_target(y, "y_val"), "y_val")
     owner._resolve_problem().check_parameters(y)
     if y.shape[1] != n_outputs:
         raise ValueError(f"y_val has {y.shape[1]} columns and y has {n_outputs}.")

@@ -15,6 +15,7 @@ from .._utils.params import NestedParamsMixin
 from .._utils.rows import as_numpy_rows
 from .._utils.scenario_models import scenario_parts
 from .._utils.sklearn_private import InvalidParameterError
+from .._utils.target_columns import check_target_columns
 from ..metrics._decisions import check_observed, d2_of_decisions
 from ..problems._average import averaged_decisions
 from ..problems._over_scenarios import decide_over_scenarios
@@ -154,6 +155,7 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
             The score, without a unit; at most 1 where the problem is solved exactly.
         """
         problem = self._resolve_problem()
+        check_target_columns(self, y)
         y, weight = check_observed(y, problem, sample_weight)
         decisions = as_numpy_rows(self.decide(X), "decisions")
         return d2_of_decisions(y, decisions, problem, weight, self.context_of(X))

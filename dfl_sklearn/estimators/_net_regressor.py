@@ -30,6 +30,7 @@ from .._utils.sklearn_private import (
     _check_sample_weight,
     _fit_context,
 )
+from .._utils.target_columns import check_target_columns, keep_target_columns
 from .._utils.threads import pinned_threads
 from ..learners.construct import n_threads, on_cpu, resolve_device
 from ..learners.ensemble import n_members
@@ -371,6 +372,10 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         """Return validated rows and the number of dimensions of y."""
         refuse_unfit_table(X, "X")
         refuse_unfit_target(y, "y")
+        if is_trained_on and reset:
+            keep_target_columns(self, y)
+        else:
+            check_target_columns(self, y, "y" if is_trained_on else "y_val")
         given = X
         X, y = validate_data(
             self,

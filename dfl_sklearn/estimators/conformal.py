@@ -27,6 +27,7 @@ from .._utils.sklearn_private import (
     _check_sample_weight,
     _fit_context,
 )
+from .._utils.target_columns import check_target_columns
 from ..metrics._decisions import check_observed
 from ..problems.base import DecisionProblem
 from ._calibrated_fits import Fits
@@ -385,6 +386,7 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
             ``mean_promise``.
         """
         check_is_fitted(self)
+        check_target_columns(self, y)
         y, weight = check_observed(y, self._resolve_problem(), sample_weight)
         plans = self._plans(self.decider_, X)
         decisions, promised = self._promises(X, plans)

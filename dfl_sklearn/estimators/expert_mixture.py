@@ -26,6 +26,7 @@ from .._utils.rows import as_numpy_rows, check_finite, refuse_unfit_target
 from .._utils.scenario_models import predicts_scenarios
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import _BaseComposition, _fit_context, _num_samples
+from .._utils.target_columns import check_target_columns, keep_target_columns
 from .._utils.wrapping import regressor_for, takes_weights
 from ..online.hedge import AdaHedge, Hedge, TrackingHedge, play
 from ..online.switching import least_switching_cost
@@ -184,6 +185,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         """
         names = self._checked_names()
         refuse_unfit_target(y, "y")
+        keep_target_columns(self, y)
         y = validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)
         self._resolve_problem().check_parameters(y)
         self._context_columns = self._find_context(X)
@@ -429,6 +431,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
     def _costs(self, decisions: np.ndarray, X: Any, y: Any) -> np.ndarray:
         """Return the costs (n, N) of decisions (N, n) or (N, n, k)."""
         problem = self._resolve_problem()
+        check_target_columns(self, y)
         y = as_numpy_rows(y, "y")
         check_finite(y, "y")
         problem.check_parameters(y)

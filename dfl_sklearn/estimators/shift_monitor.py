@@ -18,6 +18,7 @@ from .._utils.context_columns import CONTEXT, Selection
 from .._utils.params import NestedParamsMixin
 from .._utils.rows import as_float, as_numpy_rows, check_finite, raise_at
 from .._utils.sklearn_private import HasMethods, Interval, StrOptions, _fit_context, _num_samples
+from .._utils.target_columns import check_target_columns
 from ..online.cusum import Cusum
 from ..problems._no_cost import NoCostError
 from ..problems._outputs import NonFiniteCostError
@@ -423,6 +424,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
                 "monitor is cloned."
             ) from error
         problem, context = taken.problem, taken.context
+        check_target_columns(self.estimator, y)
         decisions, y = as_numpy_rows(taken.decisions, "decisions"), as_numpy_rows(y, "y")
         check_finite(y, "y")
         problem.check_parameters(y)

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .._utils.checks import number
-from .._utils.rows import as_float, as_numpy_rows, as_rows, check_finite
+from .._utils.rows import (
+    as_float,
+    as_numpy_rows,
+    as_rows,
+    check_finite,
+    column_names,
+    refuse_other_order,
+)
 from .._utils.scenario_models import values_and_weight
 from ..problems.base import DecisionProblem
 from ._decisions import (
@@ -73,7 +80,7 @@ def decision_cost(
     >>> decision_cost([12, 7], [10, 10], problem=NewsvendorProblem(9, 1))
     10.5
     """
-    y_true, weight = _observed(y_true, problem, sample_weight)
+    y_true, weight = _observed(y_true, problem, sample_weight, y_pred, decisions)
     decided = _decided(y_true, y_pred, decisions, problem, context, scenario_weight)
     return cost_of(y_true, decided, problem, weight, context)
 
@@ -129,7 +136,7 @@ def regret(
     >>> regret([1.0, 2.0], [1.0, 4.0], problem=SquaredErrorProblem())
     2.0
     """
-    y_true, weight = _observed(y_true, problem, sample_weight)
+    y_true, weight = _observed(y_true, problem, sample_weight, y_pred, decisions)
     decided = _decided(y_true, y_pred, decisions, problem, context, scenario_weight)
     return regret_of(y_true, decided, problem, weight, context)
 
@@ -191,7 +198,7 @@ def normalized_regret(
     >>> round(normalized_regret([9e4, 3e4], [6e4, 4e4], problem=ProvisioningProblem()), 4)
     0.0424
     """
-    y_true, weight = _observed(y_true, problem, sample_weight)
+    y_true, weight = _observed(y_true, problem, sample_weight, y_pred, decisions)
     decided = _decided(y_true, y_pred, decisions, problem, context, scenario_weight)
     return normalized_regret_of(y_true, decided, problem, weight, context)
 
@@ -263,7 +270,7 @@ def d2_regret_score(
     >>> d2_regret_score([2, 4, 6, 9], [2, 4, 7, 9], problem=NewsvendorProblem(9, 1))
     0.933...
     """
-    y_true, weight = _observed(y_true, problem, sample_weight)
+    y_true, weight = _observed(y_true, problem, sample_weight, y_pred, decisions)
     decided = _decided(y_true, y_pred, decisions, problem, context, scenario_weight)
     return d2_of_decisions(y_true, decided, problem, weight, context)
 
@@ -325,13 +332,17 @@ def infeasible_share(
     0.25
     """
     number(tol, "tol", at_least=0)
-    y_true, weight = _observed(y_true, problem, sample_weight)
+    y_true, weight = _observed(y_true, problem, sample_weight, y_pred, decisions)
     decided = _decided(y_true, y_pred, decisions, problem, context, scenario_weight)
     return infeasible_share_of(y_true, decided, problem, weight, context, tol=tol)
 
 
-def _observed(y_true: Any, problem: Any, sample_weight: Any) -> tuple[np.ndarray, np.ndarray]:
+def _observed(
+    y_true: Any, problem: Any, sample_weight: Any, y_pred: Any, decisions: Any
+) -> tuple[np.ndarray, np.ndarray]:
     check_problem(problem)
+    for name, each in (("y_pred", y_pred), ("decisions", decisions)):
+        refuse_other_order(each, name, column_names(y_true), "in y_true")
     return check_observed(y_true, problem, sample_weight)
 
 

@@ -7,6 +7,7 @@ from .._utils.checks import flag, number
 from .._utils.context_columns import Selection
 from .._utils.rows import as_numpy_rows
 from .._utils.sklearn_private import _BaseScorer
+from .._utils.target_columns import check_target_columns
 from ..problems._no_cost import NoCostError
 from ..problems.base import DecisionProblem
 from ._decisions import (
@@ -30,6 +31,7 @@ class _DecisionScorer(_BaseScorer):
     def _score(self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **kwargs: Any) -> Any:
         options = dict(self._kwargs)
         problem: DecisionProblem = options.pop("problem")
+        check_target_columns(estimator, y_true)
         found = decided(estimator, X, problem, options.pop("context"))
         y, weight = check_observed(y_true, problem, kwargs.get("sample_weight"))
         decisions = as_numpy_rows(found.decisions, "decisions")

@@ -206,7 +206,7 @@ def compare_decisions(
     ]
     trained = [train for train, _ in splits]
     if shifts is not None:
-        rounds.append(shift_rows(shifts, X, observed, problem))
+        rounds.append(shift_rows(shifts, X, y, problem))
         trained.append(np.arange(n))
     held_out = HeldOut(
         problem,

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.frozen import FrozenEstimator
 
 from .._utils.innermost import innermost_unfitted
-from .._utils.rows import as_numpy_rows, check_finite, column_names
+from .._utils.rows import as_numpy_rows, check_finite, column_names, refuse_other_order
 from .._utils.sklearn_private import _num_samples, _routing_enabled
 from .._utils.wrapping import takes_weights
 from ..problems.base import DecisionProblem
@@ -130,27 +130,24 @@ def decisions_taken(incumbent: Any, n_rows: int) -> np.ndarray:
     return taken
 
 
-def shift_rows(
-    shifts: Any, X: Any, observed: np.ndarray, problem: DecisionProblem
-) -> list[HeldOutRows]:
+def shift_rows(shifts: Any, X: Any, y: Any, problem: DecisionProblem) -> list[HeldOutRows]:
     """Return the further test sets, with the columns of X and y."""
     wanted = "shifts must be a dict of names to (X, y)"
     if not isinstance(shifts, Mapping) or not shifts:
         raise ValueError(f"{wanted}, got {shifts!r}.")
-    found = []
+    found, n_outputs = [], as_numpy_rows(y, "y").shape[1]
     for name, pair in shifts.items():
         if not (isinstance(name, str) and isinstance(pair, tuple) and len(pair) == 2):
             raise ValueError(f"{wanted}, got {name!r}: {pair!r}.")
         X_shift, what = pair[0], f"the shift {name!r}"
         with noted(f"In y of {what}."):
             y_shift = observed_rows(pair[1], problem, f"y of {what}")
+            refuse_other_order(pair[1], f"y of {what}", column_names(y), "in y")
         rows = _num_samples(X_shift)
         if rows != len(y_shift):
             raise ValueError(f"X of {what} has {rows} rows and y has {len(y_shift)}.")
-        if y_shift.shape[1] != observed.shape[1]:
-            raise ValueError(
-                f"y of {what} has {y_shift.shape[1]} columns and y has {observed.shape[1]}."
-            )
+        if y_shift.shape[1] != n_outputs:
+            raise ValueError(f"y of {what} has {y_shift.shape[1]} columns and y has {n_outputs}.")
         _check_columns(X_shift, X, what)
         found.append(HeldOutRows(name, what, X_shift, y_shift, np.arange(rows)))
     return found

@@ -15,6 +15,7 @@ from .._utils.progress import part, reporting, say
 from .._utils.rows import as_numpy_rows, check_finite, check_total
 from .._utils.seeds import named_seed, root_seed
 from .._utils.sklearn_private import _check_sample_weight
+from .._utils.target_columns import check_target_columns
 from ..problems import DecisionProblem
 from ..robust import ChiSquareBall, CVaR, KLBall, TotalVariationBall
 from ..robust._tilt import effective_sample_size
@@ -163,6 +164,8 @@ def stress_test(
     whole_number(n_samples, "n_samples", at_least=int(MIN_EFFECTIVE))
     _check_generator(generator)
     problem = common_problem(estimators, problem)
+    for each in estimators.values():
+        check_target_columns(each, y)
     form, values = TableForm.of(X)
     observed = as_numpy_rows(y, "y").astype(np.float64)
     if len(observed) != len(values):

@@ -7,7 +7,14 @@ from array_api_compat import array_namespace, is_torch_array
 from sklearn.base import BaseEstimator
 
 from .._utils.checks import number
-from .._utils.rows import as_numpy_rows, as_rows, check_finite, raise_at
+from .._utils.rows import (
+    as_numpy_rows,
+    as_rows,
+    check_finite,
+    column_names,
+    raise_at,
+    refuse_other_order,
+)
 from ._context import arranged, columns_of, filled, refuse_one_number
 
 
@@ -126,6 +133,7 @@ class ProblemInputs(BaseEstimator):
         Arrays come back in float64. Of torch tensors the shapes alone are checked.
         """
         self._check_constants()
+        refuse_other_order(decisions, "decisions", column_names(y), "in y")
         z, values = as_rows(decisions, "decisions"), as_rows(y, "y")
         _check_pairs(z, values)
         self._check_width(values.shape[1])

@@ -25,6 +25,7 @@ from .._utils.rows import (
 )
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
+from .._utils.target_columns import keep_target_columns
 from .._utils.threads import pinned_threads
 from ..learners.batches import Batches
 from ..learners.construct import n_threads, resolve_device
@@ -117,6 +118,7 @@ class NetScenarios(TrainableScenarios):
         """
         refuse_unfit_table(X, "X")
         refuse_unfit_target(y, "y")
+        keep_target_columns(self, y)
         types = [np.float64, np.float32]
         X, y = validate_data(self, X, y, dtype=types, multi_output=True, y_numeric=True)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)

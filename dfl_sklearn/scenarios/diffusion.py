@@ -22,6 +22,7 @@ from .._utils.progress import part, reporting
 from .._utils.rows import as_rows, check_total, refuse_unfit_table, refuse_unfit_target
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import HasMethods, Interval, _check_sample_weight, _fit_context
+from .._utils.target_columns import keep_target_columns
 from ..learners.scaling import Scale
 from ..robust._fitted_once import fitted_once, seeded
 from ..robust._quasi_random import quasi_normal
@@ -159,6 +160,7 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
         """
         self._check_numbers()
         refuse_unfit_target(y, "y")
+        keep_target_columns(self, y)
         table, y = self._checked(X, y=y, multi_output=True, y_numeric=True)
         weight = _check_sample_weight(
             sample_weight, table, dtype=np.float64, ensure_non_negative=True
