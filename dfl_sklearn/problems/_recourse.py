@@ -18,15 +18,13 @@ from ._constraints import as_bounds, as_integrality
 from ._context import columns_of, position
 from ._joint_polytope import JointPolytope
 from ._predicted import affine
+from ._recourse_choices import WholeChoices, few_choices
 from ._recourse_numbers import (
     constraint_matrix,
     count_parameters,
     read_numbers,
     refuse_in_bounds,
 )
-
-_NEAR = 1e-9  # by which a choice may miss a constraint, as a share of its terms
-_MOST_CHOICES = 32  # combinations of whole numbers that are all tried
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,60 +163,12 @@ class Recourse:
         return ParametricProgram(self.joint(), np.arange(len(self.lower)))
 
     @cached_property
-    def choices(self) -> np.ndarray | None:
-        """All combinations (C, j) of whole numbers, or None where there are too many to try."""
-        low, high = np.ceil(self.lower[self.integral]), np.floor(self.upper[self.integral])
-        n_choices = np.prod(np.maximum(high - low + 1.0, 0.0))
-        if not np.isfinite([low, high]).all() or not 0 < n_choices <= _MOST_CHOICES:
+    def choices(self) -> WholeChoices | None:
+        """Plans for all choices of whole numbers, None where these are too many to be tried."""
+        found = few_choices(self.lower[self.integral], self.upper[self.integral])
+        if found is None:
             return None
-        steps = [np.arange(one, two + 1) for one, two in zip(low, high, strict=True)]
-        return np.array(np.meshgrid(*steps, indexing="ij")).reshape(len(steps), -1).T
-
-    @cached_property
-    def plan_with_whole(self) -> ParametricProgram:
-        """The joint program with the whole numbers as parameters, after the others."""
-        form = self.joint().held(np.flatnonzero(self.integral))
-        return ParametricProgram(form, np.arange(int((~self.integral).sum())))
-
-    @cached_property
-    def _on_whole(self) -> tuple[torch.Tensor, Affine, torch.Tensor]:
-        """Constraints on choices alone: sums (C, r), right-hand sides, and which are equations."""
-        assert self.choices is not None
-        form = self.joint()
-        others = np.flatnonzero(np.append(~self.integral, np.ones(self.q.shape[1], dtype=bool)))
-        rows = np.flatnonzero(np.diff(sparse.csr_array(form.A[:, others]).indptr) == 0)
-        sums = self.choices @ form.A[rows][:, np.flatnonzero(self.integral)].toarray().T
-        is_equation = torch.as_tensor(rows < form.n_equations)
-        return torch.as_tensor(sums), Affine(form.sides[:, rows]), is_equation
-
-    def _allowed_choices(self, parameters: torch.Tensor) -> torch.Tensor:
-        """Return which choices (B, C) of whole numbers keep the constraints on them alone."""
-        sums, ends, is_equation = self._on_whole
-        over = sums - ends(parameters)[:, None]
-        near = _NEAR * (sums.abs() + ends.sizes(parameters)[:, None])
-        return (torch.where(is_equation, over.abs(), over) <= near).all(dim=2)
-
-    def try_choices(self, parameters: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Return the best plans (B, n) over all choices of whole numbers, and for which rows (B,).
-
-        A row for which a choice could not be solved, or whose best choice has several plans, is
-        left out.
-        """
-        assert self.choices is not None
-        B, n, (C, _) = len(parameters), len(self.lower), self.choices.shape
-        whole = torch.as_tensor(self.choices)
-        every = torch.cat([parameters.repeat_interleave(C, dim=0), whole.repeat(B, 1)], dim=1)
-        found = self.plan_with_whole.solve(every)
-        own = self.cost_of_plan(parameters)[:, np.flatnonzero(self.integral)]
-        value = (own[:, None] * whole).sum(dim=2) + found.value.reshape(B, C)
-        allowed = self._allowed_choices(parameters)
-        is_known = (found.is_solved.reshape(B, C) | ~allowed).all(dim=1) & allowed.any(dim=1)
-        best = torch.where(torch.isfinite(value) & allowed, value, torch.inf).argmin(dim=1)
-        at = torch.arange(B) * C + best
-        z = np.empty((B, n))
-        z[:, self.integral] = self.choices[best.numpy()]
-        z[:, ~self.integral] = found.x[at][:, : n - self.integral.sum()].numpy()
-        return z, (is_known & found.is_unique[at]).numpy()
+        return WholeChoices(found, self.integral, self.joint(), self.cost_of_plan)
 
     @cached_property
     def second(self) -> ParametricProgram:

@@ -56,7 +56,7 @@ class PlanSolver:
                 found = program.plan.solve(parameters)
                 z, rest = found.x[:, :n].numpy(), np.flatnonzero(~found.is_unique.numpy())
             elif program.choices is not None:
-                z, is_best = program.try_choices(parameters)
+                z, is_best = program.choices.best(parameters)
                 rest = np.flatnonzero(~is_best)
         if len(rest):
             with renumbered(rest):

@@ -11,6 +11,7 @@ from .._utils.powers import size_exponent
 from .._utils.rows import as_numpy_rows, raise_at
 from ._context import is_marked, stand_in
 from ._marked import Numbers, as_those_of, check_marked, refuse_markers
+from ._projected import raised_to_0
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -248,10 +249,7 @@ class NewsvendorProblem(DecisionProblem):
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
         """Set negative generated demand to 0 (unless it may be negative) and report the share."""
         values, _ = super().project_parameters(y)
-        if not self.nonnegative:
-            return values, 0.0
-        rows = as_numpy_rows(values, "y")
-        return np.maximum(values, 0.0), float((rows < 0).any(axis=1).mean()) if len(rows) else 0.0
+        return raised_to_0(values) if self.nonnegative else (values, 0.0)
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return the order as a function of predicted demand.

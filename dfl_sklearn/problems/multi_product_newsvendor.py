@@ -12,6 +12,7 @@ from .._utils.rows import as_numpy_rows, raise_at
 from ..solvers.shared_capacity import best_orders
 from ._context import FromContext, stand_in
 from ._marked import as_those_of, check_marked, refuse_markers
+from ._projected import raised_to_0
 from ._shadow_prices import ShadowPrices
 from .base import DecisionProblem
 from .closed_form import scenario_smoothing
@@ -328,10 +329,7 @@ class MultiProductNewsvendorProblem(DecisionProblem):
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
         """Set negative generated demand to 0 (unless it is allowed) and report the share."""
         values, _ = super().project_parameters(y)
-        if not self.nonnegative:
-            return values, 0.0
-        rows = as_numpy_rows(values, "y")
-        return np.maximum(values, 0.0), float((rows < 0).any(axis=1).mean()) if len(rows) else 0.0
+        return raised_to_0(values) if self.nonnegative else (values, 0.0)
 
     # -- training ----------------------------------------------------------------------
 

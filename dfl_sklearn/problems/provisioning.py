@@ -10,6 +10,7 @@ from .._utils.rows import as_numpy_rows, raise_at
 from ..solvers.dc_search import minimise_dc
 from ._context import FromContext, each_context
 from ._marked import as_those_of, check_marked
+from ._projected import raised_to_0
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -317,9 +318,7 @@ class ProvisioningProblem(DecisionProblem):
 
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
         """Set negative generated demand to 0 and report the share of rows moved."""
-        values, _ = super().project_parameters(y)
-        rows = as_numpy_rows(values, "y")
-        return np.maximum(values, 0.0), float((rows < 0).any(axis=1).mean()) if len(rows) else 0.0
+        return raised_to_0(super().project_parameters(y)[0])
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return capacity as a function of predicted demand, linear inside [c_min, c_max].

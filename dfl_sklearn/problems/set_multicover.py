@@ -15,6 +15,7 @@ from ..solvers.linear_rows import solve_linear_rows
 from ..solvers.polytope import Polytope
 from ._marked import as_those_of, refuse_markers
 from ._nearest import refuse_whole
+from ._projected import raised_to_0
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -337,9 +338,7 @@ class SetMultiCoverProblem(DecisionProblem):
 
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
         """Set negative generated demand to 0 and report the share of rows."""
-        values, _ = super().project_parameters(y)
-        rows = as_numpy_rows(values, "y")
-        return np.maximum(values, 0.0), float((rows < 0).any(axis=1).mean()) if len(rows) else 0.0
+        return raised_to_0(super().project_parameters(y)[0])
 
     # -- training ----------------------------------------------------------------------
 

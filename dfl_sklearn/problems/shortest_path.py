@@ -15,6 +15,7 @@ from ..solvers.acyclic_paths import AcyclicPaths
 from ..solvers.polytope import Polytope
 from ._context import FromContext, columns_of, each_context, layer_by_context, position
 from ._network import MOST_EXACT, CyclicPaths, Network, as_network, closed_edges, paths_between
+from ._projected import raised_to_0
 from .linear_cost import LinearCostProblem
 from .linear_program import LinearProgram
 
@@ -354,10 +355,7 @@ class ShortestPathProblem(LinearCostProblem):
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
         """Set negative generated lengths to 0 on a graph with cycles, and report the share."""
         values, _ = super().project_parameters(y)
-        if not self.nonnegative or not len(values):
-            return values, 0.0
-        rows = as_numpy_rows(values, "y")
-        return np.maximum(values, 0.0), float((rows < 0).any(axis=1).mean())
+        return raised_to_0(values) if self.nonnegative else (values, 0.0)
 
     def as_linear_program(self, n_decisions: int | None = None) -> LinearProgram:
         """Return the same problem as a :class:`LinearProgram`, to inspect or to extend it.
