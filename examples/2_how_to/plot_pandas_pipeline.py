@@ -65,8 +65,8 @@ pipe = Pipeline([("columns", columns), ("model", DFLRegressor(problem, random_st
 # %%
 # The grid search
 # ---------------
-# Without a ``scoring`` argument the search uses the model's own score, the D2 regret score: 1 is the
-# score in hindsight, 0 that of the best constant order.
+# Without a ``scoring`` argument the search uses the model's own score, the D2 regret score: 1 is
+# the score in hindsight, 0 that of the best constant order.
 search = GridSearchCV(
     pipe,
     {"model__hidden_layer_sizes": [(), (16,)], "model__alpha": [1e-4, 1e-2]},
