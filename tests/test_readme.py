@@ -26,7 +26,7 @@ def test_example_prints_the_costs_that_the_text_names(capsys):
 def test_plans_of_the_cvxpy_program_cost_what_the_text_says(capsys):
     pytest.importorskip("cvxpy")
     exec(PROGRAM, {})
-    named = re.search(r"It prints `(.*?)` for the plan .* and `(.*?)` for the plan", README).groups()
+    named = re.search(r"It prints `(.*?)` for .* and `(.*?)` for", README).groups()
     assert capsys.readouterr().out.split() == list(named)
 
 
