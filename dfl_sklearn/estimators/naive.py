@@ -33,7 +33,9 @@ class NaiveForecaster(RegressorMixin, BaseEstimator):
     season_length : int, default=None
         Steps of a season, for "seasonal": at most the number of past values.
     columns : list of str or int, slice or mask, default=None
-        Which columns of X are the past values, the oldest first. None is all.
+        Which columns of X are the past values, the oldest first. None is all, a context column
+        among them too. The other columns have to be numbers as well: where some hold text, select
+        the past values by a :class:`sklearn.compose.ColumnTransformer` before this step.
 
     Attributes
     ----------
