@@ -33,7 +33,9 @@ class NaiveForecaster(RegressorMixin, BaseEstimator):
     season_length : int, default=None
         Number of steps in a season, for "seasonal"; at most the number of past values.
     columns : list of str or int, slice or mask, default=None
-        The columns of X that are past values, the oldest first. None is all columns.
+        The columns of X that are past values, the oldest first. None is all columns, a context
+        column among them too. The other columns must be numbers as well: where some hold text,
+        select the past values by a :class:`sklearn.compose.ColumnTransformer` before this step.
 
     Attributes
     ----------
