@@ -21,7 +21,7 @@ def scenarios():
         ("residuals of a forest", "residuals of a forest"),
         ("leaves of a forest", "forest weights"),
         ("neighbours", "neighbours"),
-        ("the maker with the least cross-validated cost", "chosen"),
+        ("the scenario model with the least cross-validated cost", "chosen"),
         ("residuals with a scale and a margin", "residuals, scaled, margin"),
         ("residuals with a scale, CVaR", "residuals, scaled, CVaR"),
         ("residuals with a scale, a KL ball", "residuals, scaled, KL"),
