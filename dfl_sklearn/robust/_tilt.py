@@ -13,7 +13,7 @@ def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarra
 
     The maximiser of E_p[loss] over KL(p || q) <= radius is p ~ q exp(loss / tau), with the
     temperature tau at which the divergence equals the radius (Donsker and Varadhan). Where
-    even all mass on the largest loss is nearer than the radius, that is the answer.
+    the divergence is within the radius even with all mass on the largest loss, that is the answer.
 
     Parameters
     ----------
@@ -29,7 +29,7 @@ def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarra
     divergence : float
         KL(p || q) reached, in nats.
     """
-    # Weights depend on neither the unit of the losses nor their level.
+    # Weights do not depend on the unit of the losses, nor on a constant added to them.
     loss = np.ldexp(loss, -size_exponent(loss))
     spread = float(loss.max() - loss.min())
     if radius == 0 or spread == 0:
@@ -50,8 +50,8 @@ def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarra
         return mass / total, float(rate * (mass @ scaled) / total - np.log(total))
 
     if tilted(-40.0)[1] >= radius:
-        return weight.copy(), 0.0  # nothing that a float can tell from the weights themselves
-    # The divergence grows with log(spread / tau), from 0 to its farthest.
+        return weight.copy(), 0.0  # the tilt is below rounding errors
+    # The divergence grows with log(spread / tau), from 0 to its largest value.
     p, divergence = tilted(
         brentq(lambda log_rate: tilted(log_rate)[1] - radius, -40.0, 40.0, xtol=1e-13, rtol=1e-13)
         if tilted(40.0)[1] > radius
@@ -63,7 +63,8 @@ def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarra
 def _small_divergence(log_ratio: np.ndarray, weight: np.ndarray) -> float:
     """Return KL(p || q) for log(p / q) (n,) and q (n,), without cancellation where it is tiny.
 
-    As both sum to 1 it is the sum of q (r log r - r + 1), r = p / q, whose terms are not negative.
+    Since both sum to 1, it is the sum of q (r log r - r + 1) with r = p / q, whose terms are not
+    negative.
     """
     t = log_ratio
     exact = t * np.exp(t) - np.expm1(t)
@@ -72,5 +73,5 @@ def _small_divergence(log_ratio: np.ndarray, weight: np.ndarray) -> float:
 
 
 def effective_sample_size(weight: np.ndarray) -> float:
-    """Return (sum w)^2 / sum w^2, the number of equal weights worth as much (Kish)."""
+    """Return the effective sample size (sum w)^2 / sum w^2 (Kish)."""
     return float(weight.sum() ** 2 / (weight @ weight))
