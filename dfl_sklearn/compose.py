@@ -1,4 +1,4 @@
-"""Glue for Pipelines: predictions and decisions as transformers."""
+"""Pipeline steps: predictions and decisions as transformers."""
 
 from functools import partial
 from numbers import Real
@@ -60,9 +60,9 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
 
     Notes
     -----
-    ``fit_transform`` predicts the rows it was fitted on. A step after this one that *learns*
-    from the predictions (a DecisionTransformer does not) would see them too good; use
-    :func:`sklearn.model_selection.cross_val_predict` then.
+    ``fit_transform`` predicts the rows it was fitted on. A later step that *learns* from the
+    predictions (a DecisionTransformer does not) would see predictions that are too good; then use
+    :func:`sklearn.model_selection.cross_val_predict`.
 
     Examples
     --------
@@ -99,9 +99,9 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         y : array-like of shape (n,) or (n, d)
             Observed parameters.
         sample_weight : array-like of shape (n,), default=None
-            Handed to the regressor, which must take it.
+            Weights of the rows, passed to the `fit` of the regressor, which must take them.
         **fit_params : dict
-            Handed to the regressor's `fit`, by metadata routing where enabled.
+            Passed to the regressor's `fit`, by metadata routing where enabled.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Predict.
+        """Predict the parameters.
 
         Parameters
         ----------
@@ -137,7 +137,7 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
         Parameters
         ----------
         input_features : array-like of str or None, default=None
-            Checked against the names seen during fit, otherwise not used.
+            Only checked against the names seen during fit.
 
         Returns
         -------
@@ -155,7 +155,7 @@ class PredictionTransformer(WrappingMixin, TransformerMixin, BaseEstimator):
 
 
 def _target_fits(transformer: "DecisionTransformer") -> bool:
-    """Return whether a score exists: not if `fit` saw a target of another width than X."""
+    """Return True if there is a score; raise if `fit` saw a target of another width than X."""
     width = getattr(transformer, "_target_width", None)
     if width is not None and width != transformer._n_parameters:
         raise AttributeError(
@@ -171,10 +171,11 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
     Parameters
     ----------
     problem : DecisionProblem, default=None
-        What is decided. None is the squared-error problem, which passes predictions on.
+        The problem to decide. None is the squared-error problem, which returns the predictions.
     context : str, int, list, slice, mask or callable, default=None
-        Columns that are no predicted parameters but context: known data of a row that the problem
-        reads (:class:`~dfl_sklearn.problems.FromContext`). :func:`keep_context` brings them here.
+        Columns that are not predicted parameters but context: known data of a row that the problem
+        reads (:class:`~dfl_sklearn.problems.FromContext`). Use :func:`keep_context` in earlier
+        steps.
 
     Attributes
     ----------
@@ -185,7 +186,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
 
     See Also
     --------
-    ProvisioningOptimizer : The same for capacity, with the constants as parameters.
+    ProvisioningOptimizer : A transformer for capacities, with the constants as parameters.
 
     Examples
     --------
@@ -217,7 +218,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         X : array-like of shape (n, d)
             Predicted parameters.
         y : array-like or None, default=None
-            Only its width is looked at: `score` exists if it is that of X.
+            Only its number of columns is used: `score` exists if it is that of X.
 
         Returns
         -------
@@ -235,7 +236,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
             owner=type(self).__name__,
         )
         parameters, context = self._parts(given, X)
-        # One solve tells how many decisions a row has, and whether the widths fit.
+        # One solve gives the number of decisions of a row, and checks the number of columns.
         some = None if context is None else context[:1]
         first = problem.solve(parameters[:1], context=some)
         self._n_parameters = parameters.shape[1]
@@ -244,7 +245,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: ArrayLike) -> np.ndarray:
-        """Decide.
+        """Return the decisions.
 
         Parameters
         ----------
@@ -259,7 +260,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         return self.decide(X)
 
     def decide(self, X: ArrayLike) -> np.ndarray:
-        """Decide, always with a NumPy array.
+        """Return the decisions, always as a NumPy array.
 
         Parameters
         ----------
@@ -287,7 +288,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n, c), DataFrame or None
-            None without the parameter `context`.
+            The context; None where the parameter `context` is None.
         """
         check_is_fitted(self)
         columns = self._context_columns
@@ -295,7 +296,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
 
     @available_if(_target_fits)
     def score(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """Return the D2 regret score of deciding from X when `y` comes true.
+        """Return the D2 regret score of the decisions from X for observed `y`.
 
         Parameters
         ----------
@@ -309,7 +310,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
         Returns
         -------
         float
-            See :func:`dfl_sklearn.metrics.d2_regret_score`.
+            The score; see :func:`dfl_sklearn.metrics.d2_regret_score`.
         """
         check_is_fitted(self)
         parameters, context = self._validated(X)
@@ -334,7 +335,7 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
     def get_feature_names_out(self, input_features: ArrayLike | None = None) -> np.ndarray:
         """Return the names of the decisions.
 
-        ``decision_NAME`` for the parameter called NAME where there is one decision per
+        They are ``decision_NAME`` for the parameter called NAME where there is one decision per
         parameter, else ``decision0`` and so on.
 
         Parameters
@@ -360,13 +361,13 @@ class DecisionTransformer(NestedParamsMixin, TransformerMixin, BaseEstimator):
 
 
 class ProvisioningOptimizer(DecisionTransformer):
-    """Predicted demand in, capacity out.
+    """Turn predicted demand into capacity.
 
-    :class:`DecisionTransformer` for
-    :class:`~dfl_sklearn.problems.ProvisioningProblem`, with the constants of the cost as its
-    own parameters, so that they can be set and searched in a Pipeline. Its `score` makes
-    ``GridSearchCV`` around such a Pipeline rank forecasts by what their capacity costs. (For
-    constants that differ by row give a :class:`DecisionTransformer` the problem itself.)
+    This is a :class:`DecisionTransformer` for :class:`~dfl_sklearn.problems.ProvisioningProblem`,
+    with the constants of the cost as its own parameters, so that they can be set and searched in a
+    Pipeline. With its `score`, ``GridSearchCV`` around such a Pipeline ranks forecasts by the cost
+    of the capacity they lead to. (For constants that differ by row, use a
+    :class:`DecisionTransformer` with the problem itself.)
 
     Parameters
     ----------
@@ -375,11 +376,11 @@ class ProvisioningOptimizer(DecisionTransformer):
     eta : float, default=0.7
         Weight of service against energy, in (0, 1).
     a : float, default=20
-        How fast service saturates.
+        How fast the value of service saturates.
     b : float, default=1.5
         Scale of the service term.
     e_active, e_idle : float, default=280/200, 100/200
-        Energy of a unit of capacity in use, and idle.
+        Energy of a unit of capacity in use, and of an idle one.
 
     Attributes
     ----------
@@ -419,31 +420,31 @@ class ProvisioningOptimizer(DecisionTransformer):
 
 
 def keep_context(transformer: Any, columns: Any) -> ColumnTransformer:
-    """Transform all columns but the context, and hand the context on by name, untouched.
+    """Transform all columns but the context, and pass the context on unchanged.
 
-    In a Pipeline a step before the estimator changes all columns: a ``StandardScaler`` rescales
-    capacities as well, and the decisions would keep to other limits than the real ones. Put in its
-    place, this leaves the context as it is and keeps the names of the columns.
+    A step of a Pipeline before the estimator changes all columns. A ``StandardScaler``, for
+    example, also rescales capacities, and decisions would then keep to wrong limits. Use this
+    function to wrap such a step: it leaves the context as it is and keeps the names of the columns.
 
     Parameters
     ----------
     transformer : transformer
-        For the other columns; a Pipeline of several is one, too. It must give dense arrays
-        (``OneHotEncoder(sparse_output=False)``; a `sparse_threshold` is not enough) and names
-        (``get_feature_names_out``). It is cloned, and stays as it is.
+        Transformer of the other columns, which may be a Pipeline. It must return dense arrays
+        (``OneHotEncoder(sparse_output=False)``; a `sparse_threshold` is not enough) and have
+        feature names (``get_feature_names_out``). It is cloned, and not changed itself.
     columns : str, int, list, slice, mask or callable
-        The context, as in :class:`sklearn.compose.ColumnTransformer`.
+        Columns that are context, as in :class:`sklearn.compose.ColumnTransformer`.
 
     Returns
     -------
     ColumnTransformer
-        Unfitted. It takes a data frame and returns one, the context first.
+        An unfitted transformer. It takes and returns a DataFrame, with the context first.
 
     See Also
     --------
-    DecisionTransformer : Reads the context that arrives at the end of a Pipeline.
-    dfl_sklearn.problems.FromContext : What makes a number of a problem a column of the context.
-    sklearn.compose.ColumnTransformer : What is returned, for other divisions of the columns.
+    DecisionTransformer : Reads the context at the end of a Pipeline.
+    dfl_sklearn.problems.FromContext : Placeholder for a number that is a column of the context.
+    sklearn.compose.ColumnTransformer : The class of the result, for other divisions of columns.
 
     Examples
     --------
@@ -465,9 +466,9 @@ def keep_context(transformer: Any, columns: Any) -> ColumnTransformer:
 
 
 def _as_list(columns: Any, X: Any = None) -> Any:
-    """Return columns as the passthrough of a ColumnTransformer takes them: a single one in a list.
+    """Return columns as a ColumnTransformer takes them, with a single one in a list.
 
-    A callable is asked about X.
+    A callable is called with X.
     """
     chosen = columns(X) if callable(columns) else columns
     return [chosen] if isinstance(chosen, (str, int, np.integer)) else chosen

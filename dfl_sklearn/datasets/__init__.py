@@ -1,4 +1,4 @@
-"""Data for decision-focused learning: real traces, generators with shifts, and lagged windows."""
+"""Data for decision-focused learning: real data, generators with shifts, lagged windows."""
 
 from dfl_sklearn.datasets._azure_llm import fetch_azure_llm_trace
 from dfl_sklearn.datasets._bakery import fetch_bakery

@@ -71,8 +71,8 @@ def fetch_azure_llm_trace(
     freq : str or datetime.timedelta, default="5s"
         Width of a bin, see :func:`read_llm_trace`.
     data_home : str or path-like, default=None
-        Where data are cached, see :func:`get_data_home`. The file lies in the subfolder
-        ``azure_llm`` and its sha256 is checked at every call.
+        Where data are cached, see :func:`get_data_home`. The file is in the subfolder
+        ``azure_llm``, and its sha256 is checked at every call.
     download_if_missing : bool, default=True
         If False, a missing file is an error.
     n_lags : int, default=7

@@ -1,4 +1,4 @@
-"""Demand of bakeries for three products, day by day."""
+"""Daily demand of bakeries for three products."""
 
 from __future__ import annotations
 
@@ -33,8 +33,8 @@ def fetch_bakery(
 ) -> Any:
     """Load the demand of 35 bakeries for three products on 1,215 days.
 
-    A row is a day in one of the stores, which decides what to bake from the calendar, the weather
-    and promotions.
+    A row is a day in one of the stores. The store decides how much to bake, from the calendar, the
+    weather and promotions.
 
     ========================  =======================================================
     rows                      42,525: 35 stores, 1,215 days; or the days of one store
@@ -52,7 +52,7 @@ def fetch_bakery(
         or 71. None loads all of them.
     data_home : str or path-like, default=None
         Where data are cached, see :func:`get_data_home`. The archive of the package ``ddop``, which
-        holds the data, lies in the subfolder ``ddop``. It is not needed where the subfolder
+        contains the data, is in the subfolder ``ddop``. It is not needed where the subfolder
         ``bakery`` has ``bakery_data.csv`` and ``bakery_target.csv``.
     download_if_missing : bool, default=True
         If False, a missing file is an error.
@@ -65,8 +65,8 @@ def fetch_bakery(
         Only if ``return_X_y=False``. Dictionary-like object with the attributes
 
         data : DataFrame of shape (42525, 15) or (1215, 14)
-            Calendar, weather and promotions; the index is the date. Rows are in the order of time,
-            and those of a day in that of the column ``store``, which a single store does not have.
+            Calendar, weather and promotions; the index is the date. Rows are in order of time, and
+            within a day in order of the column ``store``, which is absent for a single store.
             ``weekday`` and ``month`` are strings.
         target : DataFrame of shape (42525, 3) or (1215, 3)
             Demand for the products 101, 109 and 110.
@@ -99,8 +99,8 @@ def fetch_bakery(
 
     Notes
     -----
-    The weekday is computed from the date: the published column names the day before, on every row.
-    The dates are right, since holidays fall on them.
+    The weekday is computed from the date, because the published column is off by one day in every
+    row. The dates are right, since the holidays match them.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""From requests to bins: the one place that knows how a trace's frame looks."""
+"""From requests to bins: the definition of a trace's DataFrame."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ FRAME_COLUMNS = ["context_tokens", "generated_tokens", "requests"]
 def regular_frame(
     bins: np.ndarray, sums: np.ndarray, *, origin: pd.Timestamp, width: pd.Timedelta, n_bins: int
 ) -> pd.DataFrame:
-    """Spread sums of some bins over a regular time index; the other bins are zero rows.
+    """Return sums of some bins on a regular time index; the other bins are rows of zeros.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Demand for six products that share a capacity, with a rare regime and knobs to shift it."""
+"""Demand for six products that share a capacity, with a rare regime and possible shifts."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from dfl_sklearn.datasets._scenario_law import (
 
 N_PRODUCTS = 6
 BASE, NOISE, JUMP = 50.0, 10.0, 30.0
-JUMPS = np.array([1.0, 0.0, 1.0, 0.0, 0.0, 1.0])  # which products the regime is about
+JUMPS = np.array([1.0, 0.0, 1.0, 0.0, 0.0, 1.0])  # 1 for products that the regime raises
 
 KNOBS = {
     "regime": Knob(0.05, low=0.0, high=1.0),
@@ -46,12 +46,12 @@ def make_capacity_newsvendor(
        + 10\, n\, e^{\min(1, \max(-1,\, b_j^\top x))} \varepsilon_j \bigr),
 
     with standard normal :math:`\varepsilon_j`, any two of which have a correlation of 1/2. In a
-    regime, which no feature foretells, :math:`R_1 = R_3 = R_6 = 1`; otherwise, and for the other
+    regime, which no feature predicts, :math:`R_1 = R_3 = R_6 = 1`; otherwise, and for the other
     products, :math:`R_j = 0`. The slopes :math:`a_j`, of length 8, and :math:`b_j`, of length 1/2,
     depend on p alone, so that samples drawn with different seeds share one distribution.
 
-    No point forecast leads to the best orders: how much of a scarce capacity a product should get
-    depends on the distribution of all demand.
+    No point forecast leads to the best orders, because the best use of a scarce capacity depends on
+    the distribution of all demand.
 
     Parameters
     ----------
@@ -60,8 +60,8 @@ def make_capacity_newsvendor(
     n_features : int, default=5
         Number of features p, at least 2.
     n_scenarios : int, default=None
-        How many more draws of y to return for each row, independent of its y given x. With many of
-        them the best decision for each row can be computed, and its mean cost.
+        Number of further draws of y to return for each row, independent of its y given x. With many
+        of them, the best decision for each row and its mean cost can be computed.
     shift : None, str or mapping of str to float, default=None
         How the distribution differs from the nominal one.
 
@@ -85,7 +85,7 @@ def make_capacity_newsvendor(
     y : ndarray of shape (n_samples, 6)
         Demand, >= 0.
     scenarios : ndarray of shape (n_samples, n_scenarios, 6)
-        Only if `n_scenarios` is given.
+        Further draws of y. Only if `n_scenarios` is given.
 
     Raises
     ------
@@ -96,12 +96,12 @@ def make_capacity_newsvendor(
 
     See Also
     --------
-    make_flexible_capacity : Demand that a flexible capacity can be used for.
-    make_newsvendor : Demand of which the regime has a hint among the features.
+    make_flexible_capacity : Demand for products with own capacities and a flexible one.
+    make_newsvendor : Demand with a regime of which a feature gives a hint.
 
     Examples
     --------
-    The true best orders of four days, and what the orders for the mean demand cost more:
+    The best orders for four days, compared with the best orders for the mean demand:
 
     >>> from dfl_sklearn.datasets import make_capacity_newsvendor
     >>> from dfl_sklearn.problems import MultiProductNewsvendorProblem

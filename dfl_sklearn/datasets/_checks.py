@@ -14,7 +14,7 @@ import pandas as pd
 
 @dataclass(frozen=True)
 class Knob:
-    """A number that a ``shift`` mapping may set: its nominal value and its legal range."""
+    """A number that a ``shift`` mapping may set, with its nominal value and its valid range."""
 
     nominal: float
     low: float = -math.inf
@@ -29,9 +29,9 @@ def check_count(name: str, value: Any, *, minimum: int) -> int:
     name : str
         The parameter's name, for the message.
     value : object
-        What the caller passed.
+        The value that the caller passed.
     minimum : int
-        The smallest legal value.
+        The smallest valid value.
 
     Returns
     -------
@@ -68,11 +68,11 @@ def check_freq(freq: Any) -> pd.Timedelta:
     Raises
     ------
     ValueError
-        If `freq` is no fixed width, or not positive.
+        If `freq` is not a fixed width, or not positive.
     """
     advice = "a positive fixed width of time such as '5s', '1min' or '500ms'"
-    # A bare number would be read as nanoseconds, which nobody means. (numpy counts a
-    # timedelta64 among the integers.)
+    # A bare number would be read as nanoseconds, which is never intended. (For numpy, a
+    # timedelta64 is an integer.)
     bare = isinstance(freq, Real) and not isinstance(freq, np.timedelta64)
     if bare or (isinstance(freq, str) and freq.strip().isdecimal()):
         raise ValueError(f"freq must be {advice}, got {freq!r}.")
@@ -94,9 +94,9 @@ def check_option(name: str, value: Any, options: tuple[str, ...]) -> str:
     name : str
         The parameter's name, for the message.
     value : object
-        What the caller passed.
+        The value that the caller passed.
     options : tuple of str
-        The legal values.
+        The valid values.
 
     Returns
     -------
@@ -124,16 +124,16 @@ def resolve_shift(
     Parameters
     ----------
     shift : None, str or mapping of str to float
-        None for the nominal distribution, the name of a preset, or the knobs to turn.
+        None for the nominal distribution, the name of a preset, or values by name.
     knobs : mapping of str to Knob
-        The knobs of this generator.
+        The numbers of this generator that a shift can change.
     presets : mapping of str to mapping, optional
-        Named settings of the knobs.
+        Named values of these numbers.
 
     Returns
     -------
     dict of str to float
-        One value per knob; those that `shift` leaves out are nominal.
+        One value per number; those that `shift` leaves out are nominal.
 
     Raises
     ------

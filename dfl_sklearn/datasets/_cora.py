@@ -21,7 +21,7 @@ from dfl_sklearn.datasets._equal_parts import equal_parts, halves_with_many_betw
 ARCHIVE = RemoteFile(
     filename="cora.tgz",
     url="https://linqs-data.soe.ucsc.edu/public/lbc/cora.tgz",
-    sha256=None,  # what counts is the structure, checked below
+    sha256=None,  # the structure is checked instead, below
 )
 N_PAPERS, N_WORDS, N_LINKS = 2708, 1433, 5278
 N_INSTANCES, N_SIDE = 27, 50
@@ -38,11 +38,11 @@ def fetch_cora_matching(
     download_if_missing: bool = True,
     return_X_y: bool = False,
 ) -> Any:
-    """Load 27 bipartite graphs of 50 + 50 papers, in which citations are to be matched.
+    """Load 27 bipartite graphs of 50 + 50 papers, for a matching with many citations.
 
-    The 2,700 papers with the most links are divided into 27 parts of 100 with many citations
+    The 2,700 papers with the most links are divided into 27 parts of 100 papers with many citations
     inside, and each part into two halves with many citations between them. The task is to predict
-    from the words of two papers whether one cites the other, so that a matching of the halves makes
+    from the words of two papers whether one cites the other, so that a matching of the halves has
     many citations.
 
     ===========================  ==============
@@ -57,7 +57,7 @@ def fetch_cora_matching(
     Parameters
     ----------
     data_home : str or path-like, default=None
-        Where data are cached, see :func:`get_data_home`. The archive lies in the subfolder
+        Where data are cached, see :func:`get_data_home`. The archive is in the subfolder
         ``cora``.
     download_if_missing : bool, default=True
         If False, a missing file is an error.
@@ -70,10 +70,10 @@ def fetch_cora_matching(
         Only if ``return_X_y=False``. Dictionary-like object with the attributes
 
         data : ndarray of shape (27, 143300), float32
-            Words of the left papers, one paper after the other, and then of the right ones, as
-            :class:`~dfl_sklearn.learners.PairwisePredictor` reads them.
+            Words of the left papers, one paper after the other, followed by those of the right
+            papers, as :class:`~dfl_sklearn.learners.PairwisePredictor` reads them.
         target : ndarray of shape (27, 2500), float32
-            1 where the left paper i and the right paper j are linked, column ``50 * i + j``.
+            1 in column ``50 * i + j`` where the left paper i and the right paper j are linked.
         papers : ndarray of shape (27, 100)
             Names of the papers in the archive.
         DESCR : str
@@ -97,15 +97,15 @@ def fetch_cora_matching(
 
     See Also
     --------
-    dfl_sklearn.problems.MatchingProblem : What is decided.
+    dfl_sklearn.problems.MatchingProblem : The problem to decide.
     dfl_sklearn.learners.PairwisePredictor : A net that reads these features.
 
     Notes
     -----
-    The parts are made anew at every call (about two seconds): those of 100 by METIS, as in the
-    publication (Wilder et al., 2019), which does not list its own, and the halves by the algorithm
-    of Kernighan and Lin. METIS draws its random numbers from the C library: they are the same at
-    every call, but on another operating system the parts may be others.
+    The parts are computed at every call (about two seconds): those of 100 by METIS, as in the
+    publication (Wilder et al., 2019), which does not list its parts, and the halves by the
+    Kernighan-Lin algorithm. METIS uses the random numbers of the C library: they are the same at
+    every call, but the parts may differ on another operating system.
 
     Examples
     --------

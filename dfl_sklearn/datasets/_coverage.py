@@ -11,7 +11,7 @@ from sklearn.utils import check_random_state
 from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._checks import Knob, check_count, resolve_shift
 
-N_LAYERS = 5  # of the random net behind the features of a channel
+N_LAYERS = 5  # layers of the random net that makes the features of a channel
 N_GENRES = 5
 
 BUDGET_KNOBS = {
@@ -50,29 +50,31 @@ def make_budget_allocation(
     shift: str | Mapping[str, float] | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Generate how likely channels reach customers, for ``CoverageProblem(k, n_channels)``.
+    r"""Generate probabilities that channels reach customers, for ``CoverageProblem``.
 
-    Each row is a market of its own. Channel i and customer j are connected with the probability
-    :math:`\min(1, r\, a_i b_j)`, with log-normal :math:`a_i` and :math:`b_j` of mean 1 (1 the
-    deviation of their logarithms), so that a few channels reach many; connected, the chance is
+    Each row is a separate market. Channel i and customer j are connected with the probability
+    :math:`\min(1, r\, a_i b_j)`, where :math:`a_i` and :math:`b_j` are log-normal with mean 1 and a
+    standard deviation of 1 of their logarithms, so that a few channels reach many customers. If
+    they are connected, the probability of reaching the customer is
 
     .. math:: \theta_{ij} \sim U(0, u), \qquad u = 0.2,
 
-    and else 0. The features of a channel are what a random net of five layers makes of its
-    probabilities; its weights depend on the numbers of customers and features alone, so that
-    samples drawn with different seeds share one distribution.
+    and 0 otherwise. The features of a channel are the output of a random net of five layers for
+    these probabilities. Its weights depend only on the numbers of customers and features, so that
+    samples drawn with different seeds have the same distribution. The problem is
+    ``CoverageProblem(k, n_channels)``.
 
     Parameters
     ----------
     n_samples : int, default=100
         Number of markets.
     n_channels, n_customers : int, default=20 and 50
-        Per market.
+        Numbers of channels and customers per market.
     n_features : int, default=10
-        Features per channel.
+        Number of features per channel.
     reach : float, default=0.1
-        r, in (0, 1]: about the share of the customers that a channel is connected to where it is
-        small, and more than it elsewhere, since no chance exceeds 1.
+        r, in (0, 1]. Where it is small, it is about the share of customers that a channel is
+        connected to; for larger values the share is smaller, since no probability exceeds 1.
     shift : None, str or mapping of str to float, default=None
         How the distribution differs from the nominal one.
 
@@ -85,7 +87,7 @@ def make_budget_allocation(
                    much channels reach the same customers
         "noise"    standard deviation of noise in the features     0        "noise": 0.5
         "outage"   probability that a channel reaches nobody,      0        "outage": 0.2
-                   which its features do not foretell
+                   which its features do not predict
         =========  ==============================================  =======  =====================
 
     random_state : int, RandomState instance or None, default=None
@@ -94,7 +96,8 @@ def make_budget_allocation(
     Returns
     -------
     X : ndarray of shape (n_samples, n_channels * n_features)
-        Channel by channel, as :class:`~dfl_sklearn.learners.ItemwisePredictor` takes them.
+        Features, channel by channel, as :class:`~dfl_sklearn.learners.ItemwisePredictor` takes
+        them.
     y : ndarray of shape (n_samples, n_channels * n_customers)
         Probabilities, in the order of :class:`~dfl_sklearn.problems.CoverageProblem`.
 
@@ -108,12 +111,12 @@ def make_budget_allocation(
     See Also
     --------
     make_recommendation : Another task for the same problem.
-    dfl_sklearn.problems.CoverageProblem : What is decided.
+    dfl_sklearn.problems.CoverageProblem : The problem to decide.
 
     References
     ----------
     Wilder, Dilkina, Tambe, "Melding the data-decisions pipeline", AAAI 2019, section 6, where
-    the graphs are of logs of advertisers' bids.
+    the graphs come from logs of advertisers' bids.
 
     Examples
     --------
@@ -143,7 +146,7 @@ def make_budget_allocation(
     noise = rng.standard_normal((n_samples, n_channels, n_features))
     is_out = rng.uniform(size=(n_samples, n_channels, 1)) < knobs["outage"]
 
-    # In units of a usual channel's probabilities, so that features are of the order of 1.
+    # In units of a typical channel's probabilities, so that features are of the order of 1.
     usual = 0.2 * np.sqrt(reach * n_customers / 3.0)
     X = _random_net(probabilities / usual, n_features) + knobs["noise"] * noise
     y = np.where(is_out, 0.0, probabilities)
@@ -160,13 +163,12 @@ def make_recommendation(
     shift: str | Mapping[str, float] | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Generate ratings of films and who plays in them, for ``CoverageProblem(k, n_films)``.
+    r"""Generate ratings of films and their actors, for ``CoverageProblem(k, n_films)``.
 
-    Each row is a set of films, from which a few are to be recommended that together show many
-    actors. What is known of a film is how users rated it. Film i has genres
-    :math:`g_i \sim N(0, I_5)` and a size :math:`a_i`, log-normal of mean 1 (0.7 its logarithm's
-    deviation). Actor j plays in it
-    with the probability
+    Each row is a set of films, from which a few with many different actors are to be recommended.
+    The features of a film are its ratings by users. Film i has genres :math:`g_i \sim N(0, I_5)`
+    and a size :math:`a_i`, which is log-normal with mean 1 and a standard deviation of 0.7 of its
+    logarithm. Actor j plays in it with the probability
 
     .. math:: \min\Bigl(1, \; m \, a_i \, \frac{\exp(h_j^\top g_i + f_j)}
        {\sum_l \exp(h_l^\top g_i + f_l)} \Bigr),
@@ -179,19 +181,20 @@ def make_recommendation(
        \varepsilon_{iu} \sim N(0, 1),
 
     rounded and clipped to 1, ..., 5, and 0 for films not seen. Actors and users are drawn once for
-    each pair of their numbers, so that samples drawn with different seeds share one distribution.
+    each pair of their numbers, so that samples drawn with different seeds have the same
+    distribution.
 
     Parameters
     ----------
     n_samples : int, default=100
         Number of sets of films.
     n_films, n_actors : int, default=20 and 50
-        Films per set; actors, the same ones for all sets.
+        Number of films per set, and number of actors, who are the same for all sets.
     n_users : int, default=30
-        Features per film.
+        Number of users, whose ratings are the features of a film.
     cast : float, default=2
-        m, positive: about the mean number of actors in a film, and more than it where that is
-        not small beside `n_actors`.
+        m, positive: about the mean number of actors in a film where it is small compared with
+        `n_actors`; otherwise the mean number is smaller.
     shift : None, str or mapping of str to float, default=None
         How the distribution differs from the nominal one.
 
@@ -225,12 +228,12 @@ def make_recommendation(
     See Also
     --------
     make_budget_allocation : Another task for the same problem.
-    dfl_sklearn.problems.CoverageProblem : What is decided.
+    dfl_sklearn.problems.CoverageProblem : The problem to decide.
 
     References
     ----------
     Wilder, Dilkina, Tambe, "Melding the data-decisions pipeline", AAAI 2019, section 6, where
-    ratings and casts are of MovieLens.
+    ratings and casts are those of MovieLens.
 
     Examples
     --------
@@ -271,12 +274,12 @@ def make_recommendation(
 
 
 def _log_normal(normal: np.ndarray, deviation: float) -> np.ndarray:
-    """Return values of mean 1 whose logarithms have this standard deviation."""
+    """Return log-normal values of mean 1, with this standard deviation of their logarithms."""
     return np.exp(deviation * normal - deviation**2 / 2.0)
 
 
 def _random_net(x: np.ndarray, n_out: int) -> np.ndarray:
-    """Return what a net of five layers, the same at every call, makes of x (..., n)."""
+    """Return the output of a fixed random net of five layers for x (..., n)."""
     n_in = x.shape[-1]
     rng = np.random.default_rng([n_in, n_out])
     for layer in range(N_LAYERS):

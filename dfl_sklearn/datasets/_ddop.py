@@ -1,4 +1,4 @@
-"""Tables of the Python package ddop, read from its source archive without running any of it."""
+"""Tables of the Python package ddop, read from its source archive without running its code."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def read_tables(
 ) -> tuple[list[pd.DataFrame], list[Path]]:
     """Return tables, and the path of the file that each was read from.
 
-    A table is read from its csv file in a subfolder of the data home where that exists, and else
+    A table is read from its csv file in a subfolder of the data home if that exists, and otherwise
     from the archive in the subfolder ``ddop``.
 
     Parameters
@@ -45,7 +45,7 @@ def read_tables(
     folder : str
         The subfolder of the data home that may hold the csv files.
     sha256 : dict of str to str
-        Their names and hashes.
+        Names and hashes of the csv files.
     data_home : str, path-like or None
         See :func:`get_data_home`.
     download_if_missing : bool
@@ -59,8 +59,8 @@ def read_tables(
     Raises
     ------
     OSError
-        If a csv file or the archive is not the published one, or all are missing and the archive
-        can't or may not be downloaded.
+        If a csv file or the archive is not the published one, or if all are missing and the archive
+        cannot or may not be downloaded.
     ImportError
         If a download is needed and pooch is not installed.
     """

@@ -1,4 +1,4 @@
-"""Where downloaded data live, and how a file gets there and is checked."""
+"""The folder of downloaded data, and the download and check of files."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ ENVIRONMENT_VARIABLE = "DFL_SKLEARN_DATA"
 
 @dataclass(frozen=True)
 class RemoteFile:
-    """A file with a public home and, where `sha256` is given, a known content."""
+    """A file with a public address and, where `sha256` is given, a known content."""
 
     filename: str
     url: str
@@ -28,8 +28,8 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> str:
     Parameters
     ----------
     data_home : str or path-like, default=None
-        The folder. If None, the environment variable ``DFL_SKLEARN_DATA``, and where that is
-        unset or empty ``~/dfl_sklearn_data``. A leading ``~`` is expanded.
+        The folder. If None, it is the environment variable ``DFL_SKLEARN_DATA`` or, where that is
+        unset or empty, ``~/dfl_sklearn_data``. A leading ``~`` is expanded.
 
     Returns
     -------
@@ -38,8 +38,8 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> str:
 
     See Also
     --------
-    fetch_azure_llm_trace : Looks here for its file.
-    fetch_yaz : Looks here for its files.
+    fetch_azure_llm_trace : Uses a file in this folder.
+    fetch_yaz : Uses files in this folder.
 
     Examples
     --------
@@ -55,22 +55,22 @@ def get_data_home(data_home: str | os.PathLike[str] | None = None) -> str:
 def fetch_file(remote: RemoteFile, folder: Path, *, download_if_missing: bool) -> Path:
     """Return the local path of `remote`, downloading it where it is missing.
 
-    A file that is already there is checked as strictly as a download, so that an edited or
-    truncated copy never passes for the published data.
+    A file that exists already is checked like a download, so that an edited or truncated copy is
+    never used as the published data.
 
     Parameters
     ----------
     remote : RemoteFile
         The file, its address and its hash.
     folder : pathlib.Path
-        Where it lives; created by a download.
+        The folder of the file; a download creates it.
     download_if_missing : bool
         Whether a missing file may be downloaded.
 
     Returns
     -------
     pathlib.Path
-        The path of a file whose sha256 is right.
+        The path of the checked file.
 
     Raises
     ------
@@ -108,7 +108,7 @@ def fetch_file(remote: RemoteFile, folder: Path, *, download_if_missing: bool) -
             fname=remote.filename,
             path=folder,
         )
-    # ValueError is pooch's word for a wrong hash; the errors of requests are OSErrors.
+    # pooch raises ValueError for a wrong hash; the errors of requests are OSErrors.
     except (OSError, ValueError) as error:
         expected = "" if remote.sha256 is None else f" (expected sha256 {remote.sha256})"
         raise OSError(

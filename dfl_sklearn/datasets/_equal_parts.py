@@ -13,8 +13,8 @@ _OPTIONAL = {"extra": "datasets", "needed_by": "fetch_cora_matching"}
 def equal_parts(adjacency: sparse.csr_array, nodes: np.ndarray, n_parts: int) -> list[np.ndarray]:
     """Divide nodes into parts of equal size with many edges inside.
 
-    METIS makes parts of almost equal size. Nodes of those that are too large then move to those
-    that are too small, one at a time, the one first that loses the fewest edges.
+    METIS makes parts of almost equal size. Then nodes move from parts that are too large to parts
+    that are too small, one at a time, starting with the node that loses the fewest edges.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ def equal_parts(adjacency: sparse.csr_array, nodes: np.ndarray, n_parts: int) ->
     options = pymetis.Options(seed=0, ncuts=10)  # the best of ten
     part = np.array(pymetis.part_graph(n_parts, graph, options=options).vertex_part)
     while (excess := np.bincount(part, minlength=n_parts) - len(nodes) // n_parts).any():
-        links = inner @ np.eye(n_parts)[part]  # of each node to each part
+        links = inner @ np.eye(n_parts)[part]  # number of links of each node to each part
         loss = links[each, part][:, None] - links
         loss[(excess[part] <= 0)[:, None] | (excess >= 0)] = np.inf
         node, target = np.unravel_index(loss.argmin(), loss.shape)
@@ -48,7 +48,7 @@ def halves_with_many_between(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Divide nodes into two halves with many edges between them, the best of several starts."""
     nx = import_optional("networkx", **_OPTIONAL)
-    # Kernighan and Lin look for few edges between: with weights of -1, for many.
+    # Kernighan-Lin minimises the edges between halves: with weights of -1 it maximises them.
     graph = nx.from_scipy_sparse_array(-adjacency[nodes][:, nodes])
     bisect = nx.community.kernighan_lin_bisection
     left, right = min(

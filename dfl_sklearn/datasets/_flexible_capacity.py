@@ -1,4 +1,4 @@
-"""Demand for products with capacities of their own and a flexible one, with a rare surge."""
+"""Demand for products with own capacities and a flexible one, with a rare surge."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make_flexible_capacity(
     shift: str | Mapping[str, float] | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[np.ndarray, ...]:
-    r"""Generate demand for four products, for capacities of their own and a flexible one.
+    r"""Generate demand for four products with own capacities and a flexible one.
 
     With p features :math:`x \sim N(0, I_p)`, the demand for product j = 1, ..., 4 is
 
@@ -47,7 +47,7 @@ def make_flexible_capacity(
        + 10\, n\, e^{\min(1, \max(-1,\, b_j^\top x))} \varepsilon_j \bigr),
 
     with standard normal :math:`\varepsilon_j`, any two of which have a correlation of 1/2. In a
-    surge, which no feature foretells, :math:`S_j = 1` for one of the products, each as likely as
+    surge, which no feature predicts, :math:`S_j = 1` for one of the products, each as likely as
     the others; otherwise :math:`S_j = 0`. The slopes :math:`a_j`, of length 8, and :math:`b_j`, of
     length 1/2, depend on p alone, so that samples drawn with different seeds share one
     distribution.
@@ -58,7 +58,8 @@ def make_flexible_capacity(
     .. math:: \sum_j z_j + 1.3 f + 4 \Bigl( \sum_j (y_j - z_j)_+ - f \Bigr)_+ ,
        \qquad z, f \ge 0.
 
-    No point forecast makes use of f: where demand is known, capacities of the products are cheaper.
+    Decisions from a point forecast never use f: if demand is known, the products' own capacities
+    are cheaper.
 
     Parameters
     ----------
@@ -67,7 +68,7 @@ def make_flexible_capacity(
     n_features : int, default=5
         Number of features p, at least 2.
     n_scenarios : int, default=None
-        How many more draws of y to return for each row, independent of its y given x.
+        Number of further draws of y to return for each row, independent of its y given x.
     shift : None, str or mapping of str to float, default=None
         How the distribution differs from the nominal one.
 
@@ -91,7 +92,7 @@ def make_flexible_capacity(
     y : ndarray of shape (n_samples, 4)
         Demand, >= 0.
     scenarios : ndarray of shape (n_samples, n_scenarios, 4)
-        Only if `n_scenarios` is given.
+        Further draws of y. Only if `n_scenarios` is given.
 
     Raises
     ------
@@ -102,7 +103,7 @@ def make_flexible_capacity(
 
     See Also
     --------
-    make_capacity_newsvendor : Demand for products that share a capacity that is given.
+    make_capacity_newsvendor : Demand for products that share a given capacity.
 
     Examples
     --------
@@ -121,14 +122,14 @@ def make_flexible_capacity(
 
 
 def flexible_capacity_numbers() -> dict[str, Any]:
-    r"""Return the linear program with recourse that :func:`make_flexible_capacity` is for.
+    r"""Return the linear program with recourse for :func:`make_flexible_capacity`.
 
     Returns
     -------
     dict
         Arguments of ``RecourseLinearProgram``. The plan is (z, f), the capacities of the four
-        products and the flexible one. The recourse is what each product is short of its own
-        capacity, and what all are short of the flexible one.
+        products and the flexible one. The recourse is the demand of each product above its own
+        capacity, and the total of these above the flexible one.
 
     See Also
     --------
@@ -137,7 +138,7 @@ def flexible_capacity_numbers() -> dict[str, Any]:
 
     Examples
     --------
-    Where it is known that the third product needs 15 more:
+    The cost of a plan where the third product needs 15 units more than its own capacity:
 
     >>> from dfl_sklearn.datasets import flexible_capacity_numbers
     >>> from dfl_sklearn.problems import RecourseLinearProgram

@@ -1,4 +1,4 @@
-"""A time series as a regression problem."""
+"""Time series as regression problems."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ def make_lagged(series: Any, n_lags: int, horizon: int = 1) -> tuple[Any, Any]:
 
     See Also
     --------
-    read_llm_trace : Reads a series from a file.
-    make_llm_trace : Generates a series.
+    read_llm_trace : Read a series from a file.
+    make_llm_trace : Generate a series.
     dfl_sklearn.learners.LSTMPredictor : A net that reads such windows.
 
     Notes
     -----
-    Floating point types are kept, all others become float64. Both results are copies, free
-    to be changed. Neighbouring rows overlap: split them in order of time, with a gap of
+    Floating-point types are kept; all others become float64. Both results are copies and may
+    be changed. Neighbouring rows overlap: split them in order of time, with a gap of
     ``n_lags`` rows where the two parts must not share values
     (:class:`sklearn.model_selection.TimeSeriesSplit`).
 
@@ -117,6 +117,6 @@ def _check_series(series: Any) -> np.ndarray:
             where += f" (index {series.index[first]})"
         raise ValueError(
             f"series holds {values[first]} at {where}, {bad.size} such value(s) in all; "
-            "fill or cut them before making windows."
+            "fill or remove them before making windows."
         )
     return values

@@ -1,4 +1,4 @@
-"""Costs of edges and values of items that are polynomials of features, with knobs to shift them."""
+"""Costs of edges and values of items that are polynomials of features, with possible shifts."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ def make_shortest_path(
               \varepsilon_j \, r_j,
         \qquad \varepsilon_j \sim U(1 - w, 1 + w),
 
-    with the degree g. In a rush hour, which no feature foretells, edges between inner nodes take
+    with the degree g. In a rush hour, which no feature predicts, edges between inner nodes take
     :math:`r_j = 3` times as long; else :math:`r_j = 1`. The rows :math:`b_j` are drawn once for
     each p and grid, so that samples drawn with different seeds share one distribution.
 
-    Rows of a rare group, of which there is none unless `shift` says so, lie elsewhere, at
+    There may be rows of a rare group, but none unless `shift` asks for them. Their features are
     :math:`0.6 x + (2, -2, 0, \ldots)`, and their costs have twice the degree:
 
     .. math::
@@ -61,9 +61,9 @@ def make_shortest_path(
         y_j = \left( \left( \frac{b_j^\top x / \sqrt p + 3}{3} \right)_+^{2 g} + 0.5 \right)
               \varepsilon_j \, r_j.
 
-    Data for training with ``shift={"group": 0.05}`` have few such rows, and those with
-    ``shift="group"`` many. The other rows have the same distribution in both, and all rows the same
-    draws.
+    For example, train on data with ``shift={"group": 0.05}``, which have few such rows, and test on
+    data with ``shift="group"``, which have many. The other rows have the same distribution in both,
+    and all rows use the same draws.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def make_shortest_path(
     grid : tuple of int, default=(5, 5)
         Numbers of rows and columns of nodes.
     degree : int, default=4
-        The degree g, at least 1. Above 1 a linear predictor is wrong.
+        The degree g, at least 1. Above 1 a linear predictor is misspecified.
     shift : None, str or mapping of str to float, default=None
         How the distribution differs from the nominal one.
 
@@ -107,8 +107,8 @@ def make_shortest_path(
 
     See Also
     --------
-    make_knapsack : The same distribution, for values of items.
-    dfl_sklearn.problems.ShortestPathProblem : What is decided.
+    make_knapsack : Values of items from the same distribution.
+    dfl_sklearn.problems.ShortestPathProblem : The problem to decide.
 
     References
     ----------
@@ -145,19 +145,19 @@ def make_knapsack(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Generate values of items, for ``KnapsackProblem(knapsack_weights(n_items, ...), ...)``.
 
-    The distribution is that of :func:`make_shortest_path`, with items in the place of edges. In a
-    rush every other item, from the first on, is worth three times as much.
+    The distribution is that of :func:`make_shortest_path`, with items instead of edges. In a rush,
+    every second item, starting with the first, is worth three times as much.
 
     Parameters
     ----------
     n_samples : int, default=1000
         Number of rows.
     n_features : int, default=5
-        At least 1.
+        Number of features, at least 1.
     n_items : int, default=16
-        At least 1.
+        Number of items, at least 1.
     degree : int, default=4
-        At least 1.
+        Degree of the polynomials, at least 1.
     shift : None, str or mapping of str to float, default=None
         As in :func:`make_shortest_path`.
     random_state : int, RandomState instance or None, default=None
@@ -180,8 +180,8 @@ def make_knapsack(
     See Also
     --------
     knapsack_weights : Weights of the items.
-    make_uncertain_knapsack : Unknown weights or capacities rather than values.
-    dfl_sklearn.problems.KnapsackProblem : What is decided.
+    make_uncertain_knapsack : Unknown weights or capacities instead of values.
+    dfl_sklearn.problems.KnapsackProblem : The problem to decide.
 
     Examples
     --------
@@ -210,12 +210,12 @@ def knapsack_weights(n_items: int = 16, n_resources: int = 2) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_resources, n_items)
-        In hundredths.
+        The weights, rounded to hundredths.
 
     See Also
     --------
     make_knapsack : The values of the items.
-    dfl_sklearn.problems.KnapsackProblem : What is decided.
+    dfl_sklearn.problems.KnapsackProblem : The problem to decide.
 
     Examples
     --------
@@ -252,7 +252,7 @@ def _draw(
     is_rush = rng.uniform(size=n_samples) < knobs["rush"]
 
     in_group = np.zeros(n_samples, dtype=bool)
-    if knobs["group"] > 0:  # else a RandomState would be left in another state than it used to
+    if knobs["group"] > 0:  # otherwise no draw, so that the state of a RandomState is as before
         in_group = rng.uniform(size=n_samples) < knobs["group"]
     X[in_group] *= GROUP_SPREAD
     X[in_group, :2] += GROUP_CENTRE[:n_features]

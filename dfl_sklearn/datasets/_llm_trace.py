@@ -96,7 +96,7 @@ def make_llm_trace(
     shift: Mapping[str, float] | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> pd.DataFrame:
-    r"""Generate a trace of an LLM service like one of the two real ones (no download needed).
+    r"""Generate a trace of an LLM service that resembles a real one (no download needed).
 
     Requests of K kinds arrive as Poisson processes with a random intensity. In cell t of
     5 seconds kind k has
@@ -186,19 +186,19 @@ def make_llm_trace(
     requests std            8.5           8.4 (2.2)          25.1        24.9 (2.5)
     ======================  ============  =================  ==========  =================
 
-    Where it does not match: the context tokens of the real conversation trace have a longer
-    memory (lag 50), a larger spread and a weaker correlation with the generated tokens than
-    those of a typical generated trace. Statistics of that service differ much between seeds,
-    because a few slow swings make up an hour: the real lag 50 is 1.5 standard deviations from
-    the generated mean, the correlation 1.9, all other rows less than 1. For "code" the lag 50 is
-    off by 1.5 standard deviations, the correlation by 1.2, all other rows by less than 1. Daily
-    patterns, and the services of other years, are not modelled.
+    Not everything matches. The context tokens of the real conversation trace have a longer memory
+    (lag 50), a larger spread and a weaker correlation with the generated tokens than those of a
+    typical generated trace. Statistics of that service vary much between seeds, because an hour
+    contains only a few slow swings: the real lag 50 is 1.5 standard deviations from the generated
+    mean, the correlation 1.9, and all other rows less than 1. For "code" the lag 50 is off by 1.5
+    standard deviations, the correlation by 1.2, and all other rows by less than 1. Daily patterns,
+    and services of other years, are not modelled.
 
-    The constants stand in ``SERVICES`` at the top of this module: kind by kind the rate
+    The constants are in ``SERVICES`` at the top of this module. For each kind these are the rate
     :math:`\lambda_k`, the loadings c and d, the memory of the factors and the distributions of the
     sizes.
 
-    Memory grows with the number of requests, 20,000 or so per hour at nominal level.
+    Memory grows with the number of requests, about 20,000 per hour at the nominal level.
 
     References
     ----------
@@ -229,7 +229,7 @@ def make_llm_trace(
     sums = np.zeros((n_bins, 3), dtype=np.int64)
     for kind in constants.kinds:
         own = _autoregression(rng, n_cells, kind.own_memory)
-        # Less half the variance: the mean of the intensity is `rate` whatever the noise.
+        # Minus half the variance, so that the mean intensity is `rate` for every noise.
         log_intensity = knobs["noise"] * (kind.shared * shared + kind.own * own)
         log_intensity -= knobs["noise"] ** 2 * (kind.shared**2 + kind.own**2) / 2
         counts = rng.poisson(knobs["level"] * kind.rate * busy * np.exp(log_intensity))
@@ -239,7 +239,7 @@ def make_llm_trace(
         bins = np.floor(seconds / width.total_seconds()).astype(np.int64)
         sums += _sum_requests(rng, bins, n_bins, kind, constants.context_limit)
 
-    # Bursts are drawn last, so that they are added to the trace that the seed gives without.
+    # Bursts are drawn last, so that the rest of the trace is the same with and without them.
     if knobs["burst"] > 0:
         bursts = np.flatnonzero(rng.uniform(size=n_bins) < knobs["burst"])
         for kind in constants.kinds:
@@ -286,7 +286,7 @@ def _busy_share(rng: np.random.RandomState, n_cells: int, spells: Spells | None)
         return np.ones(n_cells)
     cell = CELL.total_seconds()
     cycle = spells.busy_mean + spells.silent_mean
-    # Twenty cycles before the trace make its start forget that the path began with silence.
+    # Twenty cycles before the trace, so that its start does not depend on the initial silence.
     lead = 20 * cycle
     end = n_cells * cell
     edges, busy_time = np.array([-lead]), np.array([0.0])

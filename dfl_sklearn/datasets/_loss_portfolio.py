@@ -1,4 +1,4 @@
-"""Returns of assets that are held by someone to whom losses count threefold, with a rare crisis."""
+"""Returns of assets, with a rare crisis, for an investor for whom losses count threefold."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def make_loss_portfolio(
     shift: str | Mapping[str, float] | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[np.ndarray, ...]:
-    r"""Generate returns of five assets in percent, for a portfolio that should not lose.
+    r"""Generate returns of five assets in percent, for a loss-averse portfolio.
 
     With p features :math:`x \sim N(0, I_p)`, the return of asset j = 1, ..., 5 is
 
@@ -47,17 +47,17 @@ def make_loss_portfolio(
        + 2\, n\, e^{\min(1, \max(-1,\, b_j^\top x))} \varepsilon_j ,
 
     with standard normal :math:`\varepsilon_j`, any two of which have a correlation of 1/2. In a
-    crisis, which no feature foretells, C = 1; otherwise C = 0. The slopes :math:`a_j`, of length 8,
+    crisis, which no feature predicts, C = 1; otherwise C = 0. The slopes :math:`a_j`, of length 8,
     and :math:`b_j`, of length 1/2, depend on p alone, so that samples drawn with different seeds
     share one distribution.
 
-    Shares z of a budget are invested and the rest is cash. With the return :math:`r = y^\top z`,
+    Shares z of a budget are invested, and the rest is cash. With the return :math:`r = y^\top z`,
     the cost is (:func:`loss_portfolio_numbers`)
 
     .. math:: -r + 2\, (-r)_+ , \qquad z \ge 0, \quad \textstyle\sum_j z_j \le 1.
 
-    A point forecast puts all on one asset; assets are mixed, and cash is held, because of what the
-    forecast leaves open.
+    With a point forecast, everything is invested in one asset. Mixing assets and holding cash is
+    best only because returns are uncertain.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def make_loss_portfolio(
     n_features : int, default=5
         Number of features p, at least 2.
     n_scenarios : int, default=None
-        How many more draws of y to return for each row, independent of its y given x.
+        Number of further draws of y to return for each row, independent of its y given x.
     shift : None, str or mapping of str to float, default=None
         How the distribution differs from the nominal one.
 
@@ -90,7 +90,7 @@ def make_loss_portfolio(
     y : ndarray of shape (n_samples, 5)
         Returns in percent.
     scenarios : ndarray of shape (n_samples, n_scenarios, 5)
-        Only if `n_scenarios` is given.
+        Further draws of y. Only if `n_scenarios` is given.
 
     Raises
     ------
@@ -101,8 +101,8 @@ def make_loss_portfolio(
 
     See Also
     --------
-    make_mean_cvar_portfolio : Returns of which the best portfolio is known in closed form.
-    make_portfolio : Returns of which the crisis has a hint among the features.
+    make_mean_cvar_portfolio : Returns for which the best portfolio is known.
+    make_portfolio : Returns with a crisis of which a feature gives a hint.
 
     Examples
     --------
@@ -125,13 +125,13 @@ def make_loss_portfolio(
 
 
 def loss_portfolio_numbers() -> dict[str, Any]:
-    r"""Return the linear program with recourse that :func:`make_loss_portfolio` is for.
+    r"""Return the linear program with recourse for :func:`make_loss_portfolio`.
 
     Returns
     -------
     dict
-        Arguments of ``RecourseLinearProgram``. The plan is the shares of the five assets; what is
-        left of the budget is cash. The recourse is the loss.
+        Arguments of ``RecourseLinearProgram``. The plan holds the shares of the five assets; the
+        rest of the budget is cash. The recourse is the loss.
 
     See Also
     --------
@@ -140,7 +140,7 @@ def loss_portfolio_numbers() -> dict[str, Any]:
 
     Examples
     --------
-    A gain of 2 percent, and a loss of 2 percent:
+    The costs of a gain of 2 percent and of a loss of 2 percent:
 
     >>> from dfl_sklearn.datasets import loss_portfolio_numbers
     >>> from dfl_sklearn.problems import RecourseLinearProgram

@@ -1,4 +1,4 @@
-"""Returns that are normal given folded normal features, so that the best portfolio is known."""
+"""Returns that are normal given the features, so that the best portfolio is known."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._checks import Knob, check_count, resolve_shift
 
 BASE, SIGNAL, OWN, SHARED = 0.005, 0.025, 0.025, 0.02
-PARTS = np.array([0.3, 0.2])  # of the signal, due to the second and the third feature
-APART = 0.2  # by how much these differ between assets
+PARTS = np.array([0.3, 0.2])  # shares of the signal due to the second and the third feature
+APART = 0.2  # largest relative difference of these shares between assets
 
 KNOBS = {
     "noise": Knob(1.0, low=0.0),
@@ -45,8 +45,8 @@ def make_mean_cvar_portfolio(
     .. math:: y_j = j\, (0.005 + l) + \sum_{k=1}^3 \mu_{jk}\, x_k^\theta
        + s\, (0.025\, j\, \varepsilon_j + 0.02\, \varepsilon_0),
 
-    with standard normal :math:`\varepsilon_0, \dots, \varepsilon_n`. Features beyond the third say
-    nothing. On average the features add :math:`0.025\, j`, half of it due to the first:
+    with standard normal :math:`\varepsilon_0, \dots, \varepsilon_n`. Features beyond the third have
+    no effect. On average the features add :math:`0.025\, j`, half of it due to the first:
 
     .. math:: \mu_{j2} = 0.0075\, j\, u_{j2} / c, \quad \mu_{j3} = 0.005\, j\, u_{j3} / c, \quad
        \mu_{j1} = 0.025\, j / c - \mu_{j2} - \mu_{j3}, \qquad
@@ -91,16 +91,16 @@ def make_mean_cvar_portfolio(
     random_state : int, RandomState instance or None, default=None
         Determines the sample. The same seed gives the same draws whatever `shift` is.
     return_mean : bool, default=False
-        Whether to return the mean of y given x too.
+        Whether to return the mean of y given x as well.
 
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
         The features.
     y : ndarray of shape (n_samples, n_assets)
-        Returns, 0.01 for one percent.
+        Returns; 0.01 is one percent.
     mean : ndarray of shape (n_samples, n_assets)
-        Only if ``return_mean=True``.
+        Mean of y given x. Only if ``return_mean=True``.
 
     Raises
     ------
@@ -183,7 +183,7 @@ def mean_cvar_portfolio_covariance(n_assets: int = 10) -> np.ndarray:
 
 
 def _slopes(n_assets: int) -> np.ndarray:
-    """Return what features whose powers are 1 add to returns, (3, n_assets)."""
+    """Return the slopes (3, n_assets) of returns in the powers of the features."""
     apart = np.random.default_rng([n_assets]).uniform(1.0 - APART, 1.0 + APART, (2, n_assets))
     later = PARTS[:, None] * apart
     shares = np.concatenate([1.0 - later.sum(axis=0, keepdims=True), later])

@@ -1,4 +1,4 @@
-"""Demand with a rare costly regime, and knobs that shift its distribution."""
+"""Demand with a rare costly regime, and possible shifts of its distribution."""
 
 from __future__ import annotations
 
@@ -62,9 +62,9 @@ def make_newsvendor(
         \gamma_{ji} = 2 g_{ji} / \lVert g_j \rVert, \quad g_{ji} = \sin(i + 2 j),
         \qquad i = 1, \dots, d - 1,
 
-    and :math:`\beta_{jd} = \gamma_{jd} = 0`: the last feature says nothing but that the mean of
-    a noisy hint moves by 1 in the regime. Both slopes are rotated by the angle r in the plane
-    of the first two features.
+    and :math:`\beta_{jd} = \gamma_{jd} = 0`: the last feature is only a noisy hint at the regime,
+    in which its mean is higher by 1. Both slopes are rotated by the angle r in the plane of the
+    first two features.
 
     Parameters
     ----------
@@ -73,11 +73,11 @@ def make_newsvendor(
     n_features : int, default=5
         Number of features d, at least 3: two for the plane of the rotation, and the hint.
     n_products : int, default=1
-        Number of products. They share the features and the regime, not the noise.
+        Number of products. They share the features and the regime, but not the noise.
     censored : float, default=None
-        If given, a number c in (0, 1), y is not demand but sales, demand up to a stock, and the
-        stock is returned too. Outside the regime and without a shift, the stock falls short of
-        demand with the probability c, whatever the features; see the notes.
+        If a number c in (0, 1) is given, y is not demand but sales, which are limited by a stock,
+        and the stock is returned as well. Outside the regime and without a shift, the stock is
+        below demand with the probability c, for all features; see the notes.
     shift : None, str or mapping of str to float, default=None
         How the distribution differs from the nominal one.
 
@@ -91,24 +91,24 @@ def make_newsvendor(
         "rotation"    r, rotation of the slopes in degrees  0        "rotation": 30
         ============  ====================================  =======  =====================
 
-        A string turns one knob; a mapping turns several, each to the value given, for
+        A string changes one of these numbers; a mapping sets several to the given values, for
         instance ``{"regime": 0.3, "level": -1.0}``.
     random_state : int, RandomState instance or None, default=None
         Determines the sample. The same seed gives the same draws whatever `shift` is, so that
         shifted and nominal samples are paired.
     return_regime : bool, default=False
-        Whether to return the regime too.
+        Whether to return the regime as well.
 
     Returns
     -------
     X : ndarray of shape (n_samples, n_features)
         The features.
     y : ndarray of shape (n_samples,) or (n_samples, n_products)
-        Demand, >= 0; one-dimensional for one product. With `censored` sales,
+        Demand, >= 0; one-dimensional for one product. With `censored` it is sales,
         ``min(demand, stock)``.
     stock : ndarray of the shape of y
-        Only if `censored` is given. Demand is known where ``y < stock``; where ``y == stock`` it is
-        known to be no less.
+        Only if `censored` is given. Where ``y < stock``, y is the demand; where ``y == stock``, y
+        is a lower bound of demand.
     regime : ndarray of shape (n_samples,), dtype bool
         Whether the row is in the costly regime. Only if ``return_regime=True``.
 
@@ -123,25 +123,24 @@ def make_newsvendor(
     See Also
     --------
     make_capacity_newsvendor : Several products that share a capacity.
-    make_two_item_newsvendor : Features that tell the spread of demand.
-    dfl_sklearn.problems.NewsvendorProblem : What is decided.
+    make_two_item_newsvendor : Demand whose spread depends on the features.
+    dfl_sklearn.problems.NewsvendorProblem : The problem to decide.
 
     Notes
     -----
-    The maximum with 0 is part of the distribution; under the nominal one it acts on fewer than one
-    row in ten thousand. "level_up" and "level_down" hurt in opposite directions, so that ordering
-    more cannot win against both.
+    The maximum with 0 is a part of the distribution; nominally it affects fewer than one row in ten
+    thousand. "level_up" and "level_down" are shifts in opposite directions, so that ordering more
+    cannot help against both.
 
-    The stock is chosen from the features by someone who knows their nominal effect, but neither the
-    regime nor the shift:
+    The stock depends on the nominal effect of the features, but not on the regime or the shift:
 
     .. math:: q_j = \max\bigl(0,\; 10 + \beta_j^\top x + e^{x_1 / 4}
        (\eta_j - \sqrt2\, \Phi^{-1}(c)) \bigr), \qquad \eta_j \sim N(0, 1),
 
     with the slopes :math:`\beta_j` before any rotation. Given the features it is independent of
-    demand, as estimators for censored data assume, and it varies, so that the upper end of demand
-    is seen now and then. In the regime and under shifts that raise demand it falls short more
-    often. Demand itself is y of the same call without `censored`.
+    demand, as estimators for censored data assume, and it varies, so that high demand is sometimes
+    observed. In the regime and under shifts that raise demand, it is more often below demand. To
+    get demand itself, make the same call without `censored`.
 
     Examples
     --------
@@ -153,7 +152,7 @@ def make_newsvendor(
     >>> float((y_shifted - y).mean().round(6))
     1.0
 
-    The same days, as they are seen by a shop that sells out on three of ten:
+    The same days, for a shop that sells out on about three of ten:
 
     >>> _, sales, stock = make_newsvendor(n_samples=100, censored=0.3, random_state=0)
     >>> is_censored = sales == stock
@@ -196,7 +195,7 @@ def make_newsvendor(
 def _stock(
     X: np.ndarray, n_products: int, censored: float, rng: np.random.RandomState
 ) -> np.ndarray:
-    """Return stocks (n, n_products) that fall short of nominal demand with this probability."""
+    """Return stocks (n, n_products) that are below nominal demand with this probability."""
     beta, _ = _slopes(X.shape[1], n_products, 0.0)
     margin = rng.standard_normal((len(X), n_products)) - np.sqrt(2.0) * ndtri(censored)
     return np.maximum(0.0, BASE_LEVEL + X @ beta + np.exp(X[:, [0]] / 4) * margin)

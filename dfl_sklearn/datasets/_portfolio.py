@@ -1,4 +1,4 @@
-"""Asset returns with a rare crisis, and knobs that shift their distribution."""
+"""Asset returns with a rare crisis, and possible shifts of their distribution."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ def make_portfolio(
                + (1 - C)\, \beta_j^\top x + C\, b_j\, \gamma^\top x
                + s \bigl(2\, b_j f + \sigma_j\, \varepsilon_j \bigr),
 
-    with a market factor f and noise :math:`\varepsilon_j` standard normal, :math:`\sigma_1 =
-    \tfrac12` and :math:`\sigma_j = 2` otherwise. In the crisis all risky assets fall together,
-    and what predicts them changes. The slopes depend on d and n alone, so that samples drawn with
-    different seeds share one distribution:
+    with a standard normal market factor f and noise :math:`\varepsilon_j`, :math:`\sigma_1 =
+    \tfrac12` and :math:`\sigma_j = 2` otherwise. In the crisis all risky assets fall together, and
+    the effects of the features change. The slopes depend on d and n alone, so that samples drawn
+    with different seeds have the same distribution:
 
     .. math::
 
@@ -85,7 +85,7 @@ def make_portfolio(
     random_state : int, RandomState instance or None, default=None
         Determines the sample. The same seed gives the same draws whatever `shift` is.
     return_crisis : bool, default=False
-        Whether to return the crisis too.
+        Whether to return the crisis as well.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def make_portfolio(
     y : ndarray of shape (n_samples, n_assets)
         Returns in percent.
     crisis : ndarray of shape (n_samples,), dtype bool
-        Only if ``return_crisis=True``.
+        Whether the row is in the crisis. Only if ``return_crisis=True``.
 
     Raises
     ------
@@ -109,7 +109,7 @@ def make_portfolio(
 
     Notes
     -----
-    After "level_up" a careful portfolio forgoes returns, after "level_down" a bold one loses.
+    Under "level_up" a cautious portfolio forgoes returns; under "level_down" a risky one loses.
 
     Examples
     --------
@@ -159,7 +159,7 @@ def portfolio_covariance(n_assets: int = 5) -> np.ndarray:
     Returns
     -------
     ndarray of shape (n_assets, n_assets)
-        In squared percent: what is left of the variance where the mean is known.
+        The covariance given the mean, in squared percent.
 
     See Also
     --------

@@ -17,7 +17,7 @@ TOKEN_COLUMNS = ["ContextTokens", "GeneratedTokens"]
 
 #: More bins than this come from a wrong date or a wrong `freq`, not from a trace.
 MAX_BINS = 100_000_000
-#: Up to here a float64 holds every whole number.
+#: Up to this number, a float64 holds every integer.
 MAX_TOKENS = 2**53
 
 
@@ -65,8 +65,8 @@ def read_llm_trace(
 
     Notes
     -----
-    Memory holds one chunk and the sums so far, not the trace. Blank lines are no requests and
-    are skipped. The first and the last bin are in general covered only in part.
+    Only one chunk and the sums so far are in memory, not the whole trace. Blank lines are skipped.
+    The trace usually covers the first and the last bin only in part.
 
     Examples
     --------
@@ -94,7 +94,7 @@ def read_llm_trace(
     # Bin number (since 1970) -> sums. A bin may get requests from several chunks.
     sums = pd.DataFrame(columns=FRAME_COLUMNS, index=pd.Index([], dtype=np.int64), dtype=np.int64)
     try:
-        # Text, not numbers: a bad field can then be quoted, and nothing is guessed at.
+        # Text, not numbers: errors can then quote a bad field, and pandas infers nothing.
         with pd.read_csv(
             path,
             chunksize=chunksize,
@@ -106,7 +106,7 @@ def read_llm_trace(
                 part = _sum_chunk(chunk, path, width)
                 sums = pd.concat([sums, part]).groupby(level=0).sum()
     except (pd.errors.ParserError, pd.errors.EmptyDataError, UnicodeDecodeError) as error:
-        if _is_archive(path):  # and what came out of it is no table
+        if _is_archive(path):  # its content is not a table
             raise OSError(f"{path} is a damaged archive, or holds no csv file: {error}") from error
         raise ValueError(f"{path} is not a readable csv file: {error}") from error
     except (ImportError, MemoryError):
@@ -136,7 +136,7 @@ def read_llm_trace(
 
 
 def _is_archive(path: str | os.PathLike[str]) -> bool:
-    """Return whether pandas takes a file for a compressed one, by its name."""
+    """Return whether pandas regards a file as compressed, by its name."""
     return str(path).lower().endswith((".gz", ".bz2", ".zip", ".xz", ".zst", ".tar", ".tgz"))
 
 

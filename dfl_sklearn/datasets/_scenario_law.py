@@ -1,4 +1,4 @@
-"""What generators for scenario decisions share: how the distribution of y depends on x."""
+"""Shared parts of generators for scenario decisions: how the distribution of y depends on x."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._checks import check_count
 
 SLOPE, BEND, SLOPE_OF_SPREAD = 8.0, 5.0, 0.5
-SHARED = 0.5  # of the variance of the noise, by all entries of a row
+SHARED = 0.5  # share of the noise variance that is common to all entries of a row
 
 
 Draw = Callable[[np.ndarray, int, Mapping[str, float], np.random.RandomState], np.ndarray]
@@ -28,7 +28,7 @@ def features_and_draws(
     n_scenarios: Any,
     random_state: Any,
 ) -> tuple[np.ndarray, ...]:
-    """Return X, one draw of y for each row and, if any are asked for, more draws."""
+    """Return X, one draw of y for each row and, if requested, further draws."""
     n_samples, n_features, n_scenarios = _check_sizes(n_samples, n_features, n_scenarios, width)
     rng = check_random_state(random_state)
     X = rng.standard_normal((n_samples, n_features))
@@ -48,7 +48,7 @@ def _check_sizes(
 
 
 def signal_and_spread(X: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return by how much x moves the mean, and the factor by which it widens the noise, (n, width).
+    """Return the effect of x on the mean, and its factor on the noise, both (n, width).
 
     The slopes are the same at every call: columns of A have length 8 and those of B length 1/2.
     """

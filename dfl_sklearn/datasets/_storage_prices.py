@@ -21,7 +21,7 @@ REMOTE = RemoteFile(
         "https://raw.githubusercontent.com/chrisyeh96/e2e-conformal/"
         "4783d17a980db697b5193c48e9b6290b00066f38/storage/data/data.csv"
     ),
-    sha256=None,  # of the numbers below, which do not depend on how lines end
+    sha256=None,  # the numbers are checked below instead, whatever the line endings
 )
 CONTENT = "4d54d2c3796bd755340a01093f22c6710cf1b35be3def76095756681b116f7e5"
 LICENSE = "MIT (the repository chrisyeh96/e2e-conformal); the prices and forecasts are those of PJM"
@@ -33,7 +33,7 @@ CITATION = (
 _COLUMNS = ["da_price", "load_forecast", "temp_dca"]
 _SPLITS = ("time", "shuffled")
 _SHUFFLED = 100  # the seed of the published order
-_PART = 0.8  # of the days that are not for the test, and of these that train
+_PART = 0.8  # share of days that are not for testing, and share of these for training
 
 
 def fetch_storage_prices(
@@ -44,11 +44,11 @@ def fetch_storage_prices(
     download_if_missing: bool = True,
     return_X_y: bool = False,
 ) -> Any:
-    """Load the hourly prices of 2,189 days, with what was known of them the day before.
+    """Load the hourly electricity prices of 2,189 days, with features known the day before.
 
-    A battery is charged and discharged against the prices of the next day
-    (:class:`~dfl_sklearn.problems.StorageProblem`): the benchmark of Yeh et al. [1]_ on the data of
-    Donti et al. [2]_, in its published splits.
+    A battery is charged and discharged at the prices of the next day
+    (:class:`~dfl_sklearn.problems.StorageProblem`). This is the benchmark of Yeh et al. [1]_ on the
+    data of Donti et al. [2]_, with its published splits.
 
     =========  =====================================================================
     days       2,189, from 2011-01-04 to 2016-12-31, in the order of time
@@ -59,10 +59,10 @@ def fetch_storage_prices(
     Parameters
     ----------
     split : {"time", "shuffled"}, default="time"
-        Which days are the test: the last 438, or the last 438 in a random order, the published one.
+        The test days: the last 438 days, or the last 438 in the published random order.
     seed : int, default=0
-        Of the random order in which the other 1,751 days are split into 1,400 to train and 351 to
-        calibrate. The published results are means over ten such seeds.
+        Seed of the random split of the other 1,751 days into 1,400 for training and 351 for
+        calibration. The published results are means over ten such seeds.
     data_home : str or path-like, default=None
         Where data are cached, see :func:`get_data_home`; in its subfolder ``storage``.
     download_if_missing : bool, default=True
@@ -82,7 +82,7 @@ def fetch_storage_prices(
         target : DataFrame of shape (2189, 24)
             Prices.
         train, calibration, test : ndarray of int of shape (1400,), (351,) and (438,)
-            The positions of the days of the split, in the published order.
+            Positions of the days of each part, in the published order.
         feature_names, target_names : list of str
             The columns of `data` and of `target`.
         DESCR : str
@@ -104,8 +104,8 @@ def fetch_storage_prices(
 
     See Also
     --------
-    dfl_sklearn.problems.StorageProblem : What is decided.
-    dfl_sklearn.ConformalDecisions : Decisions with a promise of their cost.
+    dfl_sklearn.problems.StorageProblem : The problem to decide.
+    dfl_sklearn.ConformalDecisions : Decisions with a promised cost.
 
     References
     ----------
@@ -148,7 +148,7 @@ def fetch_storage_prices(
 
 
 def _hours(path: Path) -> pd.DataFrame:
-    """Return the table of hours, or say that the file holds other numbers."""
+    """Return the table of hours, or raise an error where the file holds other numbers."""
     wrong = f"{path} does not hold the published numbers. Delete it and fetch again, or"
     wrong += f" download {REMOTE.url} by hand and put it there."
     try:
@@ -158,7 +158,7 @@ def _hours(path: Path) -> pd.DataFrame:
         values = np.ascontiguousarray(table[_COLUMNS].to_numpy(dtype="<f8"))
     except (KeyError, ValueError) as error:
         raise OSError(f"{wrong} The error was: {error}") from error
-    values[np.isnan(values)] = -1e9  # a NaN has more than one pattern of bits
+    values[np.isnan(values)] = -1e9  # NaN has several bit patterns
     found = hashlib.sha256(seconds.astype("<i8").tobytes() + values.tobytes()).hexdigest()
     if found != CONTENT:
         raise OSError(f"{wrong} The sha256 of its numbers is {found}, not {CONTENT}.")

@@ -1,4 +1,4 @@
-"""Demand for two items of which the features tell the spread alone."""
+"""Demand for two items whose spread, and only that, depends on the features."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def make_two_item_newsvendor(
     shift: str | Mapping[str, float] | None = None,
     random_state: int | np.random.RandomState | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    r"""Generate demand for two items, of which the features tell the spread.
+    r"""Generate demand for two items whose spread depends on the features.
 
     With p features :math:`x \sim N(0, I_p)`, the demand :math:`y_l` for item l = 1, 2 is normal
     with the mean :math:`3 + m` and the standard deviation :math:`s\, e^{x_l}`, truncated to the
-    interval from 0 to 100. Features beyond the second say nothing.
+    interval from 0 to 100. Features beyond the second have no effect.
 
     The problem is ``MultiProductNewsvendorProblem([100, 1], [5, 0.05], capacity=1000)``, in which
     the capacity never binds. The best order is the quantile of level 20/21 of the truncated normal
@@ -78,8 +78,8 @@ def make_two_item_newsvendor(
 
     See Also
     --------
-    make_newsvendor : Features that tell the mean, with a rare costly regime.
-    dfl_sklearn.problems.MultiProductNewsvendorProblem : What is decided.
+    make_newsvendor : Demand whose mean depends on the features, with a rare costly regime.
+    dfl_sklearn.problems.MultiProductNewsvendorProblem : The problem to decide.
 
     References
     ----------
@@ -88,7 +88,7 @@ def make_two_item_newsvendor(
 
     Examples
     --------
-    The best orders for each row, and how much less they cost than the best orders for all:
+    The best orders for each row, compared with the best orders that are the same for all rows:
 
     >>> import numpy as np
     >>> from scipy.stats import truncnorm

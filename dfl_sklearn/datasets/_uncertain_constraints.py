@@ -1,4 +1,4 @@
-"""Weights, capacities and demand that are polynomials of features, with knobs to shift them."""
+"""Weights, capacities and demand that depend on polynomials of features, with possible shifts."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._checks import Knob, check_count, check_option, resolve_shift
 
 RUSH_FACTOR = 2.0
-N_REFERENCE = 1000  # rows from which the numbers of a problem are taken
-LARGEST_RATE = 1e9  # up to which quantiles of Poisson numbers are right
+N_REFERENCE = 1000  # rows from which the numbers of a problem are computed
+LARGEST_RATE = 1e9  # largest rate for which Poisson quantiles are right
 
 KNOBS = {
     "noise": Knob(0.1, low=0.0, high=1.0),
@@ -52,7 +52,7 @@ def make_uncertain_knapsack(
     .. math:: w_j \sim \mathrm{Poisson}\Bigl( l\, r_j \Bigl(1 + \Bigl( \frac{b_j^\top x}{\sqrt p}
        + 3 \Bigr)^g \Bigr)_+ \varepsilon_j \Bigr), \qquad \varepsilon_j \sim U(1 - n, 1 + n),
 
-    with the degree g and the level l = 1. In a rush, which no feature foretells, every other item
+    with the degree g and the level l = 1. In a rush, which no feature predicts, every other item
     from the first on weighs :math:`r_j = 2` times as much; else :math:`r_j = 1`.
 
     Unknown capacities are shares of the weight of all items: with a single row b,
@@ -63,7 +63,8 @@ def make_uncertain_knapsack(
     rounded; half as much (r = 2) in a rush.
 
     Rows b are drawn once for each p and number of items, so that samples drawn with different seeds
-    share one distribution. What goes with them is in :func:`uncertain_knapsack_numbers`.
+    have the same distribution. :func:`uncertain_knapsack_numbers` returns the known numbers of the
+    knapsacks.
 
     Parameters
     ----------
@@ -72,9 +73,9 @@ def make_uncertain_knapsack(
     n_features : int, default=5
         Number of features p, at least 1.
     n_items : int, default=50
-        At least 1.
+        Number of items, at least 1.
     unknown : {"weights", "capacity"}, default="weights"
-        What y is.
+        What y holds.
     degree : int, default=5
         The degree g, at least 1.
     shift : None, str or mapping of str to float, default=None
@@ -99,26 +100,26 @@ def make_uncertain_knapsack(
     X : ndarray of shape (n_samples, n_features)
         The features.
     y : ndarray of shape (n_samples, n_items), or (n_samples,) for unknown capacities
-        Whole numbers, as floats.
+        Weights or capacities, integers as floats.
 
     Raises
     ------
     TypeError
         If a count is not an integer, or `shift` is of the wrong type.
     ValueError
-        If a number is out of range, or a name in `shift` or `unknown` is none.
+        If a number is out of range, or a name in `shift` or `unknown` is unknown.
 
     See Also
     --------
-    uncertain_knapsack_numbers : What is known of the knapsacks.
+    uncertain_knapsack_numbers : The known numbers of the knapsacks.
     make_knapsack : Known weights and unknown values.
-    dfl_sklearn.problems.UncertainKnapsackProblem : What is decided.
+    dfl_sklearn.problems.UncertainKnapsackProblem : The problem to decide.
 
     References
     ----------
     Silvestri et al., "Score function gradient estimation to widen the applicability of
     decision-focused learning", Journal of Artificial Intelligence Research, 2026, and its code
-    (github.com/matsilv/sfge-dfl), where x is rounded and rates as well.
+    (github.com/matsilv/sfge-dfl), where x and the rates are rounded.
 
     Examples
     --------
@@ -143,7 +144,7 @@ def make_uncertain_knapsack(
     is_rush = rng.uniform(size=n_samples) < knobs["rush"]
     quantile = rng.uniform(size=n_samples)
     slope = np.random.default_rng([n_features]).integers(0, 2, n_features)
-    slope[0] = 1  # the capacity depends on something
+    slope[0] = 1  # so that the capacity depends on at least one feature
     a = np.maximum((1.0 + (np.abs(X) @ slope) ** degree) * noise, 1e-3)
     share = np.maximum(0.1, betaincinv(a, a, quantile))
     level = knobs["level"] * np.where(is_rush, 1.0 / RUSH_FACTOR, 1.0)
@@ -159,18 +160,18 @@ def uncertain_knapsack_numbers(
     degree: int = 5,
     penalty_ratio: float = 10.0,
 ) -> dict[str, Any]:
-    r"""Return what is known of the knapsacks of :func:`make_uncertain_knapsack`.
+    r"""Return the known numbers of the knapsacks of :func:`make_uncertain_knapsack`.
 
-    Values are :math:`v_j = u_j \sum_i \bar w_{ij}`, with :math:`u_j \sim U(0, 1)` and the weights
-    :math:`\bar w_{ij}` of 1,000 nominal rows, scaled to the interval from 0 to 1. The capacity is a
-    fifth of their mean total weight.
-    With an unknown capacity weights are whole numbers between 1 and 100, and values
-    :math:`v_j = u_j w_j`. All are the same at every call.
+    With unknown weights, values are :math:`v_j = u_j \sum_i \bar w_{ij}`, where :math:`u_j \sim
+    U(0, 1)` and :math:`\bar w_{ij}` are the weights of 1,000 nominal rows, scaled to the interval
+    from 0 to 1. The capacity is a fifth of the mean total weight of these rows. With an unknown
+    capacity, weights are integers between 1 and 100, and values are :math:`v_j = u_j w_j`. All
+    numbers are the same at every call.
 
-    The penalty is the ratio times what a unit of weight is worth on average,
-    :math:`\rho\, \sum_j v_j / \sum_j \mathrm E w_j`: to send an average item elsewhere costs
-    :math:`\rho` times its value. (In the paper removing an item costs :math:`\rho` times its value,
-    whatever it weighs, and room that is left can be filled at a part of the value.)
+    The penalty is the ratio times the mean value of a unit of weight, :math:`\rho\, \sum_j v_j /
+    \sum_j \mathrm E w_j`: excess by an average item costs :math:`\rho` times its value. (In the
+    paper, removing an item costs :math:`\rho` times its value, whatever its weight, and unused
+    capacity can be filled later for a part of the value.)
 
     Parameters
     ----------
@@ -179,8 +180,9 @@ def uncertain_knapsack_numbers(
     n_features : int, default=5
         Number of features.
     unknown : {"weights", "capacity"}, default="weights"
+        As for :func:`make_uncertain_knapsack`.
     degree : int, default=5
-        As handed to :func:`make_uncertain_knapsack`.
+        As for :func:`make_uncertain_knapsack`.
     penalty_ratio : float, default=10
         The ratio :math:`\rho`, positive.
 
@@ -240,19 +242,19 @@ def make_set_multicover(
     r"""Generate demand for items, for ``SetMultiCoverProblem``.
 
     The distribution is that of the weights of :func:`make_uncertain_knapsack`: Poisson numbers
-    whose rates are polynomials of the features. In a rush every other item, from the first on, is
-    asked for twice as much. What goes with it is in :func:`set_multicover_numbers`.
+    whose rates are polynomials of the features. In a rush, the demand for every second item,
+    starting with the first, doubles. :func:`set_multicover_numbers` returns the sets and costs.
 
     Parameters
     ----------
     n_samples : int, default=1000
         Number of rows.
     n_features : int, default=5
-        At least 1.
+        Number of features, at least 1.
     n_items : int, default=5
-        At least 1.
+        Number of items, at least 1.
     degree : int, default=5
-        At least 1.
+        Degree of the polynomials, at least 1.
     shift : None, str or mapping of str to float, default=None
         As in :func:`make_uncertain_knapsack`.
     random_state : int, RandomState instance or None, default=None
@@ -263,7 +265,7 @@ def make_set_multicover(
     X : ndarray of shape (n_samples, n_features)
         The features.
     y : ndarray of shape (n_samples, n_items)
-        Whole numbers, as floats.
+        Demand, integers as floats.
 
     Raises
     ------
@@ -274,8 +276,8 @@ def make_set_multicover(
 
     See Also
     --------
-    set_multicover_numbers : Sets and costs that go with the demand.
-    dfl_sklearn.problems.SetMultiCoverProblem : What is decided.
+    set_multicover_numbers : Sets and costs for this demand.
+    dfl_sklearn.problems.SetMultiCoverProblem : The problem to decide.
 
     References
     ----------
@@ -304,23 +306,23 @@ def set_multicover_numbers(
     density: float = 0.02,
     penalty_ratio: float = 5.0,
 ) -> dict[str, Any]:
-    r"""Return sets and costs that go with the demand of :func:`make_set_multicover`.
+    r"""Return sets and costs for the demand of :func:`make_set_multicover`.
 
-    Each item is in two sets and each set holds an item, drawn at random. Where less than a share
-    `density` of the pairs is filled by that, others are, at random. A set costs a whole number from
-    1 to 99, and a missing item `penalty_ratio` times the most expensive set that holds it. All are
-    the same at every call.
+    Each item is in at least two sets and each set contains at least one item, chosen at random. If
+    these are less than a share `density` of all pairs, further random pairs are added. A set costs
+    an integer from 1 to 99, and a missing item costs `penalty_ratio` times the most expensive set
+    that contains it. All numbers are the same at every call.
 
     Parameters
     ----------
     n_items : int, default=5
         Number of items.
     n_sets : int, default=25
-        At least 2.
+        Number of sets, at least 2.
     density : float, default=0.02
-        In [0, 1].
+        Least share of pairs of items and sets, in [0, 1].
     penalty_ratio : float, default=5
-        Positive.
+        Ratio of a penalty to the cost of the most expensive set, positive.
 
     Returns
     -------
@@ -370,7 +372,7 @@ def _counts(*values: Any) -> tuple[int, ...]:
 
 
 def mean_counts(X: np.ndarray, n_items: int, degree: int = 5) -> np.ndarray:
-    """Return the nominal mean (n, n_items) of what is drawn for features (n, p)."""
+    """Return the nominal mean counts (n, n_items) for features (n, p)."""
     p = X.shape[1]
     slopes = np.random.default_rng([n_items, p]).integers(0, 2, (n_items, p))
     return np.maximum(1.0 + (X @ slopes.T / np.sqrt(p) + 3.0) ** degree, 0.0)
@@ -394,6 +396,6 @@ def _counts_of_items(
     rate[np.ix_(is_rush, np.arange(n_items) % 2 == 0)] *= RUSH_FACTOR
     if rate.max() > LARGEST_RATE:
         raise ValueError(
-            f"Rates of up to {rate.max():.2g} cannot be drawn: lower degree or what shift raises."
+            f"Rates of up to {rate.max():.2g} cannot be drawn: lower degree, or values in shift."
         )
     return X, np.where(rate > 0, poisson.ppf(quantile, np.maximum(rate, 1e-9)), 0.0)

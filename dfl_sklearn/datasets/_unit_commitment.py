@@ -1,4 +1,4 @@
-"""Loads of a day's periods, for power stations that are switched on before the loads are known."""
+"""Loads in the periods of a day, for power stations that are switched on before they are known."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from dfl_sklearn._utils.memory import check_rows
 from dfl_sklearn.datasets._checks import Knob, check_count, resolve_shift
 
 BASE, SWING, SLOPE, BEND, SURGE, NOISE = 45.0, 12.0, 8.0, 4.0, 25.0, 5.0
-SHARED = 0.6  # of the variance of the noise, in all periods of a day
-FIRST_POWER, SMALLER = 40.0, 0.8  # of stations, from the largest on
+SHARED = 0.6  # share of the noise variance that is common to all periods of a day
+FIRST_POWER, SMALLER = 40.0, 0.8  # power of the largest station, and factor to the next one
 FIRST_PRICE, DEARER = 10.0, 1.35
 LEAST_SHARE, FIXED_SHARE = 0.4, 0.25
 
@@ -46,18 +46,18 @@ def make_unit_commitment(
     .. math:: y_h = l \bigl( 45 - 12 \cos(2 \pi h / H) + 8\, b_h^\top x + 4\, (b_h^\top x)^2 \bigr)
        + 25\, S + 5\, n\, \bigl( \sqrt{.6}\, \varepsilon_0 + \sqrt{.4}\, \varepsilon_h \bigr),
 
-    at least 0. A surge S, which no feature foretells, comes on a day in twenty. Slopes
-    :math:`b_h`, of length 1, depend on p and H alone, so that samples drawn with different seeds
-    share one distribution. The stations are in :func:`unit_commitment_numbers`.
+    but at least 0. A surge, which no feature predicts, has S = 1 and occurs on one day in twenty.
+    Slopes :math:`b_h`, of length 1, depend on p and H alone, so that samples drawn with different
+    seeds have the same distribution. :func:`unit_commitment_numbers` returns the stations.
 
     Parameters
     ----------
     n_samples : int, default=500
         Number of rows.
     n_features : int, default=5
-        At least 1.
+        Number of features p, at least 1.
     n_periods : int, default=4
-        At least 1.
+        Number of periods H, at least 1.
     shift : None, str or mapping of str to float, default=None
         How the distribution differs from the nominal one.
 
@@ -78,7 +78,7 @@ def make_unit_commitment(
     X : ndarray of shape (n_samples, n_features)
         The features.
     y : ndarray of shape (n_samples, n_periods)
-        Loads of the periods, not negative.
+        Loads of the periods, non-negative.
 
     Raises
     ------
@@ -90,7 +90,7 @@ def make_unit_commitment(
     See Also
     --------
     unit_commitment_numbers : The power stations.
-    dfl_sklearn.problems.RecourseLinearProgram : What is decided.
+    dfl_sklearn.problems.RecourseLinearProgram : The problem to decide.
 
     Examples
     --------
@@ -131,10 +131,10 @@ def unit_commitment_numbers(
     r"""Return the power stations for :func:`make_unit_commitment`.
 
     Station i = 0, 1, ... has a power of :math:`40 \cdot .8^i` and costs :math:`10 \cdot 1.35^i` per
-    unit and period. It is switched on for a day or not, which costs a quarter of a day at full
-    power; when on it gives at least two fifths of its power. Once the loads are known, power is
-    chosen for every period, and what is missing is bought at the price of a shortage; what is too
-    much is worth nothing.
+    unit and period. It is switched on or off for the whole day. Switching it on costs a quarter of
+    the cost of a day at full power, and it then gives at least two fifths of its power. Once the
+    loads are known, the power in every period is chosen. Missing power is bought at the price of a
+    shortage; excess power is worth nothing.
 
     Parameters
     ----------
@@ -143,13 +143,13 @@ def unit_commitment_numbers(
     n_units : int, default=4
         Number of power stations.
     price_of_shortage : float, default=100
-        Per unit and period, positive.
+        Price of a shortage per unit and period, positive.
 
     Returns
     -------
     dict
-        Arguments of ``RecourseLinearProgram``. The plan is which stations are on; the recourse is
-        the power of each, period by period, and then the shortages.
+        Arguments of ``RecourseLinearProgram``. The plan says which stations are on; the recourse is
+        the power of each station in each period, followed by the shortages.
 
     See Also
     --------
@@ -175,7 +175,7 @@ def unit_commitment_numbers(
     return {
         "c": FIXED_SHARE * H * power * price,
         "q": np.concatenate([np.repeat(price, H), np.full(H, dear)]),
-        # At most the power, at least a share of it, and together the load.
+        # At most the power, at least a share of it, and in total at least the load.
         "T": np.concatenate([of_station, -LEAST_SHARE * of_station, np.zeros((H, n))]),
         "W": np.block([[-eye, shortage], [eye, shortage], [np.tile(np.eye(H), n), np.eye(H)]]),
         "h": [0.0] * (2 * n * H) + [Predicted(h) for h in range(H)],

@@ -1,4 +1,4 @@
-"""Demand of a restaurant for seven ingredients, day by day."""
+"""Daily demand of a restaurant for seven ingredients."""
 
 from __future__ import annotations
 
@@ -42,8 +42,8 @@ def fetch_yaz(
     ----------
     data_home : str or path-like, default=None
         Where data are cached, see :func:`get_data_home`. The archive of the package ``ddop``, which
-        holds the data, lies in the subfolder ``ddop``. It is not needed where the subfolder ``yaz``
-        has ``yaz_data.csv`` and ``yaz_target.csv``.
+        contains the data, is in the subfolder ``ddop``. It is not needed where the subfolder
+        ``yaz`` has ``yaz_data.csv`` and ``yaz_target.csv``.
     download_if_missing : bool, default=True
         If False, a missing file is an error.
     return_X_y : bool, default=False

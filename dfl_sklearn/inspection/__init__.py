@@ -1,4 +1,4 @@
-"""Displays: pictures of decisions and what they cost. Matplotlib is imported when drawn."""
+"""Displays of decisions and their costs. Matplotlib is imported only to draw."""
 
 from .bias_correction import BiasCorrectionDisplay
 from .certificate import CertificateDisplay

@@ -1,4 +1,4 @@
-"""Where to draw rows."""
+"""Positions of rows on the horizontal axis."""
 
 from datetime import datetime
 from typing import Any
@@ -8,9 +8,9 @@ import pandas as pd
 
 
 def places(*tables: Any) -> np.ndarray | None:
-    """Return where to draw rows by the pandas index of the first table that has one.
+    """Return where to draw rows, from the pandas index of the first table that has one.
 
-    None, their position, where lines would go back and forth, or where labels are of several kinds.
+    It is None, for row numbers, where the index is not in order, or has labels of several kinds.
     """
     known = (getattr(each, "index", None) for each in tables)
     index = next((each for each in known if isinstance(each, pd.Index)), None)
@@ -28,7 +28,7 @@ def places(*tables: Any) -> np.ndarray | None:
 
 
 def short_dates(ax: Any, x: np.ndarray) -> None:
-    """Label the horizontal axis with few and short dates, where x are dates."""
+    """Label the horizontal axis with few and short dates, where x holds dates."""
     if len(x) and (np.issubdtype(x.dtype, np.datetime64) or isinstance(x[0], datetime)):
         from matplotlib.dates import AutoDateLocator, ConciseDateFormatter
 

@@ -1,4 +1,4 @@
-"""One look of all displays: the same model has the same colour, dashes and marker everywhere."""
+"""The style of all displays: a model has the same colour, dashes and marker everywhere."""
 
 from typing import Any
 
@@ -10,12 +10,12 @@ _MARKERS = "osD^vPX*"
 
 
 def color_of(number: int) -> str:
-    """Return the colour of the model of a number."""
+    """Return the colour of a model, given its number."""
     return _COLORS[number % len(_COLORS)]
 
 
 def line_style(number: int, *, marker: bool = False) -> dict[str, Any]:
-    """Return how to draw the line of a model: colours alone cannot be told apart in grey."""
+    """Return the line style of a model, which can be distinguished without colour."""
     place = number % len(_COLORS)
     style: dict[str, Any] = {"color": _COLORS[place], "ls": _DASHES[place]}
     if marker:
@@ -24,7 +24,7 @@ def line_style(number: int, *, marker: bool = False) -> dict[str, Any]:
 
 
 def with_choices(style: dict[str, Any], chosen: dict[str, Any]) -> dict[str, Any]:
-    """Return the style of a line in which the caller's choices, by whatever alias, replace ours."""
+    """Return the style of a line, with our choices replaced by the caller's, under any alias."""
     needs = {"extra": "plot", "needed_by": "A display"}
     normalized = import_optional("matplotlib.cbook", **needs).normalize_kwargs
     line = import_optional("matplotlib.lines", **needs).Line2D

@@ -1,4 +1,4 @@
-"""A picture of how predictions were corrected, and what it did to the regret."""
+"""A display of corrections of predictions, and of their effect on the regret."""
 
 from typing import Any
 
@@ -13,20 +13,20 @@ from ..problems.base import DecisionProblem
 
 
 class BiasCorrectionDisplay:
-    """Corrections within their trust region, beside the change in regret they led to.
+    """Corrections within their trust region, and the changes in regret that they cause.
 
     It is recommended to use :meth:`from_estimator`; all arguments are then stored as attributes.
 
     Parameters
     ----------
     backbone : ndarray of shape (n,)
-        Predictions before they were corrected, of one column.
+        Predictions of one column before the correction.
     correction : ndarray of shape (n,)
-        What was added to them.
+        Corrections, which are added to the predictions.
     radius : ndarray of shape (n,)
-        How much could be.
+        Largest possible absolute corrections.
     regret_change : ndarray of shape (n,)
-        Regret of each row's decision after the correction, of all columns, less that before.
+        Regret of each row's decision after the correction of all columns, less that before.
 
     Attributes
     ----------
@@ -80,24 +80,24 @@ class BiasCorrectionDisplay:
         ax: Any = None,
         **scatter_kw: Any,
     ) -> "BiasCorrectionDisplay":
-        """Draw what a fitted :class:`~dfl_sklearn.DFFRegressor` does to rows.
+        """Draw the corrections of a fitted :class:`~dfl_sklearn.DFFRegressor`.
 
         Parameters
         ----------
         estimator : DFFRegressor, Pipeline or search
-            Fitted.
+            A fitted estimator.
         X : array-like of shape (n, p)
-            Rows, better ones that it has not seen.
+            Features of the rows, preferably rows that it has not seen.
         y : array-like of shape (n,) or (n, d)
             Observed parameters.
         problem : DecisionProblem, default=None
-            What is decided; None takes ``estimator.problem``.
+            The problem to decide; None takes ``estimator.problem``.
         column : int, default=0
-            Which of the parameters to draw.
+            The parameter to draw.
         ax : array-like of 2 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **scatter_kw : dict
-            Handed to matplotlib's `scatter`.
+            Passed to matplotlib's `scatter`.
 
         Returns
         -------
@@ -106,7 +106,7 @@ class BiasCorrectionDisplay:
         estimator, reaches = innermost(estimator)
         if not hasattr(estimator, "predict_backbone"):
             raise ValueError(
-                f"A {type(estimator).__name__} corrects nothing: give a fitted DFFRegressor."
+                f"A {type(estimator).__name__} has no corrections: give a fitted DFFRegressor."
             )
         X = reaches(X)
         problem = estimator._resolve_problem() if problem is None else problem
@@ -144,7 +144,7 @@ class BiasCorrectionDisplay:
         ax : array-like of 2 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **scatter_kw : dict
-            Handed to matplotlib's `scatter`.
+            Passed to matplotlib's `scatter`.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""Promised against realised costs."""
+"""A display of promised against realised costs."""
 
 from typing import Any
 
@@ -11,37 +11,39 @@ from .._utils.rows import as_float, check_finite
 
 
 class CertificateDisplay:
-    """What decisions were promised to cost at most, and what they did cost.
+    """Promised costs of decisions against their realised costs.
 
     It is recommended to use :meth:`from_estimator` or :meth:`from_predictions`; all arguments are
-    then stored as attributes. Above, each row is a point; promises that were broken lie above the
-    diagonal. Below is the share of promises kept, in rows of ascending promise: a certificate
-    that holds on average may fail where much is promised.
+    then stored as attributes. In the upper plot each row is a point; where the realised cost
+    exceeds the promised one, it is above the diagonal. The lower plot shows the share of promises
+    kept in groups of rows, in ascending order of the promised cost: promises that hold on average
+    may fail where the promised cost is low or high.
 
     Parameters
     ----------
     promised, realised : ndarray of shape (n,)
-        Costs.
+        Promised and realised costs.
     confidence_level : float, default=None
-        How often promises were to hold.
+        Probability with which promises should hold.
     n_bins : int, default=10
-        Parts, of as many rows each, of which the share is drawn.
+        Number of groups of equally many rows, for which the share of promises kept is drawn.
     name : str, default=None
-        What to call the model in the legend.
+        Name of the model in the legend.
 
     Attributes
     ----------
     coverage : float
         The share of rows in which the promise was kept.
     mean_promise, mean_cost : float
+        Means of the promised and of the realised costs.
     coverage_of_bins : ndarray of shape (`n_bins`,)
-        The share in each part, in ascending order of the promise.
+        The share in each group, in ascending order of the promised cost.
     figure_ : matplotlib.figure.Figure
     axes_ : ndarray of 2 matplotlib.axes.Axes
 
     See Also
     --------
-    dfl_sklearn.ConformalDecisions : The estimator that promises costs.
+    dfl_sklearn.ConformalDecisions : An estimator that promises costs.
 
     Examples
     --------
@@ -90,7 +92,7 @@ class CertificateDisplay:
 
     @property
     def coverage_of_bins(self) -> np.ndarray:
-        """The share of promises kept in parts of the rows, in ascending order of the promise."""
+        """The share of promises kept in groups of rows, in ascending order of the promised cost."""
         return np.array([kept.mean() for _, kept in self._bins()])
 
     def _bins(self) -> list[tuple[np.ndarray, np.ndarray]]:
@@ -115,19 +117,19 @@ class CertificateDisplay:
         Parameters
         ----------
         estimator : ConformalDecisions
-            Fitted, also in a Pipeline or a search.
+            A fitted estimator, also in a Pipeline or a search.
         X : array-like of shape (n, p)
             Rows that the estimator was neither fitted nor calibrated on.
         y : array-like of shape (n,) or (n, d)
             Observed parameters.
         n_bins : int, default=10
-            Parts of as many rows each, of which the share of kept promises is drawn.
+            Number of groups of equally many rows, for which the share of promises kept is drawn.
         name : str, default=None
             Name in the legend; None is the class of the wrapped estimator.
         ax : array-like of 2 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **scatter_kw : dict
-            Handed to matplotlib's `scatter`.
+            Passed to matplotlib's `scatter`.
 
         Returns
         -------
@@ -136,7 +138,7 @@ class CertificateDisplay:
         Raises
         ------
         TypeError
-            If the estimator promises no cost.
+            If the estimator does not promise costs.
         """
         inner, reaches = innermost(estimator)
         if not hasattr(inner, "certificate"):
@@ -166,22 +168,22 @@ class CertificateDisplay:
         ax: Any = None,
         **scatter_kw: Any,
     ) -> "CertificateDisplay":
-        """Draw costs that were promised by whatever means.
+        """Draw promised costs from any source.
 
         Parameters
         ----------
         promised, realised : array-like of shape (n,)
-            What was promised, and what decisions cost.
+            Promised and realised costs.
         confidence_level : float, default=None
-            How often promises were to hold; None draws no line.
+            Probability with which promises should hold; None draws no line.
         n_bins : int, default=10
-            Parts of as many rows each, of which the share of kept promises is drawn.
+            Number of groups of equally many rows, for which the share of promises kept is drawn.
         name : str, default=None
             Name in the legend.
         ax : array-like of 2 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **scatter_kw : dict
-            Handed to matplotlib's `scatter`.
+            Passed to matplotlib's `scatter`.
 
         Returns
         -------
@@ -190,7 +192,7 @@ class CertificateDisplay:
         costs = as_float(promised, "promised"), as_float(realised, "realised")
         if costs[0].ndim != 1 or costs[0].shape != costs[1].shape or not len(costs[0]):
             raise ValueError(
-                "promised and realised must both have shape (n,), with a row at least, got "
+                "promised and realised must both have shape (n,), with at least one row, got "
                 f"{costs[0].shape} and {costs[1].shape}."
             )
         if isinstance(n_bins, bool) or not isinstance(n_bins, (int, np.integer)) or n_bins < 1:
@@ -215,7 +217,7 @@ class CertificateDisplay:
             Where to draw; None makes a new figure. The diagonal and the level are drawn only on
             axes that are still empty.
         **scatter_kw : dict
-            Handed to matplotlib's `scatter`.
+            Passed to matplotlib's `scatter`.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""A picture of a comparison: differences and their intervals, over time, and under shifts."""
+"""A display of a comparison: differences with intervals, over time, and under shifts."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,38 +13,38 @@ from ._style import line_style, with_choices
 
 
 class DecisionComparisonDisplay:
-    """Differences of cost to a reference: their intervals, how they add up, and what a shift costs.
+    """Differences in cost to a reference: intervals, cumulative sums, and costs under shifts.
 
     It is recommended to use :meth:`from_result`; all arguments are then stored as attributes.
 
     Parameters
     ----------
     names : list of str
-        Of the m estimators, and of the incumbent, that are compared with the reference.
+        Names of the m estimators, or the incumbent, that are compared with the reference.
     reference : str
-        Name of what the others are compared with.
+        Name of the estimator, or "incumbent", that the others are compared with.
     difference, low, high : ndarray of shape (m,)
-        Of the mean costs, and the ends of their intervals.
+        Differences in mean cost, and the ends of their intervals.
     confidence_level : float
-        How often intervals hold the true difference.
+        Probability that an interval contains the true difference.
     cumulated : ndarray of shape (n, m)
-        Differences, times weight, added up over the rows held out in the order of X.
+        Cumulative sums of weighted differences over the held-out rows, in the order of X.
     index : ndarray of shape (n,), default=None
-        Where to draw the rows, times for example; None is their position.
+        Positions of the rows on the axis, for example times; None is the row numbers.
     shift_costs : dict of str to (float, float), default=None
-        Mean cost on the rows held out and the largest mean cost of a shift, by name, of the
-        reference as well. None without shifts.
+        Mean cost on the held-out rows and largest mean cost under a shift, by name, including the
+        reference. None without shifts.
 
     Attributes
     ----------
     figure_ : matplotlib.figure.Figure
     axes_ : ndarray of 2 or 3 matplotlib.axes.Axes
-        Intervals, cumulated differences and, with shifts, the cost without a shift against that
-        of the worst one.
+        Intervals, cumulative differences and, with shifts, the cost without a shift against the
+        cost under the worst one.
 
     See Also
     --------
-    dfl_sklearn.model_selection.compare_decisions : What is drawn.
+    dfl_sklearn.model_selection.compare_decisions : Make the comparison.
 
     Examples
     --------
@@ -96,18 +96,18 @@ class DecisionComparisonDisplay:
         ax: Any = None,
         **line_kw: Any,
     ) -> "DecisionComparisonDisplay":
-        """Draw what :func:`~dfl_sklearn.model_selection.compare_decisions` has returned.
+        """Draw the result of :func:`~dfl_sklearn.model_selection.compare_decisions`.
 
         Parameters
         ----------
         result : DecisionComparison
-            Of two or more estimators, or of one and an incumbent.
+            Comparison of two or more estimators, or of one and an incumbent.
         reference : str, default=None
-            What to compare with; None is the reference of the comparison.
+            Name to compare with; None is the reference of the comparison.
         ax : array-like of 2 or 3 matplotlib.axes.Axes, default=None
             Where to draw, three where there are shifts; None makes a new figure.
         **line_kw : dict
-            Handed to matplotlib's `plot` for the cumulated differences.
+            Passed to matplotlib's `plot` for the cumulative differences.
 
         Returns
         -------
@@ -116,7 +116,7 @@ class DecisionComparisonDisplay:
         reference = result.reference if reference is None else reference
         table = result.differences(reference)
         if not len(table):
-            raise ValueError(f"There is nothing beside {reference!r} to draw.")
+            raise ValueError(f"There is nothing to draw except {reference!r}.")
         counted = (result.block >= 0) & (result.weight > 0)
         names = list(table.index)
         costs = result.costs[counted]
@@ -151,7 +151,7 @@ class DecisionComparisonDisplay:
         ax : array-like of 2 or 3 matplotlib.axes.Axes, default=None
             Where to draw, three where there are shifts; None makes a new figure.
         **line_kw : dict
-            Handed to matplotlib's `plot` for the cumulated differences.
+            Passed to matplotlib's `plot` for the cumulative differences.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""A picture of decisions over a run of rows, and their cumulative regret."""
+"""A display of the decisions for consecutive rows, and their cumulative regret."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -15,11 +15,11 @@ from ..problems.closed_form import SquaredErrorProblem
 from ._places import places
 from ._style import line_style, with_choices
 
-_MOST = 12  # outputs of a figure
+_MOST = 12  # most outputs in a figure
 
 
 class DecisionDisplay:
-    """Decisions against what came true, above their cumulative regret.
+    """Decisions and observed parameters, with the cumulative regret below.
 
     It is recommended to use :meth:`from_estimator` or :meth:`from_predictions`; all
     arguments are then stored as attributes. Several models are compared by drawing on the
@@ -36,9 +36,9 @@ class DecisionDisplay:
     regret : ndarray of shape (n,)
         Cost of the decision less that of the best one.
     index : ndarray of shape (n,), default=None
-        Where to draw the rows, times for example; None is their position.
+        Positions of the rows on the axis, for example times; None is the row numbers.
     name : str, default=None
-        What to call the model in the legend.
+        Name of the model in the legend.
     names : sequence of str, default=None
         Names of the d outputs, such as products.
 
@@ -46,7 +46,7 @@ class DecisionDisplay:
     ----------
     figure_ : matplotlib.figure.Figure
     axes_ : ndarray of d + 1 matplotlib.axes.Axes
-        Decisions above, one for each output, cumulative regret below.
+        Decisions, one plot for each output, and the cumulative regret below.
 
     See Also
     --------
@@ -106,23 +106,23 @@ class DecisionDisplay:
         Parameters
         ----------
         estimator : regressor
-            Fitted; it decides by :func:`dfl_sklearn.decide`.
+            A fitted estimator; it decides by :func:`dfl_sklearn.decide`.
         X : array-like of shape (n, p)
-            Rows in the order in which to draw them.
+            Features of the rows, in the order in which to draw them.
         y : array-like of shape (n,) or (n, d)
-            Observed parameters; a pandas index is used for the horizontal axis, unless it is out of
-            order or has several levels, and names of columns for the outputs.
+            Observed parameters. A pandas index is used for the horizontal axis, unless it is not in
+            order or has several levels; column names are used for the outputs.
         problem : DecisionProblem, default=None
-            What is decided; None is the problem of the estimator, or of what is inside a Pipeline
-            or a search.
+            The problem to decide; None is the problem of the estimator, also inside a Pipeline or a
+            search.
         context : str, int, list, slice, mask or callable, default=None
-            Columns of X that are context, for estimators that know none.
+            Columns of X that are context, for estimators that have none.
         name : str, default=None
             Name in the legend; None is the class of the estimator.
         ax : array-like of d + 1 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **line_kw : dict
-            Handed to matplotlib's `plot` for the model's lines.
+            Passed to matplotlib's `plot` for the model's lines.
 
         Returns
         -------
@@ -146,19 +146,20 @@ class DecisionDisplay:
         ax: Any = None,
         **line_kw: Any,
     ) -> "DecisionDisplay":
-        """Draw the decisions that follow from predictions, or decisions that were taken.
+        """Draw the decisions made from predictions, or decisions that were taken.
 
         Parameters
         ----------
         y_true : array-like of shape (n,) or (n, d)
-            Observed parameters; a pandas index is used for the horizontal axis, unless it is out of
-            order or has several levels, and names of columns for the outputs.
+            Observed parameters. A pandas index is used for the horizontal axis, unless it is not in
+            order or has several levels; column names are used for the outputs.
         y_pred : array-like of shape (n,) or (n, d), default=None
             Predicted parameters.
         decisions : array-like of shape (n,) or (n, d), default=None
-            Decisions in the place of `y_pred`, such as those that were really taken.
+            Decisions instead of `y_pred`, such as those that were really taken.
         problem : DecisionProblem, default=None
-            What is decided; one number for each parameter. None is the squared-error problem.
+            The problem to decide, with one decision for each parameter. None is the squared-error
+            problem.
         context : array-like or DataFrame of shape (n, c), default=None
             Known data of each row.
         name : str, default=None
@@ -166,7 +167,7 @@ class DecisionDisplay:
         ax : array-like of d + 1 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **line_kw : dict
-            Handed to matplotlib's `plot` for the model's lines.
+            Passed to matplotlib's `plot` for the model's lines.
 
         Returns
         -------
@@ -180,7 +181,7 @@ class DecisionDisplay:
             shape = as_numpy_rows(y_true, "y_true").shape
             if predicted.shape != shape:
                 raise ValueError(
-                    "y_true and y_pred must have one shape, (n,) or (n, d); got "
+                    "y_true and y_pred must have the same shape, (n,) or (n, d); got "
                     f"{shape} and {predicted.shape}."
                 )
             if not len(predicted):
@@ -192,7 +193,7 @@ class DecisionDisplay:
     def _of(
         cls, y: Any, decisions: Any, problem: DecisionProblem, context: Any, name: str | None
     ) -> "DecisionDisplay":
-        """Return the display of decisions, not drawn."""
+        """Return the display of decisions, without drawing it."""
         observed = as_numpy_rows(y, "y_true")
         decisions = as_numpy_rows(decisions, "decisions")
         if decisions.shape != observed.shape:
@@ -232,10 +233,10 @@ class DecisionDisplay:
         Parameters
         ----------
         ax : array-like of d + 1 matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure. What is observed is drawn only on axes
+            Where to draw; None makes a new figure. Observed parameters are drawn only on axes
             that are still empty.
         **line_kw : dict
-            Handed to matplotlib's `plot` for the model's lines.
+            Passed to matplotlib's `plot` for the model's lines.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""A picture of what robustness costs and buys: cost against the radius."""
+"""A display of the price and gain of robustness: cost against the radius."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from ._style import line_style, with_choices
 
 
 class RadiusCurveDisplay:
-    """Mean cost of decisions against the radius, on data like the training data and others.
+    """Mean cost of decisions against the radius, on ordinary and on shifted data.
 
     It is recommended to use :meth:`from_estimator`; all arguments are then stored as
     attributes.
@@ -37,7 +37,7 @@ class RadiusCurveDisplay:
 
     See Also
     --------
-    dfl_sklearn.model_selection.WithinPrice : Choose the radius by what it may cost.
+    dfl_sklearn.model_selection.WithinPrice : Choose the largest radius within a price.
     dfl_sklearn.DiffusionDRODFLRegressor : An estimator with a radius.
 
     Examples
@@ -81,17 +81,17 @@ class RadiusCurveDisplay:
         ax: Any = None,
         **line_kw: Any,
     ) -> "RadiusCurveDisplay":
-        """Fit a clone of the estimator for each radius and draw what its decisions cost.
+        """Fit a clone of the estimator for each radius, and draw the costs of its decisions.
 
         Parameters
         ----------
         estimator : DiffusionDRODFLRegressor or Pipeline
-            One, or a Pipeline that ends with one. Give it a `memory`, so that what does not depend
-            on the radius is computed once.
+            An estimator with a radius, or a Pipeline that ends with one. Set its `memory`, so that
+            what does not depend on the radius is computed only once.
         X : array-like of shape (n, p)
             Features of the training rows.
         y : array-like of shape (n,) or (n, d)
-            The training rows.
+            Observed parameters of the training rows.
         tests : dict of str to (X, y)
             Test sets by name, for example the later part of the data and shifted ones.
         radii : sequence of float, default=(0.0, 0.01, 0.02, 0.05, 0.1, 0.2)
@@ -99,17 +99,17 @@ class RadiusCurveDisplay:
         ax : matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **line_kw : dict
-            Handed to matplotlib's `plot`.
+            Passed to matplotlib's `plot`.
 
         Returns
         -------
         RadiusCurveDisplay
-            Ctrl-C ends the fits, and leaves the radii before.
+            The display. Ctrl-C ends the fits; the radii finished before are drawn.
 
         Warns
         -----
         ConvergenceWarning
-            One of all fits that did not converge.
+            If fits did not converge; one warning lists them all.
         """
         name = _radius_of(estimator)
         scorer = make_decision_cost_scorer(innermost_unfitted(estimator)._resolve_problem())
@@ -143,7 +143,7 @@ class RadiusCurveDisplay:
         ax : matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **line_kw : dict
-            Handed to matplotlib's `plot`.
+            Passed to matplotlib's `plot`.
 
         Returns
         -------

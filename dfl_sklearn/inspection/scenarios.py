@@ -1,4 +1,4 @@
-"""A fan of scenarios over a run of rows, with what was decided in it."""
+"""A fan chart of scenarios for consecutive rows, with the decisions."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -20,7 +20,7 @@ _BANDS = ((0.05, 0.95), (0.25, 0.75))
 
 
 class ScenarioDisplay:
-    """What each output may become, what was decided, and what came true.
+    """Scenarios of each output, with the decisions and the observed parameters.
 
     It is recommended to use :meth:`from_estimator`; all arguments are then stored as attributes.
 
@@ -29,11 +29,11 @@ class ScenarioDisplay:
     quantiles : ndarray of shape (n, 5, d)
         The quantiles 0.05, 0.25, 0.5, 0.75 and 0.95 of each row.
     decisions : ndarray of shape (n, k) or None
-        Drawn where there is one for each output.
+        Decisions, drawn where there is one for each output.
     y_true : ndarray of shape (n, d) or None
-        What came true.
+        Observed parameters.
     index : ndarray of shape (n,), default=None
-        Where to draw the rows, times for example; None is their position.
+        Positions of the rows on the axis, for example times; None is the row numbers.
     names : sequence of str, default=None
         Names of the outputs.
 
@@ -45,7 +45,7 @@ class ScenarioDisplay:
     See Also
     --------
     dfl_sklearn.scenarios.ResidualScenarios : A scenario model.
-    dfl_sklearn.metrics.crps : How good scenarios are, as a number.
+    dfl_sklearn.metrics.crps : A score of scenarios.
 
     Examples
     --------
@@ -96,24 +96,24 @@ class ScenarioDisplay:
         Parameters
         ----------
         estimator : regressor
-            Fitted, a scenario model or a :class:`~dfl_sklearn.TwoStageRegressor` around one, also
+            A fitted scenario model, or a :class:`~dfl_sklearn.TwoStageRegressor` around one, also
             in a Pipeline or a search.
         X : array-like of shape (n, p)
-            Rows in the order in which to draw them.
+            Features of the rows, in the order in which to draw them.
         y : array-like of shape (n,) or (n, d), default=None
-            What came true. A pandas index is used for the horizontal axis, unless it is out of
-            order or has several levels; names of columns as titles.
+            Observed parameters. A pandas index is used for the horizontal axis, unless it is not in
+            order or has several levels; column names are used as titles.
         problem : DecisionProblem, default=None
-            What is decided; None is the problem of the estimator. Without one no decisions are
-            drawn.
+            The problem to decide; None is the problem of the estimator. Without a problem no
+            decisions are drawn.
         context : str, int, list, slice, mask or callable, default=None
-            Columns of X that are context, for estimators that know none.
+            Columns of X that are context, for estimators that have none.
         names : sequence of str, default=None
-            Titles, one for each output; None are the columns of y.
+            Titles, one for each output; None is the column names of y.
         ax : array-like of d matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **line_kw : dict
-            Handed to matplotlib's `plot` for the decisions.
+            Passed to matplotlib's `plot` for the decisions.
 
         Returns
         -------
@@ -122,7 +122,7 @@ class ScenarioDisplay:
         Raises
         ------
         ValueError
-            If the estimator predicts no scenarios.
+            If the estimator does not predict scenarios.
         """
         inner, reaches = innermost(estimator)
         if not predicts_scenarios(inner):
@@ -163,7 +163,7 @@ class ScenarioDisplay:
         ax : array-like of d matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **line_kw : dict
-            Handed to matplotlib's `plot` for the decisions.
+            Passed to matplotlib's `plot` for the decisions.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""A picture of a stress test: how regret rises with the radius, and which columns move."""
+"""A display of a stress test: regret against the radius, and the columns that move."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,31 +12,31 @@ from ._style import line_style, with_choices
 
 
 class StressTestDisplay:
-    """Worst regret against the radius, and the columns that the worst distribution moves.
+    """Worst-case regret against the radius, and the columns that the worst distribution moves.
 
     It is recommended to use :meth:`from_result`; all arguments are then stored as attributes.
 
     Parameters
     ----------
     levels : DataFrame
-        With the columns ``estimator``, ``radius``, ``real``, ``nominal`` and ``worst``, as
-        ``StressTestResult.to_frame`` returns it.
+        Table with the columns ``estimator``, ``radius``, ``real``, ``nominal`` and ``worst``, as
+        returned by ``StressTestResult.to_frame``.
     shifts : dict of str to Series
-        For each model the shift of columns in nominal standard deviations, all of the same columns
-        in the order in which to draw them.
+        For each model, the shifts of columns in nominal standard deviations. The columns must be
+        the same for all models, in the order in which to draw them.
     radius : float
-        The radius at which these shifts are.
+        The radius of these shifts.
 
     Attributes
     ----------
     figure_ : matplotlib.figure.Figure
     axes_ : ndarray of 2 matplotlib.axes.Axes
-        Regret on the left: the worst one as a line that starts from the nominal one, and the mean
-        on the real rows dashed. Shifts on the right.
+        Regret on the left: a line for the worst case, which starts at the nominal regret, and a
+        dashed line for the mean on the real rows. Shifts on the right.
 
     See Also
     --------
-    dfl_sklearn.model_selection.stress_test : What is drawn.
+    dfl_sklearn.model_selection.stress_test : Make the test.
 
     Examples
     --------
@@ -82,15 +82,15 @@ class StressTestDisplay:
         Parameters
         ----------
         result : StressTestResult
-            Of :func:`~dfl_sklearn.model_selection.stress_test`.
+            The result of :func:`~dfl_sklearn.model_selection.stress_test`.
         radius : float, default=None
-            The radius at which to draw what moved; None is the largest.
+            The radius at which to draw the shifts; None is the largest.
         n_columns : int, default=8
-            How many columns, those that move most under any of the models.
+            Number of columns to draw: those that move most under any of the models.
         ax : array-like of 2 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **line_kw : dict
-            Handed to matplotlib's `plot` for the worst regret.
+            Passed to matplotlib's `plot` for the worst regret.
 
         Returns
         -------
@@ -121,7 +121,7 @@ class StressTestDisplay:
         ax : array-like of 2 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         **line_kw : dict
-            Handed to matplotlib's `plot` for the worst regret.
+            Passed to matplotlib's `plot` for the worst regret.
 
         Returns
         -------

@@ -1,4 +1,4 @@
-"""A picture of the worst case: which rows it holds, and where the regret sits."""
+"""A display of the worst case: its rows, and the distribution of their regret."""
 
 from typing import Any
 
@@ -14,7 +14,7 @@ from ._style import color_of
 
 
 class WorstCaseDisplay:
-    """Rows of the nominal model beside rows of the worst case, and the regret of both.
+    """Rows of the nominal model and of the worst case, and the regret of both.
 
     It is recommended to use :meth:`from_estimator`; all arguments are then stored as
     attributes.
@@ -23,11 +23,11 @@ class WorstCaseDisplay:
     ----------
     nominal, worst : ndarray of shape (n, 2)
         One feature and one parameter of rows drawn from the nominal model and from the worst
-        distribution found.
+        distribution.
     nominal_regret, worst_regret : ndarray of shape (n,)
         Regret of the estimator's decisions on them.
     names : tuple of 2 str
-        What the two columns are.
+        Names of the two columns.
 
     Attributes
     ----------
@@ -91,15 +91,15 @@ class WorstCaseDisplay:
         Parameters
         ----------
         estimator : DiffusionDRODFLRegressor, Pipeline or search
-            Fitted with a radius above 0. Of a Pipeline the features are those that its last step
-            sees.
+            An estimator fitted with a radius above 0. For a Pipeline the features are those of its
+            last step.
         feature : int or None, default=None
-            The feature on the horizontal axis; None is the one whose mean the worst case moves
-            most, in units of its spread.
+            The feature on the horizontal axis. None is the one whose mean moves most in the worst
+            case, in nominal standard deviations.
         output : int, default=0
             The parameter on the vertical axis.
         n_samples : int, default=1000
-            Rows drawn from each distribution.
+            Number of rows drawn from each distribution.
         ax : array-like of 2 matplotlib.axes.Axes, default=None
             Where to draw; None makes a new figure.
         random_state : int, RandomState or None, default=None
@@ -113,7 +113,7 @@ class WorstCaseDisplay:
         estimator, _ = innermost(estimator)
         if not hasattr(type(estimator), "sample_worst_case"):
             raise ValueError(
-                f"{type(estimator).__name__} knows no worst case: give a fitted "
+                f"{type(estimator).__name__} has no worst case: give a fitted "
                 "DiffusionDRODFLRegressor. stress_test finds the worst case of any other model."
             )
         whole_number(n_samples, "n_samples", at_least=2)

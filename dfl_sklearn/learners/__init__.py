@@ -1,4 +1,4 @@
-"""Networks: seeded construction, the nets this package brings, and the one training loop."""
+"""Networks: seeded construction, the nets of this package, and the training loop."""
 
 from .correction import BiasCorrection
 from .factories import LSTMPredictor, MLPPredictor, NetFactory, ScaleEquivariantPredictor

@@ -1,4 +1,4 @@
-"""Adam as torch has it, in one fused step where that is right."""
+"""Torch's Adam, in one fused step where that is right."""
 
 from collections.abc import Callable, Iterable
 from inspect import unwrap
@@ -13,9 +13,9 @@ _USUAL = {"amsgrad": False, "capturable": False, "differentiable": False, "maxim
 class Adam(torch.optim.Adam):
     """Adam without torch's guards against the compilation of its methods.
 
-    They import torch's compiler, which takes longer than the fit of a small net. On the CPU a fused
-    step is called as it is, to the same bits: what torch does around it, tensors sorted by device,
-    a record for its profiler, takes longer than the step of a small net.
+    The guards import torch's compiler, which takes longer than the fit of a small net. On the CPU
+    the fused step is called directly, with the same bits. Torch's work around it, such as sorting
+    tensors by device and recording for the profiler, takes longer than the step of a small net.
     """
 
     add_param_group = unwrap(torch.optim.Adam.add_param_group)
@@ -23,7 +23,7 @@ class Adam(torch.optim.Adam):
     _step_of_torch = torch.no_grad()(unwrap(torch.optim.Adam.step))
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """Move the weights once."""
+        """Make one step."""
         for hook in self._optimizer_step_pre_hooks.values():
             hook(self, (), {})
         loss = None
@@ -46,14 +46,14 @@ class Adam(torch.optim.Adam):
 
 
 class _Moved:
-    """The weights of a group that a fused step on the CPU moves, with their slopes."""
+    """The weights of a group that a fused step on the CPU changes, with their gradients."""
 
     def __init__(self, weights: list[torch.Tensor], slopes: list[torch.Tensor]) -> None:
         self.weights, self.slopes = weights, slopes
 
     @classmethod
     def of(cls, group: dict[str, Any]) -> "_Moved | None":
-        """Return None where torch's own step has more to look after."""
+        """Return the weights of a group, or None where torch's own step is needed."""
         weights = [each for each in group["params"] if each.grad is not None]
         slopes = [each.grad for each in weights]
         is_usual = group["fused"] and all(group[name] is value for name, value in _USUAL.items())
@@ -99,7 +99,7 @@ def _fused_step(adam: Adam, group: dict[str, Any], moved: _Moved) -> None:
 
 
 def can_be_fused(weights: Iterable[torch.Tensor], device: torch.device) -> bool:
-    """Return whether a fused step is right: torch's moves weights with gaps in memory wrongly."""
+    """Return whether a fused step is right: torch's is wrong for non-contiguous weights."""
     return device.type in FUSED and all(each.is_contiguous() for each in weights)
 
 

@@ -14,10 +14,7 @@ Batch = tuple[torch.Tensor, dict[str, Any]]
 
 
 def as_batch(rows: Rows) -> Batch:
-    """Return the features of rows, and all else that is known of them by name.
-
-    In the shape in which skorch hands a batch on.
-    """
+    """Return the features of rows, and their other data by name, as skorch passes a batch."""
     rest = {"y": rows.y, "weight": rows.weight}
     if rows.optimum is not None:
         rest |= {"best_decision": rows.optimum.decisions, "best_cost": rows.optimum.cost}
@@ -27,8 +24,8 @@ def as_batch(rows: Rows) -> Batch:
 class Batches:
     """Iterate over mini-batches ``(X, the rest)`` in a fresh random order each time.
 
-    A loader that fetches one row after the other costs more than a step of a small net.
-    Here all rows are shuffled at once, and a batch is a view of consecutive ones.
+    A loader that fetches row by row costs more than a step of a small net. Here all rows are
+    shuffled at once, and a batch is a view of consecutive rows.
 
     Parameters
     ----------
@@ -38,7 +35,8 @@ class Batches:
     generator : torch.Generator
         The order is drawn from it, on the CPU.
     longest : int or None, default=LONGEST_EPOCH
-        Of more rows a random part is iterated over, another each time; None is all of them.
+        Largest number of rows of an epoch; of more rows, each epoch takes another random part. None
+        takes all rows.
     """
 
     def __init__(
@@ -69,15 +67,15 @@ class Batches:
         sizes = [self.batch_size] * (n // self.batch_size)
         if n % self.batch_size:
             sizes.append(n % self.batch_size)
-        if sizes[-1] == 1:  # joins the batch before: batch norm, say, needs two rows
+        if sizes[-1] == 1:  # joins the previous batch: batch norm, for example, needs two rows
             sizes[-2:] = [sizes[-2] + 1]
         return sizes
 
 
 class MemberBatches(Batches):
-    """Mini-batches of the members of an ensemble, those of one member after those of the other.
+    """Mini-batches of the members of an ensemble, with the rows of each member in turn.
 
-    Each member goes through the rows in an order of its own.
+    Each member goes through the rows in its own order.
 
     Parameters
     ----------
@@ -108,7 +106,7 @@ class MemberBatches(Batches):
         orders = [torch.randperm(n, generator=each)[: self.longest] for each in self.generators]
         parts = zip(*(each.split(self._sizes(len(each))) for each in orders), strict=True)
         batches = [torch.cat(each) for each in parts]
-        # Together they would be as many copies of the rows as there are members.
+        # Joined, they would be as many copies of the rows as there are members.
         step = max(1, LONGEST_EPOCH // len(batches[0]))
         for start in range(0, len(batches), step):
             some = batches[start : start + step]

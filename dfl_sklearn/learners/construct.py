@@ -1,4 +1,4 @@
-"""Building a network reproducibly, whoever wrote it."""
+"""Reproducible construction of networks, including those of users."""
 
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,14 +15,14 @@ from .._utils.seeds import named_seed
 from .ensemble import Ensemble
 from .factories import NetFactory
 
-# Modules that users bring draw their weights from torch's global generator. It is forked
-# around them, and forking is not thread-safe: one module at a time, then.
+# Users' modules draw their weights from torch's global generator. It is forked around them,
+# and forking is not thread-safe, so only one module is built at a time.
 _GLOBAL_GENERATOR = threading.RLock()
 
 
 @contextmanager
 def forked_generator(seed: int, device: torch.device) -> Iterator[None]:
-    """Seed torch's global generator for the length of a block, then put it back."""
+    """Seed torch's global generator within a block, and restore it afterwards."""
     devices = [device] if device.type == "cuda" else []
     with _GLOBAL_GENERATOR, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
@@ -30,7 +30,7 @@ def forked_generator(seed: int, device: torch.device) -> Iterator[None]:
 
 
 def uses_global_generator(predictor: Any) -> bool:
-    """Return whether a predictor may draw from torch's global generator (dropout, say)."""
+    """Return whether a predictor may draw from torch's global generator, as dropout does."""
     return not isinstance(predictor, NetFactory)
 
 
@@ -76,7 +76,7 @@ def build_ensemble(
         if uses_global_generator(predictor):
             torch.manual_seed(seed)
         members.append(build_module(predictor, n_in, n_out, seed))
-    # Of modules that others write it is not known what they do beside their layers.
+    # Modules of others may do more than their layers.
     ours = type(predictor).__module__.startswith(f"{__package__}.") or predictor is nn.Linear
     return Ensemble(members, stacks=ours)
 
@@ -92,7 +92,7 @@ def check_monitors(callbacks: Iterable[Any], watched: str) -> None:
     for each in callbacks:
         callback = each[1] if isinstance(each, tuple) else each
         monitor = getattr(callback, "monitor", None)
-        # Columns with other names may be those of another callback, or of robust training.
+        # Columns with other names may come from another callback, or from robust training.
         if not isinstance(monitor, str) or not monitor.startswith(("valid_", "train_")):
             continue
         if monitor not in recorded | {"valid_worst_regret", "valid_worst_regret_best"}:
@@ -108,9 +108,9 @@ def check_built_afresh(
 ) -> None:
     """Raise a ValueError where a factory returns weights that it has returned before.
 
-    It is called once more: what is the same then would be trained in place by every fit, and carry
-    what one fold has learnt into the next. The global generator is as it was afterwards, except
-    where `forks` is False, for a factory that does not use it.
+    The factory is called a second time. Weights that are shared with the first call would be
+    trained in place by every fit, and carry over what was learnt from one fold to the next. The
+    global generator is restored, except where `forks` is False, for a factory that does not use it.
     """
     devices = {each.device for each in module.parameters() if each.device.type == "cuda"}
     with torch.random.fork_rng(devices=list(devices)) if forks else nullcontext():
@@ -119,14 +119,14 @@ def check_built_afresh(
     if module is other or shared:
         raise ValueError(
             f"{name} returned the same {type(module).__name__} twice, or one with the same weights "
-            "in memory: each fit would go on from what the last one has learnt, in "
+            "in memory: each fit would go on from the weights of the last one, in "
             "cross-validation from other folds. Build the module inside the function, or return "
             "copy.deepcopy of it."
         )
 
 
 def _storages(module: nn.Module) -> set[int]:
-    """Return where the weights and buffers of a module lie in memory."""
+    """Return the memory addresses of the weights and buffers of a module."""
     tensors = [*module.parameters(), *module.buffers()]
     return {each.untyped_storage().data_ptr() for each in tensors if each.numel()} - {0}
 
@@ -143,8 +143,8 @@ def check_output_width(net: NeuralNet, X: torch.Tensor, n_out: int) -> None:
                 raise
             raise TypeError(
                 f"The predictor cannot compute in {X.dtype}, the type of X: {error}. Its weights "
-                "are converted to that type, so it must not convert what it is given. Or give X "
-                "(and a net) in float32."
+                "are converted to that type, so it must not convert its inputs. Or give X (and a "
+                "net) in float32."
             ) from error
     shape = tuple(getattr(out, "shape", ()))
     if shape != (min(2, len(X)), n_out):
@@ -156,13 +156,13 @@ def check_output_width(net: NeuralNet, X: torch.Tensor, n_out: int) -> None:
 
 
 def resolve_device(device: Any) -> torch.device:
-    """Return the torch device, or say clearly that it is not there."""
+    """Return the torch device, or raise an error where it is not available."""
     try:
         resolved = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"device={device!r} is not a torch device: {error}") from error
     if resolved.type == "cuda" and not torch.cuda.is_available():
-        raise ValueError(f"device={device!r} was asked for, but torch sees no CUDA device here.")
+        raise ValueError(f"device={device!r} was given, but torch sees no CUDA device here.")
     try:
         torch.zeros(1, device=resolved).cpu()
     except (RuntimeError, NotImplementedError) as error:
@@ -171,7 +171,7 @@ def resolve_device(device: Any) -> torch.device:
 
 
 def device_or_cpu(device: Any) -> torch.device:
-    """Return the device, or the CPU where a stored model has come to a machine without it."""
+    """Return the device, or the CPU where a stored model is loaded on a machine without it."""
     try:
         return resolve_device(device)
     except ValueError:
@@ -184,20 +184,20 @@ def n_threads(n_jobs: int | None) -> int:
 
 
 def on_cpu(net: NeuralNet) -> NeuralNet:
-    """Return the net itself if it lives on the CPU, else a copy that does."""
+    """Return the net itself if it is on the CPU, else a copy that is."""
     parameter = next(net.module_.parameters(), None)
     if parameter is None or parameter.device.type == "cpu":
         return net
     moved = deepcopy(net)
     moved.device = "cpu"
     moved.module_.to("cpu")
-    if net.module is net.module_:  # a module that was built before; the copy has two of it
+    if net.module is net.module_:  # an existing module, which the copy has twice
         moved.module = moved.module_
     return moved
 
 
 def slopes_in_eval(device: torch.device) -> AbstractContextManager[None]:
-    """Let recurrent nets be differentiated in eval mode: cuDNN's have no backward pass there."""
+    """Allow gradients of recurrent nets in eval mode, for which cuDNN has no backward pass."""
     if device.type != "cuda":
         return nullcontext()
     return torch.backends.cudnn.flags(enabled=False)

@@ -1,4 +1,4 @@
-"""A net that has been fitted, to be trained on."""
+"""A fitted net, for further training."""
 
 from copy import deepcopy
 

@@ -1,4 +1,4 @@
-"""A net that moves given predictions, by no more than a trust region allows."""
+"""A net that corrects given predictions within a trust region."""
 
 from collections.abc import Sequence
 
@@ -10,27 +10,27 @@ from .factories import MLPPredictor
 
 
 class BiasCorrection(MLPPredictor):
-    r"""Corrected predictions as a function of features and of the predictions themselves.
+    r"""Corrected predictions as a function of features and predictions.
 
-    A row of the input is p features and then the d predictions :math:`\hat y`. With the output g
-    of a perceptron that sees them, and :math:`\sigma` the logistic function,
+    A row of the input holds p features, followed by the d predictions :math:`\hat y`. With the
+    output g of a perceptron for this input, and the logistic function :math:`\sigma`,
 
     .. math:: \tilde y_j = \phi_j \hat y_j, \qquad
        \phi = (1 - \epsilon) + 2 \epsilon\, \sigma(g) \in (1 - \epsilon, 1 + \epsilon),
 
-    or, with a `size` s for each of them, :math:`\tilde y_j = \hat y_j + (\phi_j - 1) s_j`. The
-    perceptron's last layer starts at 0, so that training starts at :math:`\phi = 1`.
+    or, with a `size` s for each prediction, :math:`\tilde y_j = \hat y_j + (\phi_j - 1) s_j`. The
+    perceptron's last layer is initially 0, so that training starts at :math:`\phi = 1`.
 
     Parameters
     ----------
     epsilon : float
         Radius of the trust region, between 0 and 1.
     size : array-like of shape (d,), default=None
-        What the radius is a share of; None is the prediction itself.
+        Numbers of which the radius is a share; None is the predictions themselves.
     mean, scale : array-like of shape (p + d,), default=None
-        What the input is standardised with for the perceptron; None is 0 and 1.
+        Mean and scale by which the perceptron's input is standardised; None is 0 and 1.
     sees_predictions : bool, default=True
-        Whether the perceptron sees the predictions, or the features alone.
+        Whether the perceptron sees the predictions, and not the features alone.
     hidden_layer_sizes : sequence of int, default=(16,)
         Widths of the hidden layers.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
@@ -38,7 +38,7 @@ class BiasCorrection(MLPPredictor):
 
     See Also
     --------
-    dfl_sklearn.DFFRegressor : Trains such a net around any regressor.
+    dfl_sklearn.DFFRegressor : Train such a net around any regressor.
 
     References
     ----------
@@ -47,8 +47,8 @@ class BiasCorrection(MLPPredictor):
 
     Examples
     --------
-    The net returns the predictions as they are until it is trained. Here two predictions follow one
-    feature:
+    The untrained net returns the predictions unchanged. Here the input is one feature and two
+    predictions:
 
     >>> import torch
     >>> from dfl_sklearn.learners import BiasCorrection
@@ -77,7 +77,7 @@ class BiasCorrection(MLPPredictor):
         self.sees_predictions = sees_predictions
 
     def build(self, n_in: int, n_out: int, generator: torch.Generator) -> nn.Module:
-        """Return the net, which predicts its last `n_out` inputs until it is trained."""
+        """Return the net, which returns its last `n_out` inputs until it is trained."""
         n_seen = n_in if self.sees_predictions else n_in - n_out
         net = super().build(n_seen, n_out, generator)
         last = list(net.children())[-1]
@@ -99,7 +99,7 @@ class BiasCorrection(MLPPredictor):
 
 
 class Corrected(nn.Module):
-    """The last columns of the input, moved within their trust region."""
+    """The last columns of the input, corrected within their trust region."""
 
     mean: torch.Tensor
     scale: torch.Tensor
@@ -122,7 +122,7 @@ class Corrected(nn.Module):
     def forward(self, z: torch.Tensor) -> torch.Tensor:
         """Map features and predictions (..., p + d) to corrected predictions (..., d)."""
         predicted = z[..., z.shape[-1] - self.n_out :]
-        # 2 sigma(g) - 1, without the rounding error that phi = 1 would start with.
+        # 2 sigma(g) - 1, without a rounding error at phi = 1.
         seen = z[..., : len(self.mean)]
         share = torch.tanh(self.net((seen - self.mean) / self.scale) / 2.0)
         return predicted + self.epsilon * share * (predicted if self.size is None else self.size)

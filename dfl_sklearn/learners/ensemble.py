@@ -17,22 +17,22 @@ _AROUND_A_NET = (Corrected, Itemwise, ScaleEquivariant)
 
 
 class Ensemble(nn.Module):
-    """K nets, the members, that see the same rows, or each rows of its own.
+    """K nets, the members, which see the same rows, or each its own rows.
 
     Parameters
     ----------
     members : sequence of torch.nn.Module
-        With equal layers and weights of their own.
+        Members with equal layers but different weights.
     stacks : bool
-        Whether layers of this package are to be stacked, which computes all members at once. Other
-        modules are computed one after the other: they may do anything, and `torch.vmap`, where it
-        knows their operations, is no faster on a CPU.
+        Whether to stack layers of this package, which computes all members at once. Other modules
+        are computed one after the other: they may do anything, and `torch.vmap`, where it supports
+        their operations, is no faster on a CPU.
 
     Attributes
     ----------
     n_members : int
     stack : torch.nn.Module or None
-        The members in one, with a tensor of weights (K, n_out, n_in) per layer.
+        All members in one module, with a tensor of weights (K, n_out, n_in) per layer.
     """
 
     def __init__(self, members: Sequence[nn.Module], *, stacks: bool) -> None:
@@ -50,7 +50,7 @@ class Ensemble(nn.Module):
         return torch.stack([member(rows) for member, rows in zip(self.members, x, strict=True)])
 
     def by_member(self, values: np.ndarray) -> list[torch.Tensor]:
-        """Return values (K,) of the members in a shape that each parameter can be multiplied by."""
+        """Return values (K,) of the members, shaped to be multiplied by each parameter."""
         found = []
         for name, parameter in self.named_parameters():
             if self.stack is None:
@@ -64,7 +64,7 @@ class Ensemble(nn.Module):
     ) -> None:
         """Copy the weights of some members, a mask (K,), from one state of the module to another.
 
-        Buffers of members in one are constants.
+        Buffers of stacked members are constants.
         """
         if not which.any():
             return
@@ -115,7 +115,7 @@ class StackedMLP(nn.Sequential):
 
 
 def stacked(modules: Sequence[nn.Module]) -> nn.Module | None:
-    """Return modules of one kind as one of (K, ..., n_in), None where that is not known."""
+    """Return modules of one kind as one module of (K, ..., n_in), or None where unsupported."""
     first = modules[0]
     if type(first) is nn.Linear:
         return StackedLinear(modules)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Parameter objects that build the package's own networks."""
+"""Recipes that build the package's own networks."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -20,20 +20,19 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 class NetFactory(BaseEstimator, ABC):
-    """Base class of recipes for a network that are parameters of an estimator.
+    """Base class of recipes for networks, which are parameters of an estimator.
 
-    Unlike a bare function ``(n_in, n_out) -> nn.Module`` it initialises weights from an
-    explicit generator, and its own parameters can be searched
-    (``predictor__hidden_size``).
+    Unlike a function ``(n_in, n_out) -> nn.Module``, a recipe initialises weights from an explicit
+    generator, and its own parameters can be searched (``predictor__hidden_size``).
 
     Attributes
     ----------
     starts_trained : bool
-        Whether the net predicts well before it is trained, as one does that corrects given
-        predictions: training then keeps the first weights where no others are better.
+        Whether the net predicts well before it is trained, such as one that corrects given
+        predictions. Training then keeps the initial weights unless others are better.
     columns_are : str or None
-        What the columns of X are to the net, where it cannot take another kind of column beside
-        them; a fit then says so of a context that it sees.
+        What the net takes all columns of X for, such as a series, where it cannot use other
+        columns. A fit then warns if the context is among them.
 
     See Also
     --------
@@ -70,7 +69,7 @@ class NetFactory(BaseEstimator, ABC):
 
     @property
     def is_linear(self) -> bool:
-        """Whether the net is linear in its weights, and so overfits little.
+        """Whether the net is linear in its weights, and therefore overfits little.
 
         With ``early_stopping="auto"`` no rows are held out for such a net.
         """
@@ -87,7 +86,7 @@ class NetFactory(BaseEstimator, ABC):
         n_out : int
             Number of parameters to predict.
         generator : torch.Generator
-            Where the weights are drawn from.
+            Generator of the random weights.
 
         Returns
         -------
@@ -115,7 +114,7 @@ class MLPPredictor(NetFactory):
     See Also
     --------
     ScaleEquivariantPredictor : A perceptron for series whose level changes.
-    ItemwisePredictor : The same perceptron for each item of a row.
+    ItemwisePredictor : One perceptron, applied to each item of a row.
     LSTMPredictor : A recurrent net for windows of a series.
 
     Examples
@@ -154,7 +153,7 @@ class LSTMPredictor(NetFactory):
     """An LSTM over the window of lags in each row.
 
     A row of X holds a window, oldest step first, as :func:`dfl_sklearn.datasets.make_lagged`
-    makes it; with several channels, the channels of a step stand together.
+    makes it; with several channels, the channels of a step are next to each other.
 
     Parameters
     ----------
@@ -163,16 +162,16 @@ class LSTMPredictor(NetFactory):
     num_layers : int, default=1
         Number of stacked layers.
     n_channels : int, default=1
-        Numbers per time step; the number of features must be a multiple of it.
+        Number of values per time step; the number of features must be a multiple of it.
 
     See Also
     --------
     ScaleEquivariantPredictor : A perceptron for series whose level changes.
-    dfl_sklearn.datasets.make_lagged : Cuts a series into windows.
+    dfl_sklearn.datasets.make_lagged : Cut a series into windows.
 
     Notes
     -----
-    A context is no time step: give the estimator ``context_is_feature=False``.
+    A context is not a time step: set ``context_is_feature=False`` in the estimator.
 
     Examples
     --------
@@ -207,11 +206,11 @@ class LSTMPredictor(NetFactory):
 
 
 class ScaleEquivariantPredictor(MLPPredictor):
-    """A perceptron of each row divided by its own mean size, and multiplied by it in the end.
+    """A perceptron whose input is divided, and its output multiplied, by the row's mean size.
 
     Doubled features give a doubled prediction, so that what was learnt at one level of demand
-    holds at another. For features and targets in one unit whose zero is none of it, such as
-    the lags of a series; use it with ``standardize=False``, which keeps that zero, and, where
+    holds at another. It is for features and targets in the same unit, with a natural zero, such as
+    the lags of a series. Use it with ``standardize=False``, which keeps that zero, and, where
     there is a context, with ``context_is_feature=False``.
 
     Parameters

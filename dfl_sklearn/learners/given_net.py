@@ -1,4 +1,4 @@
-"""What a skorch net given as predictor may bring, and what has another place here."""
+"""The settings of a skorch net as predictor: which are used, and which are refused."""
 
 from inspect import Parameter, signature
 from typing import Any
@@ -13,21 +13,21 @@ _INSTEAD = {
     "warm_start": "Set warm_start of the estimator.",
     "verbose": "Set verbose of the estimator.",
     "device": "Set device of the estimator.",
-    "iterator_train": "Batches are drawn by the estimator, in random order; the net's batch_size "
-    "counts.",
+    "iterator_train": "Batches are drawn by the estimator, in random order, with the net's "
+    "batch_size.",
     "iterator_valid": "Held-out rows are predicted at once.",
-    "dataset": "Rows are handed to the net as tensors.",
+    "dataset": "Rows are passed to the net as tensors.",
     "predict_nonlinearity": "Let the module end with it.",
 }
-# Beside the defaults: what the estimator does anyway.
+# Besides the defaults: settings that match what the estimator does anyway.
 _HARMLESS: dict[str, tuple[Any, ...]] = {"verbose": (0, False), "train_split": (None, False)}
 
 
 def check_settings(net: NeuralNet, device: str) -> None:
     """Raise a ValueError that names a setting of the net which would have no effect.
 
-    The module, the optimiser, the learning rate, the batch size and the callbacks are the net's
-    own; training itself, the rows and the loss are the estimator's.
+    The module, the optimiser, the learning rate, the batch size and the callbacks are those of the
+    net; training itself, the rows and the loss are those of the estimator.
     """
     if net.get_params_for("criterion"):
         raise ValueError(
@@ -50,14 +50,14 @@ def check_settings(net: NeuralNet, device: str) -> None:
 
 
 def check_module_of(net: NeuralNet) -> None:
-    """Raise a ValueError where the net's function that builds its module keeps the module."""
+    """Raise a ValueError where the function that builds the net's module returns the same one."""
     build, params = net.module, net.get_params_for("module")
     if callable(build) and not isinstance(build, type) and not hasattr(build, "parameters"):
         check_built_afresh("The module of the skorch net", net.module_, lambda: build(**params))
 
 
 def has_listeners(predictor: Any) -> bool:
-    """Return whether a predictor is a skorch net with callbacks or hooks that hear of training."""
+    """Return whether a predictor is a skorch net with callbacks or hooks."""
     if not isinstance(predictor, NeuralNet):
         return False
     hooks = [name for name in vars(NeuralNet) if name.startswith("on_")]

@@ -1,4 +1,4 @@
-"""One net for every item of a row, or for every pair of items."""
+"""Nets that are applied to every item of a row, or to every pair of items."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -14,15 +14,16 @@ _OUTPUTS: dict[str, type[nn.Module]] = {"identity": nn.Identity, "logistic": nn.
 
 
 class ItemwisePredictor(MLPPredictor):
-    """The same perceptron for each of the items that a row holds.
+    """The same perceptron for each item of a row.
 
-    A row of X holds the features of the items, one item after the other; the parameters predicted
-    stand in the same order. Items share what is learnt: with ten items a row is ten examples.
+    A row of X holds the features of the items, one item after the other, and the predicted
+    parameters have the same order. All items train the same net: with ten items, a row is ten
+    examples.
 
     Parameters
     ----------
     n_items : int
-        Items per row; the numbers of features and of parameters must be multiples of it.
+        Number of items per row; the numbers of features and of parameters must be multiples of it.
     hidden_layer_sizes : sequence of int, default=(32, 32)
         Widths of the hidden layers; ``()`` is a linear model.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
@@ -32,18 +33,18 @@ class ItemwisePredictor(MLPPredictor):
 
     See Also
     --------
-    PairwisePredictor : The same for pairs of items.
+    PairwisePredictor : One perceptron for all pairs of items.
     MLPPredictor : One perceptron for the whole row.
 
     Notes
     -----
-    Use it with ``standardize=False``, with features scaled beforehand: else every item gets a scale
-    of its own. A context must stand among the features of the items, one number for each, or not
+    Use it with ``standardize=False`` and features scaled beforehand; otherwise every item is scaled
+    differently. A context must be among the features of the items, one number for each item, or not
     be a feature (``context_is_feature=False``).
 
     Examples
     --------
-    Three items per row, two features each; the values depend on the features alone.
+    Three items per row with two features each; the values depend only on the features of the item.
 
     >>> import numpy as np
     >>> from dfl_sklearn import DFLRegressor
@@ -86,38 +87,38 @@ class ItemwisePredictor(MLPPredictor):
 
 
 class PairwisePredictor(NetFactory):
-    """The same perceptron for each pair of an item on the left and one on the right.
+    """The same perceptron for each pair of a left and a right item.
 
-    A row of X holds the features of the left items, one after the other, and then those of the
-    right items; the perceptron sees the features of both members of a pair. The pair (i, j) is
+    A row of X holds the features of the left items, one after the other, followed by those of the
+    right items. The perceptron sees the features of both members of a pair. The pair (i, j) is
     column ``i * n_right + j`` of y, as in :class:`~dfl_sklearn.problems.MatchingProblem`.
 
     Parameters
     ----------
     n_left, n_right : int
-        Items per row on the two sides.
+        Numbers of items per row on the two sides.
     hidden_layer_sizes : sequence of int, default=(32,)
-        Widths of the hidden layers, at least one: without, left and right could not interact.
+        Widths of the hidden layers, at least one: otherwise left and right could not interact.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers.
     output : {"identity", "logistic"}, default="identity"
         Activation of the last layer; "logistic" predicts probabilities.
     symmetric : bool, default=False
-        Whether the two sides are of one kind, so that it does not matter who is on the left: the
-        perceptron sees each pair in both orders, and what it says is averaged before the last
-        activation. Twice the work, and every pair is two examples.
+        Whether both sides are of the same kind, so that the order of a pair does not matter. The
+        perceptron then sees each pair in both orders, and its outputs are averaged before the last
+        activation. This doubles the work, and makes every pair two examples.
 
     See Also
     --------
-    ItemwisePredictor : The same for items by themselves.
-    dfl_sklearn.problems.MatchingProblem : Decides which pairs are made.
+    ItemwisePredictor : One perceptron for all single items.
+    dfl_sklearn.problems.MatchingProblem : The choice of pairs.
 
     Notes
     -----
-    The first layer is applied to each item once, not to each pair: for 50 items on each side that
-    is 25 times less work. Use it with ``standardize=False``, with features scaled beforehand: else
-    every item gets a scale of its own. A context must stand among the features of the items, one
-    number for each, or not be a feature (``context_is_feature=False``).
+    The first layer is applied once to each item, not to each pair; for 50 items on each side that
+    is 25 times less work. Use the net with ``standardize=False`` and features scaled beforehand;
+    otherwise every item is scaled differently. A context must be among the features of the items,
+    one number for each item, or not be a feature (``context_is_feature=False``).
 
     References
     ----------
@@ -125,7 +126,8 @@ class PairwisePredictor(NetFactory):
 
     Examples
     --------
-    Two workers and two jobs with one feature each; a pair is worth more where these differ.
+    Two workers and two jobs with one feature each; a pair is worth more where their features
+    differ.
 
     >>> import numpy as np
     >>> from dfl_sklearn import DFLRegressor
@@ -177,8 +179,8 @@ class PairwisePredictor(NetFactory):
             )
         if np.size(self.hidden_layer_sizes) == 0:
             raise ValueError(
-                "hidden_layer_sizes must have at least one layer: a linear net gives a pair the "
-                "sum of what each member is worth by itself."
+                "hidden_layer_sizes must have at least one layer: a linear net values a pair as "
+                "the sum of its two members."
             )
         n_features = n_in // n_items
         net = MLPPredictor(self.hidden_layer_sizes, self.activation).build(
@@ -196,7 +198,7 @@ def _output(name: str) -> nn.Module:
 
 
 class Itemwise(nn.Module):
-    """A net applied to each of the items that stand one after the other in a row."""
+    """A net applied to each of the consecutive items of a row."""
 
     def __init__(self, net: nn.Module, n_items: int, output: nn.Module) -> None:
         super().__init__()
@@ -209,7 +211,7 @@ class Itemwise(nn.Module):
 
 
 class Pairwise(nn.Module):
-    """A perceptron of the features of both members of a pair, for all pairs of two sides."""
+    """A perceptron of the features of both members of a pair, applied to all pairs."""
 
     def __init__(
         self,

@@ -10,7 +10,7 @@ from torch import nn
 
 Module = TypeVar("Module", bound=nn.Module)
 
-_DTYPE = torch.float64  # weights are drawn in it whatever torch's default, then cast
+_DTYPE = torch.float64  # weights are drawn in it, whatever torch's default dtype, and then cast
 
 
 def seeded_linear(n_in: int, n_out: int, generator: torch.Generator) -> nn.Linear:
@@ -33,7 +33,7 @@ class MLP(nn.Sequential):
 
 
 class WindowLSTM(nn.Module):
-    """An LSTM read at the last step of a flattened window, followed by a linear layer."""
+    """An LSTM over a flattened window, with a linear layer of its last output."""
 
     def __init__(
         self,
@@ -60,7 +60,7 @@ class WindowLSTM(nn.Module):
 
 
 class ScaleEquivariant(nn.Module):
-    """A net of rows divided by their own level, its output multiplied by it."""
+    """A net whose input is divided, and its output multiplied, by the mean size of the row."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A net as a learner of parameters: built, trained and asked in the units of the problem."""
+"""A net that learns parameters: built, trained and used in the units of the problem."""
 
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -38,19 +38,19 @@ Loss = Callable[[torch.Tensor, dict[str, torch.Tensor]], torch.Tensor]
 
 
 class NetUnits:
-    """Between the units of the data and those of a net: scales, dtype and device.
+    """Conversion between the units of the data and those of a net: scales, dtype and device.
 
     Decisions, costs and regrets are float64; only what goes through the net has its dtype.
 
     Parameters
     ----------
     scales : pair of Scale
-        Of the features and of the parameters.
+        Scales of the features and of the parameters.
     dtype : torch.dtype
-        Of the net.
+        Dtype of the net.
     device : torch.device
     columns : ContextColumns or None
-        Where the net sees the context among its inputs.
+        The columns that are context, if the net sees them among its inputs.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class NetUnits:
         )
 
     def rows(self, rows: Rows) -> Rows:
-        """Return rows as the net takes them: tensors, inputs standardised, weights of mean 1."""
+        """Return rows as the net takes them: tensors, standardised inputs, weights of mean 1."""
         inputs = rows.X if self.columns is None else self.columns.seen(rows.X, rows.context)
         scaled = rows.replace(
             X=self.scales[0].apply(inputs), weight=rows.weight / rows.weight.mean()
@@ -75,7 +75,7 @@ class NetUnits:
         return scaled.to(self.device, self.dtype)
 
     def slopes_in_features(self, slopes: np.ndarray) -> np.ndarray:
-        """Return slopes in the features (n, p), in their units, for those in the net's inputs."""
+        """Convert slopes in the net's inputs to slopes in the features (n, p), in their units."""
         slopes = slopes / self.scales[0].scale
         return slopes if self.columns is None else slopes[:, self.columns.features_among_inputs]
 
@@ -96,14 +96,14 @@ class NetLearner:
         as the second scale of `units` has.
     units : NetUnits
     seed : int
-        Of the first weights.
+        Seed of the initial weights.
     monitored : str
         The number that training watches, for callbacks.
     callbacks : iterable of skorch.callbacks.Callback
     n_members : int, default=1
-        Nets that are trained side by side, as an :class:`~.ensemble.Ensemble`.
+        Number of nets that are trained side by side, as an :class:`~.ensemble.Ensemble`.
     **settings : dict
-        `lr`, `batch_size` and `weight_decay` of a net that is no skorch net already.
+        `lr`, `batch_size` and `weight_decay`, unless the predictor is a skorch net.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class NetLearner:
         callbacks = list(callbacks)
         if any(isinstance(each, ScoringBase) for each in callbacks):
             raise ValueError(
-                "callbacks has one that scores by itself (EpochScoring or BatchScoring), which "
+                "callbacks has one that computes scores (EpochScoring or BatchScoring), which "
                 "cannot see the rows; history_ has the regret of each epoch."
             )
         own = predictor.callbacks if isinstance(predictor, NeuralNet) else None
@@ -136,12 +136,12 @@ class NetLearner:
                 raise ValueError(
                     f"n_estimators={n_members} needs a predictor that can be built several times "
                     "and is trained by Adam: None, one of dfl_sklearn.learners, or a function "
-                    "(n_in, n_out) -> torch.nn.Module. A skorch net brings one module, and an "
+                    "(n_in, n_out) -> torch.nn.Module. A skorch net has one module, and an "
                     "optimiser that may treat the members as one."
                 )
             net = clone(predictor)
             check_settings(net, device)
-            # Progress is reported by this package, not once more by the net.
+            # Progress is reported by this package, not by the net.
             net.set_params(**criterion, train_split=None, device=device, verbose=0)
             if callbacks:
                 own = [] if net.callbacks in (None, "disable") else net.callbacks
@@ -174,7 +174,7 @@ class NetLearner:
         self.net = net
 
     def batch_size(self, n_rows: int) -> int:
-        """Return the rows in a mini-batch of `n_rows`."""
+        """Return the number of rows in a mini-batch, given `n_rows` rows in all."""
         return self.net.batch_size if self.net.batch_size > 0 else n_rows
 
     def train(
@@ -192,17 +192,17 @@ class NetLearner:
     def predict(self, rows: Rows) -> np.ndarray:
         """Return predictions (n, d) for rows as :meth:`NetUnits.rows` returns them.
 
-        Of an ensemble they are the members' mean.
+        For an ensemble these are the members' means.
         """
         found = self.predict_members(rows)
         return found if self.n_members == 1 else member_mean(found)
 
     def predict_members(self, rows: Rows) -> np.ndarray:
-        """Return what decisions are made from: predictions (n, d), of an ensemble (K, n, d)."""
+        """Return the predictions to decide from: (n, d), or (K, n, d) for an ensemble."""
         return self.units.parameters(forward(self.net, rows.X)).cpu().numpy()
 
     def predict_with_slopes(self, X: torch.Tensor) -> torch.Tensor:
-        """Return predictions (n, d), of an ensemble (K, n, d), for the inputs, with their graph."""
+        """Return differentiable predictions for inputs: (n, d), or (K, n, d) for an ensemble."""
         return self.units.parameters(self.net.module_(X))
 
     def state(self) -> dict[str, torch.Tensor]:
@@ -210,7 +210,7 @@ class NetLearner:
         return {name: value.cpu() for name, value in self.net.module_.state_dict().items()}
 
     def load(self, state: dict[str, torch.Tensor]) -> None:
-        """Take up weights."""
+        """Set the weights."""
         self.net.module_.load_state_dict(state)
 
     def trimmed(self) -> NeuralNet:

@@ -1,4 +1,4 @@
-"""When training goes on more slowly, when it ends, and which weights it has to keep."""
+"""When to lower the learning rate, when to stop, and which weights to keep."""
 
 import math
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ import torch
 from skorch import NeuralNet
 from torch import nn
 
-_CUT = 5.0  # what the learning rate is divided by
+_CUT = 5.0  # divisor of the learning rate
 
 
 @dataclass
@@ -17,8 +17,8 @@ class Stopping:
     """When to stop, and when to lower the learning rate.
 
     The number called `monitored` must fall by more than `tol` within `patience` epochs. If it does
-    not, the best weights so far are put back and the learning rate is divided by 5 (after
-    `n_reductions` such reductions, or without any, training stops).
+    not, training goes back to the best weights so far and divides the learning rate by 5. After
+    `n_reductions` reductions, which may be 0, it stops instead.
     """
 
     monitored: str
@@ -29,7 +29,7 @@ class Stopping:
 
 
 class Patience:
-    """The best weights so far, and the epochs since they were much improved.
+    """The best weights so far, and the number of epochs since the last large improvement.
 
     Parameters
     ----------
@@ -51,9 +51,9 @@ class Patience:
         return math.isfinite(self.best)
 
     def take(self, watched: Any) -> bool:
-        """Note the number of an epoch, and return whether its weights are the best so far."""
-        # The best weights are those of the lowest value, by however little; patience
-        # asks for progress that matters.
+        """Record the number of an epoch, and return whether its weights are the best so far."""
+        # The best weights are those with the lowest value, even by a little; patience needs an
+        # improvement above the tolerance.
         self.waited = 0 if watched < self.best - self.stopping.tol else self.waited + 1
         if not watched < self.best:
             return False
@@ -61,7 +61,7 @@ class Patience:
         return True
 
     def ends(self) -> bool:
-        """Go on from the best weights, more slowly, where it is time to; return whether to stop."""
+        """Lower the learning rate, from the best weights, if it is time; return whether to stop."""
         if self.waited < self.stopping.patience:
             return False
         if self.reductions >= self.stopping.n_reductions:
@@ -73,14 +73,14 @@ class Patience:
         return False
 
     def put_back(self) -> None:
-        """Leave the net with its best weights."""
+        """Set the net to its best weights."""
         self.net.module_.load_state_dict(self.state)
 
 
 class MembersPatience(Patience):
-    """The same for each member of an ensemble by itself.
+    """The same for each member of an ensemble separately.
 
-    One that has stopped keeps its weights while others go on.
+    A member that has stopped keeps its weights while others go on.
 
     Parameters
     ----------
@@ -99,11 +99,11 @@ class MembersPatience(Patience):
 
     @property
     def has_weights(self) -> bool:
-        """Whether there are weights to keep, of all members."""
+        """Whether there are weights to keep for all members."""
         return bool(np.isfinite(self.values).all())
 
     def take(self, watched: Any) -> bool:
-        """Note the numbers (K,) of an epoch, and return whether a member is at its best."""
+        """Record the numbers (K,) of an epoch, and return whether a member is at its best."""
         self.waits = np.where(watched < self.values - self.stopping.tol, 0, self.waits + 1)
         better = self.goes_on & (watched < self.values)
         self.values[better] = watched[better]
@@ -111,7 +111,7 @@ class MembersPatience(Patience):
         return bool(better.any())
 
     def ends(self) -> bool:
-        """Let members go on more slowly, or stop, where it is time; return whether all have."""
+        """Slow members down or stop them, if it is time; return whether all have stopped."""
         due = self.goes_on & (self.waits >= self.stopping.patience)
         if not due.any():
             return False
@@ -124,7 +124,7 @@ class MembersPatience(Patience):
 
 
 def patience_of(net: NeuralNet, stopping: Stopping, start_value: Any) -> Patience:
-    """Return the patience with a net, or with each member where there is a value for each."""
+    """Return the patience for a net, or for each member where there is a value for each."""
     kind = MembersPatience if np.ndim(start_value) else Patience
     return kind(net, stopping, start_value)
 

@@ -1,4 +1,4 @@
-"""A perceptron that starts from the best constant decision."""
+"""A perceptron whose initial output is near the best constant decision."""
 
 from typing import Any
 
@@ -7,15 +7,16 @@ from torch import nn
 
 from .factories import MLPPredictor
 
-_SHARE = 0.1  # of the usual weights of the last layer
+_SHARE = 0.1  # factor of the initial weights of the last layer
 
 
 class PolicyNet(MLPPredictor):
-    """A perceptron whose output is small before it is trained.
+    """A perceptron whose initial output is small.
 
-    Its last layer has no bias then, and small weights: training starts near an output of 0, the
-    best constant decision, and keeps it where no weights are better. The weights are not 0, since
-    decisions at a limit may have no slope there that leads away from it.
+    Its last layer initially has small weights and a bias of 0. Training therefore starts near an
+    output of 0, which is the best constant decision, and keeps it unless other weights are better.
+    The weights are not exactly 0, because a decision at a limit may have no slope that leads away
+    from it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Standardisation with sample weights, for what goes into and comes out of a net."""
+"""Standardisation of the inputs and outputs of a net, with sample weights."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from .._utils.powers import size_exponent
 
-FAR = 5.0  # standard deviations, more than which training would take too long to go
+FAR = 5.0  # standard deviations; training could take too long to move further
 
 
 class Scale(NamedTuple):
@@ -28,17 +28,17 @@ class Scale(NamedTuple):
         near_one = np.ldexp(values, -exponent)
         mean = np.average(near_one, axis=0, weights=weight)
         scale = np.sqrt(np.average((near_one - mean) ** 2, axis=0, weights=weight))
-        # A column that varies only by rounding is constant: dividing by it would blow up noise.
+        # A column that varies only by rounding is constant: scaling it would amplify noise.
         constant = (values == values[0]).all(axis=0) | (scale <= 1e-14 * np.abs(mean))
-        mean = np.where(constant, values[0], np.ldexp(mean, exponent))  # a mean may miss it by bits
+        mean = np.where(constant, values[0], np.ldexp(mean, exponent))  # means have rounding errors
         return cls(mean, np.where(constant, of_constant, np.ldexp(scale, exponent)))
 
     @classmethod
     def about(cls, centre: np.ndarray, values: np.ndarray, weight: np.ndarray) -> "Scale":
         """Return a centre (k,), and the root mean square distance of values (n, k) from it.
 
-        A column that is the centre throughout has no distance of its own, and takes that of the
-        others. It is 0 only where this holds for all of them.
+        A column that equals the centre in all rows has no distance of its own, and takes that of
+        the others. It is 0 only where this holds for all columns.
         """
         distance = values - centre
         exponent = size_exponent(distance)
@@ -54,18 +54,19 @@ class Scale(NamedTuple):
     def renewed(self, values: np.ndarray, weight: np.ndarray) -> "Scale":
         """Return the scale of new values, for a net that goes on from this scale.
 
-        A column that is constant in them has no scale of its own. It keeps the last one, or takes
-        the distance from the last mean where that is larger; it is 0 only where nothing has varied
-        so far.
+        A column that is constant in them has no scale of its own. It keeps the last scale, or takes
+        the distance from the last mean where that is larger. The scale is 0 only where nothing has
+        varied so far.
         """
         new = Scale.of(values, weight, of_constant=0.0)
         reach = np.maximum(self.scale, np.abs(new.mean - self.mean))
         return Scale(new.mean, np.where(new.scale > 0, new.scale, reach))
 
     def stretched(self, values: np.ndarray) -> "Scale":
-        """Return this scale for values too few to have one, at most doubled where they are far.
+        """Return this scale, at most doubled where the few new values are far away.
 
-        A column that has not varied takes their mean, and their largest distance from the last one.
+        A column that has not varied takes their mean, and their largest distance from the last
+        mean.
         """
         values = values.astype(np.float64, copy=False)
         distance = np.abs(values - self.mean).max(axis=0)
@@ -90,7 +91,7 @@ class Scale(NamedTuple):
             column = int(np.argwhere(bad)[0, 1])
             raise ValueError(
                 f"X cannot be standardised in {values.dtype}: column {column} has a value of "
-                f"{values[bad][0]} beside a mean of {self.mean[column]} and a standard deviation "
-                f"of {self.scale[column]}. Divide the column by a number of its size."
+                f"{values[bad][0]}, with a mean of {self.mean[column]} and a standard deviation "
+                f"of {self.scale[column]}. Divide the column by a number of about its size."
             )
         return found

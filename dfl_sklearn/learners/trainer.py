@@ -1,4 +1,4 @@
-"""The one training loop: skorch's verbs, mini-batches by slicing, stopping by regret."""
+"""The training loop: skorch's methods, mini-batches by slicing, stopping by regret."""
 
 import math
 import time
@@ -27,11 +27,11 @@ class NonFiniteLossError(FloatingPointError):
 
 
 class PredictorNet(NeuralNet):
-    """A skorch net pared down for small modules, whose steps cost less than their handling.
+    """A skorch net with little overhead, for small modules.
 
-    It has none of the default callbacks (the training loop reports by itself), and its step
-    takes batches as they are: on the right device already, with the module in training mode
-    since the start of the epoch. Where nobody listens, an epoch is a plain loop.
+    It has none of the default callbacks, as the training loop reports progress. Its step takes
+    batches that are already on the right device, with the module in training mode since the start
+    of the epoch. Without callbacks, an epoch is a plain loop.
     """
 
     @property
@@ -41,7 +41,7 @@ class PredictorNet(NeuralNet):
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
     ) -> None:
-        """Train on every batch; with callbacks as skorch does it, else without ceremony."""
+        """Train on every batch; with callbacks as skorch does, otherwise in a plain loop."""
         if self.callbacks_:
             super().run_single_epoch(iterator, training, prefix, step_fn, **fit_params)
             return
@@ -67,19 +67,19 @@ class PredictorNet(NeuralNet):
 
 
 class EnsembleNet(PredictorNet):
-    """A net of several members that learn from batches of their own, each as if it were alone.
+    """A net of several members that learn independently, each from its own batches.
 
-    A batch holds the rows of one member after those of the other. What is pushed down is the sum
-    of the members' mean losses: with an optimiser that treats every weight by itself, as Adam does,
-    no member feels the others.
+    A batch holds the rows of all members, one member after the other. The loss is the sum of the
+    members' mean losses. With an optimiser that treats every weight separately, such as Adam,
+    members do not influence each other.
     """
 
     _rates: list[Any] | None = None
 
     def learn_at(self, rates: np.ndarray) -> None:
-        """Let each member learn at a share (K,) of the learning rate; 0 is not at all.
+        """Set the share (K,) of the learning rate for each member; 0 stops it.
 
-        Steps of Adam are proportional to it: each is taken whole, and then shortened.
+        Steps of Adam are proportional to the rate: each step is made in full, and then shortened.
         """
         if self._rates is None:
             self.optimizer_.register_step_pre_hook(self._remember)
@@ -106,19 +106,19 @@ class EnsembleNet(PredictorNet):
 
 
 class AveragedNet(PredictorNet):
-    """A net that is, after every epoch, a moving average of the weights that its steps reach.
+    """A net whose weights after every epoch are a moving average over its steps.
 
-    An average needs no small steps to come to rest: the learning rate may be large to the end.
+    An average converges without small steps, so the learning rate can be large to the end.
     """
 
-    decay = 0.99  # of a step
+    decay = 0.99  # per step
     _reached: list[torch.Tensor] | None = None
     _n_steps = 0
 
     def run_single_epoch(
         self, iterator: Any, training: bool, prefix: str, step_fn: Any, **fit_params: Any
     ) -> None:
-        """Step on from the weights last reached, and leave the average in the module."""
+        """Continue from the last weights, and leave the average in the module."""
         weights = [each.detach() for each in self.module_.parameters()]
         averages = [each.clone() for each in weights]
 
@@ -139,7 +139,7 @@ class AveragedNet(PredictorNet):
 
 
 class BatchCriterion(nn.Module):
-    """A function of (output of the net, rows of the batch) in the shape of a torch criterion."""
+    """A function of (output of the net, rows of the batch) as a torch criterion."""
 
     def __init__(self, function: BatchLoss) -> None:
         super().__init__()
@@ -152,9 +152,9 @@ class BatchCriterion(nn.Module):
 
 @dataclass
 class Training:
-    """What happened: one record per epoch, the best of them, and how it ended.
+    """The result of training: one record per epoch, the best of them, and how it ended.
 
-    "stopped" is the wish of a callback, "interrupted" that of the user (Ctrl-C).
+    "stopped" means by a callback, "interrupted" by the user (Ctrl-C).
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
@@ -177,28 +177,28 @@ def train(
     net : NeuralNet
         Initialised; its callbacks are notified as in skorch's own loop.
     batches : iterable
-        Gives the mini-batches of an epoch anew each time it is iterated over.
+        Yields the mini-batches of an epoch each time it is iterated over.
     monitor : callable
-        Called after each epoch; returns numbers by name, the one that stopping watches among
-        them. Of an ensemble that may be one of each member (K,).
+        Called after each epoch; returns numbers by name, including the one that stopping watches.
+        For an ensemble this may be one number per member (K,).
     stopping : Stopping
     start_value : float or ndarray of shape (K,), default=inf
-        The watched number before the first epoch, where the weights it belongs to are to be
-        kept if no epoch does better. Where it is one of each member, every member stops, and keeps
-        its best weights, by itself.
+        The watched number before the first epoch, where the initial weights are to be kept if no
+        epoch is better. With one number per member, every member stops and keeps its best weights
+        separately.
 
     Raises
     ------
     NonFiniteLossError
         With the net back at its best weights.
     KeyboardInterrupt
-        Where the user interrupts before there are weights to keep: in the first epoch, unless
-        there is a `start_value`. Within :func:`passing_interrupts_on`, at any time.
+        If the user interrupts before there are weights to keep: in the first epoch, unless there
+        is a `start_value`. Within :func:`passing_interrupts_on`, at any time.
 
     Returns
     -------
     Training
-        Complete also if training was interrupted, or stopped by a skorch callback.
+        The result, which is complete even if training was interrupted or stopped by a callback.
     """
     training, patience = Training(), patience_of(net, stopping, start_value)
     net.notify("on_train_begin", X=batches, y=None)
@@ -226,7 +226,7 @@ def train(
                 training.best_epoch = epoch
             record["duration"] = time.perf_counter() - start
             training.history.append(record)
-            for column in list(record)[1:]:  # skorch counts epochs by itself
+            for column in list(record)[1:]:  # skorch counts epochs itself
                 net.history.record(column, record[column])
             net.history.record(f"{stopping.monitored}_best", training.best_epoch == epoch)
             say_epoch(record)
@@ -249,7 +249,7 @@ def train(
 def forward(net: NeuralNet, X: torch.Tensor, *, chunk: int = 1 << 16) -> torch.Tensor:
     """Return the output of a trained net for standardised features, in bounded memory.
 
-    Of an ensemble the outputs of its members, (K, n, d).
+    For an ensemble these are the outputs of its members, (K, n, d).
     """
     net.module_.eval()
     with torch.no_grad():
@@ -257,9 +257,9 @@ def forward(net: NeuralNet, X: torch.Tensor, *, chunk: int = 1 << 16) -> torch.T
 
 
 def _came_from_a_callback(interrupt: KeyboardInterrupt) -> bool:
-    """Return whether it was raised while callbacks were notified.
+    """Return whether an interrupt was raised while callbacks were notified.
 
-    skorch's callbacks stop training by raising what Ctrl-C raises; only the place tells them apart.
+    skorch's callbacks stop training with the exception of Ctrl-C; only the place differs.
     """
     traceback = interrupt.__traceback__
     while traceback is not None:
@@ -273,7 +273,7 @@ def _mean_loss(net: NeuralNet) -> float:
     batches = net.history[-1, "batches"]
     sizes = [batch["train_batch_size"] for batch in batches]
     total = sum(batch["train_loss"] * size for batch, size in zip(batches, sizes, strict=True))
-    del batches[:-1]  # one record per batch would otherwise pile up over the epochs
+    del batches[:-1]  # otherwise records of all batches would accumulate over the epochs
     return total / sum(sizes)
 
 

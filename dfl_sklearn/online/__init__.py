@@ -1,4 +1,4 @@
-"""What is learnt from costs while decisions are taken: weights of experts, and alarms."""
+"""Learning from costs while decisions are taken: weights of experts, and alarms."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""A cumulative sum that watches for higher costs, its threshold drawn from reference costs."""
+"""A cumulative sum that detects higher costs, with a threshold from reference costs."""
 
 from collections.abc import Iterator
 
@@ -10,13 +10,13 @@ from .._utils.checks import number, whole_number
 from .._utils.rows import as_float, check_finite
 from .._utils.seeds import named_rng, root_seed
 
-_N_STREAMS = 2000  # drawn for the threshold, and so many that
-_N_BEYOND = 20  # of them exceed it
+_N_STREAMS = 2000  # least number of streams drawn for the threshold, and
+_N_BEYOND = 20  # least number of streams that exceed it
 _LEAST_ALPHA = 1e-4
 _AT_ONCE = 1 << 18  # costs drawn at the same time
-_FEWEST = 300  # references drawn, and up to that length one for each stream
-_WARM_UP = 100  # rows before the first one drawn
-LEAST_WORTH = 30  # independent rows that the reference must be worth
+_FEWEST = 300  # references drawn; up to this length one for each stream
+_WARM_UP = 100  # rows simulated before the first one that is used
+LEAST_WORTH = 30  # least effective number of independent reference rows
 
 
 class Cusum:
@@ -24,52 +24,54 @@ class Cusum:
 
     .. math:: S_t = \max\Big(0,\; S_{t-1} + \frac{\min(c_t, M) - m}{s} - \frac{d}{2}\Big)
 
-    with the mean m, the standard deviation s and the largest M of the reference costs, and the
-    rise d in standard deviations that is looked for. A cost counts as M at most, so that one
-    outlier sounds no alarm; one that is infinite sounds it at once.
+    Here m, s and M are the mean, the standard deviation and the largest of the reference costs, and
+    d is the increase to detect, in standard deviations. A cost counts as M at most, so that a
+    single outlier does not raise the alarm; an infinite cost raises it at once.
 
-    The threshold is such that `alpha` of streams without a shift reach it within `horizon` rows.
-    Streams and references are drawn from an autoregressive model of the reference costs, the errors
-    with replacement (the sieve bootstrap), so that neither normal nor independent costs are
-    assumed, and what a finite reference does not know about m, s and M is in the threshold.
+    The threshold is such that a share `alpha` of streams without a shift exceeds it within
+    `horizon` rows. Streams and references are drawn from an autoregressive model of the reference
+    costs, with errors drawn with replacement (the sieve bootstrap). Costs therefore need be neither
+    normal nor independent, and the threshold allows for the errors of m, s and M from a finite
+    reference.
 
     Parameters
     ----------
     reference : array-like of shape (n,)
         Costs without a shift, in order of time.
     alpha : float, default=0.05
-        Share of streams without a shift that sound the alarm within `horizon` rows, at least
-        0.0001.
+        Probability of a false alarm within `horizon` rows, at least 0.0001.
     horizon : int, default=1000
         Number of rows for which `alpha` holds.
     shift_size : float, default=1.0
-        d.
+        The increase d to detect, in standard deviations.
     random_state : int, RandomState or None, default=0
         Seed of the draws.
 
     Attributes
     ----------
     mean, scale, largest : float
-        m, s and M.
+        The mean m, the standard deviation s and the largest M of the reference costs.
     order : int
-        Of the autoregressive model, by the Bayesian information criterion.
+        Order of the autoregressive model, chosen by the Bayesian information criterion.
     worth : float
-        How many independent costs determine m as well.
+        Effective sample size of the reference: the number of independent costs that determine m
+        equally well.
     slack : float
         d / 2, in standard deviations.
     threshold : float
+        The value of S above which the alarm is raised.
     statistic : float
         The present S.
     n_rows : int
-        Costs seen.
+        Number of costs seen.
     alarm_at : int or None
-        The number, from 0, of the row in which S first exceeded the threshold.
+        The row, counted from 0, in which S first exceeded the threshold.
     risen_since : int
-        The number of the row after S was last 0 before the alarm, which estimates when costs rose.
+        The row after S was last 0 before the alarm, an estimate of when costs rose.
 
     See Also
     --------
-    dfl_sklearn.ShiftMonitor : The same for the decisions of a model, with a test of its features.
+    dfl_sklearn.ShiftMonitor : Monitor a model by its costs and by a test of its features.
 
     References
     ----------
@@ -106,7 +108,7 @@ class Cusum:
         horizon = whole_number(horizon, "horizon", at_least=1)
         self.slack = number(shift_size, "shift_size", above=0) / 2
         self.order = best_order(reference)
-        # Of numbers near 1, whose squares neither overflow nor vanish.
+        # Numbers are scaled to near 1, so that squares neither overflow nor underflow.
         size = float(np.abs(reference).max(initial=0.0)) or 1.0
         self.worth = _worth(reference / size, self.order)
         if self.worth < LEAST_WORTH:
@@ -116,8 +118,8 @@ class Cusum:
         self.largest = float(reference.max())
         if not self.scale > 1e-12 * abs(self.mean):
             raise ValueError(
-                f"All {len(reference)} reference costs are {self.mean:g}: how much higher ones are "
-                "cannot be said in standard deviations."
+                f"All {len(reference)} reference costs are {self.mean:g}: increases cannot be "
+                "measured in standard deviations."
             )
         rng = named_rng(root_seed(random_state), "cusum")
         standard = (reference - self.mean) / self.scale
@@ -143,7 +145,7 @@ class Cusum:
             step = np.inf
         elif not np.isfinite(cost):
             raise ValueError(f"A cost must be a number or infinity, got {cost}.")
-        if self.statistic == np.inf:  # a stop that a cost below it must not undo
+        if self.statistic == np.inf:  # an alarm that later costs must not undo
             step = np.inf
         self.statistic = max(0.0, self.statistic + float(step))
         self.n_rows += 1
@@ -155,7 +157,7 @@ class Cusum:
 
 
 def _worth(reference: np.ndarray, order: int) -> float:
-    """Return how many independent costs have a mean that varies as much."""
+    """Return the number of independent costs whose mean has the same variance."""
     if len(reference) < 2:
         return float(len(reference))
     return len(reference) / max(1.0, float(inflation(reference[None], order)[0]))
@@ -163,12 +165,12 @@ def _worth(reference: np.ndarray, order: int) -> float:
 
 def _too_few(n: int, worth: float) -> str:
     if round(worth) >= n:
-        return f"A threshold takes at least {LEAST_WORTH} reference costs, got {n}."
+        return f"A threshold needs at least {LEAST_WORTH} reference costs, got {n}."
     needed = int(np.ceil(LEAST_WORTH * n / worth))
     return (
-        f"{n} reference costs are too few: each is like those before it, so that together they are "
-        f"worth {worth:.0f} independent ones, and a threshold takes {LEAST_WORTH}. About {needed} "
-        "reference costs would do, or costs that follow no slow changes, such as regrets."
+        f"{n} reference costs are too few: they are autocorrelated, and equivalent to only "
+        f"{worth:.0f} independent ones, while a threshold needs {LEAST_WORTH}. Give about {needed} "
+        "reference costs, or costs without slow changes, such as regrets."
     )
 
 
@@ -180,7 +182,7 @@ def _threshold(
     slack: float,
     rng: np.random.Generator,
 ) -> float:
-    """Return what S exceeds within `horizon` rows in a share `alpha` of the streams drawn."""
+    """Return the value that S exceeds within `horizon` rows in a share `alpha` of streams."""
     n_streams = max(_N_STREAMS, int(np.ceil(_N_BEYOND / alpha)))
     n_references = min(n_streams, max(_FEWEST, n_streams * _FEWEST // len(standard)))
     moments = np.concatenate(
@@ -204,9 +206,9 @@ def _threshold(
 def _drawn(
     series: np.ndarray, order: int, n_series: int, n: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Draw series of n values by an autoregressive model of one, some rows at a time.
+    """Draw series of n values from an autoregressive model of a series, some rows at a time.
 
-    Its errors are drawn with replacement.
+    The errors of the model are drawn with replacement.
     """
     coefficients, errors, _ = burg(series[None], order)
     left = errors[0] - errors[0].mean()
@@ -224,11 +226,11 @@ def _drawn(
 def _highest(
     mean: np.ndarray, scale: np.ndarray, largest: np.ndarray, streams: np.ndarray, slack: float
 ) -> np.ndarray:
-    """Return the largest S (R,) of streams (R, horizon) by moments (R, 1) of references."""
+    """Return the largest S (R,) of streams (R, horizon), given moments (R, 1) of references."""
     with np.errstate(divide="ignore", invalid="ignore"):
         steps = (np.minimum(streams, largest) - mean) / scale - slack
     total = np.zeros((len(steps), steps.shape[1] + 1))
     np.cumsum(steps, axis=1, out=total[:, 1:])
     total -= np.minimum.accumulate(total, axis=1)
     highest = total.max(axis=1)
-    return np.where(np.isnan(highest), np.inf, highest)  # of a reference of equal costs
+    return np.where(np.isnan(highest), np.inf, highest)  # NaN where all reference costs are equal

@@ -1,4 +1,4 @@
-"""Exponential weights of experts, updated by their losses one row after the other."""
+"""Exponential weights of experts, updated by their losses row by row."""
 
 from collections import deque
 from collections.abc import Sequence
@@ -25,11 +25,10 @@ class AdaHedge:
 
     .. math:: w_i \propto e^{-\eta L_i}, \qquad \eta = \ln N / \Delta
 
-    with the sums of losses :math:`L` and the sum :math:`\Delta` of the mixability gaps
-    :math:`w \cdot l + \eta^{-1} \ln \sum_i w_i e^{-\eta l_i}`. Neither the unit of losses nor a
-    constant added to all of them matters. After losses within ranges of at most S, the
-    weighted losses exceed those of the best expert by at most
-    :meth:`bound`.
+    Here :math:`L` are the sums of losses, and :math:`\Delta` is the sum of the mixability gaps
+    :math:`w \cdot l + \eta^{-1} \ln \sum_i w_i e^{-\eta l_i}`. The weights do not depend on the
+    unit of losses, nor on a constant added to all of them. The weighted losses exceed those of the
+    best expert by at most :meth:`bound`.
 
     Parameters
     ----------
@@ -41,7 +40,7 @@ class AdaHedge:
     weight : ndarray of shape (n_experts,)
         The present weights, which sum to 1.
     total : ndarray of shape (n_experts,)
-        Sums of losses, less the least one.
+        Sums of losses, less the smallest sum.
     gap : float
         The sum of the mixability gaps.
     variance : float
@@ -51,9 +50,9 @@ class AdaHedge:
 
     See Also
     --------
-    TrackingHedge : For a best expert that changes.
+    TrackingHedge : Weights for a best expert that changes over time.
     play : Run the weights over a table of losses.
-    dfl_sklearn.ExpertMixture : Models as experts, weighted by what their decisions cost.
+    dfl_sklearn.ExpertMixture : Models as experts, weighted by the costs of their decisions.
 
     References
     ----------
@@ -90,18 +89,18 @@ class AdaHedge:
         Parameters
         ----------
         loss : array-like of shape (n_experts,)
-            What each expert has lost in the row, in any unit.
+            Loss of each expert in the row, in any unit.
         """
         apart = _apart(loss, len(self.total))
         mean, widest = float(self.weight @ apart), float(apart.max())
-        if widest > 0:  # squares of small or large losses are no numbers
+        if widest > 0:  # scaled, so that squares do not overflow or underflow
             row = np.sqrt(self.weight @ ((apart - mean) / widest) ** 2) * widest
             self._deviation = float(np.hypot(self._deviation, row))
         self.widest = max(self.widest, widest)
         before, total = self._raw(self.total), self.total + apart
         least = float(total.min())
         self.total = total - least
-        # Of weights in logarithms: one that is 0 in numbers may be that of the best expert soon.
+        # With log weights: a weight that underflows may soon be that of the best expert.
         mixed = least
         if self.gap > 0 and len(total) > 1:
             change = np.log(before.sum()) - np.log(self._raw(self.total).sum())
@@ -111,14 +110,14 @@ class AdaHedge:
         self.weight = raw / raw.sum()
 
     def _raw(self, total: np.ndarray) -> np.ndarray:
-        """Return the weights of sums of losses, of which the largest is 1."""
+        """Return the weights for sums of losses, scaled so that the largest is 1."""
         if self.gap == 0:
             return np.where(total == 0, 1.0, 0.0)
         with np.errstate(over="ignore"):
             return np.exp(-np.log(len(total)) * (total / self.gap))
 
     def bound(self) -> float:
-        r"""Return by how much the weighted losses can exceed those of the best expert so far.
+        r"""Return a bound on the weighted losses so far less those of the best expert.
 
         :math:`2 \sqrt{V \ln N} + S (4/3 \ln N + 2)`, with the sum V of variances and the largest
         range S.
@@ -126,31 +125,31 @@ class AdaHedge:
         Returns
         -------
         float
-            In the unit of the losses.
+            The bound, in the unit of the losses.
         """
         size = np.log(len(self.total))
         return float(2 * self._deviation * np.sqrt(size) + self.widest * (4 / 3 * size + 2))
 
 
 class TrackingHedge:
-    r"""AdaHedge over experts that change: it mixes copies, each of which forgets at its own pace.
+    r"""AdaHedge for a best expert that changes: a mixture of copies that forget at different rates.
 
-    A copy has exponential weights at a rate :math:`r / S`, with the largest range S of a row of
-    losses so far, and after each row gives every expert a share of the weight:
+    A copy has exponential weights with the rate :math:`r / S`, where S is the largest range of the
+    losses of a row so far. After each row it gives every expert a share of the weight:
 
     .. math:: w \leftarrow (1 - \alpha)\, \frac{w\, e^{-r l / S}}{\sum w\, e^{-r l / S}}
        + \frac{\alpha}{N}
 
-    One copy for each share and rate, and :class:`AdaHedge`, are experts themselves, mixed by
-    AdaHedge. (A share inside AdaHedge would raise its mixability gap for ever, and with it draw
-    the weights to equal ones.)
+    There is one copy for each pair of share and rate. These copies and :class:`AdaHedge` are
+    themselves experts, which AdaHedge mixes. (A share inside AdaHedge would increase its mixability
+    gap for ever, and so make the weights equal.)
 
     Parameters
     ----------
     n_experts : int
         Number N of experts.
     shares : sequence of float, default=(0, 0.001, 0.01)
-        In [0, 1).
+        Shares :math:`\alpha` of the copies, in [0, 1).
     rates : sequence of float, default=(0.1, 0.5, 2)
         Rates r of the copies, positive.
 
@@ -159,21 +158,21 @@ class TrackingHedge:
     weight : ndarray of shape (n_experts,)
         The present weights, which sum to 1.
     over_copies : AdaHedge
-        The weights of the copies: those of shares and rates, the rates innermost, and AdaHedge
-        last.
+        The weights of the copies: one for each share and rate, with the rate varying fastest,
+        followed by AdaHedge.
     plain : AdaHedge
         AdaHedge over the experts themselves, the last of the copies.
 
     See Also
     --------
-    AdaHedge : For a best expert that stays the same.
+    AdaHedge : Weights for a best expert that stays the same.
     play : Run the weights over a table of losses.
     dfl_sklearn.ExpertMixture : Models as experts, weighted by what their decisions cost.
 
     References
     ----------
-    Herbster, Warmuth, "Tracking the best expert", Machine Learning 32, 1998. The grid is this
-    package's.
+    Herbster, Warmuth, "Tracking the best expert", Machine Learning 32, 1998. The grid of shares and
+    rates is our own.
 
     Examples
     --------
@@ -200,7 +199,7 @@ class TrackingHedge:
         share = np.repeat(np.asarray(shares, dtype=np.float64), len(rates))[:, None]
         with np.errstate(divide="ignore"):
             self._log_kept, self._log_given = np.log1p(-share), np.log(share / n_experts)
-        # In logarithms no weight is lost, however small.
+        # Logarithms, so that small weights do not underflow.
         self._log_weights = np.full((len(share), n_experts), -np.log(n_experts))
         self._mix()
 
@@ -210,12 +209,12 @@ class TrackingHedge:
         Parameters
         ----------
         loss : array-like of shape (n_experts,)
-            What each expert has lost in the row, in any unit.
+            Loss of each expert in the row, in any unit.
         """
         apart = _apart(loss, len(self.weight))
         self.over_copies.update(self._weights @ apart)
         self.plain.update(apart)
-        if self.plain.widest > 0:  # some loss has differed from another one
+        if self.plain.widest > 0:  # losses have differed in some row
             moved = self._log_weights - self._rates * (apart / self.plain.widest)
             moved -= np.logaddexp.reduce(moved, axis=1, keepdims=True)
             self._log_weights = np.logaddexp(moved + self._log_kept, self._log_given)
@@ -230,11 +229,11 @@ class TrackingHedge:
 
 
 def _apart(loss: np.ndarray, n_experts: int) -> np.ndarray:
-    """Return how far losses (N,) are above the least one."""
+    """Return losses (N,) less the smallest one."""
     loss = np.asarray(loss, dtype=np.float64)
     if loss.shape != (n_experts,) or not np.isfinite(loss).all():
         raise ValueError(
-            f"The losses of a row must be {n_experts} finite numbers, one of each expert, got "
+            f"The losses of a row must be {n_experts} finite numbers, one per expert, got "
             f"{loss.tolist()}."
         )
     return loss - loss.min()
@@ -250,20 +249,21 @@ def play(hedge: Hedge, losses: np.ndarray, delay: int = 1) -> np.ndarray:
     losses : ndarray of shape (T, N)
         Loss of each expert in each row, in the order of time.
     delay : int, default=1
-        Row t is decided with what rows up to t - delay have cost.
+        Row t is decided with the losses of the rows up to t - delay.
 
     Returns
     -------
     ndarray of shape (T, N)
-        Each row sums to 1.
+        The weights; each row sums to 1.
 
     See Also
     --------
-    least_switching_cost : What the best sequence of experts would have cost.
+    least_switching_cost : The loss of the best sequence of experts.
 
     Examples
     --------
-    The second expert has cost less in the first row, which the weights know from the second row on:
+    The second expert has the smaller loss in the first row, which changes the weights from the
+    second row on:
 
     >>> import numpy as np
     >>> from dfl_sklearn.online import AdaHedge, play

@@ -16,11 +16,11 @@ def least_switching_cost(losses: np.ndarray, max_switches: int) -> np.ndarray:
     Returns
     -------
     ndarray of shape (max_switches + 1,)
-        For k = 0, 1, ..., `max_switches`; the first is that of the best expert.
+        The least loss for k = 0, 1, ..., `max_switches`; the first is that of the best expert.
 
     See Also
     --------
-    TrackingHedge : Weights that follow such a sequence without knowing what comes.
+    TrackingHedge : Weights that follow such a sequence without knowing the future.
 
     Examples
     --------

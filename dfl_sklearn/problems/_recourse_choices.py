@@ -12,7 +12,7 @@ _MOST_CHOICES = 32  # combinations of whole numbers that are all tried
 
 
 def few_choices(lower: np.ndarray, upper: np.ndarray) -> np.ndarray | None:
-    """Return all values (C, j) of whole numbers within bounds (j,), None where they are many."""
+    """Return all combinations (C, j) of whole numbers within bounds (j,), or None if too many."""
     low, high = np.ceil(lower), np.floor(upper)
     n_choices = np.prod(np.maximum(high - low + 1.0, 0.0))
     if not np.isfinite([low, high]).all() or not 0 < n_choices <= _MOST_CHOICES:
@@ -22,7 +22,7 @@ def few_choices(lower: np.ndarray, upper: np.ndarray) -> np.ndarray | None:
 
 
 class WholeChoices:
-    """Plans of which some parts are whole numbers, as the best ones over all choices of these.
+    """The best plans with some whole numbers, by trying all combinations of these.
 
     Parameters
     ----------
@@ -41,10 +41,10 @@ class WholeChoices:
     ) -> None:
         self.choices, self.integral, self.costs = choices, integral, costs
         whole = np.flatnonzero(integral)
-        # The choice stands behind the other parameters.
+        # The choice comes after the other parameters.
         rest = np.arange(int((~integral).sum()))
         self.program = ParametricProgram(form.held(whole), rest)
-        # Rows of the whole numbers alone are not in it: their sums, ends and kinds.
+        # Constraints on whole numbers alone: sums, right-hand sides, and which are equations.
         others = np.setdiff1d(np.arange(form.A.shape[1]), whole)
         rows = np.flatnonzero(np.diff(sparse.csr_array(form.A[:, others]).indptr) == 0)
         self.sums = torch.as_tensor(choices @ form.A[rows][:, whole].toarray().T)
@@ -52,9 +52,9 @@ class WholeChoices:
         self.is_equation = torch.as_tensor(rows < form.n_equations)
 
     def best(self, parameters: torch.Tensor) -> tuple[np.ndarray, np.ndarray]:
-        """Return the best plans (B, n) for parameters (B, q), and for which rows (B,) they count.
+        """Return the best plans (B, n) for parameters (B, q), and which rows (B,) count.
 
-        They do not where a choice could not be solved, or where the best one has several plans.
+        A row does not count where a combination could not be solved, or the best has several plans.
         """
         B, n, (C, _) = len(parameters), len(self.integral), self.choices.shape
         whole = torch.as_tensor(self.choices)

@@ -1,4 +1,4 @@
-"""Robustness: which weighted rows do we train on next, so that we are ready for what may come?"""
+"""Ambiguity sets: which weighted rows to train on, to be prepared for a shift."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The coordinates in which a diffusion model works: columns made comparable and uncorrelated.
+"""The coordinates of a diffusion model: columns made comparable and uncorrelated.
 
 In these coordinates a Gaussian table is standard normal, and the denoiser of a standard
 normal is known. The net of a diffusion model then learns only what is not Gaussian.
@@ -14,7 +14,7 @@ from .._utils.powers import size_exponent
 # Excess kurtosis beyond which a column is compressed: that of the exponential distribution.
 _HEAVY = 6.0
 RANK_TOL = 1e-8  # share of a column's variance that the others must leave unexplained
-_FEW_VALUES = 20  # integer columns with at most so many values keep to them
+_FEW_VALUES = 20  # integer columns with at most this many values generate only these
 
 
 @dataclass
@@ -22,9 +22,9 @@ class ColumnCoordinates:
     """A map between tables (n, p) and coordinates (n, d), d <= p, fitted on weighted rows.
 
     In order: heavy-tailed columns are compressed by ``asinh((x - median) / spread)``; all are
-    standardised; columns that are constant or affine functions of others are left out and put
-    back exactly on the way out; what is left is whitened with the shrunk correlation matrix,
-    by its symmetric root, which keeps each coordinate as close to its column as can be.
+    standardised; columns that are constant or affine functions of others are left out, and
+    restored exactly by the inverse; the rest is whitened with the shrunk correlation matrix,
+    by its symmetric root, which keeps each coordinate as close to its column as possible.
     """
 
     center: np.ndarray
@@ -50,14 +50,14 @@ class ColumnCoordinates:
         near_one = np.ldexp(values, -exponent)
         mean = share @ near_one
         scale = np.sqrt(share @ (near_one - mean) ** 2)
-        # A mean may miss the value of a constant column by a rounding error.
+        # The mean of a constant column may differ from its value by a rounding error.
         constant = (values == values[0]).all(axis=0) | (scale <= 1e-14 * np.abs(mean))
         mean = np.where(constant, values[0], np.ldexp(mean, exponent))
         scale = np.ldexp(scale, exponent)
         standard = (values - mean) / np.where(constant, 1.0, scale)
         correlation = (standard * share[:, None]).T @ standard
         kept = independent(correlation, ~constant, len(Z))
-        # Columns left out are the regression on those kept; where it is exact, so are they.
+        # Columns left out are computed by regression on those kept, exactly where the fit is exact.
         part = correlation[np.ix_(kept, kept)]
         rebuild = (
             np.linalg.lstsq(part, correlation[kept], rcond=None)[0]
@@ -88,7 +88,7 @@ class ColumnCoordinates:
         return len(self.kept)
 
     def with_columns_kept(self) -> "ColumnCoordinates":
-        """Return the map with the columns kept put back as they are, however few the rows are."""
+        """Return the map whose inverse leaves the kept columns as they are, even with few rows."""
         rebuild = self.rebuild.copy()
         rebuild[:, self.kept] = np.eye(self.n_coordinates)
         return replace(self, rebuild=rebuild)
@@ -121,7 +121,7 @@ class ColumnCoordinates:
         return constant + self._log_compression(Z).sum(axis=1)
 
     def log_slopes(self, Z: np.ndarray) -> np.ndarray:
-        """Return the logarithm (n, d) of how fast each standardised column rises in its own."""
+        """Return the logarithm (n, d) of the slope of each standardised column in its column."""
         return self._log_compression(Z) - np.log(self.scale[self.kept])
 
     def _log_compression(self, Z: np.ndarray) -> np.ndarray:
@@ -157,7 +157,7 @@ def _tails(Z: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
         for q in (0.25, 0.5, 0.75)
     ]
     spread = (quartiles[2] - quartiles[0]) / 1.349
-    # The kurtosis has no unit: fourth powers of numbers near 1 neither overflow nor vanish.
+    # The kurtosis has no unit, so numbers are scaled to near 1: fourth powers do not overflow.
     near_one = np.ldexp(Z, -size_exponent(Z))
     deviation = near_one - share @ near_one
     second = share @ deviation**2
@@ -169,8 +169,8 @@ def _tails(Z: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray, np
 def independent(correlation: np.ndarray, varying: np.ndarray, n_rows: int) -> np.ndarray:
     """Return the columns that are not affine functions of others, in order.
 
-    Where the rows are as few as the columns, any column is an affine function of the others;
-    then only copies of another column (up to scale and offset) are left out.
+    With no more rows than columns, any column is an affine function of the others. Then only
+    copies of another column (up to scale and offset) are left out.
     """
     candidates = np.flatnonzero(varying)
     if not len(candidates):

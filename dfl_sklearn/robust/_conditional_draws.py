@@ -1,4 +1,4 @@
-"""Draws of a conditional diffusion model, and how it denoises given ones, with a graph."""
+"""Differentiable draws of a conditional diffusion model, and its denoising errors."""
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ class ConditionalDraws:
     coordinates : TableCoordinates
         Fitted with a context.
     denoiser : torch.nn.Module
-        Whose weights the draws depend on; on `device`.
+        The net whose weights the draws depend on; on `device`.
     schedule : NoiseSchedule
         The steps of the probability flow.
     device : torch.device
@@ -40,10 +40,10 @@ class ConditionalDraws:
         return self.coordinates.n_coordinates
 
     def draws(self, x: np.ndarray, noise: torch.Tensor, *, rounds: bool = False) -> torch.Tensor:
-        """Return what noise (n, S, d) becomes at the contexts x (n, c): (n, S, p).
+        """Return the draws (n, S, p) that noise (n, S, d) becomes at the contexts x (n, c).
 
-        Whole numbers are not rounded, as a step has no slope. With `rounds` they are, and keep the
-        slopes that they have without.
+        Integers are not rounded, as rounding has no slope. With `rounds` they are, and keep the
+        slopes without rounding.
         """
         n, n_draws, d = noise.shape
         known = self._known(x).repeat_interleave(n_draws, dim=0)
@@ -66,7 +66,7 @@ class ConditionalDraws:
         y : ndarray of shape (n, p)
         noise : torch.Tensor of shape (n, d)
         steps : torch.Tensor of shape (n,)
-            Positions in the schedule: at which level the noise is added.
+            Positions in the schedule, which give the levels of the noise.
         """
         z = self._tensor(self.coordinates.forward(y, x))
         noisy = self.chain.diffuse(z, noise, steps)
@@ -97,7 +97,7 @@ class ConditionalDraws:
         scale, rebuild = self._tensor(columns.scale), self._tensor(columns.rebuild)
         values = self._tensor(columns.mean) + (standard @ rebuild) * scale
         compressed = torch.as_tensor(columns.compressed, device=values.device)
-        # Where a column is not compressed, its sinh is not to overflow.
+        # The sinh of a column that is not compressed must not overflow.
         sinh = torch.sinh(torch.where(compressed, values, torch.zeros_like(values)))
         center, spread = self._tensor(columns.center), self._tensor(columns.spread)
         return torch.where(compressed, center + spread * sinh, values)

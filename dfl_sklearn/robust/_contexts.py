@@ -1,4 +1,4 @@
-"""Contexts that a table is learnt given: what is accepted, and draws of those of real rows."""
+"""Contexts of a conditional generator: checks, and draws from the contexts of real rows."""
 
 import math
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from ..rows import Rows
 
 @dataclass(frozen=True)
 class ContextColumns:
-    """The columns of the context that a generator was fitted with: how many, and their names."""
+    """The number and names of the context columns that a generator was fitted with."""
 
     count: int
     names: list[str] | None
@@ -22,7 +22,7 @@ class ContextColumns:
         """Check the context of a fit, and return its columns and values (n, c)."""
         values = _values(context)
         if values.shape[1] == 0:
-            raise ValueError("context has no columns: give at least one, or leave context out.")
+            raise ValueError("context has no columns: give at least one, or omit context=.")
         if len(values) != n_rows:
             raise ValueError(
                 f"context has {len(values)} rows, but Z has {n_rows}: give one row of context "
@@ -67,8 +67,8 @@ def checked_context(columns: ContextColumns | None, context: Any, n_rows: int, m
 class ContextPool:
     """Contexts of real rows, from which those of generated rows are drawn by weight.
 
-    Equal contexts are one. Where there are more than `most`, a draw by weight stands for all.
-    Rows without a context have a pool that gives None.
+    Equal contexts are merged. More than `most` are represented by a draw by weight. The pool of
+    rows without a context returns None.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What a denoiser is trained and judged on: noisy rows, and the bound of their density."""
+"""Noisy rows to train a denoiser on, and the losses and bounds that judge it."""
 
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -13,13 +13,13 @@ from ._given_context import TableCoordinates
 from ._reverse import ReverseChain, net_inputs
 from ._schedule import NoiseSchedule
 
-EPOCH = 4096  # noisy rows in an epoch of few rows, about
-_LONGEST_EPOCH = 65_536  # of more rows, another random part in every epoch
+EPOCH = 4096  # least number of noisy rows in an epoch, about
+_LONGEST_EPOCH = 65_536  # largest number; of more rows, each epoch takes a random part
 _N_WATCHED = 4096  # noisy rows on which a held-out loss is taken, at most
 
 
 class ZeroDenoiser(nn.Module):
-    """The denoiser that has learnt nothing: the model is the Gaussian."""
+    """The denoiser with velocity 0: the model is then a Gaussian."""
 
     def forward(self, z: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
         return torch.zeros_like(z)
@@ -76,7 +76,7 @@ class CoordinateRows(NamedTuple):
 
 
 class NoisyBatches:
-    """Rows with fresh noise at random times, as many as make an epoch."""
+    """Batches of rows with fresh noise at random times, for one epoch."""
 
     def __init__(
         self,
@@ -111,9 +111,9 @@ def _noisy(
 ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Return rows noisy at steps `k`, with contexts and times, and the velocities to predict.
 
-    Where columns may be given they are in half of the rows: then their coordinates have no noise,
-    and their velocities do not count. The noise, and `k`, are drawn on the CPU, the same for every
-    device.
+    Columns that may be given are given in half of the rows: their coordinates then have no noise,
+    and their velocities do not count. The noise and `k` are drawn on the CPU, so that they are the
+    same for every device.
     """
     z = rows.z
     noise = torch.randn(z.shape, generator=generator, dtype=z.dtype).to(z.device)
@@ -153,7 +153,7 @@ def watched_rows(
 
 
 def velocity_loss(output: torch.Tensor, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Return the weighted mean square error; outputs for the columns of the context are idle."""
+    """Return the weighted mean squared error; outputs for the context are ignored."""
     velocity = batch["velocity"]
     errors = (output[:, : velocity.shape[1]] - velocity) ** 2
     if "counts" in batch:
@@ -216,7 +216,7 @@ def balanced_noise(
 ) -> torch.Tensor:
     """Return pairs of opposite noise vectors whose mean square is that of the normal distribution.
 
-    A few draws then give the mean of a quadratic error almost without error of their own.
+    With them, a few draws give the mean of a quadratic error almost exactly.
     """
     half = chain.draw(n_pairs, d, generator)
     half = half * (d / (half**2).sum(dim=1).mean()).sqrt()

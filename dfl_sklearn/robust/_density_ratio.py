@@ -1,11 +1,11 @@
-"""Ratios of densities in logarithms: their level, and whether they are any."""
+"""Density ratios from log odds: their level, and a warning where there is no overlap."""
 
 import warnings
 
 import numpy as np
 from scipy.optimize import brentq
 
-_APART = 0.1  # mean ratio over the source, below which nearly nothing of the target is in it
+_APART = 0.1  # mean ratio over the source below which source and target hardly overlap
 
 
 def level_of(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> float:
@@ -18,7 +18,7 @@ def level_of(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> fl
             "which X looks like it. Is X_target in the units of X?"
         )
     if top == np.inf and clip is None:
-        return 0.0  # an error that names the row follows
+        return 0.0  # the caller raises an error that names the row
     if clip is None:
         return top + float(np.log(share @ np.exp(log_odds - top)))
 

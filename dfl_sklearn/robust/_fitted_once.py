@@ -1,4 +1,4 @@
-"""Generators that are fitted once for the same rows, whatever they are needed for."""
+"""Generators that are fitted only once for the same rows."""
 
 from contextlib import nullcontext
 from typing import Any
@@ -14,7 +14,7 @@ from .generator import DiffusionGenerator
 
 
 def seeded(generator: DiffusionGenerator | None, seed: int) -> DiffusionGenerator:
-    """Return an unfitted copy of a generator, or the default one, with a seed of its own."""
+    """Return an unfitted copy of a generator, or of the default one, with its own seed."""
     found = DiffusionGenerator() if generator is None else clone(generator)
     if found.random_state is None:
         found.set_params(random_state=named_seed(seed, "generator") % 2**32)
@@ -22,7 +22,7 @@ def seeded(generator: DiffusionGenerator | None, seed: int) -> DiffusionGenerato
 
 
 class _HalfFittedError(Exception):
-    """The fit was interrupted: half a generator must not be kept for later fits."""
+    """The fit was interrupted: an unfinished generator must not be cached."""
 
 
 def fitted_once(
@@ -34,11 +34,11 @@ def fitted_once(
 ) -> DiffusionGenerator:
     """Fit a generator to the rows of a table (in X), or recall the one fitted to them before.
 
-    Where `may_end_early` is True an interruption leaves what has been learnt by then; else it is
-    passed on.
+    Where `may_end_early` is True, an interruption keeps what has been learnt so far; otherwise it
+    is passed on.
     """
     silent = clone(generator)
-    silent.verbose = False  # lines do not make another generator
+    silent.verbose = False  # not a part of the cache key
     parts: tuple[Any, ...] = ("generator", *rows.arrays, rows.weight, silent)
     params: dict[str, Any] = {}
     if rows.context is not None:

@@ -75,7 +75,7 @@ def trained_denoiser(
     seed: int,
     device: torch.device,
 ) -> tuple[nn.Module, Training]:
-    """Train a net on noisy rows, until rows held out are denoised no better."""
+    """Train a net on noisy rows, until the loss on held-out rows stops improving."""
     train_rows, held = rows.split(options.validation_fraction, named_rng(seed, "hold-out"))
     n_given = coordinates.n_given
     net = AveragedNet(
@@ -101,7 +101,7 @@ def trained_denoiser(
         with torch.no_grad():
             return float(velocity_loss(net.module_(watched[0]), watched[1]))
 
-    # The untrained net is a candidate too: where nothing that counts is learnt, the Gaussian stays.
+    # The untrained net is a candidate too: without an improvement, the Gaussian is kept.
     untrained = {name: value.clone() for name, value in net.module_.state_dict().items()}
     before = held_out_loss()
     training = train(net, batches, lambda: {"valid_loss": held_out_loss()}, options.stopping)
@@ -121,8 +121,8 @@ def measured_rows(rows: Rows, coordinates: Coordinates, seed: int) -> Coordinate
 def measured_noise(chain: ReverseChain, rows: CoordinateRows, seed: int) -> NoiseSchedule:
     """Return a chain's schedule with the power of the predicted noise, measured on the rows.
 
-    That is the power of noise predicted with a velocity of 0, which is known, and of what the net
-    adds to it, which alone is measured: a few rows do.
+    The power of noise predicted with a velocity of 0 is known. Only what the net adds to it is
+    measured, for which a few rows are enough.
     """
     z = rows.z.to(chain.device)
     known = None if rows.known is None else rows.known.to(chain.device)

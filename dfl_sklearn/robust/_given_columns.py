@@ -1,4 +1,4 @@
-"""Rows of which some columns may be given: coordinates, and a net that is told which are."""
+"""Rows of which some columns may be given: coordinates, and a net that knows which are."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -34,7 +34,7 @@ class GivenColumns:
         if not 0 < len(positions) < n_columns or len(set(positions)) < len(positions):
             raise ValueError(
                 f"given_columns={selection!r} must select some of the {n_columns} columns of Z, "
-                f"not all, and none twice, and selects {positions}."
+                f"not all, and none twice, but selects {positions}."
             )
         names = column_names(Z)
         return cls(tuple(positions), None if names is None else tuple(names[j] for j in positions))
@@ -63,7 +63,7 @@ class JointCoordinates:
 
     The given columns x (n, g) have coordinates u (n, k) of their own, the others those of
     :class:`TableCoordinates` with x as their context. Where rows are Gaussian, both are standard
-    normal and independent, so that the rest given x is as simple as all of a row.
+    normal and independent, so that generating the rest given x is as easy as a whole row.
     """
 
     positions: tuple[int, ...]
@@ -94,7 +94,7 @@ class JointCoordinates:
 
     @property
     def n_known(self) -> int:
-        """Number of columns beside them that a net sees: whether the first ones are given."""
+        """Number of further inputs of a net: one, whether the first columns are given."""
         return 1
 
     @property
@@ -103,7 +103,7 @@ class JointCoordinates:
         return self.rest.shrinkage
 
     def known(self, context: Any) -> None:
-        """Return the coordinates of a context, of which there is none."""
+        """Return the coordinates of a context; there is none here."""
         return
 
     def forward(self, Z: np.ndarray, context: Any = None) -> np.ndarray:
@@ -141,10 +141,10 @@ class JointCoordinates:
 
 
 class MixedNet(VelocityNet):
-    """A velocity net that is told, in the column before the time, whether x is given.
+    """A velocity net with an input, in the column before the time, that says whether x is given.
 
-    Coordinates of x without noise are those that are given. They are enlarged as those of a context
-    are, with noise and without, so that they mean the same.
+    If x is given, its coordinates have no noise. They are enlarged as those of a context are, with
+    noise or without, so that their scale is the same.
     """
 
     def __init__(self, denoiser: nn.Module, n_given: int) -> None:
@@ -152,7 +152,7 @@ class MixedNet(VelocityNet):
         self.n_given = n_given
 
     def forward(self, noisy: torch.Tensor) -> torch.Tensor:
-        """Map (B, k + d + 2) to (B, k + d + 1), of which the last column is idle."""
+        """Map (B, k + d + 2) to (B, k + d + 1), of which the last column is not used."""
         k = self.n_given
         return super().forward(torch.cat([input_scale(k) * noisy[:, :k], noisy[:, k:]], dim=1))
 
@@ -161,7 +161,7 @@ class JointNet(MixedNet):
     """The velocities of whole rows: coordinates (B, k + d) and the time as the last column."""
 
     def forward(self, noisy: torch.Tensor) -> torch.Tensor:
-        """Map (B, k + d + 1) to (B, k + d + 1), of which the last column is idle."""
+        """Map (B, k + d + 1) to (B, k + d + 1), of which the last column is not used."""
         parts = [noisy[:, :-1], torch.zeros_like(noisy[:, -1:]), noisy[:, -1:]]
         return super().forward(torch.cat(parts, dim=1))
 
@@ -170,7 +170,7 @@ class ConditionalNet(MixedNet):
     """The velocities of the rest: its coordinates (B, d), those of x, and the time."""
 
     def forward(self, noisy: torch.Tensor) -> torch.Tensor:
-        """Map (B, d + k + 1) to (B, d + 1), of which the last column is idle."""
+        """Map (B, d + k + 1) to (B, d + 1), of which the last column is not used."""
         k = self.n_given
         d = noisy.shape[1] - k - 1
         parts = [noisy[:, d:-1], noisy[:, :d], torch.ones_like(noisy[:, -1:]), noisy[:, -1:]]

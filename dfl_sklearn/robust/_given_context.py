@@ -1,4 +1,4 @@
-"""Coordinates of rows given their context: what a Gaussian regression on it leaves unexplained."""
+"""Coordinates of rows given their context: the residuals of a regression on it."""
 
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
@@ -17,7 +17,7 @@ _PENALTIES = 10.0 ** np.arange(4.0, -12.1, -0.25)
 
 
 def input_scale(n_known: int) -> float:
-    """Return by what a net is to see so many known coordinates enlarged."""
+    """Return the factor by which known coordinates are enlarged as inputs of a net."""
     return max(1.0, _INPUT_SIZE / float(np.sqrt(max(1, n_known))))
 
 
@@ -71,9 +71,9 @@ class TableCoordinates:
         """Return the coordinates (n, k) of a context (n, c) for a net, None without one.
 
         They are its columns, standardised but not whitened: a direction in which contexts hardly
-        differ is to stay small, or a net would learn from its noise. They are enlarged where k is
-        small. A fresh net is nearly linear in inputs of size 1: training could stop before it has
-        found out how a row depends on a single context.
+        differ must stay small, or the net would learn from its noise. They are enlarged where k is
+        small: an untrained net is nearly linear in inputs of size 1, and training could stop
+        before the net has learnt how rows depend on a single context.
         """
         if self.context is None:
             return None
@@ -122,7 +122,7 @@ class AffineFunctions:
     def fit(cls, Z: np.ndarray, context: np.ndarray, share: np.ndarray) -> "AffineFunctions":
         """Look for columns of Z (n, p) that the context (n, c) determines."""
         both = np.concatenate([context, Z], axis=1)
-        center = both[int(share.argmax())]  # a row: its value is exact, also of huge columns
+        center = both[int(share.argmax())]  # a row, whose values are exact even for huge columns
         deviation = both - center
         size = np.abs(deviation).max(axis=0)
         varies = size > 0
@@ -182,7 +182,7 @@ class GivenContext:
         rebuild[:, kept] = np.eye(k + len(kept))[:, k:]
         slope, degrees = evidence_ridge(standard[:, kept], u, share)
         residual = ColumnCoordinates.fit(standard[:, kept] - u @ slope, share).with_columns_kept()
-        # The slopes have made the residuals smaller than those of other rows.
+        # Residuals of the training rows are smaller than those of other rows.
         room = 1.0 / float(share @ share) - 1.0
         inflation = np.sqrt(room / (room - degrees)) if room > 0 else 1.0
         residual = replace(residual, scale=residual.scale * inflation, integers={})
@@ -223,9 +223,9 @@ def evidence_ridge(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Regress each column (n, q) on u (n, k) with the ridge penalty of the largest evidence.
 
-    The slopes of a column are taken for draws from a normal distribution; the likelihood of the
-    column, with slopes and noise integrated out and profiled, says how wide it is (MacKay,
-    "Bayesian interpolation", 1992). A strong dependence is hardly shrunk, noise to nearly nothing.
+    The slopes of a column have a normal prior, whose width maximises the likelihood of the column
+    with slopes integrated out and the noise profiled (MacKay, "Bayesian interpolation", 1992). A
+    strong dependence is hardly shrunk; slopes that are only noise are shrunk to nearly nothing.
 
     Returns
     -------

@@ -26,7 +26,7 @@ def joined(X: Any, more: Any, name: str) -> Any:
             f"{np.shape(more)}."
         )
     if sparse.issparse(X) or sparse.issparse(more):
-        raise ValueError("CovariateShiftWeight takes no sparse tables: equal rows are looked for.")
+        raise ValueError("CovariateShiftWeight takes no sparse tables, as it searches equal rows.")
     if hasattr(X, "columns") and hasattr(more, "columns"):
         tables = pd.DataFrame(X), pd.DataFrame(more)
         return pd.concat(_with_common_categories(*tables), ignore_index=True)
@@ -34,9 +34,9 @@ def joined(X: Any, more: Any, name: str) -> Any:
 
 
 def _with_common_categories(X: pd.DataFrame, more: pd.DataFrame) -> tuple[pd.DataFrame, ...]:
-    """Return two tables whose categorical columns know the categories of both.
+    """Return two tables whose categorical columns have the categories of both.
 
-    Columns of other categories would be joined to one of no categories.
+    With different categories, the joined column would not be categorical.
     """
     tables = X.copy(deep=False), more.copy(deep=False)
     for j in range(X.shape[1]):

@@ -1,4 +1,4 @@
-"""How far two samples are from each other, from the distances to nearest neighbours."""
+"""Nearest-neighbour estimates of the divergence between two samples."""
 
 import numpy as np
 from sklearn.neighbors import NearestNeighbors
@@ -12,8 +12,8 @@ def neighbor_divergence(p: np.ndarray, q: np.ndarray, n_neighbors: int = 10) -> 
     With k = `n_neighbors`, n rows in `p` and m in `q`, it is
     d / n sum_i log(nu_i / rho_i) + log(m / (n - 1)), where rho_i and nu_i are the distances from
     row i of `p` to its k-th neighbour among the other rows of `p`, and among those of `q`.
-    Neighbours are far apart in many columns, which smooths the difference away: with 4,000 rows
-    in 6 or 10 columns, 0.5 nats come out as 0.39.
+    In many columns neighbours are far apart, which smooths the difference: with 4,000 rows in 6 or
+    10 columns, a divergence of 0.5 nats is estimated as 0.39.
 
     Parameters
     ----------
@@ -35,9 +35,9 @@ def conditional_neighbor_divergence(
 
     Row i of either sample is drawn given context i, so that this is also the divergence of rows
     and contexts together. The neighbours of a row are looked for among the `n_near` rows of either
-    sample whose contexts are nearest to its own, discrete or continuous; a difference that changes
-    its sign within so many contexts is smoothed away. Of 0.5 nats 4,096 rows in 3 or 6 columns
-    show 0.4 or 0.33.
+    sample whose contexts are nearest to its own, discrete or continuous. A difference that changes
+    its sign within that many contexts is smoothed away. With 4,096 rows in 3 or 6 columns, 0.5 nats
+    are estimated as 0.4 or 0.33.
 
     Parameters
     ----------

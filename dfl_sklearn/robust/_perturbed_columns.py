@@ -1,4 +1,4 @@
-"""What sets that perturb rows have in common: which columns may change, and in which unit."""
+"""Functions of sets that perturb rows: which columns may change, and by which unit."""
 
 import numpy as np
 
@@ -11,7 +11,7 @@ _COLUMNS = ("both", "features", "target")
 
 
 def check_columns(columns: str) -> None:
-    """Raise where the parameter `columns` names none."""
+    """Raise an error where the parameter `columns` is not valid."""
     option(columns, "columns", _COLUMNS)
 
 
@@ -57,7 +57,7 @@ def with_noise(
         Share of the parameters that were put back; None where they have no noise.
     """
     X, y, put_back = rows.X, rows.y, None
-    # Both are drawn in any case, so that `columns` does not change the noise of the other.
+    # Both are always drawn, so that the noise of one does not depend on `columns`.
     noise = [rng.standard_normal(part.shape) for part in (X, y)]
     if columns != "target":
         X = X + (scale * spread[0] * noise[0]).astype(X.dtype)

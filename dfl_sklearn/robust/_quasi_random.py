@@ -1,4 +1,4 @@
-"""Normal noise that fills its space more evenly than independent draws do."""
+"""Quasi-random normal noise, which fills space more evenly than independent draws."""
 
 import numpy as np
 import scipy
@@ -10,10 +10,10 @@ _RNG = "rng" if tuple(map(int, scipy.__version__.split(".")[:2])) >= (1, 15) els
 
 
 def quasi_normal(n: int, d: int, rng: np.random.Generator) -> np.ndarray:
-    """Return normal noise (n, d) from a scrambled sequence of Sobol.
+    """Return normal noise (n, d) from a scrambled Sobol sequence.
 
-    Each vector is standard normal, and any number of them in a row fills the space evenly: means
-    over a few of them are nearer to the expectation.
+    Each vector is standard normal, and consecutive vectors fill the space evenly, so that means
+    over a few of them are closer to the expectation.
 
     References
     ----------

@@ -83,7 +83,7 @@ class ReverseChain:
 
     @property
     def denoiser(self) -> nn.Module:
-        """The net that it is driven by, without the time as a column."""
+        """The denoiser of the chain, without the time as a column."""
         return self.net.denoiser
 
     def __len__(self) -> int:
@@ -126,7 +126,7 @@ class ReverseChain:
         *,
         sampler: str = "ddpm",
     ) -> torch.Tensor:
-        """Return `n` rows (n, d); only the steps of the sampler "ddpm" add noise."""
+        """Return `n` rows (n, d); only the sampler "ddpm" adds noise in its steps."""
         return self.from_noise(self.draw(n, d, generator), generator, known, sampler=sampler)
 
     def from_noise(
@@ -147,9 +147,9 @@ class ReverseChain:
     def flow(self, z: torch.Tensor, known: torch.Tensor | None = None) -> torch.Tensor:
         """Return the rows (n, d) to which the probability flow leads from noise.
 
-        In the angle phi of the schedule the flow is dz = v(z, phi) dphi: a row at rest where the
-        net has learnt nothing, so that a Gaussian is exact however few the steps. They are those of
-        Adams and Bashforth, of second order, with one evaluation of the net each.
+        In the angle phi of the schedule the flow is dz = v(z, phi) dphi. With a velocity of 0 rows
+        do not move, so that a Gaussian is exact with any number of steps. The steps are of the
+        second-order Adams-Bashforth method, with one evaluation of the net each.
         """
         length = np.diff(self.schedule.angle, prepend=0.0)
         last = None
@@ -182,5 +182,5 @@ class ReverseChain:
         return mean + self.variance[k].sqrt() * self.draw(len(z), z.shape[1], generator)
 
     def draw(self, n: int, d: int, generator: torch.Generator) -> torch.Tensor:
-        """Return standard normal noise. It is drawn on the CPU, the same for every device."""
+        """Return standard normal noise, drawn on the CPU to be the same for every device."""
         return torch.randn(n, d, generator=generator, dtype=self.dtype).to(self.device)

@@ -16,7 +16,7 @@ class NoiseSchedule:
     Attributes
     ----------
     time : ndarray of shape (K,)
-        The step of the full schedule, as a share of T in (0, 1]; what the denoiser is told.
+        The step of the full schedule, as a share of T in (0, 1]; an input of the denoiser.
     abar : ndarray of shape (K,)
         Share of the signal's variance left, decreasing.
     power : ndarray of shape (K,)
@@ -32,8 +32,9 @@ class NoiseSchedule:
     def make(cls, kind: str, n_steps: int) -> "NoiseSchedule":
         """Return the "linear" or "cosine" schedule with `n_steps` steps.
 
-        The linear one is that of Ho et al. with rates scaled so that the signal ends as small
-        for any number of steps; the cosine one is that of Nichol and Dhariwal (2021).
+        The linear one is that of Ho et al., with rates scaled so that the signal that is left at
+        the end does not depend on the number of steps. The cosine one is that of Nichol and
+        Dhariwal (2021).
         """
         time = np.arange(1, n_steps + 1) / n_steps
         if kind == "linear":
@@ -77,10 +78,10 @@ class NoiseSchedule:
     def reverse_variance(self) -> np.ndarray:
         """The variance sigma_t^2 of a reverse step that fits the rows best, 0 for t = 1.
 
-        The posterior variance plus what the denoiser leaves uncertain about z_0 (Bao, Li, Zhu
-        and Zhang, "Analytic-DPM", 2022, eq. 8). It is beta_t for a standard normal, which makes
-        the chain of a Gaussian exact however few its steps, and nears the posterior variance
-        where the denoiser knows z_0.
+        It is the posterior variance plus the remaining uncertainty of the denoiser about z_0
+        (Bao, Li, Zhu and Zhang, "Analytic-DPM", 2022, eq. 8). It is beta_t for a standard
+        normal, which makes the chain of a Gaussian exact with any number of steps, and tends to
+        the posterior variance where the denoiser knows z_0.
         """
         posterior, before = self.posterior_variance, 1.0 - self.abar_before
         factor = np.sqrt((1.0 - self.abar) / (1.0 - self.beta)) - np.sqrt(

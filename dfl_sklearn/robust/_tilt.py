@@ -16,7 +16,7 @@ def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarra
 
     The maximiser of E_p[loss] over KL(p || q) <= radius is p ~ q exp(loss / tau), with the
     temperature tau at which the divergence equals the radius (Donsker and Varadhan). Where
-    even all mass on the largest loss is nearer than the radius, that is the answer.
+    the divergence is within the radius even with all mass on the largest loss, that is the answer.
 
     Parameters
     ----------
@@ -24,7 +24,7 @@ def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarra
     weight : ndarray of shape (n,)
         Nominal weights q, positive, summing to 1.
     radius : float
-        In nats.
+        Radius in nats.
 
     Returns
     -------
@@ -32,7 +32,7 @@ def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarra
     divergence : float
         KL(p || q) reached, in nats.
     """
-    # Weights depend on neither the unit of the losses nor their level.
+    # Weights do not depend on the unit of the losses, nor on a constant added to them.
     loss = np.ldexp(loss, -size_exponent(loss))
     spread = float(loss.max() - loss.min())
     if radius == 0 or spread == 0:
@@ -66,9 +66,9 @@ def tilt_within(loss: np.ndarray, share: np.ndarray, radius: float) -> tuple[np.
     ----------
     loss : ndarray of shape (n, m)
     share : ndarray of shape (n,)
-        Of the rows, summing to 1.
+        Weights of the rows, summing to 1.
     radius : float
-        In nats.
+        Radius in nats.
 
     Returns
     -------
@@ -77,7 +77,7 @@ def tilt_within(loss: np.ndarray, share: np.ndarray, radius: float) -> tuple[np.
         The mean divergence reached, in nats.
     """
     n_draws = loss.shape[1]
-    loss = np.ldexp(loss, -size_exponent(loss, axis=None))  # neither unit nor level matters
+    loss = np.ldexp(loss, -size_exponent(loss, axis=None))  # the result has no unit
     loss = loss - loss.max(axis=1, keepdims=True)
     spread = -float(loss.min())
     even = np.full(loss.shape, 1 / n_draws)
@@ -115,7 +115,7 @@ def _reaching(
         The weights whose divergence is 0.
     """
     if tilted(_LOWEST)[1] >= radius:
-        return nominal, 0.0  # nothing that a float can tell from the weights themselves
+        return nominal, 0.0  # the tilt is below rounding errors
     if tilted(_HIGHEST)[1] <= radius:
         return tilted(_HIGHEST)
 
@@ -128,7 +128,8 @@ def _reaching(
 def _small_divergence(log_ratio: np.ndarray, weight: np.ndarray) -> float:
     """Return KL(p || q) for log(p / q) (n,) and q (n,), without cancellation where it is tiny.
 
-    As both sum to 1 it is the sum of q (r log r - r + 1), r = p / q, whose terms are not negative.
+    Since both sum to 1, it is the sum of q (r log r - r + 1) with r = p / q, whose terms are not
+    negative.
     """
     t = log_ratio
     exact = t * np.exp(t) - np.expm1(t)
@@ -137,5 +138,5 @@ def _small_divergence(log_ratio: np.ndarray, weight: np.ndarray) -> float:
 
 
 def effective_sample_size(weight: np.ndarray) -> float:
-    """Return (sum w)^2 / sum w^2, the number of equal weights worth as much (Kish)."""
+    """Return the effective sample size (sum w)^2 / sum w^2 (Kish)."""
     return float(weight.sum() ** 2 / (weight @ weight))

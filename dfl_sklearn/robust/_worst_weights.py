@@ -26,7 +26,7 @@ def chi_square_weights(
         Nominal weights q, positive, summing to 1.
     radius : float
     """
-    loss = np.ldexp(loss, -size_exponent(loss))  # neither their unit nor their level matters
+    loss = np.ldexp(loss, -size_exponent(loss))  # the result does not depend on the unit
     loss = loss - loss.max()
     if radius == 0 or loss.max() == loss.min():
         return weight.copy(), 0.0
@@ -48,15 +48,15 @@ def chi_square_weights(
         p = p / p.sum()
         return p, float(np.sum(p**2 / weight)) - 1.0
 
-    # Weight on the largest losses alone at one end, on all at the other: the divergence falls from
-    # its farthest to less than the radius, but for rounding errors.
+    # All weight is on the largest losses at one end, and on all losses at the other: the divergence
+    # falls from its largest value to below the radius, up to rounding errors.
     low, high = -float(loss[~top].max()), -float(loss.min())
     if beyond(low)[1] <= radius:
         return beyond(low)
     if beyond(high)[1] >= radius:
         return beyond(high)
     floats = np.finfo(float)
-    reach = brentq(  # to the last bits, however near the largest loss it lies
+    reach = brentq(  # to the last bits, even close to the largest loss
         lambda reach: beyond(reach)[1] - radius,
         *(low, high),
         xtol=floats.smallest_subnormal,
@@ -70,7 +70,7 @@ def cvar_weights(loss: np.ndarray, weight: np.ndarray, alpha: float) -> np.ndarr
     """Return the worst weights with ``p_i <= q_i / alpha``: all on the costliest share alpha.
 
     Their mean loss is the conditional value at risk (Rockafellar and Uryasev, 2000). The row at the
-    boundary takes what is left; rows of equal loss share.
+    boundary gets the remaining weight; rows of equal loss share it.
 
     Parameters
     ----------
@@ -94,8 +94,8 @@ def total_variation_weights(
 ) -> tuple[np.ndarray, float]:
     """Return the worst weights with ``sum |p_i - q_i| / 2 <= radius``, and that divergence.
 
-    The costliest share 1 - radius keeps its weight, and the largest loss gets that of the others;
-    rows of equal loss share.
+    The costliest share 1 - radius keeps its weight, and the largest loss gets the weight of the
+    others; rows of equal loss share it.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The one protocol of ambiguity sets: which weighted rows to train on next."""
+"""The interface of ambiguity sets: which weighted rows to train on next."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -22,20 +22,20 @@ class RowLoss(Protocol):
     def gradient(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the slope of each row's regret in its features (n, p) and parameters (n, d).
 
-        That of the relaxed decision, where decisions do not change smoothly.
+        Where decisions do not change smoothly, it is the slope for the relaxed decision.
         """
 
 
 class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
-    """Base class of ambiguity sets: sets of distributions whose worst one is trained for.
+    """Base class of ambiguity sets: sets of distributions to prepare for.
 
-    A set is a parameter object; `fit` clones it, calls :meth:`set_nominal` once with the training
-    rows, and then :meth:`worst_case` whenever the predictor has changed. What it finds may reweight
-    the rows, perturb them, add to them or generate others: training takes any of these.
+    A set is an object with parameters. `fit` clones it, calls :meth:`set_nominal` once with the
+    training rows, and then :meth:`worst_case` whenever the predictor has changed. The result may be
+    reweighted, perturbed, additional or generated rows; training takes any of these.
 
-    Rows of the data are not pickled: a stored or copied set has no attribute that is
+    Training rows are not pickled: a stored or copied set has no attributes that are
     :class:`Rows`, nor those named in `_not_stored`. At the end of `fit` the held-out rows
-    and what is named in `_of_training` are dropped as well.
+    and the attributes named in `_of_training` are dropped as well.
 
     See Also
     --------
@@ -45,7 +45,7 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
 
     Examples
     --------
-    Demand that has grown, and nothing else:
+    A set with a single distribution, in which demand has grown:
 
     >>> import numpy as np
     >>> from dfl_sklearn.problems import NewsvendorProblem
@@ -73,9 +73,9 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
 
     radius: float
     needs_slopes: ClassVar[bool] = False
-    """Whether :meth:`worst_case` asks for slopes of the regret."""
+    """Whether :meth:`worst_case` uses slopes of the regret."""
     least_patience: ClassVar[int] = 0
-    """Epochs without progress that training waits for at least, before it slows down or stops."""
+    """Least number of epochs without progress before training slows down or stops."""
     _takes_no_losses: ClassVar[str] = "moves or generates rows, which needs more than their losses"
     _of_training: ClassVar[tuple[str, ...]] = ()
     _not_stored: ClassVar[tuple[str, ...]] = ()
@@ -84,12 +84,12 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     def set_columns(
         self, names: Sequence[str] | None, as_given: Callable[[Rows], np.ndarray]
     ) -> None:
-        """Take up how X looks as the user gave it; estimators call this before `set_nominal`.
+        """Store the form of X as the user gave it; estimators call this before `set_nominal`.
 
         Parameters
         ----------
         names : sequence of str or None
-            Those of the columns of X, where it has names.
+            Names of the columns of X, where it has names.
         as_given : callable
             Returns X (n, p) of rows, context included, in the order in which the user gave it.
         """
@@ -102,12 +102,12 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         seed: int,
         held_out: Rows | None = None,
     ) -> None:
-        """Take up the training rows (canonical, positive weights) of a new fit.
+        """Store the training rows (in canonical form, with positive weights) of a new fit.
 
-        `held_out` are the rows that training watches, where there are such: nothing is to be
-        learnt from them, but :meth:`held_out_regret` may use them. State is kept in attributes
-        with a trailing underscore. Call this method of the base class, which keeps `held_out`.
-        Rows of either may have a context, which is to be handed on as it is.
+        `held_out` are the rows that training watches, if any: nothing may be learnt from them, but
+        :meth:`held_out_regret` may use them. State is kept in attributes with a trailing
+        underscore. An override must call this method of the base class, which stores `held_out`.
+        Rows may have a context, which must be passed on unchanged.
 
         Parameters
         ----------
@@ -116,9 +116,9 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         problem : DecisionProblem
             The problem in which predictions are used.
         seed : int
-            Seed of all that is random in the set.
+            Seed of all randomness in the set.
         held_out : Rows, default=None
-            Rows that training watches, and that nothing is to be learnt from.
+            Rows that training watches, from which nothing may be learnt.
         """
         self._held_out = None if held_out is None else held_out.as_shares()
 
@@ -126,9 +126,9 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     def worst_case(self, row_loss: RowLoss) -> tuple[Rows, float]:
         """Return the worst rows for the present predictor, whose regret is `row_loss`.
 
-        Rows are recognised by their arrays: where X or y change, give new arrays, and where they
-        do not, the same, so that their best decisions are found once. The context of a row is
-        never changed.
+        Rows are recognised by their arrays. Return new arrays where X or y change, and the same
+        ones where they do not, so that the best decisions are computed only once. The context of a
+        row must not be changed.
 
         Parameters
         ----------
@@ -138,20 +138,20 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         Returns
         -------
         rows : Rows
-            In the units of the data, with weights that sum to 1.
+            The worst rows in the units of the data, with weights that sum to 1.
         divergence : float
             Divergence from the nominal distribution, in the unit of the set's radius.
         """
 
     def worst_regret(self, rows: Rows, loss: np.ndarray) -> float:
-        """Return the worst regret, of rows that :meth:`worst_case` has returned and their losses.
+        """Return the worst regret, for rows that :meth:`worst_case` has returned and their losses.
 
-        It is watched where no rows are held out. The base class gives the weighted mean.
+        Training watches it where no rows are held out. The base class returns the weighted mean.
 
         Parameters
         ----------
         rows : Rows
-            What :meth:`worst_case` has returned.
+            The rows that :meth:`worst_case` has returned.
         loss : ndarray of shape (n,)
             Their regrets.
 
@@ -165,9 +165,9 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
         """Return the worst regret on rows that training does not see, None where there are none.
 
-        A flexible net overfits the worst rows; the regret on held-out rows is used for early
-        stopping. The base class gives the plain mean regret of the rows held out, as a set that
-        searches for nothing needs it. Where None is returned training watches that one, too.
+        A flexible net overfits the worst-case rows; the regret on held-out rows is used for early
+        stopping. The base class returns the mean regret of the held-out rows, which is right for a
+        set without a search. Where None is returned, training watches that mean regret as well.
 
         Parameters
         ----------
@@ -183,7 +183,7 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         return None if rows is None else float(rows.weight @ row_loss(rows))
 
     def worst_weights(self, loss: Any, weight: Any = None) -> np.ndarray:
-        """Return the worst weights of losses; sets that see more than losses have none.
+        """Return the worst weights for given losses, where a set needs nothing but losses.
 
         Parameters
         ----------
@@ -195,12 +195,12 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         Returns
         -------
         ndarray of shape (n,)
-            They sum to 1.
+            The weights, which sum to 1.
 
         Raises
         ------
         TypeError
-            Where the set moves, generates or groups rows.
+            If the set moves, generates or groups rows.
         """
         raise TypeError(
             f"{type(self).__name__} {self._takes_no_losses}: it cannot weight scenarios. KLBall, "
@@ -208,7 +208,7 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         )
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:
-        """Return numbers about the worst case last found, which end up in ``worst_case_``.
+        """Return numbers about the last worst case, which are added to ``worst_case_``.
 
         Parameters
         ----------
@@ -236,11 +236,11 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         }
 
     def __getattr__(self, name: str) -> Any:
-        """Say why an attribute of the rows is missing in a stored set."""
+        """Raise an error that says why an attribute is missing in a stored set."""
         message = f"{type(self).__name__!r} object has no attribute {name!r}"
         if name in ("rows_", "perturbed_", *self._not_stored, *self._of_training):
-            message += ": it belongs to the training rows, which are there in `fit`, and which a "
-            message += "stored or copied set does not hold"
+            message += ": it belongs to the training rows, which exist during `fit` only; a "
+            message += "stored or copied set does not hold them"
         raise AttributeError(message)
 
     @property

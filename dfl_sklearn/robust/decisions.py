@@ -10,13 +10,13 @@ from ..problems.base import DecisionProblem
 from ..solvers.matrix_game import matrix_game
 from .base import AmbiguitySet
 
-_ROWS_AT_ONCE = 4096  # of best decisions that are solved for together
-_MIXED, _WHOLE = 60, 20  # solves at most, where decisions can be mixed and where they cannot
+_ROWS_AT_ONCE = 4096  # rows whose best decisions are solved for together
+_MIXED, _WHOLE = 60, 20  # most rounds, where decisions can be mixed and where they cannot
 
 
 @dataclass(frozen=True, eq=False)
 class WorstCaseDecisions:
-    """Decisions, what they cost at the worst weights, and how much less may be possible.
+    """Decisions, their costs at the worst weights, and a bound on possible improvements.
 
     Attributes
     ----------
@@ -24,9 +24,9 @@ class WorstCaseDecisions:
     worst_cost : ndarray of shape (n,)
         The largest mean cost within the set, in the unit of the problem's cost.
     gap : ndarray of shape (n,)
-        By how much another decision may be better at most: `worst_cost` less a lower bound, as a
+        The most by which another decision may be better: `worst_cost` less a lower bound, as a
         share of the mean absolute cost. NaN for problems that do not solve for scenarios exactly.
-        Where ``problem.exact`` is False the bound is as good as its solutions.
+        Where ``problem.exact`` is False, the bound is only as good as the problem's solutions.
     """
 
     decisions: np.ndarray
@@ -48,10 +48,11 @@ def decide_for_worst(
 
     .. math:: \min_z \max_{p \in B(w)} \sum_s p_s\, (\mathrm{cost}(z, y_s) - o_s)
 
-    Decisions and weights answer each other: the best decision for some weights, the worst weights
-    for some decision. The game between all that were found so far is solved exactly, and gives the
-    next of both (the double oracle method). Where set and cost are convex a mixture of
-    decisions is a decision, and the gap closes; whole decisions are the best of those found.
+    This is the double oracle method. It alternates between the best decision for given weights and
+    the worst weights for a given decision. The matrix game between those found so far is solved
+    exactly, and its solution gives the next weights and decision. Where set and cost are convex, a
+    mixture of decisions is a decision, and the gap closes. Otherwise the best of the decisions
+    found is returned.
 
     Parameters
     ----------
@@ -60,13 +61,13 @@ def decide_for_worst(
     weight : ndarray of shape (n, S)
         Rows sum to 1.
     ambiguity_set : AmbiguitySet
-        One that sees losses alone, as :class:`KLBall`.
+        A set that needs losses only, such as :class:`KLBall`.
     context : ndarray of shape (n, c), default=None
         As ``problem.context_rows`` returns it.
     offset : ndarray of shape (n, S), default=None
-        Subtracted from the costs, as the cost of the best decisions is from a regret.
+        Numbers subtracted from the costs, such as the costs of the best decisions for regrets.
     tol : float, default=1e-6
-        The gap at which a row is done.
+        The gap at which the search for a row ends.
 
     Returns
     -------
@@ -95,7 +96,7 @@ def decide_for_worst(
         games_open = counted(open_rows, what, len(open_rows))
         asked = np.stack([games[i].next_weight() for i in games_open])
         known = None if context is None else context[open_rows]
-        with warnings.catch_warnings():  # the first solve has said that it is approximate
+        with warnings.catch_warnings():  # the first solve has warned that it is approximate
             warnings.simplefilter("ignore", UserWarning)
             found = problem.solve_scenarios(values[open_rows], asked, known)
         for i, decision, p in zip(open_rows, found, asked, strict=True):
@@ -111,9 +112,9 @@ def decide_for_worst(
 def best_costs(
     problem: DecisionProblem, values: np.ndarray, context: np.ndarray | None = None
 ) -> np.ndarray:
-    """Return what the best decision for each scenario alone costs in it.
+    """Return the cost of the best decision for each scenario alone.
 
-    Scenarios that are there several times, with the same context, are solved for once.
+    Equal scenarios with the same context are solved for only once.
 
     Parameters
     ----------
@@ -163,16 +164,16 @@ class _Game:
 
     @property
     def gap(self) -> float:
-        """How much of the mean absolute cost the bounds are apart."""
+        """The difference of the bounds, as a share of the mean absolute cost."""
         size = float(self._weight @ np.abs(self._costs[0])) or 1.0
         return max(0.0, self.upper - self.lower) / size
 
     def add(self, decision: np.ndarray, weight: np.ndarray) -> None:
-        """Take up the best decision for some weights."""
+        """Add the best decision for some weights."""
         self.lower = max(self.lower, float(weight @ self._consider(decision)))
 
     def next_weight(self) -> np.ndarray:
-        """Return the weights of the game's solution, after its mixed decision was considered."""
+        """Return the weights of the game's solution, and add its mixed decision."""
         rows, columns = matrix_game(np.stack(self._costs) @ np.stack(self._worst).T)
         weight = columns @ np.stack(self._worst)
         self.is_stuck = self._last is not None and np.allclose(weight, self._last, 1e-9, 1e-15)
@@ -182,7 +183,7 @@ class _Game:
         return weight
 
     def _consider(self, decision: np.ndarray) -> np.ndarray:
-        """Return the cost (S,) of a decision, which is kept with its worst weights."""
+        """Return the cost (S,) of a decision, and store the decision with its worst weights."""
         n = len(self._values)
         context = None
         if self._context is not None:

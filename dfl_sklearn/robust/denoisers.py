@@ -34,10 +34,10 @@ class TimeEmbedding(nn.Module):
 
 
 class MLPDenoiserNet(nn.Module):
-    """A multilayer perceptron of the noisy row and the embedded time; it starts as 0.
+    """A multilayer perceptron of the noisy row and the embedded time; its initial output is 0.
 
-    With `gain` it has twice as many outputs: of these the second half are factors of the noisy row.
-    The last `n_known` columns are no part of the row, and have no velocity.
+    With `gain` it has twice as many outputs, and the second half are factors of the noisy row.
+    The last `n_known` columns are not a part of the row, and have no velocity.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class MLPDenoiserNet(nn.Module):
 
 
 class ConvDenoiserNet(nn.Module):
-    """One-dimensional convolutions along the columns of a window; it starts as 0."""
+    """One-dimensional convolutions along the columns of a window; the initial output is 0."""
 
     position: torch.Tensor
 
@@ -84,7 +84,7 @@ class ConvDenoiserNet(nn.Module):
     ) -> None:
         super().__init__()
         self.embedding = TimeEmbedding()
-        # The position of a column is a channel of its own: a target column is not a lag.
+        # The position of a column is a further channel, as a target column is not a lag.
         position = torch.linspace(-1.0, 1.0, n_columns, dtype=torch.float64)
         self.register_buffer("position", position)
         self.time = seeded_linear(self.embedding.width, n_channels, generator)
@@ -112,9 +112,9 @@ class MLPDenoiser(BaseEstimator):
     hidden_layer_sizes : sequence of int, default=(128, 128)
         Widths of the hidden layers.
     gain : bool, default=False
-        Whether the velocity has a part that is the noisy row times factors, which the perceptron
-        gives as well. That is the velocity of a Gaussian whose spread depends on what is known, and
-        few rows show it then.
+        Whether the velocity has an additional term: the noisy row times factors, which are
+        outputs of the perceptron. This is the velocity of a Gaussian whose spread depends on the
+        context, which can then be learnt from few rows.
 
     See Also
     --------
@@ -143,9 +143,9 @@ class MLPDenoiser(BaseEstimator):
         n_columns : int
             Number of columns of the table.
         generator : torch.Generator
-            Where the weights are drawn from.
+            Generator of the random weights.
         n_known : int, default=0
-            Number of the last columns that are known. They get no velocity.
+            Number of the last columns that are known and get no velocity.
 
         Returns
         -------
@@ -163,11 +163,11 @@ class ConvDenoiser(BaseEstimator):
     Parameters
     ----------
     n_channels : int, default=32
-        Channels of each convolution.
+        Number of channels of each convolution.
     n_layers : int, default=3
         Number of residual convolutions.
     kernel_size : int, default=3
-        Odd.
+        Width of the convolutions, odd.
 
     See Also
     --------
@@ -200,7 +200,7 @@ class ConvDenoiser(BaseEstimator):
         n_columns : int
             Number of columns of the table.
         generator : torch.Generator
-            Where the weights are drawn from.
+            Generator of the random weights.
 
         Returns
         -------

@@ -24,22 +24,25 @@ class DiffusionBall(AmbiguitySet):
 
     The model is fitted to the rows (features and parameters together), and its neighbourhood
     is searched for the distribution with the largest regret. Unlike a ball around the rows
-    themselves it holds rows that were never seen, and unlike perturbed rows they are realistic.
+    themselves, it contains rows that were never observed; unlike perturbed rows, these are
+    realistic.
 
-    Where the rows have a context, the model is that of features and parameters given it. The
-    context itself is not generated: every generated row has that of a training row.
+    Where the rows have a context, the model is conditional on it. The context itself is not
+    generated: every generated row takes that of a training row.
 
     Parameters
     ----------
     radius : float, default=0.1
-        In nats, unless the search says otherwise. 0 is the nominal distribution alone.
+        Radius of the set, in nats unless the search says otherwise. 0 is the nominal distribution
+        alone.
     generator : DiffusionGenerator, default=None
         The nominal model; None is ``DiffusionGenerator()``.
     search : WorstCaseSearch, default=None
-        None is :class:`TiltedSearch`; :class:`PolicyGradientSearch` is the paper's.
+        The search for the worst distribution. None is :class:`TiltedSearch`;
+        :class:`PolicyGradientSearch` is that of the paper.
     memory : str, joblib.Memory or None, default=None
-        Where to keep fitted generators, so that one is fitted once per training set, whatever
-        the radius, also by several workers.
+        Where to cache fitted generators, so that one is fitted only once per training set, for
+        all radii and also with several workers.
 
     Attributes
     ----------
@@ -48,12 +51,12 @@ class DiffusionBall(AmbiguitySet):
     search_ : WorstCaseSearch
         The search in its last state.
     projected_share_ : float
-        Share of the worst rows last found that were put into the problem's domain: of the pool,
-        real rows included, where the search weights one.
+        Share of the last worst rows that were projected into the problem's domain. Where the
+        search weights a pool, it is a share of the pool, real rows included.
 
     See Also
     --------
-    dfl_sklearn.DiffusionDRODFLRegressor : The estimator with these parameters as its own.
+    dfl_sklearn.DiffusionDRODFLRegressor : The estimator that has these parameters.
     NominalSamples : The model's rows without a search.
     KLBall : Weightings of the training rows instead of generated ones.
 
@@ -109,7 +112,7 @@ class DiffusionBall(AmbiguitySet):
             value = getattr(self, name)
             if value is not None and not isinstance(value, kind):
                 raise ValueError(f"{name} must be a {kind.__name__} or None, got {value!r}.")
-        super().set_nominal(rows, problem, seed)  # the search takes up the rows held out
+        super().set_nominal(rows, problem, seed)  # the search stores the held-out rows
         self._problem = problem
         self._n_features = rows.X.shape[1]
         self._recent = Recent()
@@ -130,7 +133,7 @@ class DiffusionBall(AmbiguitySet):
 
     @property
     def refresh_every(self) -> int:
-        """Epochs of training between two searches, as the search wants it."""
+        """Epochs of training between two searches, as defined by the search."""
         return self.search_.refresh_every
 
     def worst_case(self, row_loss: RowLoss) -> tuple[Rows, float]:
@@ -140,7 +143,7 @@ class DiffusionBall(AmbiguitySet):
         return rows, divergence
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
-        """Return the regret of the worst case on generated rows kept apart."""
+        """Return the worst-case regret on generated rows that are not trained on."""
         return self.search_.held_out_regret(self._table_loss(row_loss), self.radius)
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:
@@ -156,36 +159,36 @@ class DiffusionBall(AmbiguitySet):
         }
 
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
-        """Draw `n` rows of the worst distribution last found.
+        """Draw `n` rows of the last worst distribution.
 
         Parameters
         ----------
         n : int
             Number of rows.
         rng : numpy.random.Generator
-            Where the randomness comes from.
+            Generator of the random numbers.
 
         Returns
         -------
         Rows
-            Of equal weight.
+            Rows of equal weight.
         """
         return self._of_equal_weight(self.search_.sample(n, rng))
 
     def nominal(self, n: int, rng: np.random.Generator) -> Rows:
-        """Draw `n` rows of the nominal distribution, around which the worst one was sought.
+        """Draw `n` rows of the nominal distribution, near which the worst one is searched.
 
         Parameters
         ----------
         n : int
             Number of rows.
         rng : numpy.random.Generator
-            Where the randomness comes from.
+            Generator of the random numbers.
 
         Returns
         -------
         Rows
-            Of equal weight.
+            Rows of equal weight.
         """
         nominal = self.search_.nominal()
         return self._of_equal_weight(
@@ -195,11 +198,11 @@ class DiffusionBall(AmbiguitySet):
     def finish(self) -> None:
         """Drop what only training needs, in the search as well."""
         super().finish()
-        self._recent = Recent()  # which remembers rows
+        self._recent = Recent()  # it stores rows
         self.search_.finish()
 
     def __getstate__(self) -> dict[str, Any]:
-        """Leave out what is remembered to save time."""
+        """Leave out cached rows."""
         state = super().__getstate__()
         return state | {"_recent": Recent()} if "_recent" in state else state
 
@@ -209,8 +212,8 @@ class DiffusionBall(AmbiguitySet):
     def _split(self, rows: Rows) -> tuple[Rows, float]:
         """Split a table into features and projected parameters, with the share projected.
 
-        The same table gives the same arrays: training recognises rows that it has met by them,
-        and solves for their best decisions once. The context is handed on as it is.
+        The same table gives the same arrays, by which training recognises rows whose best
+        decisions are already known. The context is passed on unchanged.
         """
         X, y, share = self._recent.get((rows.X,), lambda: self._projected(rows.X))
         return rows.replace(X=X, y=y), share

@@ -17,11 +17,11 @@ from .base import AmbiguitySet, RowLoss
 class ReweightedRows(AmbiguitySet):
     """Base class of sets of weightings of the training rows.
 
-    The weights are computed on the losses of all rows, anew for every epoch: on mini-batches
+    The weights are computed from the losses of all rows, anew for every epoch; on mini-batches
     they would be biased. A row keeps its context; the weight of a context is that of its rows.
     """
 
-    _not_stored = ("weight_",)  # of rows that are not stored either
+    _not_stored = ("weight_",)  # weights of rows that are not stored either
 
     def set_nominal(
         self,
@@ -30,7 +30,7 @@ class ReweightedRows(AmbiguitySet):
         seed: int,
         held_out: Rows | None = None,
     ) -> None:
-        """Take up the training rows."""
+        """Store the training rows."""
         self._check()
         super().set_nominal(rows, problem, seed, held_out)
         self.rows_ = rows.as_shares()
@@ -42,13 +42,13 @@ class ReweightedRows(AmbiguitySet):
         return self.rows_.replace(weight=self.weight_), divergence
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
-        """Return the worst regret within the set around the rows held out."""
+        """Return the worst regret within the set around the held-out rows."""
         if self._held_out is None:
             return None
         return self.worst_mean(row_loss(self._held_out), self._held_out.weight)
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:
-        """Return how many rows of equal weight the worst weights are worth (Kish)."""
+        """Return the effective sample size of the worst weights."""
         return {"effective_sample_size": effective_sample_size(self.weight_)}
 
     def worst_mean(self, loss: np.ndarray, weight: np.ndarray | None = None) -> float:
@@ -64,26 +64,26 @@ class ReweightedRows(AmbiguitySet):
         Returns
         -------
         float
-            In the unit of the losses.
+            The largest mean, in the unit of the losses.
         """
         loss, weight = self._checked(loss, weight)
         loss, weight = loss[weight > 0], weight[weight > 0]
         return float(self._worst_weights(loss, weight)[0] @ loss)
 
     def worst_weights(self, loss: Any, weight: Any = None) -> np.ndarray:
-        """Return the weights within the set that make the mean of losses largest.
+        """Return the weights within the set with the largest mean loss.
 
         Parameters
         ----------
         loss : ndarray of shape (n,)
             Loss of each row or scenario, in any unit.
         weight : ndarray of shape (n,), default=None
-            Nominal weights; None is equal weights. What has none gets none.
+            Nominal weights; None is equal weights. Weights of 0 stay 0.
 
         Returns
         -------
         ndarray of shape (n,)
-            They sum to 1.
+            The weights, which sum to 1.
         """
         loss, weight = self._checked(loss, weight)
         worst, some = np.zeros(len(loss)), weight > 0
@@ -108,7 +108,7 @@ class ReweightedRows(AmbiguitySet):
         return loss, weight / weight[weight > 0].sum()
 
     def _check(self) -> None:
-        """Raise where a parameter is out of its range."""
+        """Raise an error where a parameter is out of its range."""
         number(self.radius, "radius", at_least=0, may_be_infinite=True)
 
     @abstractmethod
@@ -124,22 +124,22 @@ class KLBall(ReweightedRows):
     Parameters
     ----------
     radius : float, default=0.1
-        :math:`\rho`, in nats. 0 is the rows as they are; at the logarithm of n all weight may lie
-        on one of n rows.
+        :math:`\rho`, in nats. 0 leaves the weights as they are; from :math:`\log n` on, all weight
+        may be on one of n rows.
 
     Attributes
     ----------
     rows_ : Rows
-        The training rows, equal ones merged and sorted; as `weight_`, not in a pickled or copied
-        model.
+        The training rows, with equal ones merged and sorted. Pickled or copied models have neither
+        these nor `weight_`.
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
 
     See Also
     --------
-    CVaR : Raises no row's weight by more than a factor.
-    ChiSquareBall : Penalises the variance of the loss.
-    TotalVariationBall : A share of the rows may be anything.
+    CVaR : Weightings that raise no weight by more than a factor.
+    ChiSquareBall : Weightings within a chi-square divergence, which penalise the variance.
+    TotalVariationBall : Weightings that move a share of the weight.
     DiffusionBall : The same divergence around a model that generates rows.
 
     References
@@ -166,27 +166,27 @@ class KLBall(ReweightedRows):
 class ChiSquareBall(ReweightedRows):
     r"""Weightings p of the rows with :math:`\sum_i q_i (p_i / q_i - 1)^2 \le \rho`.
 
-    While no weight reaches 0 the largest mean loss is the mean plus :math:`\sqrt{\rho}` standard
-    deviations: training reduces the variance of the loss as well.
+    As long as no weight reaches 0, the largest mean loss is the mean plus :math:`\sqrt{\rho}`
+    standard deviations. Training therefore reduces the variance of the loss as well.
 
     Parameters
     ----------
     radius : float, default=0.2
-        :math:`\rho`, the variance of the ratios :math:`p_i / q_i`. 0 is the rows as they are; at
-        n - 1 all weight may lie on one of n rows.
+        :math:`\rho`, the variance of the ratios :math:`p_i / q_i`. 0 leaves the weights as they
+        are; from n - 1 on, all weight may be on one of n rows.
 
     Attributes
     ----------
     rows_ : Rows
-        The training rows, equal ones merged and sorted; as `weight_`, not in a pickled or copied
-        model.
+        The training rows, with equal ones merged and sorted. Pickled or copied models have neither
+        these nor `weight_`.
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
 
     See Also
     --------
-    KLBall : The same by the Kullback-Leibler divergence.
-    CVaR : Raises no row's weight by more than a factor.
+    KLBall : Weightings within a Kullback-Leibler divergence.
+    CVaR : Weightings that raise no weight by more than a factor.
 
     References
     ----------
@@ -211,26 +211,28 @@ class ChiSquareBall(ReweightedRows):
 class CVaR(ReweightedRows):
     r"""The conditional value at risk: the mean loss of the costliest share of the rows.
 
-    The weightings that raise no row's weight by more than a factor :math:`1 / \alpha`. As a
-    divergence that is :math:`-\log \alpha` nats (Renyi's, of infinite order).
+    The set contains the weightings that raise no row's weight by more than a factor
+    :math:`1 / \alpha`. This is a Rényi divergence of infinite order of at most :math:`-\log \alpha`
+    nats.
 
     Parameters
     ----------
     alpha : float, default=0.5
-        The share, in (0, 1]. 1 is the rows as they are.
+        The share, in (0, 1]. 1 leaves the weights as they are. (Others call one minus this share
+        the level.)
 
     Attributes
     ----------
     rows_ : Rows
-        The training rows, equal ones merged and sorted; as `weight_`, not in a pickled or copied
-        model.
+        The training rows, with equal ones merged and sorted. Pickled or copied models have neither
+        these nor `weight_`.
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
 
     See Also
     --------
     KLBall : Weightings within a Kullback-Leibler divergence.
-    JustTrainTwice : Raises the weights of the costliest rows once.
+    JustTrainTwice : Raise the weights of the costliest rows once.
 
     References
     ----------
@@ -249,7 +251,7 @@ class CVaR(ReweightedRows):
 
     @property
     def is_nominal(self) -> bool:
-        """Whether the share is all of the rows."""
+        """Whether the share is 1."""
         return is_exactly(self.alpha, 1)
 
     def _check(self) -> None:
@@ -263,26 +265,26 @@ class TotalVariationBall(ReweightedRows):
     r"""Weightings p of the rows with :math:`\frac12 \sum_i |p_i - q_i| \le \rho`.
 
     A share :math:`\rho` of the weight may move to any of the rows. The largest mean loss is
-    :math:`(1 - \rho)` times that of the costliest share :math:`1 - \rho`, the conditional value at
-    risk, plus :math:`\rho` times the largest loss.
+    :math:`(1 - \rho)` times the conditional value at risk of the share :math:`1 - \rho`, plus
+    :math:`\rho` times the largest loss.
 
     Parameters
     ----------
     radius : float, default=0.1
-        :math:`\rho`, in [0, 1]. 0 is the rows as they are; at 1 all weight lies on the row of the
-        largest loss.
+        :math:`\rho`, in [0, 1]. 0 leaves the weights as they are; at 1 all weight is on the row
+        with the largest loss.
 
     Attributes
     ----------
     rows_ : Rows
-        The training rows, equal ones merged and sorted; as `weight_`, not in a pickled or copied
-        model.
+        The training rows, with equal ones merged and sorted. Pickled or copied models have neither
+        these nor `weight_`.
     weight_ : ndarray of shape (n,)
         Their worst weights for the final predictor.
 
     See Also
     --------
-    CVaR : Raises no row's weight by more than a factor.
+    CVaR : Weightings that raise no weight by more than a factor.
     KLBall : Weightings within a Kullback-Leibler divergence.
 
     References

@@ -1,4 +1,4 @@
-"""Group DRO: known groups of rows, the worst of which is trained for."""
+"""Group DRO: training for the worst of known groups of rows."""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -20,37 +20,37 @@ class GroupDRO(AmbiguitySet):
 
     .. math:: \min_w \max_g E_g[r(w)]
 
-    Each group keeps the distribution of its rows. What may change is how much each counts. The
-    weights of the groups start equal. Once an epoch they move towards the best response to the
-    present predictor, all weight on the group g of the largest mean regret over all its rows
-    (fictitious play):
+    Each group keeps the distribution of its rows; only the weights of the groups change. They start
+    equal. Once per epoch they move towards the worst case for the present predictor, which is all
+    weight on the group g with the largest mean regret (fictitious play):
 
     .. math:: q \leftarrow (1 - \eta_t) q + \eta_t e_g, \qquad \eta_t = \min(\eta, 1 / k_t).
 
     The step falls with the number :math:`k_t` of times that another group became the worst
-    (Kesten's rule). Neither the unit of costs nor the number of rows of a group matters.
+    (Kesten's rule). The weights do not depend on the unit of costs, nor on the numbers of rows in
+    the groups.
 
     Parameters
     ----------
     groups : str, int or callable
-        The column of X that says which group a row belongs to, by name or position, context
-        included; or a function of X that returns one label a row. It is given an array, or a
-        DataFrame where X has names in `fit`, of rows in an order of its own, and has to tell the
-        group of a row from that row alone.
+        The column of X that holds the group of each row, by name or position; it may be a column of
+        the context. Or a function of X that returns one label per row. It gets an array, or a
+        DataFrame where X has names in `fit`, with the rows in any order, and must find the group of
+        a row from that row alone.
     learning_rate : float, default=0.3
-        :math:`\eta`, in [0, 1]. 0 weights all groups alike, whatever their regret.
+        :math:`\eta`, in [0, 1]. With 0 all groups keep the same weight.
 
     Attributes
     ----------
     groups_ : ndarray of shape (n_groups,)
-        The labels.
+        The labels of the groups.
     group_weight_ : ndarray of shape (n_groups,)
         The last weights q.
     group_regret_ : ndarray of shape (n_groups,)
         The mean regret of each group, for the final predictor.
     rows_ : Rows
-        The training rows, equal ones merged and sorted; as `weight_`, not in a pickled or copied
-        model.
+        The training rows, with equal ones merged and sorted. Pickled or copied models have neither
+        these nor `weight_`.
     weight_ : ndarray of shape (n,)
         Their weights for the final predictor.
 
@@ -61,17 +61,17 @@ class GroupDRO(AmbiguitySet):
 
     Notes
     -----
-    What is watched is the worst group's mean regret, on the rows held out where there are such.
-    Labels that occur among these alone are left out, as nothing is trained for them; a group of
-    which no row is held out is not watched. Where groups are small give `fit` rows to watch,
-    `X_val` and `y_val`, that have some of each. A flexible net overfits the rows of a small
-    group: take a larger `alpha`, or hold rows out. Training waits for at least 20 epochs before it
-    slows down or stops, as the weights take that long to settle.
+    Training watches the worst group's mean regret, on held-out rows if there are any. Groups that
+    occur only among the held-out rows are ignored, because nothing is trained for them, and a group
+    without held-out rows is not watched. Where groups are small, give `X_val` and `y_val` with rows
+    of each group to `fit`. A flexible net overfits the rows of a small group: use a larger `alpha`,
+    or hold rows out. Training waits for at least 20 epochs before it slows down or stops, because
+    the weights take that long to settle.
 
     References
     ----------
     Sagawa, Koh, Hashimoto and Liang, "Distributionally robust neural networks for group shifts",
-    2020: there the weights follow the exponentiated gradient, once a mini-batch. Kesten,
+    2020, where the weights follow the exponentiated gradient, once per mini-batch. Kesten,
     "Accelerated stochastic approximation", 1958.
 
     Examples
@@ -101,13 +101,13 @@ class GroupDRO(AmbiguitySet):
 
     @property
     def is_nominal(self) -> bool:
-        """False: groups are weighted alike at least, whatever the shares of their rows."""
+        """False: groups have equal weights even with a learning rate of 0."""
         return False
 
     def set_columns(
         self, names: Sequence[str] | None, as_given: Callable[[Rows], np.ndarray]
     ) -> None:
-        """Take up the names of the columns of X and how to put rows in their order."""
+        """Store the names of the columns of X, and how to restore their order."""
         self._names, self._as_given = names, as_given
 
     def set_nominal(
@@ -117,7 +117,7 @@ class GroupDRO(AmbiguitySet):
         seed: int,
         held_out: Rows | None = None,
     ) -> None:
-        """Take up the training rows and find their groups."""
+        """Store the training rows and find their groups."""
         number(self.learning_rate, "learning_rate", at_least=0, at_most=1)
         super().set_nominal(rows, problem, seed, held_out)
         self.rows_ = rows.as_shares()
@@ -152,7 +152,7 @@ class GroupDRO(AmbiguitySet):
         return float(self._means(loss).max())
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
-        """Return the worst group's mean regret on rows held out, None where there are none."""
+        """Return the worst group's mean regret on held-out rows, or None."""
         if self._held_out is None or not len(self._held_out):
             return None
         group, weight = self._held_out_group, self._held_out.weight
@@ -161,7 +161,7 @@ class GroupDRO(AmbiguitySet):
         return float((paid[total > 0] / total[total > 0]).max())
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:
-        """Return how many rows of equal weight the weights are worth (Kish)."""
+        """Return the effective sample size of the weights."""
         return {"effective_sample_size": effective_sample_size(self.weight_)}
 
     def _means(self, loss: np.ndarray) -> np.ndarray:

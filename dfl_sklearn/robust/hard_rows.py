@@ -1,4 +1,4 @@
-"""Just train twice: rows that the first stage of training leaves with a large regret count more."""
+"""Just train twice: larger weights for rows with a large regret after a first training."""
 
 import numpy as np
 
@@ -11,42 +11,42 @@ from .base import AmbiguitySet, RowLoss
 
 
 class JustTrainTwice(AmbiguitySet):
-    """The training rows, with more weight on those that are hard to decide for (JTT).
+    """The training rows, with larger weights for those with a large regret (JTT).
 
-    After training on the rows as they are, the `share` of them with the largest regret gets its
-    weights multiplied by `factor`. These weights stay for the second part of training: where a
-    group of rows that is not known, and rare, has a large regret, it counts more.
+    After training on the rows as they are, the weights of the `share` of rows with the largest
+    regret are multiplied by `factor`. The second part of training uses these weights. A rare group
+    of rows that is not known as such, but has a large regret, then counts more.
 
     Parameters
     ----------
     share : float, default=0.2
-        Share of the total weight that counts as hard, in (0, 1). The row at the boundary takes what
-        is left of it; rows of equal regret take parts alike.
+        Share of the total weight that counts as hard, in (0, 1). The row at the boundary counts in
+        part; rows of equal regret count by the same part.
     factor : float, default=5.0
-        What the weights of hard rows are multiplied by, at least 1. 1 is the rows as they are.
+        Factor of the weights of hard rows, at least 1. 1 leaves the weights as they are.
 
     Attributes
     ----------
     hard_share_ : ndarray of shape (n,)
         The part of each row's weight that counts as hard, in [0, 1].
     rows_ : Rows
-        The training rows, equal ones merged and sorted; as `hard_share_` and `weight_`, not in a
-        pickled or copied model.
+        The training rows, with equal ones merged and sorted. Pickled or copied models have neither
+        these nor `hard_share_` and `weight_`.
     weight_ : ndarray of shape (n,)
         Their new weights.
 
     See Also
     --------
     GroupDRO : For groups that are known.
-    CVaR : The worst weights found anew in every epoch.
+    CVaR : The worst weights, computed anew in every epoch.
 
     Notes
     -----
-    The second part goes on from the first, while the paper starts again from new weights of the
-    net, and stops the first one early. A flexible net that overfits its rows has small regrets on
-    all of them, and its hard rows are noise: hold rows out, or take a smaller net.
+    The second part goes on from the first. The paper starts again from new weights of the net, and
+    stops the first part early. A flexible net that overfits has small regrets on all rows, and its
+    hard rows are noise: hold rows out, or use a smaller net.
 
-    Rows held out are weighted in the same way, by their own regret after the first part, and
+    Held-out rows are weighted in the same way, by their own regret after the first part, and
     watched with these weights.
 
     References
@@ -79,7 +79,7 @@ class JustTrainTwice(AmbiguitySet):
 
     @property
     def is_nominal(self) -> bool:
-        """Whether hard rows count as the others do."""
+        """Whether hard rows have the same weights as the others."""
         return is_exactly(self.factor, 1)
 
     def set_nominal(
@@ -89,7 +89,7 @@ class JustTrainTwice(AmbiguitySet):
         seed: int,
         held_out: Rows | None = None,
     ) -> None:
-        """Take up the training rows."""
+        """Store the training rows."""
         number(self.share, "share", above=0, below=1)
         number(self.factor, "factor", at_least=1)
         super().set_nominal(rows, problem, seed, held_out)
@@ -97,7 +97,7 @@ class JustTrainTwice(AmbiguitySet):
         self.__dict__.pop("weight_", None)
 
     def worst_case(self, row_loss: RowLoss) -> tuple[Rows, float]:
-        """Return the rows with the weights that the first predictor has led to."""
+        """Return the rows with the weights computed from the first predictor."""
         if "weight_" not in self.__dict__:
             self.hard_share_, self.weight_ = self._weighed(self.rows_, row_loss)
             self._held_out_weight = None
@@ -107,17 +107,17 @@ class JustTrainTwice(AmbiguitySet):
         return self.rows_.replace(weight=self.weight_), max(0.0, divergence)
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
-        """Return the mean regret on the rows held out, of which the hard ones count more."""
+        """Return the weighted mean regret on the held-out rows, of which hard ones count more."""
         if self._held_out is None:
             return None
         return float(self._held_out_weight @ row_loss(self._held_out))
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:
-        """Return how many rows of equal weight the weights are worth (Kish)."""
+        """Return the effective sample size of the weights."""
         return {"effective_sample_size": effective_sample_size(self.weight_)}
 
     def _weighed(self, rows: Rows, row_loss: RowLoss) -> tuple[np.ndarray, np.ndarray]:
-        """Return the parts of rows that are hard, and weights that sum to 1."""
+        """Return the hard part of each row, and weights that sum to 1."""
         hard = self.share * cvar_weights(row_loss(rows), rows.weight, self.share)
         weight = rows.weight + (self.factor - 1) * hard
         return np.minimum(hard / rows.weight, 1.0), weight / weight.sum()

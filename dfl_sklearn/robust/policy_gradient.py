@@ -1,4 +1,4 @@
-"""The paper's search: fine-tune the reverse chain so that it generates costly rows."""
+"""The search of the paper: fine-tune the reverse chain so that it generates costly rows."""
 
 from copy import deepcopy
 from typing import Any, NamedTuple
@@ -20,12 +20,12 @@ from ._reverse import ReverseChain, VelocityNet
 from .generator import DiffusionGenerator
 from .search import TableLoss, WorstCaseSearch
 
-_N_COMPARED = 4096  # rows of each chain from which their divergence is estimated, and contexts kept
-_SLACK = 1.05  # share of the radius that may be exceeded before the net is pulled back
+_N_COMPARED = 4096  # rows of each chain to estimate the divergence from; most contexts stored
+_SLACK = 1.05  # multiple of the radius above which the net is pulled back
 
 
 class _Tail(NamedTuple):
-    """The last steps of reverse trajectories: states before and after, and their means then."""
+    """The last steps of reverse trajectories: states before and after, and the steps' means."""
 
     step: torch.Tensor
     before: torch.Tensor
@@ -46,48 +46,48 @@ class _Tail(NamedTuple):
 class PolicyGradientSearch(WorstCaseSearch):
     r"""Proximal policy optimisation of the reverse chain, the search of 3D-Learning.
 
-    The reverse chain is a policy and the regret of its final row the reward. Trajectories are
-    sampled from the present chain; over their last steps, and for a few epochs,
+    The reverse chain is a policy, and the regret of its final row is the reward. Trajectories are
+    sampled from the present chain. For a few epochs, their last steps are used to maximise
 
     .. math::
         E[\min(\rho A, \mathrm{clip}(\rho, 1 - \kappa, 1 + \kappa) A)] - \mu (D(\theta) - radius)
 
-    is ascended, with A the whitened regret, :math:`\rho` the ratio of a step's density to that
-    of the chain that drew it, and :math:`\mu` raised or lowered by the excess of the divergence
-    over the radius, never below 0. Every call samples afresh and goes on from the last chain.
+    by gradient ascent. A is the standardised regret, :math:`\rho` the ratio of a step's density to
+    that under the chain that drew it. The dual variable :math:`\mu \ge 0` changes by the excess of
+    the divergence over the radius. Every call draws new samples and goes on from the last chain.
 
     Where the rows have a context, each trajectory is conditioned on that of a training row, drawn
-    by weight, and both divergences are means over contexts: the chain changes what rows are
-    generated given a context, and not how often a context occurs.
+    by weight, and both divergences are means over contexts: the chain changes which rows are
+    generated given a context, but not how often a context occurs.
 
     Parameters
     ----------
     divergence : {"kl", "score_matching"}, default="kl"
         "kl" is the path divergence in nats,
         :math:`\sum_t E \|\mu_\theta - \mu_{\theta_0}\|^2 / (2 \sigma_t^2)`, an upper bound of
-        that of the rows. "score_matching" is the paper's: how much worse the real rows are
-        denoised than by the nominal net, per row and noise level; the radius then is in that
-        unit.
+        the divergence of the rows. "score_matching" is that of the paper: by how much the real
+        rows are denoised worse than by the nominal net, per row and noise level. The radius is
+        then in that unit.
     n_steps : int, default=50
-        Reverse steps of a trajectory.
+        Number of reverse steps of a trajectory.
     n_tail : int, default=25
-        The last of them, which are fine-tuned. Before them the chain stays nominal.
+        Number of last steps that are fine-tuned. Before them the chain stays nominal.
     n_trajectories : int, default=512
-        Trajectories in one sample.
+        Number of trajectories in one sample.
     n_rounds : int, default=2
-        Samples drawn and learnt from in one call.
+        Number of samples that one call draws and learns from.
     n_warm_up : int, default=10
-        Rounds in the first call, so that training does not start against a weak adversary.
+        Number of rounds in the first call, so that training does not start with a weak adversary.
     refresh_every : int, default=5
         Epochs of the predictor's training between two calls.
     n_epochs : int, default=4
-        Passes over one sample.
+        Number of passes over one sample.
     clip : float, default=0.2
         The paper's kappa.
     learning_rate : float, default=1e-3
         Learning rate of Adam.
     dual_step : float, default=0.1
-        Step of the dual variable, per unit of relative excess, as a share of its first value.
+        Step of the dual variable per unit of relative excess, as a share of its initial value.
 
     Attributes
     ----------
@@ -103,13 +103,13 @@ class PolicyGradientSearch(WorstCaseSearch):
 
     Notes
     -----
-    With the paper's dual variable alone the divergence may exceed the radius. After such a round
+    With the paper's dual variable alone, the divergence may exceed the radius. After such a round
     the net is moved towards the nominal one until the divergence is within the radius. The last
-    step, which has no noise and so no density, stays nominal.
+    step, which has no noise and therefore no density, stays nominal.
 
-    The search keeps the contexts of the training rows, a draw of 4,096 where there are more, so
-    that it can generate rows after a fit. The regret is whitened after what a regression on the
-    context explains has been taken off: no chain can choose its contexts.
+    The search stores the contexts of the training rows, or a draw of 4,096 where there are more, so
+    that it can generate rows after a fit. Before the regret is standardised, its regression on the
+    context is subtracted, because the chain cannot choose the context.
 
     References
     ----------
@@ -117,7 +117,7 @@ class PolicyGradientSearch(WorstCaseSearch):
 
     Examples
     --------
-    The mean of generated rows as their regret: the chain learns to generate larger ones.
+    The value of a generated row as its regret: the chain learns to generate larger values.
 
     >>> import numpy as np
     >>> from dfl_sklearn.robust import DiffusionGenerator, PolicyGradientSearch
@@ -198,7 +198,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         )
         self._real_known = self._known(real.context)
         self._width = self._real.shape[1]
-        # Stored with the search, which generates rows after the fit as well.
+        # Stored with the search, which also generates rows after the fit.
         self._contexts, self._watched_contexts = (
             ContextPool(rows, _N_COMPARED, named_rng(seed, f"{name} contexts"))
             for name, rows in (
@@ -219,7 +219,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         self._nominal_rows: torch.Tensor | None = None
 
     def search(self, table_loss: TableLoss, radius: float) -> tuple[Rows, float]:
-        """Fine-tune for the present predictor and sample."""
+        """Fine-tune the chain for the present predictor, and draw rows from it."""
         if not self._is_warm:
             # The slope of the whitened regret in the divergence where the two are Gaussian, a
             # mean shift of sqrt(2 radius), in units of the radius.
@@ -239,14 +239,14 @@ class PolicyGradientSearch(WorstCaseSearch):
         divergence = self._pull_back(radius)
         context = self._contexts.draw(self.n_trajectories, self._context_rng)
         worst = self._equal_rows(self._trajectories(self.n_trajectories, context)[0], context)
-        self._held_out = None  # of the chain before
+        self._held_out = None  # it belonged to the previous chain
         return worst, divergence
 
     def held_out_regret(self, table_loss: TableLoss, radius: float) -> float:
-        """Return the mean regret on other rows of the chain last found.
+        """Return the mean regret on other rows of the last chain.
 
         Their noise is the same for every chain, so that chains can be compared. So are their
-        contexts, those of the rows held out where there are such.
+        contexts, which are those of the held-out rows if there are any.
         """
         if self._held_out is None:
             noise = torch.Generator().manual_seed(named_seed(self._seed, "held out"))
@@ -257,16 +257,16 @@ class PolicyGradientSearch(WorstCaseSearch):
         return float(table_loss(self._held_out).mean())
 
     def nominal(self) -> Rows:
-        """Draw rows from the nominal chain, always the same."""
+        """Return rows of the nominal chain, which are always the same."""
         return self._equal_rows(self._nominal_coordinates(), self._compared_contexts())
 
     def row_divergence(self) -> float:
         """Estimate the divergence of the rows from the distances to their nearest neighbours.
 
-        A rough figure: a small divergence may come out slightly below 0, and a large one in
-        many columns a quarter too small. With a context it is the mean divergence of a row given
-        its context, from rows of both chains given the same contexts; as contexts are as frequent
-        in both, that is also the divergence of rows and contexts together.
+        The estimate is rough: a small divergence may be slightly below 0, and a large one in many
+        columns a quarter too small. With a context it is the mean divergence of a row given its
+        context, from rows of both chains given the same contexts. Since contexts are equally
+        frequent in both, that is also the divergence of rows and contexts together.
         """
         if self._width == 0:
             return 0.0
@@ -303,7 +303,7 @@ class PolicyGradientSearch(WorstCaseSearch):
         if "_present" not in state or self._present.device.type == "cpu":
             return state
         cpu = torch.device("cpu")
-        state.pop("_optimizer")  # of the net on the device; a stored search goes no further
+        state.pop("_optimizer")  # it belongs to the net on the device; a stored search cannot go on
         for name in ("_nominal", "_present"):
             chain = state[name]
             state[name] = ReverseChain.on(cpu, chain.denoiser, chain.schedule)
@@ -327,7 +327,7 @@ class PolicyGradientSearch(WorstCaseSearch):
     def _trajectories(
         self, n: int, context: np.ndarray | None, generator: torch.Generator | None = None
     ) -> tuple[torch.Tensor, _Tail]:
-        """Return final coordinates (n, d) and the tail of the trajectories that led there."""
+        """Return final coordinates (n, d) and the tails of their trajectories."""
         generator = self._noise_seed if generator is None else generator
         chain, known = self._nominal, self._known(context)
         steps: list[tuple[torch.Tensor, ...]] = []
@@ -374,7 +374,7 @@ class PolicyGradientSearch(WorstCaseSearch):
             self.dual_ = max(0.0, self.dual_ + change)
 
     def _divergence(self) -> float:
-        """Return the divergence of the present chain, on fresh noise that is always the same."""
+        """Return the divergence of the present chain, on noise that is the same for every chain."""
         generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             if self.divergence == "score_matching":
@@ -391,11 +391,11 @@ class PolicyGradientSearch(WorstCaseSearch):
             return float(path.mean()) * tail.step.shape[1]
 
     def _score_matching_gap(self, generator: torch.Generator) -> torch.Tensor:
-        """Return J(theta) - J(theta_0) on real rows at times of the tail, by common noise."""
+        """Return J(theta) - J(theta_0) on real rows at times of the tail, with common noise."""
         if not hasattr(self, "_real"):
             raise RuntimeError(
-                "Score matching compares on the training rows, which are dropped at the end of a "
-                "fit. Fit again to search on."
+                "Score matching needs the training rows, which are dropped at the end of a fit. "
+                "Fit again to go on searching."
             )
         chain, n = self._nominal, min(512, 4 * len(self._real))
         rows = torch.multinomial(self._real_weight, n, replacement=True, generator=generator)
@@ -429,10 +429,10 @@ class PolicyGradientSearch(WorstCaseSearch):
 
 
 def _advantage(regret: torch.Tensor, known: torch.Tensor | None) -> torch.Tensor:
-    """Return the whitened regret (n,), less its regression on what is known of the rows.
+    """Return the standardised regret (n,) after its regression on the context is subtracted.
 
-    A chain cannot choose the contexts: what they explain of the regret would only add noise to the
-    gradient.
+    A chain cannot choose the contexts, so the part of the regret that they explain would only add
+    noise to the gradient.
     """
     if known is not None and known.shape[1]:
         one = torch.ones_like(known[:, :1])

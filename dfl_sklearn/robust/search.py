@@ -1,4 +1,4 @@
-"""The contract of a search for the worst distribution near a diffusion model."""
+"""The interface of searches for the worst distribution near a diffusion model."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -16,18 +16,18 @@ TableLoss = Callable[[Rows], np.ndarray]
 
 
 class WorstCaseSearch(BaseEstimator, ABC):
-    """Base class: look for the worst distribution within a radius of a generator.
+    """Base class of searches for the worst distribution within a radius of a generator.
 
     Rows are those of the generator's table (:meth:`Rows.of_table`): features and parameters side
-    by side, with positive weights that sum to 1. Where the real rows have a context, so has every
-    row: a generated row is generated given the context of a real one, drawn by weight.
+    by side, with positive weights that sum to 1. Where the real rows have a context, every row has
+    one: a row is generated given the context of a real row, drawn by weight.
 
     Attributes
     ----------
     refresh_every : int
         Epochs of training between two searches.
     effective_sample_size_ : float
-        How many rows of equal weight the worst rows last found are worth (Kish).
+        Effective sample size of the last worst rows.
 
     See Also
     --------
@@ -37,7 +37,7 @@ class WorstCaseSearch(BaseEstimator, ABC):
 
     Examples
     --------
-    The costliest of a thousand generated rows, so many that the divergence is the radius:
+    The costliest of a thousand generated rows, as many as make the divergence equal the radius:
 
     >>> import numpy as np
     >>> from dfl_sklearn.robust import DiffusionGenerator, WorstCaseSearch
@@ -92,9 +92,9 @@ class WorstCaseSearch(BaseEstimator, ABC):
         held_out: Rows | None = None,
         memory: Memory | None = None,
     ) -> None:
-        """Take up a fitted generator, and the rows it was fitted on, at the start of a fit.
+        """Store a fitted generator, and the rows it was fitted on, at the start of a fit.
 
-        `memory` may keep what depends on these alone, and so not on the radius.
+        `memory` may cache what depends on these alone, and not on the radius.
 
         Parameters
         ----------
@@ -103,11 +103,11 @@ class WorstCaseSearch(BaseEstimator, ABC):
         real : Rows
             The rows it was fitted on, as rows of its table.
         seed : int
-            Seed of all that is random in the search.
+            Seed of all randomness in the search.
         held_out : Rows, default=None
             Rows that training watches.
         memory : joblib.Memory, default=None
-            May keep what depends on the generator and the rows alone, and so not on the radius.
+            May cache what depends on the generator and the rows alone, and not on the radius.
         """
 
     @abstractmethod
@@ -119,7 +119,7 @@ class WorstCaseSearch(BaseEstimator, ABC):
         table_loss : callable
             ``table_loss(rows)`` returns the regret (n,) of the present predictor on such rows.
         radius : float
-            How far the worst distribution may be from the nominal one, in the unit of the search.
+            Largest divergence from the nominal distribution, in the unit of the search.
 
         Returns
         -------
@@ -138,12 +138,12 @@ class WorstCaseSearch(BaseEstimator, ABC):
         table_loss : callable
             ``table_loss(rows)`` returns the regret (n,) of the present predictor on such rows.
         radius : float
-            How far the worst distribution may be from the nominal one, in the unit of the search.
+            Largest divergence from the nominal distribution, in the unit of the search.
 
         Returns
         -------
         float
-            In the unit of the cost.
+            The mean regret, in the unit of the cost.
         """
 
     @abstractmethod
@@ -153,20 +153,20 @@ class WorstCaseSearch(BaseEstimator, ABC):
         Returns
         -------
         Rows
-            With weights that sum to 1.
+            Rows with weights that sum to 1.
         """
 
     @abstractmethod
     def row_divergence(self) -> float:
         """Return the Kullback-Leibler divergence of the worst rows from the nominal, in nats.
 
-        Exact or estimated; unlike the divergence that a search is held to, it is that of the
-        distribution of one row whatever the search, so that searches can be compared.
+        It may be exact or estimated. Searches may limit different divergences; this one is
+        always that of the distribution of one row, so that searches can be compared.
 
         Returns
         -------
         float
-            In nats.
+            The divergence, in nats.
         """
 
     def finish(self) -> None:
@@ -180,17 +180,17 @@ class WorstCaseSearch(BaseEstimator, ABC):
 
     @abstractmethod
     def sample(self, n: int, rng: np.random.Generator) -> Rows:
-        """Draw `n` rows of the worst distribution last found.
+        """Draw `n` rows of the last worst distribution.
 
         Parameters
         ----------
         n : int
             Number of rows.
         rng : numpy.random.Generator
-            Where the randomness comes from.
+            Generator of the random numbers.
 
         Returns
         -------
         Rows
-            Of equal weight.
+            Rows of equal weight.
         """

@@ -1,4 +1,4 @@
-"""The Sinkhorn ball: Gaussian draws around the rows, of which the worse count more."""
+"""The Sinkhorn ball: Gaussian draws around the rows, of which the costlier count more."""
 
 import numpy as np
 
@@ -13,50 +13,50 @@ from .base import AmbiguitySet, RowLoss
 
 
 class SinkhornBall(AmbiguitySet):
-    r"""The training rows spread out by Gaussian noise, more of it where decisions cost more.
+    r"""The training rows with Gaussian noise, weighted towards draws that cost more.
 
-    The ball of the Sinkhorn distance, the Wasserstein distance of order 2 with entropic
-    regularisation :math:`\epsilon`, with the transport cost :math:`\|\delta\|^2 / 2` on
+    This is the ball of the Sinkhorn distance, the Wasserstein distance of order 2 with entropic
+    regularisation :math:`\epsilon` and the transport cost :math:`\|\delta\|^2 / 2` on
     standardised columns. The largest mean loss is
 
     .. math:: \min_{\lambda > 0} \; \lambda \frac{\rho^2}{2} + E_x\, \lambda \epsilon
         \log E_{\xi \sim N(x, \epsilon I)}\, e^{l(\xi) / (\lambda \epsilon)}.
 
-    Draws :math:`\xi` are made once in a fit, and weighted within each row by
+    Draws :math:`\xi` are made once in a fit. Within each row they are weighted by
     :math:`e^{l(\xi) / (\lambda \epsilon)}` at the best :math:`\lambda`, anew for every epoch. No
-    slopes are needed, so that it works for whole decisions and any other problem. The context of a
-    row does not change.
+    gradients are needed, so that the set works for integer decisions and any other problem. The
+    context of a row does not change.
 
     Parameters
     ----------
     radius : float, default=0.1
-        :math:`\rho`, in standard deviations of the columns. For a loss with a slope g everywhere
-        the worst mean is the mean plus :math:`\rho \|g\|`, as with a :class:`WassersteinBall` of
+        :math:`\rho`, in standard deviations of the columns. For an affine loss with slope g, the
+        largest mean is the mean plus :math:`\rho \|g\|`, as with a :class:`WassersteinBall` of
         this radius. (:math:`\rho^2 / 2` is the radius of the paper, less its constant.) 0 is
-        noise augmentation, with noise that stays the same.
+        noise augmentation with fixed noise.
     epsilon : float, default=0.01
         Variance of the noise, in squared standard deviations of the columns.
     n_draws : int, default=8
-        Draws for each row.
+        Number of draws for each row.
     columns : {"both", "features", "target"}, default="both"
         Which columns get noise.
 
     Attributes
     ----------
     projected_share_ : float
-        Share of the draws whose parameters were put into the problem's domain.
+        Share of the draws whose parameters were projected into the problem's domain.
 
     See Also
     --------
-    WassersteinBall : Rows that move along the slope of their regret.
-    GaussianNoise : Noise of equal weight.
+    WassersteinBall : Rows that move along the gradient of their regret.
+    GaussianNoise : Noise with equal weights.
 
     Notes
     -----
-    The mean of few draws under the logarithm is biased low (Jensen): the worst mean found is too
-    small, by less for more draws. All weight of a row on the worst of its m draws is a divergence
-    of :math:`\log m` at most, so that no more than :math:`\rho = \sqrt{2 \epsilon \log m}` is ever
-    reached. The divergence recorded is the :math:`\rho` that was.
+    The logarithm of a mean over few draws is biased low (Jensen's inequality): the largest mean
+    found is too small, by less for more draws. With all weight of a row on the worst of its m
+    draws, the divergence is :math:`\log m`, so that :math:`\rho` cannot exceed :math:`\sqrt{2
+    \epsilon \log m}`. The recorded divergence is the :math:`\rho` that was reached.
 
     References
     ----------
@@ -93,7 +93,7 @@ class SinkhornBall(AmbiguitySet):
 
     @property
     def is_nominal(self) -> bool:
-        """False: with radius 0 the rows have noise."""
+        """False: the rows have noise even with radius 0."""
         return False
 
     def set_nominal(
@@ -103,7 +103,7 @@ class SinkhornBall(AmbiguitySet):
         seed: int,
         held_out: Rows | None = None,
     ) -> None:
-        """Take up the training rows and draw around them."""
+        """Store the training rows and draw noise around them."""
         number(self.radius, "radius", at_least=0)
         number(self.epsilon, "epsilon", above=0)
         whole_number(self.n_draws, "n_draws", at_least=1)
@@ -128,18 +128,18 @@ class SinkhornBall(AmbiguitySet):
         return worst, divergence
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
-        """Return the worst regret within the ball around the rows held out."""
+        """Return the worst regret within the ball around the held-out rows."""
         if self._held_out_draws is None:
             return None
         worst, _ = self._worst(self._held_out_draws, row_loss)
         return float(worst.weight @ row_loss(worst))
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:
-        """Return how many draws of equal weight the worst weights are worth (Kish)."""
+        """Return the effective sample size of the worst weights of the draws."""
         return {"effective_sample_size": effective_sample_size(self._weight)}
 
     def _drawn(self, rows: Rows, rng: np.random.Generator) -> tuple[Rows, float]:
-        """Return draws around rows, those of a row one after the other, and the share put back."""
+        """Return draws around rows, those of a row together, and the share that was projected."""
         each = np.repeat(np.arange(len(rows)), self.n_draws)
         drawn, put_back = with_noise(
             rows.take(each),

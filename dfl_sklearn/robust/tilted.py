@@ -1,4 +1,4 @@
-"""The worst distribution near a generator, exactly, on a pool of its samples."""
+"""The exact worst distribution near a generator, on a pool of its samples."""
 
 from collections.abc import Callable
 
@@ -18,41 +18,41 @@ from .generator import DiffusionGenerator
 from .search import TableLoss, WorstCaseSearch
 
 _MIN_EFFECTIVE = 30.0
-_WATCHED_SHARE = 0.5  # size of the pool that training watches, of that which it sees
+_WATCHED_SHARE = 0.5  # size of the watched pool, as a share of the training pool
 
 
 class TiltedSearch(WorstCaseSearch):
     r"""Weight a pool of nominal rows by the exponential of their regret.
 
-    Over all distributions within `radius` nats of a nominal one, that with the largest mean
-    regret is :math:`P^* \sim P_0 \exp(r / \tau)`. On a pool of nominal rows it is a weighting,
-    with no approximation but the pool's size. The nominal distribution is a mixture of the
-    generator and the training rows: the rows are sharp but few, the generator's are many.
+    Among all distributions within `radius` nats of a nominal one, the one with the largest mean
+    regret is :math:`P^* \propto P_0 \exp(r / \tau)`. On a pool of nominal rows it is a weighting,
+    and the size of the pool is the only approximation. The nominal distribution is a mixture of the
+    generator and the training rows: training rows are exact but few, generated ones are many.
 
     Where the rows have a context, a generated row takes that of a training row, drawn by weight,
-    and training rows keep theirs. The weighting may raise the share of a context, as that of any
-    row: where regrets are larger at some contexts, the worst distribution meets these more often.
-    On rows held out the worst case is watched with the contexts of these.
+    and training rows keep theirs. The weighting may raise the share of a context: where regrets are
+    larger for some contexts, these are more frequent in the worst distribution. On held-out rows
+    the worst case is watched with the contexts of these rows.
 
     Parameters
     ----------
     n_pool : int, default=10_000
         Number of samples drawn from the generator, once per fit.
     real_share : float, default=0.3
-        Weight of the training rows in the nominal distribution, in [0, 1): 0 is the generator
-        alone. Of more than `n_pool` rows a random `n_pool` stand for all.
+        Weight of the training rows in the nominal distribution, in [0, 1); 0 is the generator
+        alone. More than `n_pool` training rows are represented by a random `n_pool` of them.
 
     Attributes
     ----------
     pool_ : ndarray of shape (m, p)
-        The generated rows, and the training rows where `real_share` is above 0; a pickled model
-        holds them.
+        The generated rows, and the training rows where `real_share` is above 0. Pickled models
+        contain them.
     pool_context_ : ndarray of shape (m, c) or None
         Their contexts.
     weight_ : ndarray of shape (m,)
-        Weights of the worst distribution last found.
+        Weights of the last worst distribution.
     effective_sample_size_ : float
-        How many equal weights they are worth; small where the radius asks too much of the pool.
+        Effective sample size of these weights; small where the radius is too large for the pool.
 
     See Also
     --------
@@ -61,8 +61,8 @@ class TiltedSearch(WorstCaseSearch):
 
     Examples
     --------
-    Of all distributions within 0.5 nats of a standard normal one, that with the largest mean is
-    normal with a mean of 1:
+    Among all distributions within 0.5 nats of a standard normal one, the one with the largest mean
+    is normal with a mean of 1:
 
     >>> import numpy as np
     >>> from dfl_sklearn.robust import DiffusionGenerator, TiltedSearch
@@ -88,11 +88,11 @@ class TiltedSearch(WorstCaseSearch):
         held_out: Rows | None = None,
         memory: Memory | None = None,
     ) -> None:
-        """Draw the pool, and another to watch the worst case on."""
+        """Draw the pool, and another one to watch the worst case on."""
         whole_number(self.n_pool, "n_pool", at_least=1)
         number(self.real_share, "real_share", at_least=0, below=1)
         width = sum(each.shape[1] for each in real.arrays)
-        check_rows("n_pool", self.n_pool, 2 * width)  # drawn, and put together
+        check_rows("n_pool", self.n_pool, 2 * width)  # drawn and joined: two copies
         known = ("pool", generator, *real.arrays, real.weight)
 
         def generated(n: int, pool_seed: int, context: np.ndarray | None) -> np.ndarray:
@@ -101,7 +101,7 @@ class TiltedSearch(WorstCaseSearch):
                 memory,
                 (*known, n, pool_seed, context),
                 lambda: generator.sample(n, random_state=pool_seed, **given),
-                warns=False,  # the fit of the generator has
+                warns=False,  # the fit of the generator has already warned
             )
 
         self._nominal = self._mixture(generated, self.n_pool, named_seed(seed, "pool"), real)
@@ -125,7 +125,7 @@ class TiltedSearch(WorstCaseSearch):
         if self.effective_sample_size_ < _MIN_EFFECTIVE and not self._warned:
             self._warned = True
             doubt(
-                f"At radius={radius} the worst case rests on an effective sample of only "
+                f"At radius={radius} the worst case has an effective sample size of only "
                 f"{self.effective_sample_size_:.1f} of {len(self.pool_)} rows. Lower the radius, "
                 "raise n_pool, or lower real_share where the training rows are few.",
                 stacklevel=2,

@@ -11,54 +11,55 @@ from .base import AmbiguitySet, RowLoss
 
 _NORMS = ("l1", "l2", "linf")
 _N_SHORTER = 20
-_ROUNDING = 1e-6  # of a distance, as rows in float32 have it
+_ROUNDING = 1e-6  # rounding of a distance, for rows in float32
 
 
 class WassersteinBall(AmbiguitySet):
     r"""The training rows, perturbed by at most `radius` in the root mean square.
 
-    The ball of the Wasserstein distance of order 2 around the rows, with the transport cost
-    :math:`\|\delta\|^2` on standardised columns. Rows move along the slope of their regret, by
-    steps in proportion to it, which is the worst case to first order (Gao, Chen and Kleywegt):
-    the mean plus :math:`\rho \sqrt{E \|\nabla r\|_*^2}`. Slopes are taken anew where the rows have
-    come to. The context of a row does not change.
+    This is the ball of the Wasserstein distance of order 2 around the rows, with the transport cost
+    :math:`\|\delta\|^2` on standardised columns. Rows move along the gradient of their regret, by
+    distances proportional to its norm. To first order this is the worst case (Gao, Chen and
+    Kleywegt), with the mean regret plus :math:`\rho \sqrt{E \|\nabla r\|_*^2}`. Gradients are
+    computed again at the perturbed rows. The context of a row does not change.
 
     Parameters
     ----------
     radius : float, default=0.1
         :math:`\rho`, the root mean square of the distances that rows move, in standard deviations
-        of their columns. 0 is the rows as they are.
+        of their columns. 0 leaves the rows as they are.
     norm : {"l2", "l1", "linf"}, default="l2"
-        Norm of a move. "l1" moves one column of a row, "linf" all alike.
+        Norm of a move. "l1" moves one column of a row, "linf" moves all by the same amount.
     columns : {"both", "features", "target"}, default="both"
         Which columns may change.
     n_steps : int, default=3
-        How often slopes are taken; the best of the moves met is kept.
+        How often gradients are computed; the costliest of the perturbations is kept.
 
     Attributes
     ----------
     rows_ : Rows
-        The training rows, equal ones merged and sorted; as `perturbed_`, not in a pickled or copied
-        model.
+        The training rows, with equal ones merged and sorted. Pickled or copied models have neither
+        these nor `perturbed_`.
     perturbed_ : Rows
-        What they have become for the final predictor.
+        The perturbed rows for the final predictor.
     projected_share_ : float
-        Share of the perturbed parameters that were put back into the problem's domain.
+        Share of the perturbed parameters that were projected into the problem's domain.
 
     See Also
     --------
-    SinkhornBall : Without slopes, for decisions that jump.
-    KLBall : Weights rows instead of moving them.
+    SinkhornBall : A similar set without gradients, for decisions that jump.
+    KLBall : Weightings of the rows, which do not move.
 
     Notes
     -----
-    The slopes are those of the problem's decision layer, with its own smoothing or, where it has
-    none, that of a :class:`~dfl_sklearn.losses.RegretLoss`. Without a layer, as with predicted
-    weights or whole plans, take a set that weighs rows, such as :class:`KLBall`.
+    Gradients go through the problem's decision layer, with its own smoothing or, where it has
+    none, that of a :class:`~dfl_sklearn.losses.RegretLoss`. For problems without a layer, such as
+    those with predicted weights or integer plans, use a set that weights rows, such as
+    :class:`KLBall`.
 
-    Decisions that jump have no slope: the ball is of use with decision layers that are smooth, or
-    with decisions that are continuous in the prediction. At a kink the regret has two slopes. The
-    row follows the one that is computed there, which need not be the steeper one.
+    Decisions that jump have no gradient: the ball works with smooth decision layers, or with
+    decisions that are continuous in the prediction. At a kink the regret has two slopes; the row
+    follows the one that is computed there, which may not be the steeper one.
 
     References
     ----------
@@ -104,7 +105,7 @@ class WassersteinBall(AmbiguitySet):
         seed: int,
         held_out: Rows | None = None,
     ) -> None:
-        """Take up the training rows and their spread."""
+        """Store the training rows and the standard deviations of their columns."""
         number(self.radius, "radius", at_least=0)
         option(self.norm, "norm", _NORMS)
         whole_number(self.n_steps, "n_steps", at_least=1)
@@ -124,14 +125,14 @@ class WassersteinBall(AmbiguitySet):
         return self.perturbed_, distance
 
     def held_out_regret(self, row_loss: RowLoss) -> float | None:
-        """Return the regret on the rows held out, perturbed as the training rows are."""
+        """Return the regret on the held-out rows, perturbed as the training rows are."""
         if self._held_out is None:
             return None
         perturbed, _, _ = self._worst(self._held_out, row_loss)
         return float(perturbed.weight @ row_loss(perturbed))
 
     def _worst(self, rows: Rows, row_loss: RowLoss) -> tuple[Rows, float, float]:
-        """Return the costliest perturbed rows met, their distance, and the share put back."""
+        """Return the costliest perturbed rows, their distance, and the share that was projected."""
         best, best_regret, distance, share = rows, rows.weight @ row_loss(rows), 0.0, 0.0
         perturbed = rows
         for _ in range(self.n_steps):
@@ -149,10 +150,10 @@ class WassersteinBall(AmbiguitySet):
         return best, distance, share
 
     def _perturbed(self, rows: Rows, step: np.ndarray) -> tuple[Rows, float, float]:
-        """Return rows perturbed by `step` and put into the domain, their distance, and that share.
+        """Return projected rows perturbed by `step`, their distance, and the share projected.
 
-        A domain that is not convex, or rows in float32, may take a row further than its step: then
-        all steps are shortened, until the distance is within the radius.
+        With a domain that is not convex, or rows in float32, a row may end further away than its
+        step. Then all steps are shortened until the distance is within the radius.
         """
         for _ in range(_N_SHORTER):
             in_X, in_y = np.split(step, [rows.X.shape[1]], axis=1)
@@ -169,22 +170,22 @@ class WassersteinBall(AmbiguitySet):
         return perturbed, distance, put_back
 
     def _distance(self, rows: Rows, perturbed: Rows) -> float:
-        """Return the root mean square of how far rows have been perturbed, put back as they are."""
+        """Return the root mean square of the distances that rows moved, after the projection."""
         parts = []
         pairs = ((rows.X, perturbed.X), (rows.y, perturbed.y))
         for (before, after), unit in zip(pairs, self._unit, strict=True):
-            # What must not change, or does not vary, has no unit, and has not been perturbed.
+            # Columns that must not change, or do not vary, have no unit and were not perturbed.
             by = after.astype(np.float64) - before
             parts.append(np.divide(by, unit, out=np.zeros_like(by), where=unit > 0))
         length = self._length(np.concatenate(parts, axis=1))
         return float(np.sqrt(rows.weight @ length**2))
 
     def _step(self, slope: np.ndarray, weight: np.ndarray) -> np.ndarray:
-        """Return the moves (n, p + d) with root mean square `radius` along which regret rises most.
+        """Return the moves (n, p + d) of root mean square `radius` that raise the regret most.
 
-        Row i moves in the direction of its dual norm, by a length in proportion to that norm.
+        Row i moves in the direction that attains its dual norm, by a length proportional to it.
         """
-        slope = np.ldexp(slope, -size_exponent(slope, axis=None))  # their unit does not matter
+        slope = np.ldexp(slope, -size_exponent(slope, axis=None))  # moves do not depend on units
         size = np.abs(slope)
         if self.norm == "l2":
             dual = np.sqrt((size**2).sum(axis=1))

@@ -1,4 +1,4 @@
-"""Scenario models: what else could happen at this x, and how likely it is."""
+"""Scenario models: possible values of y for given features, with their probabilities."""
 
 import lazy_loader
 

@@ -1,4 +1,4 @@
-"""The distributions that a mixture is made of, in terms of the output of a net."""
+"""The component distributions of a mixture, as functions of the output of a net."""
 
 import math
 from abc import ABC, abstractmethod
@@ -10,11 +10,11 @@ from torch.nn import functional
 from ..learners.scaling import Scale
 from ..rows import Rows
 
-_LEAST = 0.01  # of a standard deviation, in that of y: a component must not end on a single row
-_OF_ONE = math.log(math.expm1(1 - _LEAST))  # where the scale is 1
+_LEAST = 0.01  # least standard deviation, in that of y: no component fits a single row
+_OF_ONE = math.log(math.expm1(1 - _LEAST))  # the raw value for a scale of 1
 _HALF_LOG_TAU = 0.5 * math.log(2 * math.pi)
-_LARGEST = 200.0  # logarithm of a draw, beyond which it is no number soon
-_EDGE = 1e-9  # of a distribution, beyond which nothing is drawn
+_LARGEST = 200.0  # largest logarithm of a draw, to avoid overflow
+_EDGE = 1e-9  # probability at either end of a distribution that is never drawn
 
 
 def _spread(raw: torch.Tensor) -> torch.Tensor:
@@ -25,16 +25,16 @@ def _spread(raw: torch.Tensor) -> torch.Tensor:
 class Components(ABC):
     """One kind of distribution of y (d,), with parameters that differ between components.
 
-    Parameters are rows (..., n_parameters), and 0 is the distribution of all y. Columns of y that
-    are the same in all rows are that number in every draw, and no part of the density.
+    Parameters are rows (..., n_parameters); 0 stands for the distribution of all y. Columns of y
+    that are constant have this value in every draw, and are not a part of the density.
 
     Attributes
     ----------
     n_parameters : int
     n_uniform : int
-        Uniform numbers that a draw takes.
+        Number of uniform numbers needed for a draw.
     n_means : int
-        How many of the parameters, the first ones, are means in standardised units.
+        Number of parameters, the first ones, that are means in standardised units.
     """
 
     n_parameters: int
@@ -45,7 +45,7 @@ class Components(ABC):
         y = rows.y
         self.n_outputs = y.shape[1]
         varies = (y != y[0]).any(axis=0)
-        # Where nothing varies, all columns are drawn with a scale of 0.
+        # Where no column varies, all are drawn with a scale of 0.
         self.varies = np.flatnonzero(varies if varies.any() else ~varies)
         self.constant = y[0].astype(np.float64)
 
@@ -75,10 +75,10 @@ class Gaussians(Components):
     Parameters
     ----------
     rows : Rows
-        To standardise y by.
+        Rows by which y is standardised.
     rank : int or "full"
-        Columns of the factor that is added to the diagonal of standard deviations; "full" is a
-        lower triangle.
+        Number of columns of the factor that is added to the diagonal of standard deviations;
+        "full" is a lower triangular factor.
     """
 
     def __init__(self, rows: Rows, rank: int | str) -> None:
@@ -138,7 +138,7 @@ class Gaussians(Components):
         return others.unflatten(-1, (self.n_means, self.rank))
 
     def _lower(self, others: torch.Tensor) -> torch.Tensor:
-        """Return matrices (..., d, d) with entries below the diagonal alone."""
+        """Return strictly lower triangular matrices (..., d, d)."""
         d = self.n_means
         flat = torch.zeros((*others.shape[:-1], d * d), dtype=others.dtype, device=others.device)
         index = torch.as_tensor(self.below[0] * d + self.below[1], device=others.device)
@@ -146,16 +146,16 @@ class Gaussians(Components):
 
 
 class ZeroInflatedLognormals(Components):
-    r"""Zero, or a lognormal number: each output by itself.
+    r"""Zero or a lognormal number, independently for each output.
 
     .. math:: -\log p(y) = -1_{y = 0} \log(1 - p) - 1_{y > 0} (\log p + \log LN(y; \mu, \sigma))
 
-    A column without zeros has none in its draws either.
+    A column without zeros has no zeros in its draws either.
 
     Parameters
     ----------
     rows : Rows
-        To standardise the logarithms of y by.
+        Rows by which the logarithms of y are standardised.
     """
 
     def __init__(self, rows: Rows) -> None:
@@ -177,7 +177,7 @@ class ZeroInflatedLognormals(Components):
 
     def values(self, parameters: torch.Tensor, uniform: torch.Tensor) -> torch.Tensor:
         """Return draws (B, S, d), the quantiles at the uniform numbers."""
-        # They grow from 0 without a jump, so that slopes of draws in p are those of their mean.
+        # They grow continuously from 0, so that the slopes of draws in p are those of their mean.
         mean, spread, logit = self._parts(parameters)
         share, none = torch.sigmoid(logit), torch.sigmoid(-logit)
         is_positive = (uniform > none) & (share > 0)
@@ -197,7 +197,7 @@ class ZeroInflatedLognormals(Components):
         errors = (logs - _like(np.log(self.level), y)) / _like(scale, y) - mean
         density = -0.5 * (errors / spread) ** 2 - spread.log() - _HALF_LOG_TAU
         density = density - _like(np.log(scale), y) - logs
-        # Where all positive numbers are one, it has a probability.
+        # Where all positive numbers are equal, this number has a probability.
         density = torch.where(_like(self.scale, y) > 0, density, 0.0)
         found = torch.where(
             is_positive, functional.logsigmoid(logit) + density, functional.logsigmoid(-logit)

@@ -1,4 +1,4 @@
-"""The net of a diffusion model as one whose scenarios are trained for decisions."""
+"""The net of a diffusion model, in the form in which it is trained for decisions."""
 
 from collections.abc import Callable
 from copy import deepcopy
@@ -14,9 +14,9 @@ from ..robust._conditional_draws import ConditionalDraws
 from ..robust.generator import DiffusionGenerator
 from ._scenario_net import ScenarioNet
 
-_AT_ONCE = 2**13  # draws without slopes that are in memory together
-_MOST_KEPT = 2**27  # bytes of slopes of a flow, more than which are computed twice
-_N_LEVELS = 4  # of noise at which a draw is denoised, each with a pair of noise vectors
+_AT_ONCE = 2**13  # draws without gradients that are in memory together
+_MOST_KEPT = 2**27  # bytes for gradients of a flow, above which it is computed twice
+_N_LEVELS = 4  # noise levels at which a draw is denoised, each with a pair of noise vectors
 
 
 class DiffusionNet(ScenarioNet):
@@ -28,11 +28,11 @@ class DiffusionNet(ScenarioNet):
     Parameters
     ----------
     generator : DiffusionGenerator
-        Fitted, with the features as given columns.
+        The fitted generator of y, given the features.
     x_scale : Scale
-        Of the features.
+        Scale of the features.
     noise : ndarray of shape (S, d)
-        That scenarios come from, in the coordinates of the generator.
+        Noise that becomes the scenarios, in the coordinates of the generator.
     n_outputs : int
     """
 
@@ -46,13 +46,13 @@ class DiffusionNet(ScenarioNet):
         self.n_scenarios = len(noise)
 
     def train(self, mode: bool = True) -> "DiffusionNet":
-        """Set the mode, of the denoiser that of evaluation: its draws are to stay the same."""
+        """Set the mode; the denoiser stays in evaluation mode, so that its draws do not change."""
         super().train(mode)
         self.denoiser.eval()
         return self
 
     def _apply(self, fn: Callable[[torch.Tensor], torch.Tensor], recurse: bool = True) -> Any:
-        """Go to another device, and keep the type of the denoiser, whatever that of X is."""
+        """Move to another device, but keep the dtype of the denoiser, whatever that of X is."""
         dtype = next(self.denoiser.parameters()).dtype
         super()._apply(fn, recurse)
         self.denoiser.to(dtype)
@@ -78,11 +78,11 @@ class DiffusionNet(ScenarioNet):
     def score_of(
         self, conditions: torch.Tensor, y: torch.Tensor, rng: np.random.Generator
     ) -> torch.Tensor:
-        """Return less the squared errors (B, M) of the noise predicted for rows of y.
+        """Return minus the squared errors (B, M) of the noise predicted for rows of y.
 
-        It is the evidence lower bound without the weights of its levels of noise, as in
+        This is the evidence lower bound without the weights of the noise levels, as in
         "Diffusion-DFL". All rows of y of a condition get the same noise, so that differences
-        between them are not those of the noise.
+        between them are not due to noise.
         """
         B, M, _ = y.shape
         x = np.repeat(self._features(conditions), 2 * M, axis=0)
@@ -103,7 +103,7 @@ class DiffusionNet(ScenarioNet):
         return -(total / _N_LEVELS).to(conditions.device)
 
     def _drawn(self, conditions: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
-        """Return what noise (B, M, d) becomes; it is computed where the denoiser is."""
+        """Return the draws that noise (B, M, d) becomes, computed on the device of the denoiser."""
         x, (B, n_draws, _) = self._features(conditions), noise.shape
         model, at_once = self._model(), max(1, _AT_ONCE // max(1, n_draws))
         if torch.is_grad_enabled():
@@ -128,7 +128,7 @@ class DiffusionNet(ScenarioNet):
 
 
 class _Recomputed(nn.Module):
-    """A denoiser that is evaluated once more for its slopes, and keeps nothing in between."""
+    """A denoiser that is evaluated again for its gradients, to save memory."""
 
     def __init__(self, denoiser: nn.Module) -> None:
         super().__init__()
@@ -140,7 +140,7 @@ class _Recomputed(nn.Module):
 
 
 def _of_slopes(denoiser: nn.Module, n_rows: int) -> bool:
-    """Return whether slopes of so many rows, about, are too many to be kept."""
+    """Return whether gradients of about this many rows need too much memory."""
     weights = list(denoiser.parameters())
     width = sum(3 * each.shape[0] for each in weights if each.ndim > 1)
     return n_rows * width * weights[0].element_size() > _MOST_KEPT

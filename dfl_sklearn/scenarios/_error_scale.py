@@ -1,4 +1,4 @@
-"""How large the errors of a regressor are at x."""
+"""The size of a regressor's errors as a function of x."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,17 +16,17 @@ from sklearn.utils import _safe_indexing, get_tags
 from .._utils.cross_fit import predicted
 from .._utils.wrapping import takes_weights
 
-_FLOOR = 0.1  # of the mean absolute error, so that an error of 0 has a logarithm
-_FOLDS = 5  # where the errors come in fewer than two
+_FLOOR = 0.1  # share of the mean absolute error that is added, so that logarithms are finite
+_FOLDS = 5  # folds where the errors have fewer than two
 
 
 class ErrorScale:
-    """The size of errors at x, predicted for each output, without a unit of its own.
+    """The size of errors at x, predicted for each output, without a unit.
 
     Parameters
     ----------
     regressor : {"ridge"} or regressor
-        What predicts the logarithm of the size.
+        The regressor of the logarithm of the size.
     """
 
     def __init__(self, regressor: Any) -> None:
@@ -44,13 +44,13 @@ class ErrorScale:
         """
         size = np.abs(errors)
         mean = np.average(size, axis=0, weights=weight)
-        self._learnable = mean > 0  # where no error is known to be positive, they are as large
+        self._learnable = mean > 0  # where all errors are 0, the scale is constant
         logs = np.log(size[:, self._learnable] + _FLOOR * mean[self._learnable])
         unseen = np.ones(errors.shape)
         if not self._learnable.any():
             return unseen
         if len(fold) < 2:
-            raise ValueError("scale= needs the errors of at least 2 rows, and one is known.")
+            raise ValueError("scale= needs the errors of at least 2 rows, but only one is known.")
         if len(np.unique(fold)) < 2:
             parts = KFold(min(_FOLDS, len(fold))).split(fold)
             fold = np.concatenate([np.full(len(held), k) for k, (_, held) in enumerate(parts)])
@@ -120,6 +120,6 @@ def _saying_what_it_takes() -> Iterator[None]:
         yield
     except ValueError as error:
         raise ValueError(
-            'scale="ridge" is a ridge regression, which takes finite numbers alone. Give a '
+            'scale="ridge" is a ridge regression, which takes only finite numbers. Give a '
             "regressor that takes these features, such as a Pipeline, as scale=."
         ) from error

@@ -1,11 +1,11 @@
-"""The distribution of errors of which some are known as lower bounds alone."""
+"""The distribution of errors when some are known only as lower bounds."""
 
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-_ROUNDS, _SETTLED = 20, 1e-3  # at most; when the mean change is as small a share of the spread
+_ROUNDS, _SETTLED = 20, 1e-3  # most rounds; mean change, as a share of the spread, to stop at
 
 
 def imputed(
@@ -14,16 +14,16 @@ def imputed(
     weight: np.ndarray,
     is_censored: np.ndarray,
 ) -> np.ndarray:
-    """Return y with its lower bounds replaced by the mean of what lies beyond (Buckley and James).
+    """Return y with its lower bounds replaced by conditional means (Buckley and James).
 
-    Models are fitted to what has been imputed so far. What is censored becomes the prediction plus
-    the mean of the errors above its own, by the product-limit estimator.
+    Models are fitted to the values imputed so far. A censored value becomes the prediction plus the
+    mean of the errors above its own error, by the product-limit estimator.
 
     Parameters
     ----------
     unseen_means : callable
-        Takes y (n,) to predictions by models that have not seen their rows, NaN for rows of which
-        there are none.
+        Maps y (n,) to predictions by models that have not seen these rows, NaN for rows without
+        such a model.
     y : ndarray of shape (n,)
     weight : ndarray of shape (n,)
     is_censored : ndarray of shape (n,)
@@ -57,7 +57,7 @@ def _spread(error: np.ndarray, weight: np.ndarray) -> float:
 
 
 def _mean_beyond(error: np.ndarray, mass: np.ndarray) -> np.ndarray:
-    """Return for each error the mean of those above it, itself where there are none."""
+    """Return for each error the mean of the larger ones, or itself where there are none."""
     order = np.argsort(error, kind="stable")
     left = np.cumsum(mass[order][::-1])[::-1]
     total = np.cumsum((mass * error)[order][::-1])[::-1]
@@ -73,8 +73,8 @@ def kaplan_meier_weights(
     r"""Return the weights of the product-limit estimator, row by row.
 
     An observation of weight :math:`w_i` has the hazard :math:`w_i / \sum_{j: y_j \ge y_i} w_j`.
-    What is censored, being at least its value, gives its weight to all that is larger. Where the
-    largest value of a row is censored, it keeps what is left, as nothing larger was seen.
+    A censored observation gives its weight to all larger values. Where the largest value of a row
+    is censored, it keeps the remaining weight, as no larger value was observed.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ def kaplan_meier_weights(
     weight : ndarray of shape (n, S)
         Rows sum to 1.
     is_censored : ndarray of shape (n, S)
-        Where the value is a lower bound.
+        Whether each value is a lower bound.
 
     Returns
     -------
@@ -94,7 +94,7 @@ def kaplan_meier_weights(
     ----------
     Kaplan and Meier, "Nonparametric estimation from incomplete observations", 1958.
     """
-    order = np.lexsort((is_censored, values))  # along the last axis; what was seen comes first
+    order = np.lexsort((is_censored, values))  # along the last axis; uncensored values come first
     w = np.take_along_axis(weight, order, axis=1)
     at_risk = np.cumsum(w[:, ::-1], axis=1)[:, ::-1]
     seen = ~np.take_along_axis(is_censored, order, axis=1)
@@ -102,7 +102,7 @@ def kaplan_meier_weights(
     survival = np.cumprod(1.0 - hazard, axis=1)
     before = np.concatenate([np.ones((len(w), 1)), survival[:, :-1]], axis=1)
     found = before * hazard
-    # Where all weight has been given away but for rounding errors, what is left is one of those.
+    # Where all weight has been given away, the rest is only a rounding error.
     last = w.shape[1] - 1 - (w[:, ::-1] > 0).argmax(axis=1)
     rows = np.arange(len(w))
     found[rows, last] = np.where(seen[rows, last], before[rows, last], survival[rows, last])
@@ -121,6 +121,6 @@ def mask_of(censored: Any, y: np.ndarray) -> np.ndarray:
         )
     if y.ndim == 2 and y.shape[1] > 1:
         raise ValueError(
-            f"censored is for one output, and y has {y.shape[1]} columns: fit one model for each."
+            f"censored is for one output, but y has {y.shape[1]} columns: fit one model for each."
         )
     return mask

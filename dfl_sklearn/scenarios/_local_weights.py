@@ -1,4 +1,4 @@
-"""The weights that forests and neighbours give to training rows, as sparse matrices."""
+"""The weights of training rows in forests and neighbour models, as sparse matrices."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ def leaf_weights(leaves: np.ndarray, at: np.ndarray, weight: np.ndarray) -> csr_
     leaves : ndarray of shape (n, T)
         The leaf of each training row in each tree.
     at : ndarray of shape (m, T)
-        Those of the rows that are asked about.
+        The leaves of the rows to predict.
     weight : ndarray of shape (n,)
         Of the training rows, positive.
 
@@ -88,7 +88,7 @@ def _by_distance(weights: Any, distance: Any, counts: np.ndarray) -> np.ndarray:
     if callable(weights):
         found = weights(distance)
         return np.concatenate([np.asarray(each, dtype=np.float64) for each in found])
-    # "distance": neighbours at the very place of a row take all of its weight.
+    # "distance": neighbours at distance 0 get all of the weight.
     parts = []
     for each in distance:
         here = each == 0

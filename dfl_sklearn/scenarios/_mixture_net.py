@@ -1,4 +1,4 @@
-"""A perceptron whose output is the selector and the parameters of the components of a mixture."""
+"""A perceptron that outputs the selector and the component parameters of a mixture."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,14 +11,14 @@ from ..learners.factories import MLPPredictor, NetFactory
 from ._components import Components
 from ._scenario_net import LikelihoodNet, stratified
 
-_SHARE = 0.1  # of the usual weights of the last layer
+_SHARE = 0.1  # factor of the initial weights of the last layer
 
 
 class MixtureNet(LikelihoodNet):
-    """Components of which one is selected for all outputs together.
+    """A mixture in which one component is selected for all outputs together.
 
-    Scenarios are shared out equally among the components, with the probabilities of the selector as
-    their weights: scenarios and weights are then smooth functions of the conditions.
+    Each component has the same number of scenarios, with the probabilities of the selector as their
+    weights. Scenarios and weights are then smooth functions of the conditions.
 
     Parameters
     ----------
@@ -27,9 +27,9 @@ class MixtureNet(LikelihoodNet):
     n_components : int
     n_scenarios : int
     alignment : float
-        Strength of the pull of the selector to the likeliest components.
+        Strength of the term that aligns the selector with the likeliest components.
     rng : numpy.random.Generator
-        Of the noise.
+        Generator of the noise.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class MixtureNet(LikelihoodNet):
         return torch.logsumexp(selector[:, None] + by_component, dim=2)
 
     def fit_loss(self, conditions: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return the negative log density (B,), and how far the selector is from an aligned one."""
+        """Return the negative log density (B,) plus the alignment term."""
         selector, parameters = self._parts(conditions)
         by_component = self.components.log_density(parameters, y[:, None])[:, 0]
         loss = -torch.logsumexp(selector + by_component, dim=1)
@@ -105,15 +105,15 @@ class MixtureNet(LikelihoodNet):
 
 
 def n_conditions(components: Components, n_components: int) -> int:
-    """Return how many numbers a net puts out."""
+    """Return the number of outputs of a net."""
     n_logits = n_components if n_components > 1 else 0
     return n_logits + n_components * components.n_parameters
 
 
 class MixtureFactory(NetFactory):
-    """A recipe for the net of a mixture, which starts near the distribution of all y.
+    """A recipe for the net of a mixture, which initially is near the distribution of all y.
 
-    Where there are several components their means start apart.
+    The initial means of several components differ.
     """
 
     def __init__(

@@ -1,4 +1,4 @@
-"""What scenario models that are nets have in common: a fit for likelihood, and predicting."""
+"""The base class of scenario models that are nets, with a maximum-likelihood fit."""
 
 from abc import abstractmethod
 from collections.abc import Sequence
@@ -40,15 +40,15 @@ from ._trainable import TrainableScenarios
 from .base import Scenarios
 
 _MIN_ROWS_TO_HOLD_OUT = 50  # with fewer, early_stopping="auto" watches the training rows
-_N_REDUCTIONS = 3  # of an adaptive learning rate
-_AT_ONCE = 2**20  # numbers of a sample
+_N_REDUCTIONS = 3  # times that the learning rate is divided
+_AT_ONCE = 2**20  # numbers of a sample that are drawn together
 
 
 class NetScenarios(TrainableScenarios):
     """Base class of scenario models whose scenarios come from a net, a :class:`LikelihoodNet`.
 
-    A subclass has the parameters named in `_parameter_constraints` and fills in `_recipe`.
-    :class:`~dfl_sklearn.DFLRegressor` trains the net on, for the cost of decisions.
+    A subclass has the parameters named in `_parameter_constraints` and defines `_recipe`.
+    :class:`~dfl_sklearn.DFLRegressor` continues to train the net, on the cost of decisions.
     """
 
     _parameter_constraints: dict = {
@@ -89,7 +89,7 @@ class NetScenarios(TrainableScenarios):
 
     @abstractmethod
     def _recipe(self, rows: Rows, seed: int) -> tuple[NetFactory, int]:
-        """Return a factory of nets for all rows, and the number of their conditions."""
+        """Return a factory of nets, given all rows, and the number of their conditions."""
 
     @_fit_context(prefer_skip_nested_validation=True)
     @all_or_nothing
@@ -113,8 +113,8 @@ class NetScenarios(TrainableScenarios):
         Raises
         ------
         ValueError
-            If the data are not finite, or y is not what the distribution can be of; the message
-            names the cell.
+            If the data are not finite, or the distribution cannot have such y; the message names
+            the cell.
         """
         refuse_unfit_table(X, "X")
         refuse_unfit_target(y, "y")
@@ -144,7 +144,7 @@ class NetScenarios(TrainableScenarios):
         return np.size(self.hidden_layer_sizes) > 0 and n_distinct >= _MIN_ROWS_TO_HOLD_OUT
 
     def fit_rows(self, train: Rows, valid: Rows | None) -> None:
-        """Fit the net to canonical rows, checked, and watch it on others where there are any."""
+        """Fit the net to checked canonical rows, and watch it on other rows if there are any."""
         self.n_features_in_ = train.X.shape[1]
         self._fit_rows(train, valid, root_seed(self.random_state))
 
@@ -153,7 +153,7 @@ class NetScenarios(TrainableScenarios):
         return self.net_
 
     def take_up(self, state: dict[str, torch.Tensor]) -> None:
-        """Take up weights of the net."""
+        """Set the weights of the net."""
         self.net_.load_state_dict(state)
 
     def _fit_rows(self, train: Rows, valid: Rows | None, seed: int) -> None:
@@ -200,8 +200,8 @@ class NetScenarios(TrainableScenarios):
                 training = learner.train(*(loss, batches, lambda: {name: nll()}, stopping, nll()))
             except NonFiniteLossError as error:
                 raise FloatingPointError(
-                    f"{error} The weights of the net have diverged, or y holds numbers too far "
-                    f"apart: lower learning_rate_init={self.learning_rate_init}."
+                    f"{error} The weights of the net have diverged, or the numbers in y differ too "
+                    f"much in size: lower learning_rate_init={self.learning_rate_init}."
                 ) from error
         self.net_, self.x_scale_ = net.cpu().eval(), scales[0]
         self.n_scenarios_, self.n_outputs_ = net.n_scenarios, net.n_outputs
@@ -217,8 +217,8 @@ class NetScenarios(TrainableScenarios):
     def log_likelihood(self, X: ArrayLike, y: ArrayLike) -> np.ndarray:
         """Return the log density of each row of y given x, in nats.
 
-        Columns that were constant in `fit` are left out; of numbers that have a probability, as
-        zeros may have, the logarithm of that is taken.
+        Columns that were constant in `fit` are left out. Values with a positive probability, such
+        as zeros, enter by the logarithm of that probability.
 
         Parameters
         ----------
@@ -230,7 +230,7 @@ class NetScenarios(TrainableScenarios):
         Returns
         -------
         ndarray of shape (n,)
-            In nats.
+            The log density, in nats.
         """
         check_is_fitted(self)
         (conditions,) = self._conditions(X)
@@ -253,7 +253,7 @@ class NetScenarios(TrainableScenarios):
         X : array-like of shape (n, p)
             Features, with the columns seen in `fit`.
         n_samples : int, default=1
-            Draws of each row.
+            Number of draws for each row.
         random_state : int, RandomState or None, default=None
             Seed of the draws.
 
@@ -290,7 +290,7 @@ class NetScenarios(TrainableScenarios):
         if len(bad):
             raise ValueError(
                 f"The net has no finite distribution for row {bad[0]} of X, "
-                f"{features[bad[0]].tolist()}: it is far from the rows of fit."
+                f"{features[bad[0]].tolist()}: the row is far from those of fit."
             )
         return found
 

@@ -1,4 +1,4 @@
-"""What a net has to offer so that its scenarios can be trained, for likelihood or for decisions."""
+"""The interface of nets whose scenarios are trained, by likelihood or for decisions."""
 
 from abc import ABC, abstractmethod
 
@@ -8,19 +8,19 @@ from torch import nn
 
 
 class ScenarioNet(nn.Module, ABC):
-    """A net that, with noise, becomes scenarios of y.
+    """A net that turns features and noise into scenarios of y.
 
-    `forward` maps standardised features (B, p) to conditions (B, n_conditions), in the type of its
-    weights. All other methods take the conditions in float64, and y is in its own units. They may
-    use weights of the net as well.
+    `forward` maps standardised features (B, p) to conditions (B, n_conditions), in the dtype of its
+    weights. All other methods take the conditions in float64, and y in its own units. They may
+    also use weights of the net.
 
     Attributes
     ----------
     n_conditions : int
     n_outputs : int
-        d, the columns of y.
+        The number d of columns of y.
     n_scenarios : int
-        S, of a row.
+        The number S of scenarios of a row.
     """
 
     n_conditions: int
@@ -31,7 +31,7 @@ class ScenarioNet(nn.Module, ABC):
     def draws(self, conditions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         """Return scenarios (B, S, d) and their weights (B, S), which sum to 1.
 
-        With the same noise in every call and for every row, and differentiable.
+        They use the same noise in every call and for every row, and are differentiable.
         """
 
     @abstractmethod
@@ -44,9 +44,9 @@ class ScenarioNet(nn.Module, ABC):
     def score_of(
         self, conditions: torch.Tensor, y: torch.Tensor, rng: np.random.Generator
     ) -> torch.Tensor:
-        """Return what has the slopes (B, M) of the log density of rows of y (B, M, d).
+        """Return numbers (B, M) with the gradient of the log density of rows of y (B, M, d).
 
-        Or an estimate of it, up to one number for all rows of y of a condition.
+        They may be estimates, and differ by a constant for all rows of y of a condition.
         """
 
 
@@ -64,15 +64,15 @@ class LikelihoodNet(ScenarioNet):
         return self.log_density(conditions, y)
 
     def fit_loss(self, conditions: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-        """Return what a fit without decisions pushes down, (B,), for observed y (B, d)."""
+        """Return the loss (B,) of a fit without decisions, for observed y (B, d)."""
         return -self.log_density(conditions, y[:, None])[:, 0]
 
 
 def stratified(n: int, n_columns: int, rng: np.random.Generator) -> np.ndarray:
-    """Return numbers (n, n_columns) in (0, 1) of which each column has one in every n-th part.
+    """Return a Latin hypercube (n, n_columns), with one number in every n-th part of (0, 1).
 
-    A Latin hypercube (McKay, Beckman and Conover, 1979): means of what depends on one column alone
-    have next to no error.
+    This holds for each column, so that means of functions of a single column have almost no error
+    (McKay, Beckman and Conover, 1979).
     """
     strata = np.argsort(rng.random((n, n_columns)), axis=0)
     return np.clip((strata + rng.random((n, n_columns))) / n, 1e-12, 1 - 1e-12)

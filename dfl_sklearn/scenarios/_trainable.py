@@ -1,4 +1,4 @@
-"""What scenario models have in common that can be trained for decisions."""
+"""The base class of scenario models that can be trained for decisions."""
 
 from abc import abstractmethod
 
@@ -13,23 +13,23 @@ from .base import ScenarioModel
 class TrainableScenarios(ScenarioModel):
     """Base class of scenario models that :class:`~dfl_sklearn.DFLRegressor` trains on.
 
-    They are fitted to rows first. Their net, which sees features standardised by those rows, is
-    then trained for the cost of the decisions over its scenarios.
+    They are first fitted to rows. Their net, whose inputs are features standardised by those rows,
+    is then trained on the cost of the decisions over its scenarios.
     """
 
     _was_interrupted: bool = False
-    """Whether the last fit has ended early, by Ctrl-C."""
+    """Whether the last fit was ended by Ctrl-C."""
 
     def _check_target(self, y: np.ndarray) -> None:
         """Raise a ValueError that names a number (n, d) that cannot be observed."""
 
     @abstractmethod
     def _holds_out(self, n_distinct: int) -> bool:
-        """Return whether the fit watches rows that are held out from so many distinct ones."""
+        """Return whether the fit holds rows out, given the number of distinct ones."""
 
     @abstractmethod
     def fit_rows(self, train: Rows, valid: Rows | None) -> None:
-        """Fit to canonical rows, checked, and watch it on others where there are any."""
+        """Fit to checked canonical rows, and watch the fit on other rows if there are any."""
 
     @abstractmethod
     def net_to_train(self) -> ScenarioNet:
@@ -37,4 +37,4 @@ class TrainableScenarios(ScenarioModel):
 
     @abstractmethod
     def take_up(self, state: dict[str, torch.Tensor]) -> None:
-        """Take up weights of the net, on the CPU."""
+        """Set the weights of the net, on the CPU."""

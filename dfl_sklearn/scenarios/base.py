@@ -1,4 +1,4 @@
-"""The contract of a scenario model: weighted values of y for every x."""
+"""The interface of scenario models: weighted values of y for every x."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
@@ -12,8 +12,8 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.checks import number, whole_number
 from .._utils.seeds import root_seed
 
-_ROUNDING = 1e-9  # by which weights may miss a sum of 1
-_NUMBERS_AT_ONCE = 2**22  # of scenarios that are in memory together: 32 MB
+_ROUNDING = 1e-9  # by how much the sum of weights may differ from 1
+_NUMBERS_AT_ONCE = 2**22  # numbers of scenarios in memory at the same time: 32 MB
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,20 +23,21 @@ class Scenarios:
     Attributes
     ----------
     values : ndarray of shape (n, S, d)
-        What y may be in each row, in its units.
+        Possible values of y for each row, in its units.
     weight : ndarray of shape (n, S)
-        How likely each scenario is; not negative. Rows sum to 1: others are divided by their sum. A
-        weight of 0 fills up a row that has fewer scenarios than others.
+        Probability of each scenario, non-negative. Rows are normalised to sum to 1. A row with
+        fewer scenarios than others is filled up with weights of 0.
 
     Raises
     ------
     ValueError
-        If the shapes do not go together, or if weights of a row are none.
+        If the shapes do not match, or if the weights of a row are negative or have no positive,
+        finite sum.
 
     See Also
     --------
     ScenarioModel : Regressors that predict scenarios.
-    dfl_sklearn.metrics.crps : How good they are.
+    dfl_sklearn.metrics.crps : A score of scenarios.
 
     Examples
     --------
@@ -79,17 +80,17 @@ class Scenarios:
         return np.einsum("ns,nsd->nd", self.weight, self.values)
 
     def quantiles(self, levels: float | Iterable[float]) -> np.ndarray:
-        """Return quantiles of each output by itself.
+        """Return quantiles of each output separately.
 
         Parameters
         ----------
         levels : float or array-like of shape (q,)
-            Between 0 and 1.
+            Levels between 0 and 1.
 
         Returns
         -------
         ndarray of shape (n, q, d)
-            The smallest values whose share of the weight reaches the levels.
+            The smallest values at which the cumulative weight reaches the levels.
         """
         given = [levels] if isinstance(levels, (int, float)) else levels
         shares = np.array([number(each, "levels", at_least=0, at_most=1) for each in given])
@@ -97,7 +98,7 @@ class Scenarios:
         values = np.take_along_axis(self.values, order, axis=1)
         weight = np.broadcast_to(self.weight[:, :, None], values.shape)
         reached = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
-        # Values without weight at either end are none; a little less than all is all.
+        # Values of weight 0 at either end do not count; weights may sum to slightly less than 1.
         wanted = np.clip(shares, 1e-12, 1 - 1e-12)[:, None]
         place = (reached[:, None] < wanted[:, :, None]).sum(axis=2)
         return np.take_along_axis(values, place.clip(max=values.shape[1] - 1), axis=1)
@@ -108,9 +109,9 @@ class Scenarios:
         Parameters
         ----------
         n_draws : int
-            Of each row.
+            Number of draws for each row.
         rng : numpy.random.Generator
-            Where the randomness comes from.
+            Generator of the random numbers.
 
         Returns
         -------
@@ -120,7 +121,7 @@ class Scenarios:
         reached = np.cumsum(self.weight, axis=1)
         drawn = rng.random((len(self), n_draws)) * reached[:, -1:]
         found = [np.searchsorted(a, b, side="right") for a, b in zip(reached, drawn, strict=True)]
-        # A draw may be rounded up to the total, beyond what has a weight.
+        # A draw may be rounded up to the total, beyond the last positive weight.
         last = self.weight.shape[1] - 1 - (self.weight[:, ::-1] > 0).argmax(axis=1)
         chosen = np.minimum(found, last[:, None])
         return np.take_along_axis(self.values, chosen[:, :, None], axis=1)
@@ -129,24 +130,24 @@ class Scenarios:
 class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
     """Base class of scenario models: regressors that predict weighted scenarios of y.
 
-    `predict` returns the mean; :meth:`predict_scenarios` the weighted values that it is the mean
-    of. Decisions over them are taken by
-    :class:`~dfl_sklearn.estimators.TwoStageRegressor`, or by :func:`dfl_sklearn.decide`.
+    :meth:`predict_scenarios` returns weighted values of y, and `predict` their mean. Decisions over
+    scenarios are taken by :class:`~dfl_sklearn.estimators.TwoStageRegressor` or
+    :func:`dfl_sklearn.decide`.
 
-    A subclass fills in `fit`, which sets `n_outputs_`, `n_scenarios_` (of how many numbers a row
-    holds at most) and `is_vector_` (whether y had one dimension), and two methods: `_conditions`
-    computes what depends on x, for all rows at once, `_scenarios` turns that of some rows into
-    scenarios. Both are deterministic.
+    A subclass defines `fit`, which sets `n_outputs_`, `n_scenarios_` (the largest number of
+    scenarios of a row) and `is_vector_` (whether y had one dimension), and two methods.
+    `_conditions` computes everything that depends on x, for all rows at once; `_scenarios` turns
+    the conditions of some rows into scenarios. Both must be deterministic.
 
     See Also
     --------
     ResidualScenarios : The prediction of any regressor plus its errors.
-    LocalScenarios : Training rows near x.
+    LocalScenarios : The y of training rows near x.
     DiffusionScenarios : Draws of a diffusion model.
 
     Examples
     --------
-    All observed y as scenarios, whatever x:
+    All observed y as scenarios, for every x:
 
     >>> import numpy as np
     >>> from dfl_sklearn import TwoStageRegressor
@@ -177,7 +178,7 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
 
     @abstractmethod
     def _conditions(self, X: Any) -> tuple[Any, ...]:
-        """Return arrays with one row per row of X that hold all that depends on it."""
+        """Return arrays with one row per row of X that hold everything that depends on X."""
 
     @abstractmethod
     def _scenarios(self, *conditions: Any) -> Scenarios:
@@ -200,7 +201,7 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
         return self._scenarios(*self._conditions(X))
 
     def iter_scenarios(self, X: Any) -> Iterator[tuple[slice, Scenarios]]:
-        """Yield the scenarios of some rows after the other, so that they need little memory.
+        """Yield the scenarios in batches of rows, which needs little memory.
 
         Parameters
         ----------
@@ -210,8 +211,9 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
         Yields
         ------
         rows : slice
+            The rows of the batch.
         scenarios : Scenarios
-            As :meth:`predict_scenarios` returns them for these rows.
+            Their scenarios, as :meth:`predict_scenarios` returns them.
         """
         check_is_fitted(self)
         conditions = self._conditions(X)
@@ -245,7 +247,7 @@ class ScenarioModel(RegressorMixin, BaseEstimator, ABC):
         X : array-like of shape (n, p)
             Features, with the columns seen in `fit`.
         n_samples : int, default=1
-            Draws of each row.
+            Number of draws for each row.
         random_state : int, RandomState or None, default=None
             Seed of the draws.
 

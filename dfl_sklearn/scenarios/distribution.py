@@ -29,39 +29,39 @@ from .base import ScenarioModel, Scenarios
 
 
 class DistributionScenarios(WrappingMixin, ScenarioModel):
-    r"""What a regressor predicts beside the mean: quantiles, a distribution, draws.
+    r"""Scenarios from a regressor that predicts quantiles, a distribution or draws.
 
-    Of quantiles, S of them become scenarios of equal weight, at the levels
-    :math:`(s - 1/2) / S`; y must have one output then, as quantiles do not say what comes together.
-    The regressor is asked in the first of these ways that it has:
+    S quantiles at the levels :math:`(s - 1/2) / S` become scenarios of equal weight. Then y must
+    have a single output, because quantiles do not describe the dependence between outputs. The
+    first of these methods that the regressor has is used:
 
     - ``sample(X, n_samples, random_state=...)`` returns draws, of shape (n, `n_samples`) or
       (n, `n_samples`, d);
     - ``predict_quantiles(X, levels)`` returns (n, S), as in skpro;
     - ``pred_dist(X).ppf(level)`` returns (n,), as in NGBoost;
     - ``predict(X, quantiles=levels)`` returns (n, S), as in quantile-forest;
-    - it has a parameter `quantile`, as
+    - a parameter `quantile`, as of
       :class:`~sklearn.linear_model.QuantileRegressor` and
-      :class:`~sklearn.ensemble.HistGradientBoostingRegressor` with ``loss="quantile"``, and is
-      fitted once for each level.
-      Quantiles that cross are sorted.
+      :class:`~sklearn.ensemble.HistGradientBoostingRegressor` with ``loss="quantile"``; the
+      regressor is then fitted once for each level. Quantiles that cross are sorted.
 
     Parameters
     ----------
     estimator : regressor
-        Any regressor with one of the ways above.
+        Any regressor with one of the methods above.
     n_scenarios : int, default=100
-        Scenarios of each row.
+        Number of scenarios for each row.
     random_state : int, RandomState or None, default=None
-        Seed of the draws, where the regressor is asked for these; one for all calls.
+        Seed of the draws, where the regressor makes draws; the same in all calls.
     verbose : bool, default=False
-        Whether to print a line for each fit of several, and one after two seconds without any.
+        Whether to print a line for each of several fits, and also after two seconds without a line.
 
     Attributes
     ----------
     estimator_ : regressor or list of regressor
         The fitted regressor, or one for each level.
     n_scenarios_ : int
+        Number of scenarios for each row.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -69,7 +69,7 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
 
     See Also
     --------
-    LocalScenarios : The training rows in the leaves of a forest, for several outputs at once.
+    LocalScenarios : Training rows in the leaves of a forest, also for several outputs.
 
     Examples
     --------
@@ -89,7 +89,7 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
         "verbose": ["boolean"],
     }
 
-    # Weights in `fit` are the wrapped regressor's.
+    # Weights in `fit` are passed to the wrapped regressor.
     __metadata_request__fit = {"sample_weight": UNUSED}
 
     def __init__(
@@ -115,13 +115,13 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
         Parameters
         ----------
         X : array-like of shape (n, p)
-            Whatever the wrapped regressor takes.
+            Features, in the form that the wrapped regressor takes.
         y : array-like of shape (n,) or (n, d)
             Observed parameters.
         sample_weight : array-like of shape (n,), default=None
-            Handed to the wrapped regressor, which must take it.
+            Weights of the rows, passed to the `fit` of the wrapped regressor, which must take them.
         **fit_params : dict
-            Handed to the wrapped regressor's `fit`, by metadata routing where enabled.
+            Passed to the wrapped regressor's `fit`, by metadata routing where enabled.
 
         Returns
         -------
@@ -142,8 +142,8 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
         if self._way != "sample" and y.ndim == 2 and y.shape[1] > 1:
             raise ValueError(
                 f"{type(self.estimator).__name__} predicts quantiles, and y has {y.shape[1]} "
-                "columns: quantiles of each do not say what comes together. Use ResidualScenarios, "
-                "or LocalScenarios of a forest."
+                "columns: quantiles do not say how these depend on each other. Use "
+                "ResidualScenarios, or LocalScenarios of a forest."
             )
         if self._way != "sample":
             y = column_or_1d(y, warn=True)
@@ -195,7 +195,7 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
         shape = (len(found), self.n_scenarios, self.n_outputs_)
         if found.shape != shape and not (self.n_outputs_ == 1 and found.shape == shape[:2]):
             raise ValueError(
-                f"{type(self.estimator).__name__} gives scenarios of shape {found.shape}, where "
+                f"{type(self.estimator).__name__} gives scenarios of shape {found.shape}, but "
                 f"{shape} is expected: rows, scenarios, outputs."
             )
         values = found.reshape(shape)
@@ -225,7 +225,7 @@ class DistributionScenarios(WrappingMixin, ScenarioModel):
 
 
 def _way_of(estimator: Any) -> str:
-    """Return how a regressor is asked for scenarios."""
+    """Return the method by which a regressor gives scenarios."""
     inner = estimator.estimator if isinstance(estimator, FrozenEstimator) else estimator
     draws = getattr(inner, "sample", None)
     if draws is not None and "random_state" in signature(draws).parameters:
@@ -241,9 +241,9 @@ def _way_of(estimator: Any) -> str:
     if isinstance(inner, Pipeline):
         advice = "Put its steps around DistributionScenarios: make_pipeline(..., this class)."
     elif "loss" in inner.get_params(deep=False):
-        advice = f'Is it loss="quantile" that you want? {advice}'
+        advice = f'Did you mean loss="quantile"? {advice}'
     raise ValueError(
-        f"{type(inner).__name__} predicts neither draws nor quantiles, in none of the ways that "
+        f"{type(inner).__name__} predicts neither draws nor quantiles by one of the methods that "
         f"DistributionScenarios knows. {advice}"
     )
 
@@ -253,6 +253,6 @@ def _level_parameter(estimator: Any) -> str | None:
     params = estimator.get_params(deep=False)
     if params.get("loss", "quantile") != "quantile":
         return None
-    # The level of GradientBoostingRegressor is called alpha; that of others is a penalty.
+    # The level of GradientBoostingRegressor is called alpha; other alphas are penalties.
     names = ("quantile", "alpha") if "loss" in params else ("quantile",)
     return next((each for each in names if each in params), None)

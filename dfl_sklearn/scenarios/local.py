@@ -21,11 +21,11 @@ _METHODS = ("apply", "kneighbors", "radius_neighbors")
 
 
 class LocalScenarios(WrappingMixin, ScenarioModel):
-    r"""The training rows near x, weighted by a forest, by neighbours or by a kernel.
+    r"""The y of training rows near x, weighted by a forest, by neighbours or by a kernel.
 
-    A forest gives :math:`w_i(x)`, the mean over its trees of the share that training row i has in
-    the leaf of x; neighbours give what they weight their own predictions with. Scenarios are values
-    of y that have been observed, so that they cannot leave its domain.
+    A forest gives the weight :math:`w_i(x)`, the mean over its trees of the share of training row i
+    in the leaf of x. Neighbours have the weights of their predictions. Scenarios are observed
+    values of y, so that they are always in its domain.
 
     Parameters
     ----------
@@ -35,9 +35,8 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
         :class:`~sklearn.neighbors.RadiusNeighborsRegressor`, whose callable `weights` may be any
         kernel, or a Pipeline that ends with one of these.
     scale_targets : bool, default=True
-        Whether trees are grown on several outputs of unit variance. Else an output with large
-        numbers decides about the splits alone. A single output is left as it is, of one dimension
-        or two.
+        Whether several outputs are scaled to unit variance to grow the trees. Otherwise an output
+        with large numbers alone determines the splits. A single output is not scaled.
 
     Attributes
     ----------
@@ -58,8 +57,8 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
 
     Notes
     -----
-    All training rows of a leaf count, also those that the bootstrap of a tree has left out. So
-    `predict`, the mean of the scenarios, differs from the prediction of the forest.
+    All training rows of a leaf count, including those that the bootstrap of a tree left out.
+    Therefore `predict`, the mean of the scenarios, differs from the prediction of the forest.
 
     References
     ----------
@@ -80,7 +79,7 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
         "scale_targets": ["boolean"],
     }
 
-    # Weights in `fit` are the wrapped regressor's.
+    # Weights in `fit` are passed to the wrapped regressor.
     __metadata_request__fit = {"sample_weight": UNUSED}
 
     def __init__(self, estimator: BaseEstimator, *, scale_targets: bool = True) -> None:
@@ -92,19 +91,19 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
     def fit(
         self, X: Any, y: Any, sample_weight: ArrayLike | None = None, **fit_params: Any
     ) -> "LocalScenarios":
-        """Fit the regressor, and keep the observed parameters.
+        """Fit the regressor, and store the observed parameters.
 
         Parameters
         ----------
         X : array-like of shape (n, p)
-            Whatever the wrapped regressor takes.
+            Features, in the form that the wrapped regressor takes.
         y : array-like of shape (n,) or (n, d)
             Observed parameters.
         sample_weight : array-like of shape (n,), default=None
-            Handed to the wrapped regressor, which must take it, and the weights of the rows in
-            their leaves.
+            Weights of the rows, passed to the `fit` of the wrapped regressor, which must take them.
+            They are also the weights of the rows in their leaves.
         **fit_params : dict
-            Handed to the wrapped regressor's `fit`, by metadata routing where enabled.
+            Passed to the wrapped regressor's `fit`, by metadata routing where enabled.
 
         Returns
         -------
@@ -115,14 +114,14 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
         last = _last(self.estimator)
         if not any(hasattr(last, each) for each in _METHODS):
             raise ValueError(
-                f"LocalScenarios needs a tree, a forest or a regressor of neighbours, and got "
+                f"LocalScenarios needs a tree, a forest or a regressor of neighbours, but got "
                 f"{type(last).__name__}, which has none of {', '.join(_METHODS)}. "
                 "ResidualScenarios takes any regressor."
             )
         if not hasattr(last, "apply") and _is_frozen(self.estimator):
             raise ValueError(
-                f"A fitted {type(last).__name__} knows its neighbours among the rows that it was "
-                "fitted on, and no others: give it without FrozenEstimator."
+                f"A fitted {type(last).__name__} finds neighbours only among the rows that it was "
+                "fitted on: give it without FrozenEstimator."
             )
         weight = None
         if sample_weight is not None:
@@ -152,7 +151,7 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
         Returns
         -------
         csr_array of shape (m, n)
-            Rows sum to 1.
+            The weights; rows sum to 1.
         """
         check_is_fitted(self)
         if self._leaves is not None:
@@ -171,7 +170,7 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
         return Scenarios(values, np.where(there, weights.data[entry], 0.0))
 
     def _unfitted(self, y: np.ndarray) -> Any:
-        return clone(self.estimator)  # all outputs at once, so that they come from one row
+        return clone(self.estimator)  # for all outputs together, so that they come from one row
 
     @staticmethod
     def _spread(y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
@@ -181,7 +180,7 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
         return np.where(spread > 0, spread, 1.0)
 
     def _reached(self, X: Any) -> Any:
-        """Return X as it reaches the last step."""
+        """Return X as it reaches the last step of a Pipeline."""
         model = self.estimator_
         while isinstance(model, Pipeline | FrozenEstimator):
             if isinstance(model, FrozenEstimator):
@@ -198,7 +197,7 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
 
 
 def _last(estimator: Any) -> Any:
-    """Return the last step of a Pipeline, else the estimator, also of a frozen one."""
+    """Return the last step of a Pipeline, or the estimator itself, even if frozen."""
     if isinstance(estimator, FrozenEstimator):
         estimator = estimator.estimator
     return _last(estimator.steps[-1][1]) if isinstance(estimator, Pipeline) else estimator

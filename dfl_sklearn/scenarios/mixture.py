@@ -37,40 +37,40 @@ class _OfComponents(NetScenarios):
 class MixtureScenarios(_OfComponents):
     r"""A net that predicts a mixture of a few distributions for every x.
 
-    The density of y is :math:`\sum_k \pi_k(x)\, p_k(y \mid x)`. A selector :math:`\pi` says how
-    likely each component is, and which one it is counts for all outputs together: this is how they
-    depend on each other. Given the component the outputs are independent.
+    The density of y is :math:`\sum_k \pi_k(x)\, p_k(y \mid x)`. The selector :math:`\pi` holds the
+    probabilities of the components. The component is the same for all outputs of a row, which makes
+    the outputs dependent; given the component they are independent.
 
     Parameters
     ----------
     n_components : int, default=3
         Number of components K.
     family : {"gaussian", "lognormal"}, default="gaussian"
-        What the components are. "lognormal" is for y of 0 or more with a probability of 0, such as
-        sales or claims: an output is 0, or else lognormal.
+        Distribution of the components. "lognormal" is for y of 0 or more where zeros occur, such as
+        sales or claims: an output is either 0 or lognormal.
     alignment : float, default=0.0
-        Strength of a pull of the selector to the components that are likeliest for the observed y,
-        whatever the selector says so far: the divergence of :math:`\pi` from
-        :math:`p_k(y) / \sum_j p_j(y)`. It keeps components in use; with 0 the fit is maximum
+        Weight of a term in the loss that aligns the selector with the components that are
+        likeliest for the observed y: the divergence of :math:`\pi` from
+        :math:`p_k(y) / \sum_j p_j(y)`. It keeps all components in use. With 0 the fit is maximum
         likelihood.
     hidden_layer_sizes : sequence of int, default=(32, 32)
         Widths of the hidden layers of the net; with ``()`` all parameters are linear in x.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers.
     n_scenarios : int, default=100
-        Scenarios of each row, shared out equally among the components.
+        Number of scenarios for each row, divided equally among the components.
     alpha : float, default=1e-4
         Strength of the L2 penalty on the weights (not the biases), divided by the total sample
         weight.
     batch_size : int or "auto", default="auto"
-        Rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
+        Number of rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
     learning_rate_init : float, default=0.01
         Initial learning rate of Adam. It is divided by 5 where the likelihood stops improving,
         three times before training stops.
     max_iter : int, default=200
         Largest number of epochs.
     tol : float, default=1e-4
-        Improvement that counts, in nats for each output.
+        Smallest improvement that counts, in nats per output.
     n_iter_no_change : int, default=10
         Epochs without such an improvement before the learning rate falls or training stops.
     early_stopping : bool or "auto", default="auto"
@@ -85,7 +85,8 @@ class MixtureScenarios(_OfComponents):
     random_state : int, RandomState or None, default=None
         Seed of the initial weights, the batches, the hold-out, and the noise of the scenarios.
     verbose : bool or int, default=False
-        Print a line per epoch, or every `verbose` epochs, and after two seconds without one.
+        Whether to print a line per epoch, or every `verbose` epochs, and after two seconds without
+        one.
 
     Attributes
     ----------
@@ -99,6 +100,7 @@ class MixtureScenarios(_OfComponents):
     n_iter_ : int
         Number of epochs run.
     n_scenarios_ : int
+        Number of scenarios for each row.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -106,17 +108,17 @@ class MixtureScenarios(_OfComponents):
 
     See Also
     --------
-    GaussianScenarios : One normal distribution, with outputs that are correlated.
-    dfl_sklearn.DFLRegressor : Trains the net on for the cost of decisions.
+    GaussianScenarios : One normal distribution, with correlated outputs.
+    dfl_sklearn.DFLRegressor : Continue to train the net on the cost of decisions.
 
     Notes
     -----
-    Scenarios come from the same noise for all rows, a Latin hypercube, so that equal rows have
-    equal scenarios and differences between rows are not those of the noise. `sample` draws from
-    the distribution itself.
+    Scenarios come from the same noise for all rows, a Latin hypercube. Equal rows therefore have
+    equal scenarios, and differences between rows are not due to noise. `sample` draws from the
+    distribution itself.
 
-    No standard deviation is smaller than a hundredth of that of y (of its logarithm): a component
-    could else end on a few equal rows, with any likelihood.
+    No standard deviation is smaller than a hundredth of that of y (or of its logarithm). Otherwise
+    a component could concentrate on a few equal rows, with an unbounded likelihood.
 
     References
     ----------
@@ -219,25 +221,25 @@ class GaussianScenarios(_OfComponents):
     Parameters
     ----------
     rank : int or "full", default="full"
-        What the covariance is: "full" any, with a lower triangle L; a number the sum of a diagonal
-        and a matrix of that rank, with which fewer numbers are to be predicted for many outputs; 0
-        a diagonal, with independent outputs.
+        Form of the covariance. "full" is any covariance, with a lower triangular L. A number is the
+        sum of a diagonal and a matrix of that rank, which needs fewer predicted numbers for many
+        outputs. 0 is a diagonal covariance, with independent outputs.
     hidden_layer_sizes : sequence of int, default=(32, 32)
         Widths of the hidden layers of the net; with ``()`` all parameters are linear in x.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers.
     n_scenarios : int, default=100
-        Scenarios of each row, of equal weight.
+        Number of scenarios for each row, of equal weight.
     alpha : float, default=1e-4
         Strength of the L2 penalty, as in :class:`MixtureScenarios`.
     batch_size : int or "auto", default="auto"
-        Rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
+        Number of rows in a mini-batch; "auto" is a tenth of the rows, between 32 and 256.
     learning_rate_init : float, default=0.01
         Initial learning rate of Adam, which falls as in :class:`MixtureScenarios`.
     max_iter : int, default=200
         Largest number of epochs.
     tol : float, default=1e-4
-        Improvement that counts, in nats for each output.
+        Smallest improvement that counts, in nats per output.
     n_iter_no_change : int, default=10
         Epochs without such an improvement before the learning rate falls or training stops.
     early_stopping : bool or "auto", default="auto"
@@ -251,7 +253,7 @@ class GaussianScenarios(_OfComponents):
     random_state : int, RandomState or None, default=None
         Seed of the initial weights, the batches, the hold-out, and the noise of the scenarios.
     verbose : bool or int, default=False
-        Print a line per epoch, or every `verbose` epochs.
+        Whether to print a line per epoch, or every `verbose` epochs.
 
     Attributes
     ----------
@@ -264,6 +266,7 @@ class GaussianScenarios(_OfComponents):
     n_iter_ : int
         Number of epochs run.
     n_scenarios_ : int
+        Number of scenarios for each row.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -271,9 +274,9 @@ class GaussianScenarios(_OfComponents):
 
     See Also
     --------
-    MixtureScenarios : Several distributions, lognormal ones with zeros among them.
-    ResidualScenarios : Whole vectors of errors, of any distribution.
-    dfl_sklearn.DFLRegressor : Trains the net on for the cost of decisions.
+    MixtureScenarios : A mixture of several distributions, normal or lognormal with zeros.
+    ResidualScenarios : Errors of a regressor, of any distribution.
+    dfl_sklearn.DFLRegressor : Continue to train the net on the cost of decisions.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Scenarios from the errors that a regressor makes on rows it has not seen."""
+"""Scenarios from the errors of a regressor on rows it has not seen."""
 
 from typing import Any
 
@@ -30,44 +30,45 @@ _ROLE = "The regressor"
 
 
 class ResidualScenarios(WrappingMixin, ScenarioModel):
-    r"""The prediction of any regressor plus each error that it made on rows it had not seen.
+    r"""The prediction of any regressor plus each of its errors on rows it has not seen.
 
     With the cross-fitted errors :math:`e_i = y_i - \hat\mu_{-i}(x_i)` the scenarios at x are
-    :math:`\hat\mu(x) + s(x)\, e_i / s_{-i}(x_i)`, one for each training row and of its weight.
-    Errors stay whole vectors, so that the outputs remain correlated as they are and rare events
-    remain in. With ``scale=None`` is :math:`s = 1`, and errors are as large for every x.
+    :math:`\hat\mu(x) + s(x)\, e_i / s_{-i}(x_i)`, one for each training row, with its weight. An
+    error is the vector of all outputs of a row, so that correlations between outputs and rare
+    events are preserved. With ``scale=None``, :math:`s = 1` and errors are equally large for every
+    x.
 
     Parameters
     ----------
     estimator : regressor
-        Any scikit-learn regressor, a Pipeline included. One that is fitted already is given as
-        ``FrozenEstimator(regressor)``; fit this class on rows it has not seen.
+        Any scikit-learn regressor, a Pipeline included. Give a fitted one as
+        ``FrozenEstimator(regressor)``, and fit this class on rows that it has not seen.
     cv : int or splitter, default=5
-        Folds of the cross-fitted errors. A number is blocks of consecutive rows: neighbouring rows
-        of a time series resemble each other, and shuffled folds would make its errors look too
-        small. Rows in no fold, as the first ones of
+        Folds of the cross-fitted errors. A number is a number of blocks of consecutive rows:
+        neighbouring rows of a time series are similar, and shuffled folds would make the errors
+        look too small. Rows in no fold, such as the first ones of
         :class:`sklearn.model_selection.TimeSeriesSplit`, give no scenario. A frozen regressor is
-        not fitted, and has none. A row of weight 2 is the row twice where both copies are in its
-        fold, which a number of folds does not know: give the splits.
+        not fitted and needs no folds. A weight of 2 is the same as the row given twice only if both
+        copies are in the same fold; to ensure this, give the splits instead of a number.
     scale : {"ridge"}, regressor or None, default=None
-        What predicts, for each output, how large errors are at x: a regressor of
+        A regressor that predicts, for each output, the size of the errors at x, by
         :math:`\log(|e| + 0.1\, \overline{|e|})`. "ridge" is ridge regression on standardised
-        features.
+        features. With None the size is constant.
     verbose : bool, default=False
-        Whether to print a line for each fit, and one after two seconds without any.
+        Whether to print a line for each fit, and also after two seconds without a line.
 
     Attributes
     ----------
     estimator_ : regressor
         The regressor, fitted on all rows.
     scale_ : object
-        What predicts the size of errors, fitted on all of them; there with `scale` alone.
+        The model of the size of errors, fitted on all of them; only with `scale`.
     residuals_ : ndarray of shape (S, d)
         The distinct errors, divided by their scale.
     residual_weight_ : ndarray of shape (S,)
         Their weights, which sum to 1.
     n_scenarios_ : int
-        How many there are.
+        Number of distinct errors.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -75,24 +76,24 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
 
     See Also
     --------
-    LocalScenarios : Training rows near x, by a forest or by neighbours.
+    LocalScenarios : The y of training rows near x, by a forest or by neighbours.
 
     Notes
     -----
     `predict` is the mean of the scenarios, which is the prediction of the regressor plus the mean
     error on rows it has not seen.
 
-    Sales that were limited by the stock are not the demand but a lower bound of it. They are marked
-    by ``fit(X, y, censored=...)``. The regressor is then fitted to sales of which the censored ones
-    are replaced by the mean of what lies beyond, given all other errors (Buckley and James, 1979),
-    and the errors are weighted by the estimator of Kaplan and Meier. The stock must not depend on
-    what of demand the features leave open. Inside a
-    :class:`~sklearn.compose.TransformedTargetRegressor` they stay lower bounds where its transform
-    is increasing. Others are refused by :class:`~dfl_sklearn.TwoStageRegressor`,
-    :func:`dfl_sklearn.decide` and all that asks for scenarios there; `predict` of the
-    TransformedTargetRegressor, which is scikit-learn's, does not know of it.
+    Sales that were limited by stock are only a lower bound of demand. Mark them by ``fit(X, y,
+    censored=...)``. Censored sales are then replaced by the conditional mean of demand above them,
+    given all other errors (Buckley and James, 1979), and the errors are weighted by the
+    Kaplan-Meier estimator. Given the features, stock and demand must be independent. Inside a
+    :class:`~sklearn.compose.TransformedTargetRegressor` the sales stay lower bounds only if its
+    transform is increasing. Other transforms are refused by
+    :class:`~dfl_sklearn.TwoStageRegressor`, :func:`dfl_sklearn.decide` and everything else that
+    uses scenarios, but not by the `predict` of TransformedTargetRegressor, which is scikit-learn's
+    own.
 
-    The predicted scale is kept within the range of the scales of the training rows.
+    The predicted scale is clipped to the range of the scales of the training rows.
 
     References
     ----------
@@ -121,7 +122,7 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         "verbose": ["boolean"],
     }
 
-    # Weights in `fit` are the wrapped regressor's.
+    # Weights in `fit` are passed to the wrapped regressor.
     __metadata_request__fit = {"sample_weight": UNUSED}
 
     def __init__(
@@ -153,15 +154,17 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         Parameters
         ----------
         X : array-like of shape (n, p)
-            Whatever the wrapped regressor takes.
+            Features, in the form that the wrapped regressor takes.
         y : array-like of shape (n,) or (n, d)
             Observed parameters.
         sample_weight : array-like of shape (n,), default=None
-            Handed to the wrapped regressor, which must take it, and the weights of the scenarios.
+            Weights of the rows, passed to the `fit` of the wrapped regressor, which must take them.
+            They are also the weights of the scenarios.
         censored : array-like of bool of shape (n,), default=None
-            Where y, of one output, is a lower bound: sales of what was sold out.
+            Whether each y is only a lower bound, such as the sales of a product that sold out. For
+            a single output.
         **fit_params : dict
-            Handed to the wrapped regressor's `fit`, by metadata routing where enabled.
+            Passed to the wrapped regressor's `fit`, by metadata routing where enabled.
 
         Returns
         -------
@@ -171,8 +174,8 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
         Raises
         ------
         ValueError
-            If there are fewer rows than folds, or if no row is in a fold with a positive weight. If
-            `censored` does not fit y, or all rows are.
+            If there are fewer rows than folds, or if no row of positive weight is in a fold. If
+            `censored` does not match y, or all rows are censored.
         """
         y = self._validate_target(y)
         X, y = indexable(X, y)
@@ -205,8 +208,8 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
             raise ValueError("cv leaves no row of positive weight in a fold: no error is known.")
         if is_censored[kept].all():
             raise ValueError(
-                f"All {len(kept)} rows with a known error are censored: nothing is known of what "
-                "lies beyond, as no value was seen whole."
+                f"All {len(kept)} rows with a known error are censored: nothing is known about "
+                "the values above these bounds."
             )
         errors, shares, is_censored = errors[kept], shares[kept], is_censored[kept]
         if self.scale is not None:

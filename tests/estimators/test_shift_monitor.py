@@ -165,7 +165,7 @@ def test_pipelines_tables_policies_and_words():
     with pytest.raises(ValueError, match="feature names should match"):
         watch.update(table[STREAM].rename(columns={"a": "c"}))
     plain = ShiftMonitor(model, **{**QUICK, "classifier": None})
-    with pytest.raises(ValueError, match=r"takes finite numbers alone: .*Give a classifier"):
+    with pytest.raises(ValueError, match=r"takes only finite numbers: .*Give a classifier"):
         plain.fit(table[REFERENCE], y[REFERENCE])
 
 
@@ -226,7 +226,7 @@ def test_what_is_refused():
         ((X[STREAM], y[STREAM]), {"costs": np.ones(200)}, "Give y or costs=, not both"),
         ((), {}, "nothing to watch"),
         ((None, y[STREAM]), {}, "Costs of y need X"),
-        ((np.where(X > 0, np.nan, X)[STREAM],), {}, "takes finite numbers alone"),
+        ((np.where(X > 0, np.nan, X)[STREAM],), {}, "takes only finite numbers"),
     ]
     plain = pickle.loads(pickle.dumps(watch)).set_params(classifier=None)
     for args, params, message in refused:

@@ -86,7 +86,7 @@ def test_decision_display_names_what_it_cannot_draw(data):
     model = LinearRegression().fit(X, y)
     with pytest.raises(ValueError, match="has no decision problem"):
         DecisionDisplay.from_estimator(model, X, y)
-    with pytest.raises(ValueError, match="must have one shape"):
+    with pytest.raises(ValueError, match="must have the same shape"):
         DecisionDisplay.from_predictions(np.ones((3, 2)), np.ones(3), problem=PROBLEM)
     with pytest.raises(ValueError, match="either y_pred or decisions"):
         DecisionDisplay.from_predictions(y, problem=PROBLEM)
@@ -137,7 +137,7 @@ def test_displays_look_into_pipelines(shifted, data):
     display = WorstCaseDisplay.from_estimator(piped, n_samples=50, random_state=0)
     alone = WorstCaseDisplay.from_estimator(shifted, n_samples=50, random_state=0)
     np.testing.assert_array_equal(display.worst, alone.worst)
-    with pytest.raises(ValueError, match="LinearRegression knows no worst case"):
+    with pytest.raises(ValueError, match="LinearRegression has no worst case"):
         WorstCaseDisplay.from_estimator(LinearRegression().fit(X, y))
     tuned = DFFRegressor(LinearRegression(), PROBLEM, max_iter=3, random_state=0)
     pipe = make_pipeline(StandardScaler(), tuned).fit(X, y)

@@ -181,7 +181,7 @@ def test_losses_near_the_least_float_lead_to_weights(kind):
 @pytest.mark.parametrize("loss", [[0.0, np.nan], [0.0, np.inf], [1.0], [[0.0, 1.0]]])
 def test_losses_that_are_no_numbers_are_refused(kind, loss):
     hedge = kind(2)
-    with pytest.raises(ValueError, match="must be 2 finite numbers, one of each expert"):
+    with pytest.raises(ValueError, match="must be 2 finite numbers, one per expert"):
         hedge.update(np.array(loss))
     assert_array_equal(hedge.weight, [0.5, 0.5])
 

@@ -93,7 +93,7 @@ def test_tilted_mean_is_the_closed_form(nominal):
 
 def test_a_radius_too_large_for_the_pool_warns_with_the_number(nominal):
     tilted = started(TiltedSearch(200, real_share=0), nominal)
-    with pytest.warns(match=r"effective sample of only \d+\.\d of 200 rows"):
+    with pytest.warns(match=r"effective sample size of only \d+\.\d of 200 rows"):
         tilted.search(linear_loss, 4.0)
 
 

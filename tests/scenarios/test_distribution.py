@@ -121,13 +121,13 @@ def test_errors_say_what_is_wrong(rows):
     X, y = rows
     with pytest.raises(ValueError, match="LinearRegression predicts neither draws nor quantiles"):
         DistributionScenarios(LinearRegression()).fit(X, y)
-    with pytest.raises(ValueError, match="quantiles of each do not say what comes together"):
+    with pytest.raises(ValueError, match="quantiles do not say how these depend on"):
         TwoStageRegressor(DistributionScenarios(QuantileRegressor()), NewsvendorProblem(1, 1)).fit(
             X, np.column_stack([y, y])
         )
     with pytest.raises(ValueError, match="Put its steps around DistributionScenarios"):
         DistributionScenarios(make_pipeline(StandardScaler(), QuantileRegressor())).fit(X, y)
-    with pytest.raises(ValueError, match='Is it loss="quantile"'):
+    with pytest.raises(ValueError, match='Did you mean loss="quantile"'):
         DistributionScenarios(HistGradientBoostingRegressor()).fit(X, y)
     fitted = FrozenEstimator(QuantileRegressor().fit(X, y))
     with pytest.raises(ValueError, match="predicts neither draws nor quantiles"):

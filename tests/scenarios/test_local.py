@@ -114,7 +114,7 @@ def test_errors_say_what_is_wrong(rows):
         FrozenEstimator(fitted),
         make_pipeline(FunctionTransformer(np.square), FrozenEstimator(fitted)),
     ):
-        with pytest.raises(ValueError, match="knows its neighbours among the rows that it was"):
+        with pytest.raises(ValueError, match="finds neighbours only among the rows that it was"):
             LocalScenarios(frozen).fit(X[40:], y[40:])
     model = LocalScenarios(RadiusNeighborsRegressor(1e-3)).fit(X, y)
     with pytest.raises(ValueError, match="Row 1 of X has no training row within its radius"):
