@@ -95,8 +95,12 @@ def interval(values):
 
 def percent(values):
     """Write mean and interval as percentages."""
-    mean, half = interval(values)
-    return f"{mean:+.1%}" + (f" ± {half:.1%}" if np.isfinite(half) else "")
+    return plus_minus(*interval(values), "+.1%")
+
+
+def plus_minus(mean, half, form):
+    """Write mean and half-width, or the mean alone where one seed has no interval."""
+    return f"{mean:{form}}" + (f" ± {half:{form.lstrip('+')}}" if np.isfinite(half) else "")
 
 
 def markdown(header, rows):
@@ -168,7 +172,7 @@ def pooled(chosen):
                 name + marks[:1],
                 percent(mean[name]),
                 *(percent(table[name]) for table in changes.values()),
-                f"{center:.1f} ± {half:.1f}" if name in ranked else "",
+                plus_minus(center, half, ".1f") if name in ranked else "",
                 *(
                     "" if name == flagship else percent(mean[flagship] - mean[name])
                     for flagship in flagships

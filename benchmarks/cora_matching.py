@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _equal_price import interval
+from _equal_price import interval, plus_minus
 from joblib import Parallel, delayed
 from scipy import sparse
 from sklearn.base import clone
@@ -140,7 +140,7 @@ def table(results):
             low, high = np.quantile(many, [0.025, 0.975])
             ratio = f"{focused.mean() / test.mean():.2f} ({low:.2f} to {high:.2f})"
         lines.append(
-            f"| {way} | {test.mean():.2f} ± {interval(test)[1]:.2f} | "
+            f"| {way} | {plus_minus(*interval(test), '.2f')} | "
             f"{test.mean() / each['foresight'].mean():.0%} | {each['train'].mean():.1f} | "
             f"{ratio} | {each['seconds'].median():.0f} |"
         )
@@ -151,6 +151,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--splits", type=int, default=30)
     parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     X, y = fetch_cora_matching(return_X_y=True)
     jobs = [(way, split) for split in range(args.splits) for way in [*WAYS, *CLASSIFIERS, "random"]]
@@ -158,8 +159,8 @@ def main():
     results = pd.DataFrame(records)
     text = table(results)
     print(text)
-    results.to_csv(RESULTS / "cora_matching.csv", index=False, float_format="%.6g")
-    (RESULTS / "cora_matching.md").write_text(text)
+    results.to_csv(args.results / "cora_matching.csv", index=False, float_format="%.6g")
+    (args.results / "cora_matching.md").write_text(text)
 
 
 if __name__ == "__main__":

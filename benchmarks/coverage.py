@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _equal_price import interval
+from _equal_price import interval, plus_minus
 from joblib import Parallel, delayed
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -187,7 +187,8 @@ def table(results):
             lines.append(
                 f"| {way} | "
                 + " | ".join(
-                    f"{mean:.2f} ± {half:.2f}" if np.isfinite(mean) else "" for mean, half in cells
+                    plus_minus(mean, half, ".2f") if np.isfinite(mean) else ""
+                    for mean, half in cells
                 )
                 + f" | {' / '.join(f'{value:.2f}' for value in published)} "
                 + f"| {each.groupby('seed')['seconds'].max().median():.0f} |"
@@ -210,7 +211,7 @@ def ratio(results, twin, layers):
         return ""
     ratios = by_way[f"decision-focused, {layers}"] / by_way[f"{twin}, {layers}"]
     mean, half = interval(ratios)
-    return f"{mean:.2f} ± {half:.2f}"
+    return plus_minus(mean, half, ".2f")
 
 
 def main():
@@ -220,6 +221,7 @@ def main():
     parser.add_argument("--tasks", nargs="*", default=list(TASKS))
     parser.add_argument("--ways", nargs="*", default=WAYS)
     parser.add_argument("--n-jobs", type=int, default=2)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--dry", action="store_true", help="print and write nothing")
     args = parser.parse_args()
     seeds = range(args.first_seed, args.first_seed + args.seeds)
@@ -231,8 +233,9 @@ def main():
         return
     text = table(results)
     print(text)
-    results.to_csv(RESULTS / "coverage.csv", index=False, float_format="%.6g")
-    (RESULTS / "coverage.md").write_text(text)
+    args.results.mkdir(exist_ok=True)
+    results.to_csv(args.results / "coverage.csv", index=False, float_format="%.6g")
+    (args.results / "coverage.md").write_text(text)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _equal_price import interval, markdown
+from _equal_price import interval, markdown, plus_minus
 from joblib import Parallel, delayed
 from scipy.spatial import Delaunay
 from sklearn.exceptions import ConvergenceWarning
@@ -155,10 +155,10 @@ def report(results, times):
             regret = each.set_index("seed")["regret"]
             mean, half = interval(regret)
             off, off_half = interval(100 * (regret - twin))
-            difference = "" if loss == "squared error" else f"{off:+.2f} ± {off_half:.2f}"
+            difference = "" if loss == "squared error" else plus_minus(off, off_half, "+.2f")
             rows.append(
                 [
-                    *(loss, f"{mean:.2%} ± {half:.2%}", difference),
+                    *(loss, plus_minus(mean, half, ".2%"), difference),
                     *(f"{each['negative'].mean():.1%}", f"{each['seconds'].median():.1f}"),
                 ]
             )

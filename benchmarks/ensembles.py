@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _equal_price import interval, markdown, percent
+from _equal_price import interval, markdown, percent, plus_minus
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
@@ -114,7 +114,7 @@ def main():
                 kind,
                 str(n_rows),
                 f"{part['seconds'].mean():.2f}",
-                f"{ratio:.2f} ± {half:.2f}",
+                plus_minus(ratio, half, ".2f"),
                 *gains,
             ]
         )

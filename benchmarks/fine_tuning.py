@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _equal_price import interval
+from _equal_price import interval, plus_minus
 from joblib import Parallel, delayed
 from sklearn.ensemble import HistGradientBoostingRegressor, RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -168,7 +168,7 @@ def other_table(results, others):
     for way in dict.fromkeys(every["way"]):
         each = every[every["way"] == way]
         cells = [interval(each.loc[each["task"] == task, "cost"]) for task in MISALIGNED]
-        lines.append(f"| {way} | " + " | ".join(f"{m:.2f} ± {h:.2f}" for m, h in cells) + " |")
+        lines.append(f"| {way} | " + " | ".join(plus_minus(m, h, ".2f") for m, h in cells) + " |")
     return "\n".join(lines) + "\n"
 
 
@@ -216,9 +216,8 @@ def table(results):
         by_seed = part.groupby("seed")["change"].mean()
         mean, half = interval(by_seed)
         worst = part.groupby(["task", "backbone"])["change"].mean().max()
-        lines.append(
-            f"| {name} | {mean:+.1%} ± {half:.1%} | {worst:+.1%} | {part['change'].max():+.1%} |"
-        )
+        mean_change = plus_minus(mean, half, "+.1%")
+        lines.append(f"| {name} | {mean_change} | {worst:+.1%} | {part['change'].max():+.1%} |")
     return "\n".join(lines) + "\n"
 
 
@@ -229,6 +228,7 @@ def main():
     parser.add_argument("--tasks", nargs="*", default=list(TASKS))
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--hidden", type=int, nargs="*", help="widths of the correction's layers")
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--dry", action="store_true", help="write nothing")
     args = parser.parse_args()
     seeds = range(args.first_seed, args.first_seed + args.seeds)
@@ -247,12 +247,14 @@ def main():
         others = pd.DataFrame(others)
         text += other_table(results, others)
         if not args.dry:
-            others.to_csv(RESULTS / "fine_tuning_others.csv", index=False, float_format="%.6g")
+            args.results.mkdir(exist_ok=True)
+            others.to_csv(args.results / "fine_tuning_others.csv", index=False, float_format="%.6g")
     print(text)
     if not args.dry:
+        args.results.mkdir(exist_ok=True)
         name = "_".join(["fine_tuning", *map(str, args.hidden or ())])
-        results.to_csv(RESULTS / f"{name}.csv", index=False, float_format="%.6g")
-        (RESULTS / f"{name}.md").write_text(text)
+        results.to_csv(args.results / f"{name}.csv", index=False, float_format="%.6g")
+        (args.results / f"{name}.md").write_text(text)
 
 
 if __name__ == "__main__":

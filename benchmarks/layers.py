@@ -213,14 +213,15 @@ def matching_of_fifty(repeats):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()
     with threadpool_limits(1):
         torch.set_num_threads(1)
         records = [r for each in programs().items() for r in run(*each, args.repeats)]
         text = table(pd.DataFrame(records)) + matching_of_fifty(args.repeats)
     print(text)
-    pd.DataFrame(records).to_csv(RESULTS / "layers.csv", index=False, float_format="%.6g")
-    (RESULTS / "layers.md").write_text(text)
+    pd.DataFrame(records).to_csv(args.results / "layers.csv", index=False, float_format="%.6g")
+    (args.results / "layers.md").write_text(text)
 
 
 if __name__ == "__main__":

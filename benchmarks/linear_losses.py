@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _equal_price import interval
+from _equal_price import interval, plus_minus
 from joblib import Parallel, delayed
 from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.exceptions import ConvergenceWarning
@@ -128,10 +128,8 @@ def table(results):
             cells = []
             for distribution in distributions:
                 regrets = each.loc[each["distribution"] == distribution, "regret"]
-                cell = f"{regrets.mean():.2%}"
-                cells.append(
-                    cell + (f" ± {interval(regrets)[1]:.2%}" * (distribution == "nominal"))
-                )
+                half = interval(regrets)[1] if distribution == "nominal" else np.nan
+                cells.append(plus_minus(regrets.mean(), half, ".2%"))
             seconds = each["seconds"].median()
             lines.append(f"| {predictor} | {loss} | " + " | ".join(cells) + f" | {seconds:.2f} |")
     return "\n".join(lines) + "\n"

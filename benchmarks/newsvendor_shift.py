@@ -19,8 +19,8 @@ import warnings
 from pathlib import Path
 
 import pandas as pd
+from _equal_price import percent
 from joblib import Parallel, delayed
-from scipy import stats
 from sklearn.ensemble import BaggingRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import QuantileRegressor
@@ -214,8 +214,7 @@ def paired(cost, other, unit):
     change = (cost - other) / unit
     if (change == 0).all():
         return ""
-    half = stats.t.ppf(0.975, len(change) - 1) * stats.sem(change)
-    return f"{change.mean():+.1%} ± {half:.1%}"
+    return percent(change)
 
 
 def main():

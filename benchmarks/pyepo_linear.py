@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _equal_price import interval
+from _equal_price import interval, plus_minus
 from sklearn.exceptions import ConvergenceWarning
 from threadpoolctl import threadpool_limits
 
@@ -154,7 +154,7 @@ def run(name, seed):
 def spread(values):
     """Write mean and the half-width of its 95 % interval, as percentages."""
     mean, half = interval(values)
-    return f"{mean:+.2%} ± {half:.2%}"
+    return plus_minus(mean, half, "+.2%")
 
 
 def table(results):

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _equal_price import interval
+from _equal_price import interval, percent, plus_minus
 from scipy.special import expit
 from scipy.stats import multivariate_normal
 
@@ -139,10 +139,10 @@ def table(results):
             cells = []
             for name in ("nominal", "shift"):
                 if method == "plain":
-                    cells.append("{:.4f} ± {:.4f}".format(*interval(rows[name])))
+                    cells.append(plus_minus(*interval(rows[name]), ".4f"))
                     continue
                 change = (rows[name] - plain[name])[seeds] / plain.loc[seeds, name].mean()
-                cells.append("{:+.1%} ± {:.1%}".format(*interval(change)))
+                cells.append(percent(change))
             if rows["seconds"].notna().all():
                 cells += [f"{rows['effective size'].mean():.0f}", f"{rows['seconds'].median():.1f}"]
             else:

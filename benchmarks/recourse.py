@@ -26,7 +26,7 @@ import cvxpy as cp
 import numpy as np
 import pandas as pd
 import torch
-from _equal_price import interval, markdown
+from _equal_price import interval, markdown, plus_minus
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, MultiOutputMixin, RegressorMixin, clone
 from sklearn.exceptions import ConvergenceWarning
@@ -244,12 +244,12 @@ def report(results, times):
             off = []
             for other in ("least squares", "least squares, margin"):
                 mean, half = interval(each["cost"] - by_way[other]["cost"])
-                off.append("" if way == other else f"{mean:+.3f} ± {half:.3f}")
+                off.append("" if way == other else plus_minus(mean, half, "+.3f"))
             mean, half = interval(each["cost"])
             knob, epochs = each["knob"].mean(), each["epochs"].mean()
             rows.append(
                 [
-                    *(way, f"{mean:.2f} ± {half:.2f}", *off),
+                    *(way, plus_minus(mean, half, ".2f"), *off),
                     "" if np.isnan(knob) else f"{knob:.2f}",
                     "" if np.isnan(epochs) else f"{epochs:.0f}",
                     "" if way == "perfect foresight" else f"{each['cpu_seconds'].median():.1f}",

@@ -60,6 +60,7 @@ def measure(maker, n_rows):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--rows", type=int, nargs="*", default=[10_000, 100_000])
+    parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--measure", choices=MAKERS, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.measure:
@@ -73,7 +74,7 @@ def main():
             records.append((maker, n_rows, *map(float, done.stdout.split())))
             print(*records[-1], flush=True)
     results = pd.DataFrame(records, columns=["maker", "rows", "cpu_seconds", "gigabytes"])
-    results.to_csv(RESULTS / "scenario_memory.csv", index=False, float_format="%.6g")
+    results.to_csv(args.results / "scenario_memory.csv", index=False, float_format="%.6g")
     lines = [
         "# Decisions over 1,000 scenarios a row, one core\n",
         "Of `decide` in a fresh process: CPU seconds, and how far the peak of memory rises.\n",
@@ -82,7 +83,7 @@ def main():
     ]
     for maker, n_rows, seconds, size in records:
         lines.append(f"| {maker} | {n_rows:,} | {seconds:.1f} | {size:.2f} |")
-    (RESULTS / "scenario_memory.md").write_text("\n".join(lines) + "\n")
+    (args.results / "scenario_memory.md").write_text("\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pathlib import Path
 import cvxpy as cp
 import numpy as np
 import pandas as pd
-from _equal_price import interval, markdown
+from _equal_price import interval, markdown, plus_minus
 from joblib import Parallel, delayed
 from scipy.stats import norm, truncnorm
 from sklearn.dummy import DummyRegressor
@@ -139,7 +139,7 @@ def report(results):
                 values = rows.loc[rows["n"] == n, "value"]
                 if summary:
                     mean, half = interval(values)
-                    cells.append(f"{mean:.3f} ± {half:.3f}")
+                    cells.append(plus_minus(mean, half, ".3f"))
                 else:
                     low, middle, high = values.quantile([0.25, 0.5, 0.75])
                     cells.append(f"{middle:.3f} ({low:.3f} to {high:.3f})")

@@ -23,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from _equal_price import interval, markdown
+from _equal_price import interval, markdown, plus_minus
 from joblib import Parallel, delayed
 from sklearn.base import BaseEstimator, clone
 from sklearn.compose import make_column_transformer
@@ -412,7 +412,7 @@ def report(results):
             row = [way, f"{base.loc[way].mean():.3f}"]
             for where in ("none", "shifts"):
                 mean, half = interval(pooled[family, where].loc[way].dropna())
-                row.append("" if way == REFERENCE else f"{mean:+.1%} ± {half:.1%}")
+                row.append("" if way == REFERENCE else plus_minus(mean, half, "+.1%"))
             own = part[part["way"] == way]
             table.append([*row, str(own["seed"].nunique()), f"{own['cpu_seconds'].median():.1f}"])
         header = ["method", "regret", "no shift", "shifted", "seeds", "CPU s"]
@@ -426,7 +426,7 @@ def report(results):
             for where in ("none", "shifts"):
                 each = sum(pooled[family, where].loc[way] for family in known) / len(known)
                 mean, half = interval(each.dropna())
-                row.append("" if way == REFERENCE else f"{mean:+.1%} ± {half:.1%}")
+                row.append("" if way == REFERENCE else plus_minus(mean, half, "+.1%"))
             table.append(row)
         header = ["method", "no shift", "shifted"]
         lines += ["\n## All families\n", markdown(header, table)]
@@ -436,7 +436,7 @@ def report(results):
         table = []
         for way in cost.index:
             mean, half = interval(cost.loc[way] - cost.loc[REFERENCE])
-            off = "" if way == REFERENCE else f"{mean:+.2f} ± {half:.2f}"
+            off = "" if way == REFERENCE else plus_minus(mean, half, "+.2f")
             table.append([way, f"{cost.loc[way].mean():.2f}", off])
         lines += [
             "\n## Restaurant\n",

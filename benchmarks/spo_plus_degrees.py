@@ -15,9 +15,8 @@ import time
 import warnings
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
-from scipy import stats
+from _equal_price import interval, plus_minus
 from sklearn.ensemble import RandomForestRegressor
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
@@ -58,10 +57,9 @@ def run(degree, seed):
     return found
 
 
-def interval(values):
-    """Return the mean and half the width of its 95 % interval, in percent."""
-    half = stats.t.ppf(0.975, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values))
-    return f"{100 * np.mean(values):.2f}% ± {100 * half:.2f}%"
+def share(values):
+    """Write the mean and its 95 % interval, in percent."""
+    return plus_minus(*interval(values), ".2%")
 
 
 def report(results):
@@ -77,8 +75,8 @@ def report(results):
     ]
     for degree, part in results.groupby("degree", sort=False):
         by_seed = part.pivot(index="seed", columns="way", values="regret")
-        found = [interval(by_seed[name]) for name in names]
-        found.append(interval(by_seed["SPO+"] - by_seed["least squares"]))
+        found = [share(by_seed[name]) for name in names]
+        found.append(share(by_seed["SPO+"] - by_seed["least squares"]))
         lines.append(f"| {degree} | {' | '.join(found)} |")
     seconds = results.groupby("way", sort=False)["seconds"].median()
     lines.append("\nCPU seconds of a fit, median: ")

@@ -28,7 +28,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from _equal_price import interval, markdown
+from _equal_price import interval, markdown, plus_minus
 from joblib import Parallel, delayed
 
 from dfl_sklearn import DFLRegressor
@@ -158,9 +158,11 @@ def report(results):
                     [
                         "" if is_true else predictor,
                         method,
-                        f"{mean:.2%}" + ("" if is_true else f" ± {half:.2%}"),
-                        "" if method == SQUARED or is_true else f"{share:.2f} ± {share_half:.2f}",
-                        "" if method == FACTOR or is_true else f"{off:+.2f} ± {off_half:.2f}",
+                        plus_minus(mean, np.nan if is_true else half, ".2%"),
+                        ""
+                        if method == SQUARED or is_true
+                        else plus_minus(share, share_half, ".2f"),
+                        "" if method == FACTOR or is_true else plus_minus(off, off_half, "+.2f"),
                         f"{each['too_full'].mean():.0%}",
                         "" if is_true else f"{each['seconds'].median():.0f}",
                     ]

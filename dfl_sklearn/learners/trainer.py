@@ -75,6 +75,17 @@ class EnsembleNet(PredictorNet):
     """
 
     _rates: list[Any] | None = None
+    _is_unmoved: torch.Tensor | None = None  # (K,), None where each has had a slope
+    _has_loss: torch.Tensor
+
+    def watch_members(self) -> None:
+        """From here on note which members have no step in which their loss has a slope."""
+        self._is_unmoved = torch.ones(self.module_.n_members, dtype=torch.bool)
+        self._has_loss = torch.zeros(self.module_.n_members, dtype=torch.bool)
+
+    def n_unmoved(self) -> int:
+        """Return how many members have had a loss and no slope of it."""
+        return 0 if self._is_unmoved is None else int((self._is_unmoved & self._has_loss).sum())
 
     def learn_at(self, rates: np.ndarray) -> None:
         """Set the share (K,) of the learning rate for each member; 0 stops it.
@@ -99,10 +110,30 @@ class EnsembleNet(PredictorNet):
         """Forward, loss, backward; the loss returned is the mean over members."""
         X, rows = batch
         n_members = self.module_.n_members
-        output = self.module_(X.unflatten(0, (n_members, -1)), **fit_params).flatten(0, 1)
+        by_member = self.module_(X.unflatten(0, (n_members, -1)), **fit_params)
+        if self._is_unmoved is not None:
+            by_member.retain_grad()
+        output = by_member.flatten(0, 1)
         loss = self.criterion_(output, rows)
         (n_members * loss).backward()
+        if self._is_unmoved is not None:
+            self._note_slopes(by_member, rows)
         return {"loss": loss, "y_pred": output}
+
+    def _note_slopes(self, output: torch.Tensor, rows: dict[str, torch.Tensor]) -> None:
+        """Note which members (K, B, d) have a slope in this step, and which of the others a loss.
+
+        Mostly all have one in the first step, which is the last to be looked at then.
+        """
+        assert self._is_unmoved is not None
+        assert output.grad is not None
+        self._is_unmoved &= output.grad.eq(0).flatten(1).all(dim=1).cpu()
+        if not self._is_unmoved.any():
+            self._is_unmoved = None
+            return
+        for i in torch.nonzero(self._is_unmoved & ~self._has_loss).flatten().tolist():
+            own = {name: each.chunk(len(output))[i] for name, each in rows.items()}
+            self._has_loss[i] = bool(self.criterion_(output[i], own) != 0)
 
 
 class AveragedNet(PredictorNet):
@@ -154,12 +185,15 @@ class BatchCriterion(nn.Module):
 class Training:
     """The result of training: one record per epoch, the best of them, and how it ended.
 
-    "stopped" means by a callback, "interrupted" by the user (Ctrl-C).
+    "stopped" means by a callback, "interrupted" by the user (Ctrl-C). Also how many members an
+    ensemble has, and how many of them never had a slope of their loss.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     outcome: Outcome = "max_iter"
+    n_members: int = 1
+    n_unmoved: int = 0
 
 
 def train(
@@ -201,6 +235,8 @@ def train(
         The result, which is complete even if training was interrupted or stopped by a callback.
     """
     training, patience = Training(), patience_of(net, stopping, start_value)
+    if isinstance(net, EnsembleNet):
+        net.watch_members()
     net.notify("on_train_begin", X=batches, y=None)
     try:
         for epoch in range(1, stopping.max_epochs + 1):
@@ -243,6 +279,8 @@ def train(
             raise
     net.notify("on_train_end", X=batches, y=None)
     patience.put_back()
+    if isinstance(net, EnsembleNet):
+        training.n_members, training.n_unmoved = net.module_.n_members, net.n_unmoved()
     return training
 
 

@@ -9,10 +9,13 @@ from array_api_compat import is_torch_array
 from numpy.typing import ArrayLike
 
 from .._utils.checks import flag, number, whole_number
+from .._utils.convergence import doubt
 from .._utils.memory import check_size
 from .._utils.rows import as_float, check_finite
-from ..solvers.direct_search import minimise_in_box
-from ..solvers.quasi_newton_search import minimise_with_slopes
+from ..solvers.box_search import minimise_globally
+from ..solvers.direct_search import descend_by_patterns
+from ..solvers.line_search import minimise_on_line
+from ..solvers.quasi_newton_search import descend_with_slopes
 from ._marked import refuse_markers
 from .base import DecisionProblem
 
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
 
 _MOST_STARTS = 2.0**32  # bytes for the starting points of a row: more make no difference
 _CHUNK = 1 << 14  # evaluations of the cost in one call: more leave the cache
+_MOST_AT_ONCE = 1 << 20  # evaluations of one candidate for all rows in one call
 _FEW = 3  # decisions that a pattern search does for
 _MANY = 30  # scenarios beyond which it takes too many evaluations
 
@@ -29,8 +33,9 @@ class FunctionProblem(DecisionProblem):
     """Minimise your own cost function over a box, and train models through it.
 
     The cost is plain NumPy (or plain Python): no derivatives, no torch. Decisions are found
-    by a global scan followed by a search, so the cost may have kinks; its slopes are central
-    differences. A problem with a closed form is solved faster and exactly by its own class.
+    by a global scan followed by a search, so the cost may have kinks, and steps and valleys within
+    limits, beyond which a warning says so. Its slopes are central differences. A problem with a
+    closed form is solved faster and exactly by its own class.
 
     Parameters
     ----------
@@ -46,15 +51,16 @@ class FunctionProblem(DecisionProblem):
         Whether `cost_function` takes arrays. If False it is called row by row with numbers (or 1-d
         arrays where there are several columns), which is slow.
     n_starts : int, default=33
-        Points of the global scan, per decision. A cost with several valleys needs enough
-        of them for one to fall into the deepest.
+        Points of the global scan, per decision, 33 at least where there are several. With twice as
+        many, twice as many searches are made of costs with several valleys. More never lead to
+        a larger cost.
     tol : float, default=1e-9
         Accuracy of the decision, as a share of the width of the bounds.
 
     Attributes
     ----------
     exact : bool
-        False: decisions are best up to `tol` and up to valleys that the scan missed.
+        False: decisions are best up to `tol` and up to valleys that were not seen.
     takes_context : bool
         Whether `cost_function` can be called with three arguments.
 
@@ -65,15 +71,26 @@ class FunctionProblem(DecisionProblem):
 
     Notes
     -----
-    One to three decisions are looked for by a pattern search. With more of them, or 30 scenarios
-    and more, it is quasi-Newton steps from three starts, with a pattern search at the end. Both
-    evaluate the cost for all rows together, in calls of about 65,536 evaluations at most.
+    A single decision is looked for on a grid, which is made finer until it shows no further valley
+    or step, up to 1025 points; all its valleys are searched. Two or three are looked for by a
+    pattern search. With more of them, or 30 scenarios and more, it is quasi-Newton steps from three
+    starts, with a pattern search at the end. Whole lines along the axes are looked at then, so that
+    steps in single decisions are found. All evaluate the cost for all rows together, in
+    calls of about 65,536 evaluations at most.
 
     How near the best they come is known for convex costs: with two to eight decisions under the
     largest of up to sixteen linear terms, within 1e-4 of the least cost that a linear program
-    finds, most rows within 1e-5. Nothing is known where there are many valleys or steps: the more
-    decisions, the more starting points (`n_starts`) are needed, and a better one may be missed
-    without a word.
+    finds, most rows within 1e-5. Where lines show several valleys or steps, the search is repeated
+    from up to an eighth of the points of the scan, which takes ten to fifty times as long. If its
+    ends are so many that others are likely, by the rule of Boender and Rinnooy Kan, or steps so
+    close that no grid shows them, a `ConvergenceWarning` counts the rows. Decisions are the best
+    that were found, and may not be the best there are. A single narrow valley that no point falls
+    into is found by no search, and nothing can be said about it.
+
+    References
+    ----------
+    Boender and Rinnooy Kan, "Bayesian stopping rules for multistart global optimization methods",
+    Mathematical Programming 37, 1987.
 
     Examples
     --------
@@ -167,7 +184,10 @@ class FunctionProblem(DecisionProblem):
     def solve_scenarios(
         self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return the decisions (n, k) with the least mean cost over y (n, S, d), unchecked."""
+        """Return the decisions (n, k) with the least mean cost over y (n, S, d), unchecked.
+
+        Warns where there are more valleys or steps than the search can tell apart.
+        """
         lower, upper = self._box()
         n, n_scenarios, _ = y.shape
         if n == 0:
@@ -188,6 +208,14 @@ class FunctionProblem(DecisionProblem):
         )
 
         def mean_cost(rows: np.ndarray, unit: np.ndarray) -> np.ndarray:
+            if not len(rows):
+                return np.zeros(unit.shape[:2])
+            most = max(1, _MOST_AT_ONCE // n_scenarios)
+            if n < len(rows) > most:  # searches of a row from several points
+                parts = range(0, len(rows), most)
+                return np.concatenate(
+                    [mean_cost(rows[i : i + most], unit[i : i + most]) for i in parts]
+                )
             out = np.empty(unit.shape[:2])
             step = max(1, _CHUNK // max(1, len(rows) * n_scenarios))
             own = [each[rows] for each in known]
@@ -210,11 +238,32 @@ class FunctionProblem(DecisionProblem):
         if context is not None:
             known.append(context[:, None, None])
         k = lower.size
-        # Steps with slopes take fewer evaluations, and more time to choose them.
-        with_slopes = k > 1 and (k > _FEW or n_scenarios >= _MANY or not self.vectorized)
-        search = minimise_with_slopes if with_slopes else minimise_in_box
-        unit = search(mean_cost, n, k, n_starts=self.n_starts * k, tol=self.tol)
+        if k == 1:
+            unit, _, is_sure = minimise_on_line(mean_cost, n, n_points=self.n_starts, tol=self.tol)
+        else:
+            # Steps with slopes take fewer evaluations, and more time to choose them.
+            with_slopes = k > _FEW or n_scenarios >= _MANY or not self.vectorized
+            unit, is_sure = minimise_globally(
+                mean_cost,
+                n,
+                k,
+                n_starts=self.n_starts * k,
+                tol=self.tol,
+                descend=descend_with_slopes if with_slopes else descend_by_patterns,
+            )
+        if not is_sure.all():
+            self._say_unsure(is_sure)
         return np.clip(lower + (upper - lower) * unit, lower, upper)
+
+    def _say_unsure(self, is_sure: np.ndarray) -> None:
+        name = getattr(self.cost_function, "__name__", "cost_function")
+        doubt(
+            f"{name} has more valleys or steps than the search can tell apart in "
+            f"{(~is_sure).sum()} of {len(is_sure)} rows, row {int(is_sure.argmin())} among them: "
+            "better decisions than those found are likely to exist there. A larger n_starts looks "
+            "more closely. A LinearProgram with integrality= and cvxpy solve steps exactly.",
+            stacklevel=4,
+        )
 
     def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
         """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""

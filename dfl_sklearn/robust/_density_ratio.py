@@ -5,7 +5,10 @@ import warnings
 import numpy as np
 from scipy.optimize import brentq
 
+from ._tilt import effective_sample_size
+
 _APART = 0.1  # mean ratio over the source below which source and target hardly overlap
+_FEWEST = 30.0  # rows of equal weight: a mean over fewer is off by more than 18 % of their spread
 
 
 def level_of(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> float:
@@ -42,8 +45,11 @@ def level_of(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> fl
     return float(brentq(lambda level: mean(level) - 1.0, low, high, xtol=1e-13))
 
 
-def warn_where_apart(log_odds: np.ndarray, weight: np.ndarray) -> None:
-    """Say so where the ratios have a mean far below 1, which is that of a ratio of densities."""
+def warn_where_apart(log_odds: np.ndarray, weight: np.ndarray) -> bool:
+    """Say so where the ratios have a mean far below 1, which is that of a ratio of densities.
+
+    Returns whether it was said.
+    """
     with np.errstate(over="ignore"):
         mean = float(np.average(np.exp(log_odds[weight > 0]), weights=weight[weight > 0]))
     if mean < _APART:
@@ -52,6 +58,25 @@ def warn_where_apart(log_odds: np.ndarray, weight: np.ndarray) -> None:
             f"the classifier finds has {mean:.2g}. The weights of rows are no estimate then, and "
             "effective_sample_size_ is none either. Is X_target in the units of X? If it is, leave "
             "out features that tell the two apart without saying anything about y, such as a date.",
+            UserWarning,
+            stacklevel=5,
+        )
+    return mean < _APART
+
+
+def warn_of_few_rows(ratio: np.ndarray, weight: np.ndarray) -> None:
+    """Say so where few of the rows that there are have nearly all of the weight.
+
+    Fewer than 30 rows of equal weight, by Kish, and not half of those before: where the rows were
+    as few before, the shift is not the reason.
+    """
+    before, after = effective_sample_size(weight), effective_sample_size(ratio * weight)
+    if after < min(_FEWEST, before / 2):
+        warnings.warn(
+            f"Under their weights the {int((weight > 0).sum())} rows of X are worth {after:.1f} of "
+            "equal weight: few rows decide what is fitted or estimated with them, and errors of "
+            "their weights are errors of it. Give more rows that look like X_target, fewer "
+            "features to weight by, or clip=.",
             UserWarning,
             stacklevel=5,
         )

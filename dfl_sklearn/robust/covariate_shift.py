@@ -28,7 +28,7 @@ from .._utils.sklearn_private import (
 )
 from .._utils.wrapping import takes_weights
 from ._default_classifier import default_candidates, saying_what_it_takes
-from ._density_ratio import level_of, warn_where_apart
+from ._density_ratio import level_of, warn_of_few_rows, warn_where_apart
 from ._joined_tables import joined
 from ._tilt import effective_sample_size
 
@@ -157,7 +157,10 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         Warns
         -----
         UserWarning
-            If hardly a source row looks like the target, so that weights are no estimate.
+            If hardly a source row looks like the target, so that weights are no estimate; if the
+            `effective_sample_size_` is below 30, and below half of what the rows are worth without
+            these weights. The standard error of a mean over 30 rows is 18 % of their standard
+            deviation, and what is fitted on fewer depends on single rows.
         """
         every, n = joined(X, X_target, "X_target"), _num_samples(X)
         is_target = np.arange(_num_samples(every)) >= n
@@ -215,8 +218,10 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         odds[unseen] = self._mean_log_odds(_safe_indexing(every, unseen))
         self._rows, self._odds = every, odds
         self._level = level_of(odds[:n], weight[:n], self.clip)
-        warn_where_apart(odds[:n], weight[:n])
+        are_apart = warn_where_apart(odds[:n], weight[:n])
         self.weight_ = self._ratios(odds[:n])
+        if not are_apart:
+            warn_of_few_rows(self.weight_, weight[:n])
         self.effective_sample_size_ = effective_sample_size(self.weight_ * weight[:n])
         return self
 
@@ -345,6 +350,12 @@ def covariate_shift_weight(
     -------
     ndarray of shape (n,)
         To be given as `sample_weight`.
+
+    Warns
+    -----
+    UserWarning
+        If hardly a row looks like the target, or fewer than 30 of equal weight are left; see
+        :meth:`CovariateShiftWeight.fit`.
 
     See Also
     --------

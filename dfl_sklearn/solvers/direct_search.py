@@ -11,49 +11,48 @@ Objective = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Maps the numbers of some rows (r,) and candidates (r, c, k) in the unit box to costs (r, c)."""
 
 
-def minimise_in_box(
-    objective: Objective, n_rows: int, n_dims: int, *, n_starts: int, tol: float
-) -> np.ndarray:
-    """Minimise the objective of every row over the unit box.
+def descend_by_patterns(
+    objective: Objective, rows: np.ndarray, z: np.ndarray, best: np.ndarray, tol: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Go down from the first point of each row by pattern searches, over the unit box.
 
-    The best of `n_starts` points that cover the box is improved by a pattern search: look
-    a step away along both directions of the axes and of a few rotated ones, move and lengthen
-    the step where that is better, halve it where it is not. The rotations change from round
-    to round, which lets the search follow the ridges of costs with kinks (mesh adaptive
-    direct search, Audet and Dennis, 2006, in its simplest form).
+    A pattern search looks a step away along both directions of the axes and of a few rotated
+    ones, moves and lengthens the step where that is better, and halves it where it is not. The
+    rotations change from round to round, which lets the search follow the ridges of costs with
+    kinks (mesh adaptive direct search, Audet and Dennis, 2006, in its simplest form).
 
     Parameters
     ----------
     objective : callable
-    n_rows, n_dims : int
-    n_starts : int
-        Number of starting points.
+    rows : ndarray of shape (r,)
+        The numbers of the rows.
+    z : ndarray of shape (r, m, k)
+        Starts, of which the first is taken.
+    best : ndarray of shape (r, m)
+        Their costs.
     tol : float
         Step, as a share of the box, at which the search of a row ends.
 
     Returns
     -------
-    ndarray of shape (n_rows, n_dims)
+    z : ndarray of shape (r, k)
+    best : ndarray of shape (r,)
+        The costs there.
     """
-    starts = covering_points(n_starts, n_dims)
-    rows = np.arange(n_rows)
-    values = objective(rows, np.broadcast_to(starts, (n_rows, *starts.shape)))
-    z, best = starts[values.argmin(axis=1)], values.min(axis=1)
-    if n_dims == 1:
-        rng = np.random.default_rng(0)
-        return pattern_search(objective, rows, z, best, rng, 1.0 / (n_starts - 1), tol)[0]
+    z, best = z[:, 0].copy(), best[:, 0].copy()
+    left = np.arange(len(rows))
     for attempt in range(_MAX_RESTARTS):
         # Each attempt has its own directions: how many the last one drew depends on the rows.
         rng = np.random.default_rng(attempt)
         found, value = pattern_search(
-            objective, rows, z[rows], best[rows], rng, 0.25 / (1 + attempt), tol
+            objective, rows[left], z[left], best[left], rng, 0.25 / (1 + attempt), tol
         )
-        stalled = best[rows] - value <= tol * np.abs(value)
-        z[rows], best[rows] = found, value
-        rows = rows[~stalled] if attempt else rows
-        if not len(rows):
+        stalled = best[left] - value <= tol * np.abs(value)
+        z[left], best[left] = found, value
+        left = left[~stalled] if attempt else left
+        if not len(left):
             break
-    return z
+    return z, best
 
 
 def pattern_search(
@@ -96,11 +95,12 @@ def pattern_search(
 
 
 def covering_points(n: int, n_dims: int) -> np.ndarray:
-    """Return at least n points (m, k) that cover the unit box evenly."""
-    if n_dims == 1:
-        return np.linspace(0.0, 1.0, n)[:, None]
+    """Return n points (n, k), a power of two, that cover the unit box evenly.
+
+    Fewer points are the first of more.
+    """
     points = qmc.Sobol(n_dims, scramble=True, rng=np.random.default_rng(0))
-    return points.random_base2(int(np.ceil(np.log2(n))))
+    return points.random(n)
 
 
 def _directions(rng: np.random.Generator, n_dims: int, n_bases: int) -> np.ndarray:

@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from .direct_search import Objective, covering_points, pattern_search
+from .direct_search import Objective, pattern_search
 
-_N_STARTS = 3  # of quasi-Newton steps: the end of a coarse search, and the best points of the scan
 _WIDE = (1e-5,)  # half-widths of central differences, as shares of the box
 _NARROW = (1e-7, 1e-9)
 _COARSE, _SMALL = 0.01, 0.01  # steps of pattern searches
@@ -19,49 +18,47 @@ _PATIENCE = 3  # short steps in a row
 _MOST_ROUNDS = 5
 
 
-def minimise_with_slopes(
-    objective: Objective, n_rows: int, n_dims: int, *, n_starts: int, tol: float
-) -> np.ndarray:
-    """Minimise the objective of every row over the unit box, in several dimensions.
+def descend_with_slopes(
+    objective: Objective, rows: np.ndarray, z: np.ndarray, best: np.ndarray, tol: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Go down from the points of each row over the unit box, and return the best end of each.
 
-    A scan and a coarse pattern search find valleys, quasi-Newton steps (BFGS) with central
-    differences go down in them. A line search that takes the longest step with a fair gain crosses
-    kinks, so that the matrix learns of either side (Lewis and Overton, "Nonsmooth optimization via
-    quasi-Newton methods", Mathematical Programming 141, 2013). At bounds the cost is reflected. A
-    pattern search looks whether the end can be left, where there are steps as well; if so, it all
-    starts again from there.
+    A coarse pattern search from the first point finds a valley, quasi-Newton steps (BFGS) with
+    central differences go down in it and from the other points. A line search that takes the
+    longest step with a fair gain crosses kinks, so that the matrix learns of either side (Lewis and
+    Overton, "Nonsmooth optimization via quasi-Newton methods", Mathematical Programming 141, 2013).
+    At bounds the cost is reflected. A pattern search looks whether the end can be left, where there
+    are steps as well; if so, it all starts again from there.
 
-    Parameters and result are those of :func:`~dfl_sklearn.solvers.direct_search.minimise_in_box`.
+    Parameters and results are those of
+    :func:`~dfl_sklearn.solvers.direct_search.descend_by_patterns`, but that all points are taken.
     """
-    starts, rows = covering_points(n_starts, n_dims), np.arange(n_rows)
-    values = objective(rows, np.broadcast_to(starts, (n_rows, *starts.shape)))
-    order = np.argsort(values, axis=1, kind="stable")[:, : _N_STARTS - 1]
-    z, best = starts[order], np.take_along_axis(values, order, axis=1)
     rng = np.random.default_rng(0)
     near = pattern_search(objective, rows, z[:, 0], best[:, 0], rng, 0.25, _COARSE, n_bases=1)
     z = np.concatenate([near[0][:, None], z], axis=1)
     best = np.concatenate([near[1][:, None], best], axis=1)
     z, best = _descend(objective, rows, z, best, tol)
+    left = np.arange(len(rows))
     for attempt in range(1, 1 + _MOST_ROUNDS):
         rng = np.random.default_rng(attempt)
         found, value = pattern_search(
             objective,
-            rows,
-            z[rows],
-            best[rows],
+            rows[left],
+            z[left],
+            best[left],
             rng,
             0.25 / attempt,
             tol,
             n_bases=1,
             small=_SMALL,
         )
-        gained = best[rows] - value > tol * np.abs(value)
-        z[rows], best[rows] = found, value
-        rows = rows[gained]
-        if not len(rows) or attempt == _MOST_ROUNDS:
+        gained = best[left] - value > tol * np.abs(value)
+        z[left], best[left] = found, value
+        left = left[gained]
+        if not len(left) or attempt == _MOST_ROUNDS:
             break
-        z[rows], best[rows] = _descend(objective, rows, z[rows, None], best[rows, None], tol)
-    return z
+        z[left], best[left] = _descend(objective, rows[left], z[left, None], best[left, None], tol)
+    return z, best
 
 
 def _descend(

@@ -64,17 +64,33 @@ def early_end(
             "at a limit, so that nothing was learnt. Try another random_state, standardize=True, "
             "or loss=ScoreFunctionLoss()."
         )
+    dead = _unmoved_members(trainings[0]) if max_iter is not None else None
+    if dead is not None:
+        messages.append(dead)
     if trainings[-1].outcome == "max_iter" and max_iter is not None:
         where = ""
         if len(trainings) > 1:
             where = ", for the worst case"
             if trainings[0].outcome == "max_iter":
                 where = ", on the rows as they are and for the worst case"
-        return (
+        messages.append(
             f"Training stopped at max_iter={max_iter} epochs before the regret had settled{where}. "
             "Increase max_iter or tol."
         )
-    return None
+    return " ".join(messages) or None
+
+
+def _unmoved_members(training: Training) -> str | None:
+    """Return what to say of members that learnt nothing while others did."""
+    n_epochs = len(training.history)
+    if not training.n_unmoved or n_epochs < _FEW_EPOCHS:
+        return None
+    return (
+        f"{training.n_unmoved} of the {training.n_members} nets trained side by side "
+        f"(n_estimators) learnt nothing in all {n_epochs} epochs: at their predictions decisions "
+        "do not change, as where all are at a limit. They count in decisions as much as the "
+        "others. Try another random_state, standardize=True, or loss=ScoreFunctionLoss()."
+    )
 
 
 def _never_moved(history: list[dict[str, float]]) -> bool:

@@ -1,11 +1,14 @@
 """n_estimators: nets that learn alone and decide together."""
 
+import warnings
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from skorch import NeuralNet
 from skorch.callbacks import Callback
@@ -13,13 +16,14 @@ from skorch.callbacks import Callback
 from dfl_sklearn import DFFRegressor, DFLRegressor, DiffusionDRODFLRegressor, decide
 from dfl_sklearn._utils.seeds import named_seed
 from dfl_sklearn.datasets import make_newsvendor, make_portfolio, portfolio_covariance
-from dfl_sklearn.learners import LSTMPredictor
+from dfl_sklearn.learners import LSTMPredictor, ScaleEquivariantPredictor
 from dfl_sklearn.learners.construct import member_seeds
 from dfl_sklearn.problems import (
     FromContext,
     LinearProgram,
     NewsvendorProblem,
     PortfolioProblem,
+    ProvisioningProblem,
     SquaredErrorProblem,
 )
 from dfl_sklearn.problems._average import averaged_decisions
@@ -316,3 +320,34 @@ def test_a_member_that_diverges_is_an_error():
     model.set_params(learning_rate_init=1e200, early_stopping=False)
     with pytest.raises(FloatingPointError, match=r"have diverged: lower learning_rate_init"):
         model.fit(*rows())
+
+
+@pytest.mark.parametrize("seed", [0, 3, 7])
+def test_members_that_learn_nothing_are_counted(seed):
+    """Without weight decay their predictions are those they started with."""
+    X = np.random.default_rng(0).uniform(1e4, 2e4, (40, 7))
+    y = X.mean(axis=1)
+    params = {"predictor": ScaleEquivariantPredictor(), "standardize": False, "alpha": 0.0}
+    model = DFLRegressor(ProvisioningProblem(), n_estimators=4, random_state=seed, **params)
+    first = model.set_params(max_iter=1).fit(X, y).predict_members(X).reshape(4, -1)
+    with pytest.warns(ConvergenceWarning) as caught:
+        last = model.set_params(max_iter=6).fit(X, y).predict_members(X).reshape(4, -1)
+    n_dead = int((first == last).all(axis=1).sum())
+    messages = " ".join(str(each.message) for each in caught)
+    assert "stopped at max_iter=6" in messages
+    assert 0 < n_dead < 4
+    assert f"{n_dead} of the 4 nets trained side by side (n_estimators) learnt" in messages
+
+
+def test_members_that_have_nothing_to_learn_are_not_counted():
+    """What is always best is predicted from the second fit on: neither has a loss."""
+    X, y = np.random.default_rng(0).standard_normal((40, 2)), np.full(40, 3.0)
+    model = DFLRegressor(CHOICE, n_estimators=3, max_iter=30, random_state=0, warm_start=True)
+    model.set_params(learning_rate_init=0.1)
+    model.fit(X, y)
+    assert (model.predict_members(X) > 1.5).all()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model.set_params(max_iter=4).fit(X, y)
+    assert not any("side by side" in str(each.message) for each in caught)
+    assert (model.history_["train_loss"] == 0).all()

@@ -1,6 +1,7 @@
 """Weights from unlabelled rows against true density ratios."""
 
 import pickle
+import warnings
 
 import numpy as np
 import pandas as pd
@@ -145,6 +146,60 @@ def test_samples_that_do_not_overlap():
         tree = CovariateShiftWeight(DecisionTreeClassifier(random_state=0), clip=clip)
         with pytest.raises(ValueError, match="sure that no row of X is of X_target"):
             tree.fit(X[:100], X[100:200] + 20)
+
+
+class Known(LogisticRegression):
+    """The true odds of normal rows and of normal rows further on."""
+
+    def __init__(self, further=3.0):
+        self.further = further
+
+    def fit(self, X, y, sample_weight=None):
+        self.classes_ = np.array([0, 1])
+        share = np.average(y, weights=sample_weight)
+        self.prior_ = np.log(share / (1 - share))
+        return self
+
+    def predict_proba(self, X):
+        odds = self.further * X[:, 0] - self.further**2 / 2 + self.prior_
+        return np.column_stack([1 / (1 + np.exp(odds)), 1 / (1 + np.exp(-odds))])
+
+
+def messages_of(further, rows, sample_weight=None):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        model = CovariateShiftWeight(Known(further)).fit(rows, rows[:100] + further, sample_weight)
+    return model.effective_sample_size_, [str(each.message) for each in caught]
+
+
+@pytest.mark.parametrize("further", [0.5, 1.0, 2.0, 2.5])
+def test_few_rows_that_count(further):
+    rows = np.random.default_rng(2).standard_normal((700, 1))
+    weight = np.exp(further * rows[:, 0])
+    n_rows = weight.sum() ** 2 / (weight @ weight)
+    size, messages = messages_of(further, rows)
+    assert size == pytest.approx(n_rows)
+    assert len(messages) == (n_rows < 30) == (further > 2.1)
+    if messages:
+        assert f"the 700 rows of X are worth {n_rows:.1f} of equal weight" in messages[0]
+
+
+def test_no_second_warning_where_samples_are_apart():
+    rows = np.random.default_rng(2).standard_normal((700, 1))
+    size, messages = messages_of(6.0, rows)
+    assert size < 30
+    assert len(messages) == 1
+    assert "hardly overlap" in messages[0]
+
+
+def test_few_rows_before_the_weights_are_no_shift():
+    rows = np.random.default_rng(2).standard_normal((40, 1))
+    size, messages = messages_of(0.5, rows)
+    assert 20 < size < 35
+    assert messages == []
+    weight = np.ones(40)
+    weight[10:] = 1e-3  # a dozen rows count to begin with
+    assert messages_of(0.3, rows, weight)[1] == []
 
 
 def test_categorical_columns_with_other_categories_stay_categorical():
