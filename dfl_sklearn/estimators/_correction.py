@@ -14,6 +14,7 @@ from ..problems._average import averaged_decisions
 from ..problems._context import by_position
 from ..problems.base import DecisionProblem
 from ..rows import Rows
+from .dfl import DFLRegressor
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,15 @@ class CorrectionInputs:
                 'finite numbers for it. Use inputs="predictions", or transform X first.'
             ) from error
         return np.concatenate([features, predictions], axis=1)
+
+    def features(self, stacked: np.ndarray) -> np.ndarray:
+        """Return the columns of X among the inputs, as they were given."""
+        if self.kind == "predictions":
+            raise ValueError(
+                'inputs="predictions" keeps no columns of X, and the ambiguity set reads them to '
+                'tell groups of rows: set inputs="both" or "X".'
+            )
+        return stacked[:, : -self.n_outputs]
 
     def predictions(self, stacked: np.ndarray) -> np.ndarray:
         """Return the predictions (n, d) among the inputs."""
@@ -109,6 +119,19 @@ class CorrectionInputs:
             standard_error=error,
             gain=mean,
         )
+
+
+class Correction(DFLRegressor):
+    """The net that corrects; its ambiguity set finds the columns of X as DFFRegressor got them."""
+
+    _inputs: CorrectionInputs | None = None  # a clone corrects nothing
+
+    def _names_as_given(self) -> Any:
+        return super()._names_as_given() if self._inputs is None else self._inputs.names
+
+    def _as_given(self, rows: Rows) -> np.ndarray:
+        stacked = super()._as_given(rows)
+        return stacked if self._inputs is None else self._inputs.features(stacked)
 
 
 def dense(X: Any) -> Any:

@@ -301,7 +301,7 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
             units = NetUnits(self._scales(train, last, objective, seed), dtype, device, columns)
             ambiguity_set = self._worst_case_set()
             if ambiguity_set is not None:
-                ambiguity_set.set_columns(getattr(self, "feature_names_in_", None), self._as_given)
+                ambiguity_set.set_columns(self._names_as_given(), self._as_given)
             options = TrainingOptions.of(self).with_callbacks(epoch_tasks(self))
             staged = StagedFit(
                 objective.predictor or self._resolve_predictor(),
@@ -420,6 +420,10 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         if not self._holds_out(len(train.X)):
             return train, None
         return train.split(self.validation_fraction, named_rng(seed, "hold-out"))
+
+    def _names_as_given(self) -> Any:
+        """Return the names of the columns that `_as_given` returns, None for none."""
+        return getattr(self, "feature_names_in_", None)
 
     def _as_given(self, rows: Rows) -> np.ndarray:
         """Return X of rows with the columns, and in the order, in which the user gave it."""

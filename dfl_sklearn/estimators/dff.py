@@ -48,7 +48,7 @@ from ..problems._context import by_position
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
-from ._correction import CorrectionInputs, dense
+from ._correction import Correction, CorrectionInputs, dense
 from ._mixin import DecisionRegressorMixin
 from .dfl import DFLRegressor
 
@@ -600,7 +600,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             *("learning_rate_init", "max_iter", "tol", "n_iter_no_change", "device", "n_jobs"),
             *("callbacks", "verbose", "n_estimators"),
         )
-        return DFLRegressor(
+        found = Correction(
             by_position(self._resolve_problem()),
             predictor=net,
             context=self._inputs.context,
@@ -609,6 +609,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             random_state=named_seed(seed, "correction") % 2**32,
             **{name: getattr(self, name) for name in shared},
         )
+        found._inputs = self._inputs
+        return found
 
     # -- scikit-learn ------------------------------------------------------------------
 

@@ -81,7 +81,8 @@ def compare_decisions(
     groups : array-like of shape (n,), default=None
         For splitters that take it, such as :class:`sklearn.model_selection.GroupKFold`.
     sample_weight : array-like of shape (n,), default=None
-        Handed to the estimators, which must take it, and to the means.
+        Handed to the estimators, which must take it, or with metadata routing to those that request
+        it; and to the means.
     incumbent : array-like of shape (n,) or (n, k), default=None
         Decisions that were really taken for the rows, for a line of the table called "incumbent".
     shifts : dict of str to (X, y), default=None

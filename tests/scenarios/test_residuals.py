@@ -89,6 +89,15 @@ def test_a_learnt_scale_follows_the_size_of_the_errors():
     assert_allclose(large / small, 1.0)
 
 
+def test_a_learnt_scale_knows_no_unit_of_weights():
+    X, y = data(200)
+    by_rows, by_shares = (
+        ResidualScenarios(LinearRegression(), scale="ridge").fit(X, y, each).predict_scenarios(X)
+        for each in (None, np.full(200, 1 / 200))
+    )
+    assert_allclose(by_shares.values, by_rows.values, rtol=1e-9)
+
+
 def test_the_scale_stays_within_that_of_the_training_rows():
     X, y = data(200, 1)
     model = ResidualScenarios(LinearRegression(), scale="ridge").fit(X, y)
