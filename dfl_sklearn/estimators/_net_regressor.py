@@ -191,7 +191,8 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         """Return the outputs (K, n, k) of the nets in the problem's units, and their type."""
         check_is_fitted(self)
         refuse_unfit_table(X, "X")
-        features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        types = [np.float64, np.float32]
+        features = validate_data(self, X, dtype=types, order="C", reset=False)
         columns = self._context_columns
         seen = features if columns is None else features[:, columns.inputs]
         inputs = torch.as_tensor(self.x_scale_.apply(seen))
@@ -377,6 +378,7 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
             X,
             y,
             dtype=[np.float64, np.float32],
+            order="C",  # so that a data frame gives the same bits
             multi_output=True,
             y_numeric=True,
             reset=reset,
