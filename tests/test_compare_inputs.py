@@ -6,6 +6,7 @@ import pytest
 from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, clone
 from sklearn.dummy import DummyRegressor
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.model_selection import RepeatedKFold, ShuffleSplit, TimeSeriesSplit
@@ -161,6 +162,21 @@ def test_weights_that_a_model_does_not_take():
         {"pipe": LinearRegression()}, X, Y, problem=PROBLEM, sample_weight=weight
     )
     np.testing.assert_allclose(routed.costs, plain.costs, atol=1e-9)
+
+
+def test_weights_go_to_the_models_that_request_them():
+    weight = 1.0 + np.arange(20.0) % 4
+    line = {"line": Ridge()}
+    with config_context(enable_metadata_routing=True):
+        asked, refused = (Ridge().set_fit_request(sample_weight=each) for each in (True, False))
+        models = {"asked": asked, "refused": refused}
+        found = compare_decisions(models, X, Y, problem=PROBLEM, sample_weight=weight)
+        with pytest.raises(UnsetMetadataPassedError, match="for Ridge"):
+            compare_decisions(line, X, Y, problem=PROBLEM, sample_weight=weight)
+    for name, given in (("asked", weight), ("refused", None)):
+        plain = compare_decisions(line, X, Y, problem=PROBLEM, sample_weight=given)
+        np.testing.assert_array_equal(found.costs[name], plain.costs["line"])
+    np.testing.assert_array_equal(found.weight, weight)
 
 
 def test_estimators_with_several_problems_need_one_ruler():

@@ -36,6 +36,22 @@ def test_blocks_of_one_size_give_the_interval_of_their_means():
     assert found.design_effect == pytest.approx(of_block.var(ddof=1) / 12 / (rows.var(ddof=1) / 60))
 
 
+@pytest.mark.parametrize("power", [-900, 900])
+def test_the_unit_of_costs_does_not_matter(power):
+    rng = np.random.default_rng(2)
+    rows, block = rng.normal(0.3, size=60), np.repeat(np.arange(12), 5)
+    weight = rng.uniform(size=60)
+    found = paired_mean(rows, weight, block, 0.95)
+    far = paired_mean(np.ldexp(rows, power), weight, block, 0.95)
+    for name in ("mean", "standard_error", "low", "high"):
+        assert getattr(far, name) == np.ldexp(getattr(found, name), power)
+    assert far.design_effect == found.design_effect
+    alike = [neighbour_correlation(each, weight, block) for each in (rows, np.ldexp(rows, power))]
+    assert alike[0] == alike[1]
+    one = paired_mean(np.ldexp(rows, power), weight, np.zeros(60, dtype=int), 0.95)
+    assert one.mean == far.mean
+
+
 def test_blocks_of_unequal_weight_match_matrices():
     """CR2 and its degrees of freedom by the textbook's matrices, for a mean by weight."""
     rng = np.random.default_rng(2)

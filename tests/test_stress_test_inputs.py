@@ -83,6 +83,7 @@ def test_generators_are_recalled_from_memory(tmp_path, monkeypatch):
         ({"generator": LINE}, "generator must be a DiffusionGenerator or None"),
         ({"problem": "newsvendor"}, "problem must be a DecisionProblem or None"),
         ({"y": Y_NEW[:7]}, "X has 120 rows and y has 7"),
+        ({"X": X_NEW[:0], "y": Y_NEW[:0]}, "X and y have no rows"),
         ({"y": -Y_NEW}, "negative"),
         ({"groups": [1, 2]}, r"groups must have shape \(120,\)"),
         ({"groups": "shop"}, "groups='shop' is not a column of X"),

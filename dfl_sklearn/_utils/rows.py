@@ -206,6 +206,16 @@ def check_total(weight: np.ndarray, name: str) -> None:
         raise ValueError(f"{name} must have a positive, finite sum, got {total}.")
 
 
+def in_rows(weight: np.ndarray) -> np.ndarray:
+    """Return weights as numbers of rows: of one at least, on average over those that have any.
+
+    A penalty has its strength beside a number of rows. Beside shares that sum to 1 it would leave
+    nothing of what is to be learnt.
+    """
+    least, total = np.count_nonzero(weight), weight.sum()
+    return weight * (least / total) if total < least else weight
+
+
 def raise_at(bad: np.ndarray, array: np.ndarray, name: str, what: str, advice: str) -> None:
     """Raise a ValueError about the first cell where `bad` holds: name, row, column, value."""
     index = tuple(int(i) for i in np.argwhere(bad)[0])

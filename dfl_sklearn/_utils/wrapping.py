@@ -137,3 +137,26 @@ def takes_weights(estimator: Any) -> bool:
     kinds = [each.kind for each in signature(estimator.fit).parameters.values()]
     # A Pipeline does not know which of its steps they are for.
     return Parameter.VAR_KEYWORD in kinds and not isinstance(estimator, Pipeline)
+
+
+def requested_weights(estimator: Any, weight: Any) -> dict[str, Any]:
+    """Return what hands weights to `fit` of an estimator, as it has asked for them.
+
+    Without metadata routing that is `sample_weight`. With it, what the request of the estimator
+    says: nothing where it wants none, and an error of scikit-learn where it says nothing.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Which takes weights, see :func:`takes_weights`.
+    weight : ndarray of shape (n,) or None
+    """
+    if weight is None:
+        return {}
+    if not _routing_enabled():
+        return {"sample_weight": weight}
+    method = MethodMapping().add(caller="fit", callee="fit")
+    name = type(estimator).__name__
+    router = MetadataRouter(owner=name).add(estimator=estimator, method_mapping=method)
+    routed = router.route_params(caller="fit", params={"sample_weight": weight})
+    return dict(routed.estimator.fit)

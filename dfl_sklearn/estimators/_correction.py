@@ -49,6 +49,15 @@ class CorrectionInputs:
             ) from error
         return np.concatenate([features, predictions], axis=1)
 
+    def features(self, stacked: np.ndarray) -> np.ndarray:
+        """Return the columns of X among the inputs, as they were given."""
+        if self.kind == "predictions":
+            raise ValueError(
+                'inputs="predictions" keeps no columns of X, and the ambiguity set reads them to '
+                'tell groups of rows: set inputs="both" or "X".'
+            )
+        return stacked[:, : -self.n_outputs]
+
     def predictions(self, stacked: np.ndarray) -> np.ndarray:
         """Return the predictions (n, d) among the inputs."""
         return stacked[:, -self.n_outputs :]

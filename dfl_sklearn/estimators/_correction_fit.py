@@ -46,6 +46,19 @@ def warn_of_zeros(predictions: np.ndarray, stacklevel: int) -> None:
         )
 
 
+class Correction(DFLRegressor):
+    """The net that corrects; its ambiguity set finds the columns of X as DFFRegressor got them."""
+
+    _inputs: CorrectionInputs | None = None  # a clone corrects nothing
+
+    def _names_as_given(self) -> Any:
+        return super()._names_as_given() if self._inputs is None else self._inputs.names
+
+    def _as_given(self, rows: Rows) -> np.ndarray:
+        stacked = super()._as_given(rows)
+        return stacked if self._inputs is None else self._inputs.features(stacked)
+
+
 def unfitted_correction(owner: Any, train: Rows, seed: int) -> DFLRegressor:
     """Return the net that corrects predictions, for rows to train on; it is not trained.
 
@@ -68,7 +81,7 @@ def unfitted_correction(owner: Any, train: Rows, seed: int) -> DFLRegressor:
         hidden_layer_sizes=owner.hidden_layer_sizes,
         activation=owner.activation,
     )
-    return DFLRegressor(
+    found = Correction(
         by_position(owner._resolve_problem()),
         predictor=net,
         context=inputs.context,
@@ -77,6 +90,8 @@ def unfitted_correction(owner: Any, train: Rows, seed: int) -> DFLRegressor:
         random_state=named_seed(seed, "correction") % 2**32,
         **{name: getattr(owner, name) for name in _SHARED},
     )
+    found._inputs = inputs
+    return found
 
 
 def held_out_gain(

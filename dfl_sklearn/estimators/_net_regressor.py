@@ -192,7 +192,8 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         """Return the outputs (K, n, k) of the nets in the problem's units, and their type."""
         check_is_fitted(self)
         refuse_unfit_table(X, "X")
-        features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        types = [np.float64, np.float32]
+        features = validate_data(self, X, dtype=types, order="C", reset=False)
         columns = self._context_columns
         seen = features if columns is None else features[:, columns.inputs]
         inputs = torch.as_tensor(self.x_scale_.apply(seen))
@@ -302,7 +303,7 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
             units = NetUnits(self._scales(train, last, objective, seed), dtype, device, columns)
             ambiguity_set = self._worst_case_set()
             if ambiguity_set is not None:
-                ambiguity_set.set_columns(getattr(self, "feature_names_in_", None), self._as_given)
+                ambiguity_set.set_columns(self._names_as_given(), self._as_given)
             options = TrainingOptions.of(self).with_callbacks(epoch_tasks(self))
             staged = StagedFit(
                 objective.predictor or self._resolve_predictor(),
@@ -382,6 +383,7 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
             X,
             y,
             dtype=[np.float64, np.float32],
+            order="C",  # so that a data frame gives the same bits
             multi_output=True,
             y_numeric=True,
             reset=reset,
@@ -425,6 +427,10 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         if not self._holds_out(len(train.X)):
             return train, None
         return train.split(self.validation_fraction, named_rng(seed, "hold-out"))
+
+    def _names_as_given(self) -> Any:
+        """Return the names of the columns that `_as_given` returns, None for none."""
+        return getattr(self, "feature_names_in_", None)
 
     def _as_given(self, rows: Rows) -> np.ndarray:
         """Return X of rows with the columns that the user gave, in their order."""

@@ -10,7 +10,13 @@ from joblib import Parallel, delayed
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, clone
 from sklearn.utils import Bunch, Tags, get_tags
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.metadata_routing import (
+    UNUSED,
+    MetadataRouter,
+    MethodMapping,
+    process_routing,
+)
+from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
 
 from .._decide import decided
 from .._utils.all_or_nothing import all_or_nothing
@@ -25,7 +31,12 @@ from .._utils.progress import part, reporting, say
 from .._utils.rows import as_numpy_rows, check_finite, refuse_unfit_target
 from .._utils.scenario_models import predicts_scenarios
 from .._utils.seeds import named_rng, root_seed
-from .._utils.sklearn_private import _BaseComposition, _fit_context, _num_samples
+from .._utils.sklearn_private import (
+    _BaseComposition,
+    _fit_context,
+    _num_samples,
+    _routing_enabled,
+)
 from .._utils.target_columns import check_target_columns, keep_target_columns
 from .._utils.wrapping import regressor_for, takes_weights
 from ..online.hedge import AdaHedge, Hedge, TrackingHedge, play
@@ -129,6 +140,8 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         "verbose": ["boolean"],
     }
 
+    # Weights in `fit` are those of the experts; `score` uses its own.
+    __metadata_request__fit = {"sample_weight": UNUSED}
     context_is_feature = True
 
     def __init__(
@@ -171,7 +184,8 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         y : array-like of shape (n,) or (n, d)
             Observed parameters of the problem.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the rows, passed to the `fit` of the experts, which must take them.
+            Weights of the rows, passed to the `fit` of the experts, which must take them; where
+            metadata routing is enabled, to the experts that request them.
 
         Returns
         -------
@@ -188,18 +202,13 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         keep_target_columns(self, y)
         y = validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)
         self._resolve_problem().check_parameters(y)
+        check_consistent_length(X, y)
         self._context_columns = self._find_context(X)
-        params = {} if sample_weight is None else {"sample_weight": sample_weight}
-        for name, each in zip(names, self._unfitted, strict=True):
-            if params and not takes_weights(each):
-                raise ValueError(
-                    f"sample_weight was given, but the expert {name!r}, {type(each).__name__}, "
-                    "does not take it in fit."
-                )
+        params = self._params_of_experts(sample_weight)
         self.experts_, doubts = [], Doubts()
         with reporting(self.verbose, by_time=True):
             fits = Parallel(n_jobs=self.n_jobs, return_as="generator")(
-                delayed(_fitted)(name, each, X, y, params)
+                delayed(_fitted)(name, each, X, y, params[name])
                 for name, each in zip(names, self._unfitted, strict=True)
             )
             for name, (model, its_doubts) in zip(names, fits, strict=True):
@@ -210,7 +219,8 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         doubts.warn(stacklevel=4)
         kind = TrackingHedge if self.tracking else AdaHedge
         self.hedge_: Hedge = kind(len(names))
-        self.n_rows_seen_, self._target_ndim, self._fitted_names = 0, y.ndim, list(names)
+        self.n_rows_seen_, self._fitted_names = 0, list(names)
+        self._target_ndim, self._n_parameters = y.ndim, 1 if y.ndim == 1 else y.shape[1]
         self.__dict__.pop("feature_names_in_", None)
         for each in self.experts_:
             if hasattr(each, "feature_names_in_"):
@@ -401,6 +411,22 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         self._validate_names(self._names)
         return self._names
 
+    def _params_of_experts(self, sample_weight: ArrayLike | None) -> dict[str, dict[str, Any]]:
+        """Return what goes to the `fit` of each expert, by name."""
+        if sample_weight is None:
+            return {name: {} for name in self._names}
+        if _routing_enabled():
+            routed = process_routing(self, "fit", sample_weight=sample_weight)
+            return {name: routed[name].fit for name in self._names}
+        for name, each in self.experts:
+            if not takes_weights(each):
+                raise ValueError(
+                    f"sample_weight was given, but the expert {name!r}, {type(each).__name__}, "
+                    "does not take it in fit. (Weights for a step of a Pipeline are routed with "
+                    "sklearn.set_config(enable_metadata_routing=True).)"
+                )
+        return {name: {"sample_weight": sample_weight} for name in self._names}
+
     @property
     def _averages(self) -> str:
         """What is averaged: decisions, predictions, or nothing, where the leader decides alone."""
@@ -450,6 +476,12 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
     def _predictions(self, X: Any) -> np.ndarray:
         """Return the predictions of each expert, (N, n) or (N, n, d) as y was."""
         found = [as_numpy_rows(each.predict(X), "predictions") for each in self.experts_]
+        for name, each in zip(self._fitted_names, found, strict=True):
+            if each.shape[1] != self._n_parameters:
+                raise ValueError(
+                    f"The expert {name!r} predicts {each.shape[1]} numbers for a row, and y has "
+                    f"had {self._n_parameters} in fit."
+                )
         return np.stack([each[:, 0] if self._target_ndim == 1 else each for each in found])
 
     def _mixed(self, X: Any, weights: np.ndarray, decisions: np.ndarray) -> np.ndarray:
@@ -474,6 +506,20 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
             if hasattr(each, "n_features_in_"):
                 return each.n_features_in_
         raise AttributeError("ExpertMixture is not fitted, or its experts have no n_features_in_.")
+
+    def get_metadata_routing(self) -> MetadataRouter:
+        """Return the routing of metadata: of `fit` to the experts, of `score` here.
+
+        Returns
+        -------
+        MetadataRouter
+            What is asked of the experts.
+        """
+        mapping = MethodMapping().add(caller="fit", callee="fit")
+        router = MetadataRouter(owner=self).add_self_request(self)
+        for name, each in self.experts:
+            router.add(**{name: each}, method_mapping=mapping)
+        return router
 
     def __sklearn_tags__(self) -> Tags:
         tags = super().__sklearn_tags__()

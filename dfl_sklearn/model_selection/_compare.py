@@ -84,7 +84,7 @@ def compare_decisions(
         Groups for splitters that take them, such as :class:`sklearn.model_selection.GroupKFold`.
     sample_weight : array-like of shape (n,), default=None
         Weights of the rows, for the fits of the estimators, which must take them, and for all
-        means.
+        means. Where metadata routing is enabled, they go to the estimators that request them.
     incumbent : array-like of shape (n,) or (n, k), default=None
         Decisions that were really taken for the rows; they are a line of the table, "incumbent".
     shifts : dict of str to (X, y), default=None

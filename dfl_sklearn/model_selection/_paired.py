@@ -6,6 +6,8 @@ import numpy as np
 from scipy.optimize import brentq
 from scipy.special import stdtrit
 
+from .._utils.powers import size_exponent
+
 _MOST_LOG_TIMES = 600.0  # beyond it, numbers of rows overflow
 
 
@@ -66,6 +68,8 @@ def paired_mean(
     .. [1] R. M. Bell and D. F. McCaffrey, "Bias reduction in standard errors for linear regression
        with multi-stage samples", Survey Methodology 28, 2002.
     """
+    exponent = size_exponent(difference)
+    difference = np.ldexp(difference, -exponent)
     share = weight / weight.sum()
     mean = float(share @ difference)
     of_block = np.bincount(block, share)
@@ -73,14 +77,17 @@ def paired_mean(
     sums = np.bincount(block, share * (difference - mean))[of_block > 0]
     of_block = of_block[of_block > 0]
     if len(of_block) < 2:
-        return PairedMean(mean, *[float("nan")] * 5)
+        return PairedMean(float(np.ldexp(mean, exponent)), *[float("nan")] * 5)
     error = float(np.sqrt((sums**2 / (1 - of_block)).sum()))
     leverage = of_block**2 / (1 - of_block)
     freedom = float(1 / ((of_block**2).sum() + leverage.sum() ** 2 - (leverage**2).sum()))
     reach = quantile(0.5 + level / 2, freedom) * error
     independent = float((share**2 * (difference - mean) ** 2 / (1 - share)).sum())
     effect = error**2 / independent if independent > 0 else float("nan")
-    return PairedMean(mean, error, freedom, mean - reach, mean + reach, effect)
+    mean, error, low, high = (
+        float(np.ldexp(each, exponent)) for each in (mean, error, mean - reach, mean + reach)
+    )
+    return PairedMean(mean, error, freedom, low, high, effect)
 
 
 def quantile(probability: float, degrees_of_freedom: float) -> float:
@@ -146,5 +153,6 @@ def neighbour_correlation(difference: np.ndarray, weight: np.ndarray, block: np.
     kept = of_block > 0
     means = np.bincount(block, weight * difference)[kept] / of_block[kept]
     away = means - means.mean()
+    away = np.ldexp(away, -size_exponent(away))
     total = away @ away
     return float(away[1:] @ away[:-1] / total) if total > 0 else 0.0

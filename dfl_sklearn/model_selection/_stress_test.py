@@ -170,6 +170,8 @@ def stress_test(
     observed = as_numpy_rows(y, "y").astype(np.float64)
     if len(observed) != len(values):
         raise ValueError(f"X has {len(values)} rows and y has {len(observed)}.")
+    if not len(observed):
+        raise ValueError("X and y have no rows.")
     check_finite(observed, "y")
     problem.check_parameters(observed)
     weight = _check_sample_weight(sample_weight, values, dtype=np.float64, ensure_non_negative=True)

@@ -19,7 +19,7 @@ from .._utils.convergence import Doubts, collected_doubts
 from .._utils.progress import part
 from .._utils.row_numbers import renumbered
 from .._utils.rows import as_numpy_rows
-from .._utils.wrapping import regressor_for
+from .._utils.wrapping import regressor_for, requested_weights
 from ..problems.base import DecisionProblem
 
 
@@ -95,8 +95,9 @@ class Task:
         """Fit a clone of the estimator, and decide."""
         with noted(f"In the fit of {trial.name!r} for {trial.tests[0].what}."):
             X, y = (_safe_indexing(each, trial.train) for each in (self.X, self.y))
-            params = {} if self.weight is None else {"sample_weight": self.weight[trial.train]}
             model = regressor_for(clone(trial.estimator), y)
+            weight = None if self.weight is None else self.weight[trial.train]
+            params = requested_weights(model, weight)
             start = time.perf_counter()
             with collected_doubts(of_others=True) as doubts, part(repr(trial.name)):
                 model = model.fit(X, y, **params)

@@ -7,6 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from .._utils.checks import number, whole_number
+from ._losses import checked_losses
 
 _SHARES, _RATES = (0.0, 0.001, 0.01), (0.1, 0.5, 2.0)
 
@@ -256,6 +257,12 @@ def play(hedge: Hedge, losses: np.ndarray, delay: int = 1) -> np.ndarray:
     ndarray of shape (T, N)
         The weights; each row sums to 1.
 
+    Raises
+    ------
+    ValueError
+        If losses are no such table of finite numbers, or `delay` is no whole number of 1 or more.
+        `hedge` has learnt nothing then.
+
     See Also
     --------
     least_switching_cost : The loss of the best sequence of experts.
@@ -271,6 +278,8 @@ def play(hedge: Hedge, losses: np.ndarray, delay: int = 1) -> np.ndarray:
     array([[0.5, 0.5],
            [0.2, 0.8]])
     """
+    whole_number(delay, "delay", at_least=1)
+    losses = checked_losses(losses, len(hedge.weight))
     weights, waiting = np.empty(losses.shape), deque[np.ndarray]()
     for t, loss in enumerate(losses):
         if len(waiting) == delay:

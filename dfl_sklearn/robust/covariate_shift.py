@@ -1,12 +1,13 @@
 """Weights of rows by how likely their features are tomorrow."""
 
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from math import fsum
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from sklearn import config_context
 from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
@@ -17,7 +18,7 @@ from .._utils.convergence import collected_doubts
 from .._utils.cross_fit import random_splits, row_codes
 from .._utils.params import NestedParamsMixin
 from .._utils.progress import part, reporting, say
-from .._utils.rows import check_total
+from .._utils.rows import check_total, in_rows
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import (
     HasMethods,
@@ -25,8 +26,9 @@ from .._utils.sklearn_private import (
     _check_sample_weight,
     _fit_context,
     _num_samples,
+    _routing_enabled,
 )
-from .._utils.wrapping import takes_weights
+from .._utils.wrapping import requested_weights, takes_weights
 from ._default_classifier import default_candidates, saying_what_it_takes
 from ._density_ratio import level_of, warn_of_few_rows, warn_where_apart
 from ._joined_tables import joined
@@ -138,9 +140,10 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         X_target : array-like of shape (m, p)
             Features of the target, with the same columns.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the source rows.
+            Weights of the source rows, as numbers of rows. Those of less than one row on average,
+            such as shares that sum to 1, are raised to that.
         target_weight : array-like of shape (m,), default=None
-            Weights of the target rows.
+            Weights of the target rows, likewise.
 
         Returns
         -------
@@ -173,6 +176,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
                 given, weight[rows], dtype=np.float64, ensure_non_negative=True
             )
             check_total(weight[rows], name)
+            weight[rows] = in_rows(weight[rows])
         is_weighted = sample_weight is not None or target_weight is not None
         code = row_codes(every, np.zeros(len(is_target)))
         for what, rows in (("X", ~is_target), ("X_target", is_target)):
@@ -196,6 +200,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
                 with (
                     part(f"fold {len(models) + 1} of {len(splits)}"),
                     saying_what_it_takes(self.classifier),
+                    self._routing(),
                 ):
                     model.fit(_safe_indexing(every, rest), is_target[rest].astype(int), **params)
                     say("fitted")
@@ -276,7 +281,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         if self.classifier is None:
             names = [name for name, _ in model.steps if name != "polynomialfeatures"]
             return {f"{name}__sample_weight": weight for name in names}
-        if not takes_weights(model):
+        if not (takes_weights(model) or _routing_enabled()):
             hint = (
                 " Give a classifier that is no Pipeline, or leave weights out."
                 if isinstance(model, Pipeline)
@@ -285,7 +290,13 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
             raise ValueError(
                 f"Weights were given, but {type(model).__name__}.fit takes no sample_weight.{hint}"
             )
-        return {"sample_weight": weight}
+        return requested_weights(model, weight)
+
+    def _routing(self) -> AbstractContextManager[None]:
+        """Keep metadata routing from the default classifier, whose steps request nothing."""
+        if self.classifier is None:
+            return config_context(enable_metadata_routing=False)
+        return nullcontext()
 
     def _log_odds(self, model: Any, log_prior: float, X: Any) -> np.ndarray:
         """Return the log ratio of densities by the classifier of a fold."""

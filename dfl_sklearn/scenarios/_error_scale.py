@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import _safe_indexing, get_tags
 
 from .._utils.cross_fit import predicted
+from .._utils.rows import in_rows
 from .._utils.wrapping import takes_weights
 
 _FLOOR = 0.1  # share of the mean absolute error that is added, so that logarithms are finite
@@ -97,6 +98,7 @@ class StandardizedRidge(RegressorMixin, BaseEstimator):
 
     def fit(self, X: Any, y: np.ndarray, sample_weight: np.ndarray | None = None) -> Any:
         """Fit both steps."""
+        sample_weight = None if sample_weight is None else in_rows(sample_weight)
         self.scaler_ = StandardScaler(with_mean=not issparse(X))
         with _saying_what_it_takes():
             scaled = self.scaler_.fit(X, sample_weight=sample_weight).transform(X)

@@ -120,7 +120,7 @@ class NetScenarios(TrainableScenarios):
         refuse_unfit_target(y, "y")
         keep_target_columns(self, y)
         types = [np.float64, np.float32]
-        X, y = validate_data(self, X, y, dtype=types, multi_output=True, y_numeric=True)
+        X, y = validate_data(self, X, y, dtype=types, order="C", multi_output=True, y_numeric=True)
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         check_total(weight, "sample_weight")
         target = as_rows(y, "y").astype(np.float64)
@@ -276,7 +276,8 @@ class NetScenarios(TrainableScenarios):
 
     def _conditions(self, X: Any) -> tuple[np.ndarray]:
         refuse_unfit_table(X, "X")
-        features = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        types = [np.float64, np.float32]
+        features = validate_data(self, X, dtype=types, order="C", reset=False)
         return (self._conditions_of(features),)
 
     def _conditions_of(self, features: np.ndarray) -> np.ndarray:

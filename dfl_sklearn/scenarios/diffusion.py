@@ -309,7 +309,7 @@ class DiffusionScenarios(NestedParamsMixin, TrainableScenarios):
         """Return validated X, and y in `fit`; errors say what to do with text."""
         refuse_unfit_table(X, "X")
         try:
-            return validate_data(self, X, dtype=np.float64, **params)
+            return validate_data(self, X, dtype=np.float64, order="C", **params)
         except ValueError as error:
             if "could not convert string to float" not in str(error):
                 raise

@@ -8,6 +8,7 @@ from sklearn.base import clone
 
 from dfl_sklearn import DFLRegressor
 from dfl_sklearn.problems import NewsvendorProblem, ProvisioningProblem
+from dfl_sklearn.scenarios import GaussianScenarios
 
 PROBLEM = NewsvendorProblem(9, 1, nonnegative=False)
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -45,3 +46,20 @@ def test_pandas(model, data):
     model.fit(frame, pd.Series(y, name="demand"))
     assert model.feature_names_in_.tolist() == ["a", "b", "c"]
     assert_array_equal(model.predict(frame), clone(model).fit(X, y).predict(X))
+
+
+@quiet
+@pytest.mark.parametrize(
+    "model",
+    [
+        DFLRegressor(PROBLEM, max_iter=2, random_state=0),
+        GaussianScenarios(max_iter=2, random_state=0),
+    ],
+)
+def test_the_memory_layout_of_features_does_not_matter(model):
+    X = np.random.default_rng(0).normal(size=(60, 7))
+    y = X[:, 0] + X[:, 6]
+    columns = np.asfortranarray(X)
+    model.fit(X, y)
+    assert_array_equal(model.predict(columns), model.predict(X))
+    assert_array_equal(clone(model).fit(columns, y).predict(X), model.predict(X))

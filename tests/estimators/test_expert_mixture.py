@@ -5,11 +5,16 @@ import pickle
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
 from sklearn.base import clone
 from sklearn.dummy import DummyRegressor
+from sklearn.ensemble import GradientBoostingRegressor
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, Ridge
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from dfl_sklearn import (
     DiffusionDRODFLRegressor,
@@ -198,6 +203,37 @@ def test_weights_of_rows_reach_the_experts():
     assert_array_equal(model.predict(X), alone.predict(X))
 
 
+def test_weights_go_to_the_experts_that_request_them():
+    weight = np.arange(100.0)
+    with config_context(enable_metadata_routing=True):
+        asked = Ridge().set_fit_request(sample_weight=True)
+        experts = [
+            ("asked", asked),
+            ("refused", Ridge().set_fit_request(sample_weight=False)),
+            ("pipe", make_pipeline(StandardScaler().set_fit_request(sample_weight=False), asked)),
+            ("fitted", FrozenEstimator(LinearRegression().fit(X, Y))),
+        ]
+        model = ExpertMixture(experts, PROBLEM).fit(X[:100], Y[:100], sample_weight=weight)
+        several = ExpertMixture([("trees", GradientBoostingRegressor(n_estimators=2))])
+        with pytest.raises(UnsetMetadataPassedError, match="GradientBoostingRegressor"):
+            several.fit(X[:100], np.stack([Y, Y], axis=1)[:100], weight)
+        with pytest.raises(TypeError, match="not routed to any object"):
+            ExpertMixture(experts[1:2]).fit(X[:100], Y[:100], weight)
+        params = {"sample_weight": np.arange(300.0)}
+        score = cross_val_score(
+            ExpertMixture(experts, PROBLEM).set_score_request(sample_weight=True),
+            *(X, Y),
+            params=params,
+        )
+    assert np.isfinite(score).all()
+    weighted, plain = (Ridge().fit(X[:100], Y[:100], each).predict(X) for each in (weight, None))
+    assert_array_equal(model.experts_[0].predict(X), weighted)
+    assert_array_equal(model.experts_[1].predict(X), plain)
+    scaled = StandardScaler().fit(X[:100])
+    by_hand = Ridge().fit(scaled.transform(X[:100]), Y[:100], weight).predict(scaled.transform(X))
+    assert_allclose(model.experts_[2].predict(X), by_hand, rtol=1e-12)
+
+
 class NoWeights(DummyRegressor):
     def fit(self, X, y):
         return super().fit(X, y)
@@ -217,6 +253,18 @@ class Wider(NewsvendorProblem):
         (lambda: fitted(experts=[EXPERTS[0]] * 2), "not unique"),
         (lambda: fitted().progressive(X, Y, delay=0), "delay must be a whole number of at least 1"),
         (lambda: fitted().partial_fit(X[:5], Y[:4]), "X has 5 rows, and y has 4"),
+        (
+            lambda: fitted(
+                experts=[("two", FrozenEstimator(LinearRegression().fit(X, np.stack([Y, Y], 1))))]
+            ).predict(X),
+            "'two' predicts 2 numbers for a row, and y has had 1 in fit",
+        ),
+        (
+            lambda: ExpertMixture([("a", FrozenEstimator(LinearRegression().fit(X, Y)))]).fit(
+                X[:9], Y[:8]
+            ),
+            "inconsistent numbers of samples",
+        ),
         (lambda: fitted().partial_fit(X[:5], np.full(5, np.nan)), "y is not finite at row 0"),
         (lambda: fitted().partial_fit(X[:5, :1], Y[:5]), "features"),
         (lambda: fitted().decide(X, context=Y), "experts read it from X"),

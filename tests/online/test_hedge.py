@@ -193,3 +193,24 @@ def test_parameters_out_of_range_are_named():
         TrackingHedge(2, shares=[0.0, 1.0])
     with pytest.raises(ValueError, match="rates must be a number above 0, got 0"):
         TrackingHedge(2, rates=[0])
+
+
+def test_a_table_that_is_none_is_refused_before_anything_is_learnt():
+    hedge = AdaHedge(2)
+    table = [[0.0, 1.0], [1.0, np.nan]]
+    with pytest.raises(ValueError, match="losses is not finite at row 1, column 1"):
+        play(hedge, table)
+    for delay in (0, -1, 2.5):
+        with pytest.raises(ValueError, match="delay must be a whole number of at least 1"):
+            play(hedge, table[:1], delay)
+    with pytest.raises(ValueError, match=r"losses must have shape \(n_rows, 2\), .* got \(1, 3\)"):
+        play(hedge, [[0.0, 1.0, 2.0]])
+    assert_array_equal(hedge.weight, [0.5, 0.5])
+    assert_array_equal(play(hedge, table[:1]), [[0.5, 0.5]])
+    assert least_switching_cost([[0, 1], [1, 0]], 1).tolist() == [1.0, 0.0]
+    with pytest.raises(ValueError, match="max_switches must be a whole number of at least 0"):
+        least_switching_cost(np.zeros((2, 2)), -1)
+    with pytest.raises(ValueError, match="losses is not finite at row 1"):
+        least_switching_cost(table, 1)
+    with pytest.raises(ValueError, match=r"losses must have shape \(n_rows, n_experts\)"):
+        least_switching_cost(np.zeros(3), 1)

@@ -8,8 +8,10 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.stats import multivariate_normal
+from sklearn import config_context
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassifier
+from sklearn.exceptions import UnsetMetadataPassedError
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -50,6 +52,38 @@ def test_the_weighted_mean_is_one_and_priors_do_not_matter():
     assert np.corrcoef(many.weight_, few.weight_)[0, 1] > 0.99
     total = covariate_shift_weight(X, TOMORROW, weight)
     assert_allclose(total, weight * model.weight_)
+
+
+@pytest.mark.parametrize("unit", [1 / 1500, 2.0**-600])
+def test_shares_are_as_good_as_numbers_of_rows(unit):
+    few = X[:300], TOMORROW[:200]
+    by_rows = CovariateShiftWeight().fit(*few)
+    by_shares = CovariateShiftWeight().fit(*few, np.full(300, unit), np.full(200, unit))
+    assert_allclose(by_shares.weight_, by_rows.weight_, rtol=1e-6)
+
+
+def test_weights_go_to_classifiers_that_request_them():
+    few, weight = (X[:200], TOMORROW[:100]), rng.uniform(0.1, 4.0, 200)
+
+    def fitted(classifier=None, weight=weight):
+        return CovariateShiftWeight(classifier, cv=2).fit(*few, weight).classifiers_
+
+    def slopes(classifiers):
+        return [each[-1].coef_ if hasattr(each, "steps") else each.coef_ for each in classifiers]
+
+    plain, weighted = slopes(fitted()), slopes(fitted(LogisticRegression()))
+    unweighted = slopes(fitted(LogisticRegression().fit(X, X[:, 0] > 0), None))
+    with config_context(enable_metadata_routing=True):
+        assert_array_equal(slopes(fitted()), plain)
+        asked = LogisticRegression().set_fit_request(sample_weight=True)
+        assert_array_equal(slopes(fitted(asked)), weighted)
+        asked = make_pipeline(StandardScaler(with_mean=False), asked)
+        asked[0].set_fit_request(sample_weight=True)
+        assert len(fitted(asked)) == 2
+        refused = LogisticRegression().set_fit_request(sample_weight=False)
+        assert_array_equal(slopes(fitted(refused)), unweighted)
+        with pytest.raises(UnsetMetadataPassedError, match="LogisticRegression"):
+            fitted(LogisticRegression())
 
 
 def test_without_a_shift_weights_are_equal():

@@ -8,7 +8,7 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LinearRegression
 
-from dfl_sklearn import DFLRegressor, PolicyRegressor, TwoStageRegressor
+from dfl_sklearn import DFFRegressor, DFLRegressor, PolicyRegressor, TwoStageRegressor
 from dfl_sklearn.problems import FromContext, NewsvendorProblem, SquaredErrorProblem
 from dfl_sklearn.robust import GroupDRO
 from dfl_sklearn.rows import Rows
@@ -130,6 +130,33 @@ def test_groups_by_name_position_callable_and_context_are_one():
         assert_array_equal(model.fit(table, y).ambiguity_set_.groups_, [1.0, 2.0])
     policy = PolicyRegressor(PROBLEM, ambiguity_set=GroupDRO("x"), **QUICK).fit(table, y)
     assert len(policy.ambiguity_set_.groups_) == 60  # of one row each
+
+
+@pytest.mark.parametrize("is_context", [False, True])
+def test_a_correction_finds_groups_among_the_columns_of_x(is_context):
+    X, y, group = two_groups()
+    table = pd.DataFrame({"x": X[:, 0], "place": 1.0 + group})
+    costly = NewsvendorProblem(FromContext("place"), 1, nonnegative=False)
+    context = {"context": "place", "context_is_feature": False} if is_context else {}
+
+    def corrected(groups, inputs):
+        model = DFFRegressor(
+            LinearRegression(),
+            costly if is_context else PROBLEM,
+            ambiguity_set=GroupDRO(groups),
+            inputs=inputs,
+            cv=2,
+            **context,
+            **{**QUICK, "max_iter": 1},
+        )
+        return model.fit(table, y).corrector_.ambiguity_set_
+
+    found = [corrected(groups, "both") for groups in ("place", 1, -1, labels_of_name)]
+    for each in found:
+        assert_array_equal(each.groups_, [1.0, 2.0])
+        assert_array_equal(each.group_regret_, found[0].group_regret_)
+    with pytest.raises(ValueError, match='inputs="predictions" keeps no columns of X'):
+        corrected("place", "predictions")
 
 
 def test_held_out_rows_of_other_groups_are_not_watched():

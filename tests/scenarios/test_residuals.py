@@ -89,6 +89,15 @@ def test_a_learnt_scale_follows_the_size_of_the_errors():
     assert_allclose(large / small, 1.0)
 
 
+def test_a_learnt_scale_knows_no_unit_of_weights():
+    X, y = data(200)
+    by_rows, by_shares = (
+        ResidualScenarios(LinearRegression(), scale="ridge").fit(X, y, each).predict_scenarios(X)
+        for each in (None, np.full(200, 1 / 200))
+    )
+    assert_allclose(by_shares.values, by_rows.values, rtol=1e-9)
+
+
 def test_the_scale_stays_within_that_of_the_training_rows():
     X, y = data(200, 1)
     model = ResidualScenarios(LinearRegression(), scale="ridge").fit(X, y)
@@ -165,7 +174,7 @@ def test_errors_say_what_is_wrong():
     with pytest.raises(ValueError, match="n_samples must be a whole number"):
         model.sample(X, 0)
     gap = np.where(np.arange(4)[:, None] == 1, np.nan, X)
-    with pytest.raises(ValueError, match='scale="ridge" is a ridge regression, which takes only finite'):
+    with pytest.raises(ValueError, match='scale="ridge" is a ridge regression, which takes only'):
         ResidualScenarios(DummyRegressor(), cv=2, scale="ridge").fit(gap, y)
     fitted = FrozenEstimator(Ridge().fit(X, y))
     with pytest.raises(ValueError, match="needs the errors of at least 2 rows"):
