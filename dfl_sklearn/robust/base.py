@@ -138,7 +138,8 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         Returns
         -------
         rows : Rows
-            In the units of the data, with weights that sum to 1.
+            In the units of the data, with weights that are 0 or more and sum to 1; estimators check
+            them.
         divergence : float
             Divergence from the nominal distribution, in the unit of the set's radius.
         """

@@ -194,6 +194,7 @@ class StagedFit:
                     self.rows,
                     self.watched,
                     ambiguity_set,
+                    nominal=self.train,
                     holds_out=self.valid is not None,
                     nominal_weight=options.nominal_weight,
                     batch_size=options.given_batch_size,

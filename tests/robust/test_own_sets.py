@@ -1,0 +1,96 @@
+"""Ambiguity sets of the user's own: right by default, or an error or a warning that names them."""
+
+import numpy as np
+import pytest
+
+from dfl_sklearn import DFLRegressor
+from dfl_sklearn.datasets import make_newsvendor
+from dfl_sklearn.problems import NewsvendorProblem
+from dfl_sklearn.robust import AmbiguitySet
+from dfl_sklearn.rows import Rows
+
+pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+X, Y = make_newsvendor(60, random_state=0)
+
+
+class Answers(AmbiguitySet):
+    """A set that returns what a function makes of the training rows."""
+
+    def __init__(self, answer=None, radius=1.0):
+        self.answer = answer
+        self.radius = radius
+
+    def set_nominal(self, rows, problem, seed, held_out=None):
+        super().set_nominal(rows, problem, seed, held_out)
+        self.rows_ = rows.as_shares()
+
+    def worst_case(self, row_loss):
+        return self.answer(self.rows_)
+
+
+def fitted(ambiguity_set, **params):
+    options = {"hidden_layer_sizes": (), "max_iter": 2, "early_stopping": False, "random_state": 0}
+    model = DFLRegressor(
+        NewsvendorProblem(4, 1), ambiguity_set=ambiguity_set, **{**options, **params}
+    )
+    return model.fit(X, Y)
+
+
+def changed(rows, change):
+    weight = rows.weight.copy()
+    change(weight)
+    return rows.replace(weight=weight), 1.0
+
+
+def only_first(weight, value):
+    weight[0] = value
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "message"),
+    [
+        (lambda rows: changed(rows, lambda w: w.__imul__(2)), ValueError, "they sum to 2. Divide"),
+        (lambda rows: changed(rows, lambda w: w.fill(0)), ValueError, "they sum to 0"),
+        (lambda rows: changed(rows, lambda w: only_first(w, np.nan)), ValueError, "row 0 is nan"),
+        (lambda rows: changed(rows, lambda w: only_first(w, -0.1)), ValueError, "row 0 is -0.1"),
+        (lambda rows: (rows.replace(weight=rows.weight[1:]), 1.0), ValueError, r"shape \(60,\);"),
+        (lambda rows: rows, TypeError, "`return rows, divergence`, got Rows"),
+        (lambda rows: None, TypeError, "`return rows, divergence`, got NoneType"),
+        (lambda rows: (rows.weight, 1.0), TypeError, "got a tuple of ndarray, float"),
+        (
+            lambda rows: (rows, np.nan),
+            ValueError,
+            "divergence that Answers.worst_case returns",
+        ),
+        (lambda rows: (rows, None), TypeError, "must be a number, got None"),
+        (
+            lambda rows: (Rows(rows.X[:, 1:], rows.y, rows.weight), 1.0),
+            ValueError,
+            r"X of shape \(60, 5\), got \(60, 4\)",
+        ),
+        (
+            lambda rows: (rows.replace(context=rows.X), 1.0),
+            ValueError,
+            "which have no context",
+        ),
+    ],
+)
+def test_what_a_worst_case_returns_is_checked(answer, error, message):
+    with pytest.raises(error, match=message) as raised:
+        fitted(Answers(answer))
+    assert "Answers.worst_case" in str(raised.value)
+
+
+def test_weights_that_sum_to_1_but_for_rounding_pass():
+    as_they_are = fitted(Answers(lambda rows: (rows, 1.0)))
+    rounded = fitted(
+        Answers(lambda rows: (rows.replace(weight=rows.weight.astype(np.float32)), 1.0))
+    )
+    np.testing.assert_allclose(rounded.predict(X), as_they_are.predict(X), rtol=1e-3)
+
+
+@pytest.mark.parametrize("method", ["worst_regret", "held_out_regret"])
+def test_regrets_that_are_no_numbers_are_named(method):
+    own = type("Own", (Answers,), {method: lambda self, *given: float("nan")})
+    with pytest.raises(ValueError, match=rf"What Own.{method} returns must be a number, got nan"):
+        fitted(own(lambda rows: (rows, 1.0)), early_stopping=True)
