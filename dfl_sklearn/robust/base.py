@@ -71,7 +71,6 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     An estimator takes it as ``DFLRegressor(problem, ambiguity_set=Growth(0.5))``.
     """
 
-    radius: float
     needs_slopes: ClassVar[bool] = False
     """Whether :meth:`worst_case` asks for slopes of the regret."""
     least_patience: ClassVar[int] = 0
@@ -251,5 +250,8 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
 
     @property
     def is_nominal(self) -> bool:
-        """Whether the set holds the nominal distribution alone, as with radius 0."""
-        return is_exactly(self.radius, 0)
+        """Whether the set holds the nominal distribution alone, which training then does not ask for.
+
+        In the base class that is at a parameter `radius` of 0; a set without one never is.
+        """
+        return is_exactly(getattr(self, "radius", None), 0)

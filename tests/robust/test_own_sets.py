@@ -94,3 +94,15 @@ def test_regrets_that_are_no_numbers_are_named(method):
     own = type("Own", (Answers,), {method: lambda self, *given: float("nan")})
     with pytest.raises(ValueError, match=rf"What Own.{method} returns must be a number, got nan"):
         fitted(own(lambda rows: (rows, 1.0)), early_stopping=True)
+
+
+def test_a_set_needs_no_radius():
+    class Factor(Answers):
+        def __init__(self, answer=None, factor=2.0):
+            self.answer = answer
+            self.factor = factor
+
+    own = Factor(lambda rows: (rows, 0.5))
+    assert not own.is_nominal
+    assert fitted(own).worst_case_.divergence == 0.5
+    assert not hasattr(fitted(Answers(lambda rows: (rows, 0.5), radius=0)), "worst_case_")
