@@ -46,6 +46,13 @@ def checked_worst_case(found: Any, name: str, nominal: Rows) -> tuple[Rows, floa
     return rows, checked_number(divergence, f"The divergence that {method} returns")
 
 
+def worst_weights_of(ambiguity_set: Any, loss: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """Return the worst weights of losses in a set, checked as :func:`checked_weights` does."""
+    worst = ambiguity_set.worst_weights(loss, weight)
+    subject = f"{type(ambiguity_set).__name__}.worst_weights must return weights that"
+    return checked_weights(worst, len(loss), subject)
+
+
 def checked_weights(weight: Any, n: int, subject: str, remedy: str = "") -> np.ndarray:
     """Return weights (n,), or raise a ValueError unless they are finite, >= 0 and sum to 1.
 

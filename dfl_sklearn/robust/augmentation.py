@@ -51,6 +51,7 @@ class GaussianNoise(AmbiguitySet):
     ... ).fit(X, y)
     """
 
+    _takes_no_losses = "moves or generates rows, which needs more than their losses"
     _of_training = ("_rows", "_problem", "_rng", "_spread")
 
     def __init__(self, scale: float = 0.1, *, columns: str = "both") -> None:

@@ -75,7 +75,7 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     """Whether :meth:`worst_case` asks for slopes of the regret."""
     least_patience: ClassVar[int] = 0
     """Epochs without progress that training waits for at least, before it slows down or stops."""
-    _takes_no_losses: ClassVar[str] = "moves or generates rows, which needs more than their losses"
+    _takes_no_losses: ClassVar[str] = ""  # why a set of the package has no worst_weights
     _of_training: ClassVar[tuple[str, ...]] = ()
     _not_stored: ClassVar[tuple[str, ...]] = ()
     _held_out: Rows | None = None
@@ -185,6 +185,8 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     def worst_weights(self, loss: Any, weight: Any = None) -> np.ndarray:
         """Return the worst weights of losses; sets that see more than losses have none.
 
+        A set that has this method can weight scenarios, as ``TwoStageRegressor(risk=...)``.
+
         Parameters
         ----------
         loss : array-like of shape (n,)
@@ -200,11 +202,15 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         Raises
         ------
         TypeError
-            Where the set moves, generates or groups rows.
+            Where the set moves, generates or groups rows, or has no such method.
         """
+        name, can = type(self).__name__, "KLBall, ChiSquareBall, TotalVariationBall and CVaR can."
+        if self._takes_no_losses:
+            raise TypeError(f"{name} {self._takes_no_losses}: it cannot weight scenarios. {can}")
         raise TypeError(
-            f"{type(self).__name__} {self._takes_no_losses}: it cannot weight scenarios. KLBall, "
-            "ChiSquareBall, TotalVariationBall and CVaR can."
+            f"{name} has no method worst_weights(loss, weight), and cannot weight scenarios without "
+            f"it. Write it if the worst weights follow from the losses and the nominal weights "
+            f"alone. {can}"
         )
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:

@@ -3,11 +3,14 @@
 import numpy as np
 import pytest
 
-from dfl_sklearn import DFLRegressor
+from sklearn.linear_model import LinearRegression
+
+from dfl_sklearn import DFLRegressor, TwoStageRegressor
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.problems import NewsvendorProblem
-from dfl_sklearn.robust import AmbiguitySet
+from dfl_sklearn.robust import AmbiguitySet, CVaR, SinkhornBall
 from dfl_sklearn.rows import Rows
+from dfl_sklearn.scenarios import ResidualScenarios
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 X, Y = make_newsvendor(60, random_state=0)
@@ -106,3 +109,41 @@ def test_a_set_needs_no_radius():
     assert not own.is_nominal
     assert fitted(own).worst_case_.divergence == 0.5
     assert not hasattr(fitted(Answers(lambda rows: (rows, 0.5), radius=0)), "worst_case_")
+
+
+class CostliestFifth(Answers):
+    """A set with worst weights, which are those of CVaR."""
+
+    def worst_weights(self, loss, weight=None):
+        return CVaR(alpha=0.2).worst_weights(loss, weight)
+
+    def worst_case(self, row_loss):
+        worst = self.worst_weights(row_loss(self.rows_), self.rows_.weight)
+        return self.rows_.replace(weight=worst), 1.6
+
+
+def careful(risk):
+    return TwoStageRegressor(
+        ResidualScenarios(LinearRegression()), NewsvendorProblem(4, 1), risk=risk
+    )
+
+
+def test_a_set_with_worst_weights_weights_scenarios():
+    own, same = (careful(risk).fit(X, Y) for risk in (CostliestFifth(), CVaR(alpha=0.2)))
+    np.testing.assert_array_equal(own.decide(X[:5]), same.decide(X[:5]))
+
+
+def test_a_set_without_worst_weights_is_refused_as_a_risk():
+    with pytest.raises(TypeError, match=r"Answers has no method worst_weights\(loss, weight\)"):
+        careful(Answers()).fit(X, Y)
+    with pytest.raises(TypeError, match="SinkhornBall moves or generates rows"):
+        careful(SinkhornBall()).fit(X, Y)
+
+
+def test_worst_weights_of_scenarios_are_checked():
+    class Twice(CostliestFifth):
+        def worst_weights(self, loss, weight=None):
+            return 2 * super().worst_weights(loss, weight)
+
+    with pytest.raises(ValueError, match=r"Twice.worst_weights must return weights .* sum to 2"):
+        careful(Twice()).fit(X, Y)
