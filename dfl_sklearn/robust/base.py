@@ -11,6 +11,7 @@ from .._utils.checks import is_exactly
 from .._utils.params import NestedParamsMixin
 from ..problems.base import DecisionProblem
 from ..rows import Rows
+from ._answers import worst_weights_of
 
 
 class RowLoss(Protocol):
@@ -166,8 +167,10 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         """Return the worst regret on rows that training does not see, None where there are none.
 
         A flexible net overfits the worst rows; the regret on held-out rows is used for early
-        stopping. The base class gives the plain mean regret of the rows held out, as a set that
-        searches for nothing needs it. Where None is returned training watches that one, too.
+        stopping. The base class weights these by :meth:`worst_weights`. For a set without that
+        method it gives their plain mean regret, as a set that searches for nothing needs it; where
+        the set has not chosen that, by a method of its own which returns the same, a fit warns.
+        Where None is returned training watches the plain regret, too.
 
         Parameters
         ----------
@@ -180,7 +183,19 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
             In the unit of the cost.
         """
         rows = getattr(self, "_held_out", None)
-        return None if rows is None else float(rows.weight @ row_loss(rows))
+        if rows is None:
+            return None
+        loss = row_loss(rows)
+        if type(self).worst_weights is AmbiguitySet.worst_weights:
+            return float(rows.weight @ loss)
+        return float(worst_weights_of(self, loss, rows.weight) @ loss)
+
+    def _watches_no_worst_case(self) -> bool:
+        """Return whether nothing in the class says what its worst case costs on rows held out."""
+        return (
+            type(self).held_out_regret is AmbiguitySet.held_out_regret
+            and type(self).worst_weights is AmbiguitySet.worst_weights
+        )
 
     def worst_weights(self, loss: Any, weight: Any = None) -> np.ndarray:
         """Return the worst weights of losses; sets that see more than losses have none.
@@ -208,8 +223,8 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         if self._takes_no_losses:
             raise TypeError(f"{name} {self._takes_no_losses}: it cannot weight scenarios. {can}")
         raise TypeError(
-            f"{name} has no method worst_weights(loss, weight), and cannot weight scenarios without "
-            f"it. Write it if the worst weights follow from the losses and the nominal weights "
+            f"{name} has no method worst_weights(loss, weight), so it cannot weight scenarios. "
+            "Write it if the worst weights follow from the losses and the nominal weights "
             f"alone. {can}"
         )
 
@@ -256,8 +271,8 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
 
     @property
     def is_nominal(self) -> bool:
-        """Whether the set holds the nominal distribution alone, which training then does not ask for.
+        """Whether the set holds the nominal distribution alone; training does not use it then.
 
-        In the base class that is at a parameter `radius` of 0; a set without one never is.
+        In the base class that is at a parameter `radius` of 0. A set without one is never so.
         """
         return is_exactly(getattr(self, "radius", None), 0)

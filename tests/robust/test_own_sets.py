@@ -2,13 +2,12 @@
 
 import numpy as np
 import pytest
-
 from sklearn.linear_model import LinearRegression
 
 from dfl_sklearn import DFLRegressor, TwoStageRegressor
 from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.problems import NewsvendorProblem
-from dfl_sklearn.robust import AmbiguitySet, CVaR, SinkhornBall
+from dfl_sklearn.robust import AmbiguitySet, CVaR, GaussianNoise, SinkhornBall
 from dfl_sklearn.rows import Rows
 from dfl_sklearn.scenarios import ResidualScenarios
 
@@ -147,3 +146,55 @@ def test_worst_weights_of_scenarios_are_checked():
 
     with pytest.raises(ValueError, match=r"Twice.worst_weights must return weights .* sum to 2"):
         careful(Twice()).fit(X, Y)
+
+
+def hidden_net(ambiguity_set, seed=0):
+    rows = make_newsvendor(200, random_state=1)
+    return DFLRegressor(
+        NewsvendorProblem(4, 1), ambiguity_set=ambiguity_set, hidden_layer_sizes=(8,), max_iter=20,
+        random_state=seed,
+    ).fit(*rows)  # fmt: skip
+
+
+def test_worst_weights_tell_when_to_stop_on_rows_held_out():
+    """As those of the package's own set do, although the base is not called."""
+
+    class Forgetful(CostliestFifth):
+        def set_nominal(self, rows, problem, seed, held_out=None):
+            self.rows_ = rows.as_shares()
+
+    plain, own, forgetful, package = (
+        hidden_net(each) for each in (None, CostliestFifth(), Forgetful(), CVaR(alpha=0.2))
+    )
+    for each in (own, forgetful):
+        np.testing.assert_allclose(each.predict(X), package.predict(X), rtol=1e-9)
+        watched, expected = (m.worst_case_.valid_worst_regret for m in (each, package))
+        assert watched == pytest.approx(expected, rel=1e-9)
+        assert "_held_out" not in vars(each.ambiguity_set_)
+    assert not np.array_equal(own.predict(X), plain.predict(X))
+
+
+class Undecided(Answers):
+    """The costliest rows, for a set that says nothing about rows held out."""
+
+    def worst_case(self, row_loss):
+        worst = CVaR(alpha=0.1).worst_weights(row_loss(self.rows_), self.rows_.weight)
+        return self.rows_.replace(weight=worst), 2.3
+
+
+def test_a_set_that_is_stopped_by_the_plain_regret_is_named():
+    with pytest.warns(
+        UserWarning, match="Undecided does not say what its worst case costs"
+    ) as found:
+        model = hidden_net(Undecided())
+    (warning,) = found
+    assert "the set has changed nothing" in str(warning.message)
+    np.testing.assert_array_equal(model.predict(X), hidden_net(None).predict(X))
+    assert warning.filename == __file__
+
+
+@pytest.mark.parametrize("own", [CostliestFifth(), GaussianNoise(0.1)])
+def test_other_sets_do_not_warn(own, recwarn):
+    hidden_net(own)
+    fitted(Undecided())  # no rows are held out
+    assert not [each for each in recwarn if "held out" in str(each.message)]
