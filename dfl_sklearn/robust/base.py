@@ -77,6 +77,7 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     least_patience: ClassVar[int] = 0
     """Epochs without progress that training waits for at least, before it slows down or stops."""
     _takes_no_losses: ClassVar[str] = ""  # why a set of the package has no worst_weights
+    _where_few_rows_count: ClassVar[str] = "Make the set smaller."  # what to do about it
     _of_training: ClassVar[tuple[str, ...]] = ()
     _not_stored: ClassVar[tuple[str, ...]] = ()
     _held_out: Rows | None = None

@@ -20,6 +20,7 @@ from ..learners.net import NetLearner, NetUnits
 from ..learners.trainer import Training
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
+from ._few_rows import doubt_of_few_rows
 from .objective import Objective
 from .options import TrainingOptions, auto_batch_size
 from .predictor_regret import PredictorRegret
@@ -227,6 +228,7 @@ class StagedFit:
                 if interrupts_are_passed_on():
                     raise
                 training.outcome = "interrupted"
+        doubt_of_few_rows(ambiguity_set, source.worst, self.train)
         if self.valid is not None and ambiguity_set._watches_no_worst_case():
             self.remarks.append(_remark_on_watching(ambiguity_set, training))
         return FitResult(learner.trimmed(), [*trainings, training], numbers)
