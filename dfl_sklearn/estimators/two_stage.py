@@ -21,6 +21,7 @@ from .._utils.wrapping import WrappingMixin
 from ..problems._over_scenarios import decide_over_scenarios
 from ..problems._scenario_weights import normalised_weight
 from ..problems.base import DecisionProblem
+from ..robust._answers import worst_weights_of
 from ..robust.base import AmbiguitySet
 from ..robust.decisions import WorstCaseDecisions, best_costs, decide_for_worst
 from ._mixin import DecisionRegressorMixin
@@ -163,7 +164,7 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             If `risk` moves or generates rows.
         """
         if self.risk is not None:
-            self.risk.worst_weights(np.zeros(2))  # raises an error if it cannot weight scenarios
+            self._check_risk(self.risk)
         y = self._validate_target(y)
         self._resolve_problem().check_parameters(y)
         self._context_columns = self._find_context(X)
@@ -174,6 +175,11 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         warn_of_hidden_scenarios(inner, stacklevel=4)
         self._refuse_risk_of_a_point(inner)
         return self
+
+    @staticmethod
+    def _check_risk(risk: AmbiguitySet) -> None:
+        """Raise an error if an ambiguity set cannot weight scenarios."""
+        worst_weights_of(risk, np.array([0.0, 1.0]), np.full(2, 0.5))
 
     def _refuse_risk_of_a_point(self, inner: Any) -> None:
         if self.risk is not None and not predicts_scenarios(inner):

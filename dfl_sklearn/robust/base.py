@@ -11,6 +11,7 @@ from .._utils.checks import is_exactly
 from .._utils.params import NestedParamsMixin
 from ..problems.base import DecisionProblem
 from ..rows import Rows
+from ._answers import worst_weights_of
 
 
 class RowLoss(Protocol):
@@ -71,12 +72,12 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
     An estimator takes it as ``DFLRegressor(problem, ambiguity_set=Growth(0.5))``.
     """
 
-    radius: float
     needs_slopes: ClassVar[bool] = False
     """Whether :meth:`worst_case` uses slopes of the regret."""
     least_patience: ClassVar[int] = 0
     """Least number of epochs without progress before training slows down or stops."""
-    _takes_no_losses: ClassVar[str] = "moves or generates rows, which needs more than their losses"
+    _takes_no_losses: ClassVar[str] = ""  # why a set of the package has no worst_weights
+    _where_few_rows_count: ClassVar[str] = "Make the set smaller."  # the advice of a warning
     _of_training: ClassVar[tuple[str, ...]] = ()
     _not_stored: ClassVar[tuple[str, ...]] = ()
     _held_out: Rows | None = None
@@ -138,7 +139,8 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         Returns
         -------
         rows : Rows
-            The worst rows in the units of the data, with weights that sum to 1.
+            The worst rows in the units of the data, with weights that are 0 or more and sum to 1;
+            estimators check them.
         divergence : float
             Divergence from the nominal distribution, in the unit of the set's radius.
         """
@@ -166,8 +168,10 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         """Return the worst regret on rows that training does not see, None where there are none.
 
         A flexible net overfits the worst-case rows; the regret on held-out rows is used for early
-        stopping. The base class returns the mean regret of the held-out rows, which is right for a
-        set without a search. Where None is returned, training watches that mean regret as well.
+        stopping. The base class weights these rows by :meth:`worst_weights`. For a set without that
+        method it returns their mean regret, which is right for a set without a search; a fit warns,
+        unless the set has a method of its own that returns the same. Where None is returned,
+        training watches the mean regret as well.
 
         Parameters
         ----------
@@ -180,10 +184,24 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
             In the unit of the cost.
         """
         rows = getattr(self, "_held_out", None)
-        return None if rows is None else float(rows.weight @ row_loss(rows))
+        if rows is None:
+            return None
+        loss = row_loss(rows)
+        if type(self).worst_weights is AmbiguitySet.worst_weights:
+            return float(rows.weight @ loss)
+        return float(worst_weights_of(self, loss, rows.weight) @ loss)
+
+    def _watches_no_worst_case(self) -> bool:
+        """Return whether nothing in the class says what its worst case costs on rows held out."""
+        return (
+            type(self).held_out_regret is AmbiguitySet.held_out_regret
+            and type(self).worst_weights is AmbiguitySet.worst_weights
+        )
 
     def worst_weights(self, loss: Any, weight: Any = None) -> np.ndarray:
         """Return the worst weights for given losses, where a set needs nothing but losses.
+
+        A set that has this method can weight scenarios, as ``TwoStageRegressor(risk=...)``.
 
         Parameters
         ----------
@@ -200,11 +218,15 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
         Raises
         ------
         TypeError
-            If the set moves, generates or groups rows.
+            If the set moves, generates or groups rows, or has no such method.
         """
+        name, can = type(self).__name__, "KLBall, ChiSquareBall, TotalVariationBall and CVaR can."
+        if self._takes_no_losses:
+            raise TypeError(f"{name} {self._takes_no_losses}: it cannot weight scenarios. {can}")
         raise TypeError(
-            f"{type(self).__name__} {self._takes_no_losses}: it cannot weight scenarios. KLBall, "
-            "ChiSquareBall, TotalVariationBall and CVaR can."
+            f"{name} has no method worst_weights(loss, weight), so it cannot weight scenarios. "
+            "Write it if the worst weights follow from the losses and the nominal weights "
+            f"alone. {can}"
         )
 
     def report(self, row_loss: RowLoss) -> dict[str, float]:
@@ -250,5 +272,8 @@ class AmbiguitySet(NestedParamsMixin, BaseEstimator, ABC):
 
     @property
     def is_nominal(self) -> bool:
-        """Whether the set holds the nominal distribution alone, as with radius 0."""
-        return is_exactly(self.radius, 0)
+        """Whether the set holds the nominal distribution alone; training does not use it then.
+
+        In the base class that is at a parameter `radius` of 0. A set without one is never so.
+        """
+        return is_exactly(getattr(self, "radius", None), 0)

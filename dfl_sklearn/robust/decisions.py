@@ -8,6 +8,7 @@ import numpy as np
 from .._utils.progress import counted, say_if_due
 from ..problems.base import DecisionProblem
 from ..solvers.matrix_game import matrix_game
+from ._answers import worst_weights_of
 from .base import AmbiguitySet
 
 _ROWS_AT_ONCE = 4096  # rows whose best decisions are solved for together
@@ -191,7 +192,7 @@ class _Game:
         everywhere = np.broadcast_to(decision, (n, len(decision)))
         cost = self._problem.cost_rows(everywhere, self._values, context)
         cost = cost if self._offset is None else cost - self._offset
-        worst = self._set.worst_weights(cost, self._weight)
+        worst = worst_weights_of(self._set, cost, self._weight)
         largest = float(worst @ cost)
         self._decisions.append(decision)
         self._costs.append(cost)

@@ -86,6 +86,8 @@ class DiffusionBall(AmbiguitySet):
     True
     """
 
+    _takes_no_losses = "moves or generates rows, which needs more than their losses"
+
     def __init__(
         self,
         radius: float = 0.1,

@@ -21,6 +21,7 @@ class ReweightedRows(AmbiguitySet):
     they would be biased. A row keeps its context; the weight of a context is that of its rows.
     """
 
+    _where_few_rows_count = "Lower the radius."
     _not_stored = ("weight_",)  # weights of rows that are not stored either
 
     def set_nominal(
@@ -245,6 +246,8 @@ class CVaR(ReweightedRows):
     >>> CVaR(alpha=0.5).worst_mean(np.array([0.0, 1.0, 2.0, 5.0]))
     3.5
     """
+
+    _where_few_rows_count = "Raise alpha."
 
     def __init__(self, alpha: float = 0.5) -> None:
         self.alpha = alpha

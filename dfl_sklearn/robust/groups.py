@@ -92,6 +92,7 @@ class GroupDRO(AmbiguitySet):
 
     least_patience = 20
     _takes_no_losses = "weighs groups of rows, which scenarios do not have"
+    _where_few_rows_count = "The worst group is small: put it together with another."
     _of_training = ("_names", "_as_given")
     _not_stored = ("weight_", "_group", "_held_out_group")
 

@@ -70,6 +70,7 @@ class JustTrainTwice(AmbiguitySet):
     """
 
     _takes_no_losses = "weighs rows once in a fit, after training on them as they are"
+    _where_few_rows_count = "Raise share, or lower factor."
     _not_stored = ("weight_", "hard_share_")
     _of_training = ("_held_out_weight",)
 

@@ -76,6 +76,7 @@ class SinkhornBall(AmbiguitySet):
     0.1
     """
 
+    _takes_no_losses = "moves or generates rows, which needs more than their losses"
     _of_training = ("_draws", "_held_out_draws", "_problem", "_spread", "_weight")
 
     def __init__(

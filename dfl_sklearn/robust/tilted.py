@@ -13,11 +13,10 @@ from .._utils.progress import say
 from .._utils.seeds import named_rng, named_seed
 from ..rows import Rows
 from ._contexts import ContextPool
-from ._tilt import effective_sample_size, tilt
+from ._tilt import MIN_EFFECTIVE, effective_sample_size, tilt
 from .generator import DiffusionGenerator
 from .search import TableLoss, WorstCaseSearch
 
-_MIN_EFFECTIVE = 30.0
 _WATCHED_SHARE = 0.5  # size of the watched pool, as a share of the training pool
 
 
@@ -122,7 +121,7 @@ class TiltedSearch(WorstCaseSearch):
         self.weight_, divergence = tilt(table_loss(self._nominal), self._nominal.weight, radius)
         self._divergence = divergence
         self.effective_sample_size_ = effective_sample_size(self.weight_)
-        if self.effective_sample_size_ < _MIN_EFFECTIVE and not self._warned:
+        if self.effective_sample_size_ < MIN_EFFECTIVE and not self._warned:
             self._warned = True
             doubt(
                 f"At radius={radius} the worst case has an effective sample size of only "

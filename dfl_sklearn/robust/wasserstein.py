@@ -88,6 +88,7 @@ class WassersteinBall(AmbiguitySet):
     """
 
     needs_slopes = True
+    _takes_no_losses = "moves or generates rows, which needs more than their losses"
     _of_training = ("_problem", "_unit")
 
     def __init__(

@@ -20,6 +20,7 @@ from ..learners.net import NetLearner, NetUnits
 from ..learners.trainer import Training
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
+from ._few_rows import doubt_of_few_rows
 from .objective import Objective
 from .options import TrainingOptions, auto_batch_size
 from .predictor_regret import PredictorRegret
@@ -184,16 +185,18 @@ class StagedFit:
         """Train on for the worst distribution in the set."""
         objective, options = self.objective.reseeded("robust loss"), self.options
         _ = objective.row_loss
+        taken_up = self.train, objective.problem, named_seed(self.seed, "ambiguity set"), self.valid
         try:
-            ambiguity_set.set_nominal(
-                self.train, objective.problem, named_seed(self.seed, "ambiguity set"), self.valid
-            )
+            # A set of the user's own may leave out to call that of the base.
+            AmbiguitySet.set_nominal(ambiguity_set, *taken_up)
+            ambiguity_set.set_nominal(*taken_up)
             with part("worst case"):
                 source = WorstCaseRows(
                     PredictorRegret(learner, objective, options.learning_rate_init),
                     self.rows,
                     self.watched,
                     ambiguity_set,
+                    nominal=self.train,
                     holds_out=self.valid is not None,
                     nominal_weight=options.nominal_weight,
                     batch_size=options.given_batch_size,
@@ -225,6 +228,9 @@ class StagedFit:
                 if interrupts_are_passed_on():
                     raise
                 training.outcome = "interrupted"
+        doubt_of_few_rows(ambiguity_set, source.worst, self.train)
+        if self.valid is not None and ambiguity_set._watches_no_worst_case():
+            self.remarks.append(_remark_on_watching(ambiguity_set, training))
         return FitResult(learner.trimmed(), [*trainings, training], numbers)
 
     def _orders(self, name: str) -> list[torch.Generator]:
@@ -268,3 +274,21 @@ class StagedFit:
             *(units.scales, str(units.device), options.n_threads, str(units.dtype)),
             None if units.columns is None else (units.columns.positions, units.columns.is_feature),
         )
+
+
+def _remark_on_watching(ambiguity_set: AmbiguitySet, training: Training) -> str:
+    """Say what came of watching the plain regret in training for a worst case."""
+    kept = (
+        "No epoch lowered that regret, so that the net trained on the rows as they are was kept: "
+        "the set has changed nothing."
+        if training.best_epoch == 0
+        else "Epochs that were better in the worst case may have been discarded."
+    )
+    name = type(ambiguity_set).__name__
+    return (
+        f"{name} does not say what its worst case costs on rows held out, and training for it was "
+        f"stopped by their plain regret. {kept} Write held_out_regret(row_loss) or, for a set that "
+        "weights rows by their losses, worst_weights(loss, weight); or hold no rows out, by "
+        "early_stopping=False. If the plain regret is meant, let held_out_regret return "
+        "super().held_out_regret(row_loss)."
+    )

@@ -9,6 +9,7 @@ import torch
 
 from ..learners.batches import LONGEST_EPOCH, Batch, batches_of, repeated
 from ..learners.net import NetLearner
+from ..robust._answers import checked_number, checked_worst_case
 from ..robust.base import AmbiguitySet
 from ..rows import Rows
 from .objective import Objective
@@ -119,6 +120,8 @@ class WorstCaseRows(RowSource):
     watched : Watched
     ambiguity_set : AmbiguitySet
         With its nominal rows.
+    nominal : Rows
+        These rows, as the set has taken them up.
     holds_out : bool
         Whether the rows watched are others than those trained on.
     nominal_weight : float
@@ -139,6 +142,7 @@ class WorstCaseRows(RowSource):
         watched: Watched,
         ambiguity_set: AmbiguitySet,
         *,
+        nominal: Rows,
         holds_out: bool,
         nominal_weight: float,
         batch_size: int | None,
@@ -146,6 +150,7 @@ class WorstCaseRows(RowSource):
     ) -> None:
         self.row_loss, self.rows, self.watched = regret, rows, watched
         self.ambiguity_set, self.holds_out = ambiguity_set, holds_out
+        self.nominal = nominal
         self.nominal_weight = nominal_weight
         self.batch_size = batch_size
         self.generators = generators
@@ -181,12 +186,18 @@ class WorstCaseRows(RowSource):
     def refresh(self) -> dict[str, float]:
         """Search for the worst case of the present weights and return what is recorded."""
         self.row_loss.weights_changed()
-        self.worst, self.divergence = self.ambiguity_set.worst_case(self.row_loss)
+        found = self.ambiguity_set.worst_case(self.row_loss)
+        name = type(self.ambiguity_set).__name__
+        self.worst, self.divergence = checked_worst_case(found, name, self.nominal)
         # A search that weights rows has just asked for their regret.
         return self._measure(self.row_loss.again(self.worst))
 
     def _measure(self, losses: np.ndarray) -> dict[str, float]:
-        worst_regret = self.ambiguity_set.worst_regret(self.worst, losses)
+        owner = type(self.ambiguity_set).__name__
+        worst_regret = checked_number(
+            self.ambiguity_set.worst_regret(self.worst, losses),
+            f"What {owner}.worst_regret returns",
+        )
         name = self.watched.name
         numbers = {
             name: self.watched.regret(self.row_loss.learner),
@@ -199,6 +210,7 @@ class WorstCaseRows(RowSource):
             if held_out is None:  # never the rows that are trained on, where others are held out
                 watched = numbers[name]
             else:
+                held_out = checked_number(held_out, f"What {owner}.held_out_regret returns")
                 watched = numbers["valid_worst_regret"] = held_out
         share = self.nominal_weight
         numbers["objective"] = share * numbers[name] + (1 - share) * watched
