@@ -8,6 +8,7 @@ from .._utils.powers import size_exponent
 _TINY = 1e-9  # nats, below which the usual formula of the divergence is mostly rounding
 
 
+@np.errstate(under="ignore")  # what is 0 by then counts as nothing
 def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
     """Return the weights that maximise the mean loss within `radius` nats of `weight`.
 

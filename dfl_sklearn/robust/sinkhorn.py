@@ -161,6 +161,7 @@ class SinkhornBall(AmbiguitySet):
         return draws.replace(weight=weight), float(np.sqrt(2 * self.epsilon * divergence))
 
 
+@np.errstate(under="ignore")  # what is 0 by then counts as nothing
 def tilt_within(loss: np.ndarray, share: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
     """Return the worst weights of draws within each row, where rows share one divergence.
 
