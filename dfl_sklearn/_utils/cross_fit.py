@@ -11,6 +11,7 @@ from sklearn.utils import _safe_indexing
 
 from .interrupts import passing_interrupts_on
 from .progress import part, say
+from .rows import native
 from .sklearn_private import _check_method_params, _num_samples
 
 Splits = list[tuple[np.ndarray, np.ndarray]]
@@ -139,7 +140,7 @@ def row_codes(X: Any, y: np.ndarray) -> np.ndarray:
     Rows of what cannot be compared (dictionaries, say) are taken as distinct, in their order.
     """
     if not hasattr(X, "columns"):
-        X = np.asarray(X)
+        X = native(np.asarray(X))
         X = X.reshape(len(X), -1)
     try:
         columns = [pd.factorize(each, sort=True)[0] for _, each in pd.DataFrame(X).items()]

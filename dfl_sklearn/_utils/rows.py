@@ -191,6 +191,14 @@ def _floating(values: Any, name: str) -> Any:
     return values.to(torch.float64)
 
 
+def native(values: Any) -> Any:
+    """Return an array or a column in the byte order of this machine, the only one of pandas."""
+    dtype = values.dtype
+    if isinstance(dtype, np.dtype) and not dtype.isnative:
+        return np.asarray(values).astype(dtype.newbyteorder("="))
+    return values
+
+
 def check_finite(array: np.ndarray, name: str) -> None:
     """Raise a ValueError that names the first NaN or infinite cell of `array`."""
     if np.isfinite(array).all():

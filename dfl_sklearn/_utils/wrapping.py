@@ -11,6 +11,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import Tags, get_tags
 from sklearn.utils.metadata_routing import MetadataRouter, MethodMapping, process_routing
 from sklearn.utils.validation import (
+    check_consistent_length,
     check_is_fitted,
     has_fit_parameter,
     validate_data,
@@ -18,7 +19,7 @@ from sklearn.utils.validation import (
 
 from .policies import refuse_policy
 from .rows import refuse_unfit_target
-from .sklearn_private import _check_feature_names, _routing_enabled
+from .sklearn_private import _check_feature_names, _check_sample_weight, _routing_enabled
 from .target_columns import check_target_columns, keep_target_columns
 
 
@@ -36,6 +37,8 @@ class WrappingMixin(MetaEstimatorMixin):
             type(self).__name__,
             "Use it by itself, or as the last step of a Pipeline: it decides.",
         )
+        if isinstance(self.estimator, FrozenEstimator):
+            check_unused(X, y, sample_weight)
         params = self._wrapped_params(sample_weight, fit_params)
         self.estimator_ = self._unfitted(y).fit(X, y, **params)
         if hasattr(self.estimator_, "feature_names_in_"):
@@ -119,6 +122,13 @@ class WrappingMixin(MetaEstimatorMixin):
         )
         tags.non_deterministic = inner.non_deterministic
         return tags
+
+
+def check_unused(X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
+    """Raise an error about rows that a model fitted before takes no notice of."""
+    check_consistent_length(X, y)
+    if sample_weight is not None:
+        _check_sample_weight(sample_weight, y, ensure_non_negative=True)
 
 
 def regressor_for(estimator: Any, y: Any) -> Any:

@@ -16,7 +16,7 @@ from sklearn.utils.metadata_routing import (
     MethodMapping,
     process_routing,
 )
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from .._decide import decided
 from .._utils.all_or_nothing import all_or_nothing
@@ -38,7 +38,7 @@ from .._utils.sklearn_private import (
     _routing_enabled,
 )
 from .._utils.target_columns import check_target_columns, keep_target_columns
-from .._utils.wrapping import regressor_for, takes_weights
+from .._utils.wrapping import check_unused, regressor_for, takes_weights
 from ..online.hedge import AdaHedge, Hedge, TrackingHedge, play
 from ..online.switching import least_switching_cost
 from ..problems.base import DecisionProblem
@@ -202,7 +202,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         keep_target_columns(self, y)
         y = validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)
         self._resolve_problem().check_parameters(y)
-        check_consistent_length(X, y)
+        check_unused(X, y, sample_weight)
         self._context_columns = self._find_context(X)
         params = self._params_of_experts(sample_weight)
         self.experts_, doubts = [], Doubts()

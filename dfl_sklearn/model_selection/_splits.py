@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import check_cv
 
+from .._utils.rows import native
+
 Splits = list[tuple[np.ndarray, np.ndarray]]
 
 
@@ -74,7 +76,7 @@ def block_numbers(blocks: Any, tested: np.ndarray) -> np.ndarray:
             found[part] = number
     else:
         labels = _labels(blocks, len(tested))
-        found[held] = pd.factorize(labels[tested])[0]
+        found[held] = pd.factorize(native(labels[tested]))[0]
         if found.max() < 1:
             raise ValueError("All rows held out are in one block: an interval needs two or more.")
     return found

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_memory
 from .._utils.checks import flag, number, whole_number
 from .._utils.context_columns import Selection
 from .._utils.progress import part, reporting, say
-from .._utils.rows import as_numpy_rows, check_finite, check_total
+from .._utils.rows import as_numpy_rows, check_finite, check_total, native
 from .._utils.seeds import named_seed, root_seed
 from .._utils.sklearn_private import _check_sample_weight
 from .._utils.target_columns import check_target_columns
@@ -295,7 +295,7 @@ def _group_codes(groups: Any, X: Any, n: int) -> tuple[np.ndarray, Any]:
     found = np.asarray(groups)
     if found.shape != (n,):
         raise ValueError(f"groups must have shape ({n},), one label for each row of X.")
-    codes, labels = pd.factorize(found, sort=True)
+    codes, labels = pd.factorize(native(found), sort=True)
     if (codes < 0).any():
         raise ValueError(f"groups has no label in row {int(np.argmax(codes < 0))}.")
     return codes.astype(np.float64), labels

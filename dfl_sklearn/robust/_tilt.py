@@ -12,6 +12,7 @@ _LOWEST, _HIGHEST = -40.0, 40.0  # of log(spread / tau), between which it is loo
 _TINY = 1e-9  # nats, below which the usual formula of the divergence is mostly rounding
 
 
+@np.errstate(under="ignore")  # what is 0 by then counts as nothing
 def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
     """Return the weights that maximise the mean loss within `radius` nats of `weight`.
 
@@ -56,6 +57,7 @@ def tilt(loss: np.ndarray, weight: np.ndarray, radius: float) -> tuple[np.ndarra
     return _reaching(radius, tilted, weight.copy())
 
 
+@np.errstate(under="ignore")  # what is 0 by then counts as nothing
 def tilt_within(loss: np.ndarray, share: np.ndarray, radius: float) -> tuple[np.ndarray, float]:
     """Return the worst weights of draws within each row, where rows share one divergence.
 

@@ -213,4 +213,9 @@ def _checked(labels: Any, X: np.ndarray) -> np.ndarray:
     if missing.any():
         i = int(np.flatnonzero(missing)[0])
         raise ValueError(f"groups returns {labels[i]} for a row with X = {X[i].tolist()}.")
+    try:
+        np.unique(labels)
+    except TypeError as error:
+        kinds = ", ".join(sorted({type(each).__name__ for each in labels}))
+        raise ValueError(f"groups must return labels of one type, got {kinds}.") from error
     return labels

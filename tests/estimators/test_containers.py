@@ -5,9 +5,12 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.linear_model import Ridge
 
-from dfl_sklearn import DFLRegressor
+from dfl_sklearn import ConformalDecisions, DFFRegressor, DFLRegressor
+from dfl_sklearn.model_selection import compare_decisions
 from dfl_sklearn.problems import NewsvendorProblem, ProvisioningProblem
+from dfl_sklearn.robust import CovariateShiftWeight, KLBall, SinkhornBall
 from dfl_sklearn.scenarios import GaussianScenarios
 
 PROBLEM = NewsvendorProblem(9, 1, nonnegative=False)
@@ -63,3 +66,41 @@ def test_the_memory_layout_of_features_does_not_matter(model):
     model.fit(X, y)
     assert_array_equal(model.predict(columns), model.predict(X))
     assert_array_equal(clone(model).fit(columns, y).predict(X), model.predict(X))
+
+
+@quiet
+@pytest.mark.parametrize(
+    "model",
+    [
+        DFFRegressor(Ridge(), PROBLEM, max_iter=1, random_state=0),
+        ConformalDecisions(Ridge(), PROBLEM, scale="ridge"),
+    ],
+)
+def test_the_byte_order_does_not_matter(model, data):
+    X, y = data
+    expected = model.fit(X, y).decide(X)
+    swapped = X.astype(">f8"), y.astype(">f8")
+    assert_array_equal(model.fit(*swapped).decide(swapped[0]), expected)
+
+
+def test_the_byte_order_of_labels_and_features_does_not_matter(data):
+    X, y = data
+    label = np.arange(120) // 10
+    costs = [
+        compare_decisions({"a": Ridge()}, X, y, problem=PROBLEM, blocks=each).block
+        for each in (label, label.astype(">i4"))
+    ]
+    assert_array_equal(*costs)
+    plain = CovariateShiftWeight(cv=2).fit(X[:60], X[60:]).weight_
+    swapped = X.astype(">f8")
+    assert_array_equal(CovariateShiftWeight(cv=2).fit(swapped[:60], swapped[60:]).weight_, plain)
+
+
+@pytest.mark.parametrize("ball", [KLBall(0.3), SinkhornBall(0.2, n_draws=4)])
+@quiet
+def test_a_stricter_error_state_of_numpy_does_not_matter(ball, data):
+    X, y = data
+    model = DFLRegressor(PROBLEM, ambiguity_set=ball, max_iter=2, random_state=0)
+    expected = clone(model).fit(X, y).predict(X)
+    with np.errstate(all="raise"):
+        assert_array_equal(model.fit(X, y).predict(X), expected)

@@ -6,11 +6,14 @@ import torch
 from array_api_compat import array_namespace
 from numpy.testing import assert_array_equal
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import Ridge
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.svm import LinearSVR
+from sklearn.tree import DecisionTreeRegressor
 
-from dfl_sklearn import DFLRegressor, TwoStageRegressor
+from dfl_sklearn import DFLRegressor, ExpertMixture, TwoStageRegressor
+from dfl_sklearn.compose import PredictionTransformer
 from dfl_sklearn.problems import (
     DecisionProblem,
     FunctionProblem,
@@ -18,6 +21,7 @@ from dfl_sklearn.problems import (
     ProvisioningProblem,
     SquaredErrorProblem,
 )
+from dfl_sklearn.scenarios import LocalScenarios
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 QUICK = {"max_iter": 3, "hidden_layer_sizes": (4,), "random_state": 0}
@@ -246,3 +250,26 @@ def test_two_stage_names_a_regressor_without_weights(X, y):
         TwoStageRegressor(KNeighborsRegressor()).fit(X, y, sample_weight=y)
     with pytest.raises(ValueError, match="'estimator' parameter of TwoStageRegressor"):
         TwoStageRegressor("ridge").fit(X, y)
+
+
+@pytest.mark.parametrize(
+    "around",
+    [
+        TwoStageRegressor,
+        LocalScenarios,
+        PredictionTransformer,
+        lambda fitted: ExpertMixture([("tree", fitted)]),
+    ],
+)
+def test_rows_for_a_model_fitted_before_are_checked(X, y, around):
+    model = around(FrozenEstimator(DecisionTreeRegressor().fit(X, y)))
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        model.fit(X, y[:-1])
+    for weight, message in (
+        (y[:-1], "sample_weight.shape ="),
+        (-y, "Negative values"),
+        (np.full(30, np.nan), "sample_weight contains NaN"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            model.fit(X, y, sample_weight=weight)
+    model.fit(X, y, sample_weight=y)

@@ -190,6 +190,10 @@ def test_a_fitted_set_is_stored_without_rows_and_estimator():
     assert not hasattr(model.ambiguity_set_, "_as_given")
 
 
+def mixed(X):
+    return np.array([1 if x > 0 else "low" for x in X[:, 0]], dtype=object)
+
+
 def missing(X):
     return np.where(np.asarray(X)[:, 0] > 0, 1.0, np.nan)
 
@@ -203,6 +207,7 @@ def missing(X):
         (True, TypeError, "groups must be the name or the position"),
         (np.shape, ValueError, r"one label for each row, shape \(60,\), got \(2,\)"),
         (missing, ValueError, "groups returns nan for a row with X"),
+        (mixed, ValueError, "groups must return labels of one type, got int, str"),
     ],
 )
 def test_errors_say_what_is_wrong(groups, error, message):
