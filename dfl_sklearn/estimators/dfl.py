@@ -169,10 +169,16 @@ class DFLRegressor(NetRegressor):
 
     See Also
     --------
-    TwoStageRegressor : Fit any regressor for prediction, then decide.
+    TwoStageRegressor : Fit any regressor for prediction, then decide, also for a `risk`.
 
     Notes
     -----
+    There is no `risk` here. A risk measure of what could happen at one x weights scenarios: it is
+    the `risk` of :class:`TwoStageRegressor`, ``TwoStageRegressor(FrozenEstimator(
+    model.scenario_model_), problem, risk=CVaR(alpha=0.2))`` over scenarios that were trained here.
+    A risk measure over rows, such as the mean regret of the costliest fifth of them, is trained
+    for with ``ambiguity_set=CVaR(alpha=0.2)``.
+
     Sample weights are exact: a row of weight 2 and the same row given twice lead to the same
     model for the same `random_state`, mini-batches and hold-out included. Training works on
     the distinct rows in sorted order, so that the order of the rows does not matter either.

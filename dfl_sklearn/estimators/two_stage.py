@@ -52,7 +52,8 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Whether the wrapped regressor sees these columns as well.
     risk : AmbiguitySet, default=None
         Set of weights of the scenarios, whose worst ones count:
-        :class:`~dfl_sklearn.robust.CVaR` decides for the mean of the costliest share of them,
+        ``CVaR(alpha)`` of :class:`~dfl_sklearn.robust.CVaR` decides for the mean cost of the
+        costliest share alpha of them (0.2 is a fifth),
         :class:`~dfl_sklearn.robust.KLBall` and :class:`~dfl_sklearn.robust.ChiSquareBall` for the
         worst weights within a divergence. Sets that move or generate rows cannot weight scenarios.
     risk_of : {"cost", "regret"}, default="cost"

@@ -29,17 +29,18 @@ class CVaRPortfolioProblem(DecisionProblem):
     residuals :math:`e_1, \dots, e_S` and the losses :math:`L_s = -(y + e_s)^\top z`, the cost is
 
     .. math:: \frac1S \sum_s L_s
-       + \lambda \Bigl( t + \frac{1}{(1 - \alpha) S} \sum_s (L_s - t)_+ \Bigr),
+       + \lambda \Bigl( t + \frac{1}{(1 - \beta) S} \sum_s (L_s - t)_+ \Bigr),
        \qquad z \ge 0, \quad \textstyle\sum_j z_j = 1,
 
     the loss, and a charge for the reserve and, at a higher rate, for losses beyond it. The best
     reserve is the value at risk, and the bracket is then the conditional value at risk (CVaR), the
-    mean of the worst :math:`1 - \alpha` of the losses (Rockafellar and Uryasev, 2000).
+    mean of the worst share :math:`1 - \beta` of the losses (Rockafellar and Uryasev, 2000).
 
     Parameters
     ----------
     level : float or FromContext, default=0.95
-        :math:`\alpha`, between 0 and 1.
+        :math:`\beta`, between 0 and 1: 0.95 is the mean of the worst 5 % of the losses. It is one
+        less the `alpha` of :class:`~dfl_sklearn.robust.CVaR`: ``level=0.95`` is ``alpha=0.05``.
     risk_aversion : float or FromContext, default=1
         :math:`\lambda`, positive: how much a unit of CVaR counts beside a unit of the mean loss.
     residuals : array-like of shape (n_scenarios, n_assets), default=None
@@ -49,6 +50,7 @@ class CVaRPortfolioProblem(DecisionProblem):
     See Also
     --------
     PortfolioProblem : Variance as the measure of risk.
+    dfl_sklearn.robust.CVaR : The same risk measure for any problem, by its share `alpha`.
     dfl_sklearn.datasets.make_mean_cvar_portfolio : Returns to try it on.
 
     Notes

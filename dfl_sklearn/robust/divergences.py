@@ -217,7 +217,9 @@ class CVaR(ReweightedRows):
     Parameters
     ----------
     alpha : float, default=0.5
-        The share, in (0, 1]. 1 is the rows as they are.
+        The share of the weight that the costliest rows have, in (0, 1]: 0.2 is the mean of the
+        costliest fifth, and 1 that of the rows as they are. It is one less the level of
+        :class:`~dfl_sklearn.problems.CVaRPortfolioProblem`: ``alpha=0.2`` is ``level=0.8``.
 
     Attributes
     ----------
@@ -231,6 +233,8 @@ class CVaR(ReweightedRows):
     --------
     KLBall : Weightings within a Kullback-Leibler divergence.
     JustTrainTwice : Raises the weights of the costliest rows once.
+    dfl_sklearn.TwoStageRegressor : Takes it as `risk`, over scenarios.
+    dfl_sklearn.problems.CVaRPortfolioProblem : Charges for the CVaR of losses at a `level`.
 
     References
     ----------
