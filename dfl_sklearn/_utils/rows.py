@@ -160,20 +160,35 @@ def _refuse_dispatched(values: Any, name: str) -> None:
         )
 
 
+def is_polars(X: Any) -> bool:
+    """Return whether something is a table of polars."""
+    return type(X).__module__.startswith("polars.")
+
+
+def refuse_lazy(X: Any, name: str) -> None:
+    """Raise a TypeError for a table of polars that is still to be computed."""
+    if is_polars(X) and not hasattr(X, "shape"):
+        raise TypeError(
+            f"{name} is a {type(X).__name__}, of which no rows are known: collect() it."
+        )
+
+
 def refuse_unfit_table(X: Any, name: str) -> None:
     """Raise an error if a table has columns of dates or times, which pass for numbers.
 
     As scikit-learn does with a table that has other columns beside them. Tensors are refused where
-    scikit-learn would not turn them into arrays.
+    scikit-learn would not turn them into arrays, and what is still to be computed.
     """
     _refuse_dispatched(X, name)
+    refuse_lazy(X, name)
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
         pairs = zip(X.columns, X.dtypes, strict=True)
         types = [(f"column {column!r} is", dtype) for column, dtype in pairs]
     else:
         types = [("it is", getattr(X, "dtype", None))]
     for what, dtype in types:
-        if getattr(dtype, "kind", None) in ("m", "M"):
+        of_polars = getattr(dtype, "is_temporal", None)
+        if getattr(dtype, "kind", None) in ("m", "M") or (of_polars is not None and of_polars()):
             raise ValueError(
                 f"{name} must hold numbers, but {what} {dtype}: turn dates and times into numbers "
                 "first."

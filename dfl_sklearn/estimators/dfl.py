@@ -172,10 +172,16 @@ class DFLRegressor(NetRegressor):
 
     See Also
     --------
-    TwoStageRegressor : Fit any regressor for prediction, then decide from its predictions.
+    TwoStageRegressor : Fit any regressor for prediction, then decide, also for a `risk`.
 
     Notes
     -----
+    There is no `risk` here. A risk measure over what could happen at one x weights scenarios. It is
+    the `risk` of :class:`TwoStageRegressor`; for scenarios that were trained here it is
+    ``TwoStageRegressor(FrozenEstimator(model.scenario_model_), problem, risk=CVaR(alpha=0.2))``.
+    A risk measure over rows, such as the mean regret of the costliest fifth of them, is an
+    ambiguity set: ``ambiguity_set=CVaR(alpha=0.2)``.
+
     Sample weights are exact: for the same `random_state`, a row of weight 2 and the same row
     given twice lead to the same model, mini-batches and hold-out included. Training works on
     the distinct rows in sorted order, so that the order of the rows does not matter either.

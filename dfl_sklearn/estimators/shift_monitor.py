@@ -16,7 +16,14 @@ from .._decide import decided
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT, Selection
 from .._utils.params import NestedParamsMixin
-from .._utils.rows import as_float, as_numpy_rows, check_finite, raise_at
+from .._utils.rows import (
+    as_float,
+    as_numpy_rows,
+    check_finite,
+    raise_at,
+    refuse_lazy,
+    refuse_unfit_table,
+)
 from .._utils.sklearn_private import HasMethods, Interval, StrOptions, _fit_context, _num_samples
 from .._utils.target_columns import check_target_columns
 from ..online.cusum import Cusum
@@ -369,9 +376,11 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
             reset = True  # columns that the estimator alone reads
         if issparse(X):
             raise ValueError("ShiftMonitor takes no sparse tables: use .toarray().")
+        refuse_lazy(X, "X")
         if not hasattr(X, "columns"):
             X = np.asarray(X)
         if self.classifier is None and self.window is not None:
+            refuse_unfit_table(X, "X")
             with saying_what_it_takes(None):
                 check_array(X)
         elif np.ndim(X) != 2:

@@ -53,8 +53,8 @@ class TwoStageRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Whether the wrapped regressor sees these columns as well.
     risk : AmbiguitySet, default=None
         Set of scenario weights; decisions are taken for the worst weights in it.
-        :class:`~dfl_sklearn.robust.CVaR` decides for the mean over the costliest share of the
-        scenarios, :class:`~dfl_sklearn.robust.KLBall` and
+        :class:`~dfl_sklearn.robust.CVaR` decides for the mean over the costliest share `alpha` of
+        the scenarios (0.2 is a fifth), :class:`~dfl_sklearn.robust.KLBall` and
         :class:`~dfl_sklearn.robust.ChiSquareBall` for the worst weights within a divergence.
         Ambiguity sets that move or generate rows cannot weight scenarios.
     risk_of : {"cost", "regret"}, default="cost"

@@ -45,8 +45,9 @@ class TableForm:
         refuse_unfit_table(X, name)
         if hasattr(X, "columns") and not isinstance(X, pd.DataFrame):
             raise ValueError(
-                f"{name} must be an array or a pandas DataFrame, got {type(X).__name__}: convert "
-                "it, because the model gets generated rows in the same form."
+                f"{name} must be an array or a pandas DataFrame, got one of "
+                f"{type(X).__module__.split('.')[0]}. Convert it, and fit the models on the "
+                "converted table, because they get generated rows in the same form."
             )
         if isinstance(X, pd.DataFrame):
             return cls._of_frame(X, name)

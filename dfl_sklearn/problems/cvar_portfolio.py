@@ -29,17 +29,19 @@ class CVaRPortfolioProblem(DecisionProblem):
     residuals :math:`e_1, \dots, e_S` and the losses :math:`L_s = -(y + e_s)^\top z`, the cost is
 
     .. math:: \frac1S \sum_s L_s
-       + \lambda \Bigl( t + \frac{1}{(1 - \alpha) S} \sum_s (L_s - t)_+ \Bigr),
+       + \lambda \Bigl( t + \frac{1}{(1 - \beta) S} \sum_s (L_s - t)_+ \Bigr),
        \qquad z \ge 0, \quad \textstyle\sum_j z_j = 1,
 
     the mean loss plus a charge for the reserve and, at a higher rate, for losses beyond it. The
     best reserve is the value at risk. The bracket is then the conditional value at risk (CVaR), the
-    mean of the worst share :math:`1 - \alpha` of the losses (Rockafellar and Uryasev, 2000).
+    mean of the worst share :math:`1 - \beta` of the losses (Rockafellar and Uryasev, 2000).
 
     Parameters
     ----------
     level : float or FromContext, default=0.95
-        :math:`\alpha`, the level of the CVaR, between 0 and 1.
+        :math:`\beta`, the level of the CVaR, between 0 and 1: 0.95 is the mean of the worst 5 % of
+        the losses. It is one minus the `alpha` of :class:`~dfl_sklearn.robust.CVaR`: ``level=0.95``
+        is ``alpha=0.05``.
     risk_aversion : float or FromContext, default=1
         :math:`\lambda`, positive: the weight of the CVaR relative to the mean loss.
     residuals : array-like of shape (n_scenarios, n_assets), default=None
@@ -50,6 +52,7 @@ class CVaRPortfolioProblem(DecisionProblem):
     See Also
     --------
     PortfolioProblem : Variance as the measure of risk.
+    dfl_sklearn.robust.CVaR : The same risk measure for any problem, by its share `alpha`.
     dfl_sklearn.datasets.make_mean_cvar_portfolio : Returns to try it on.
 
     Notes

@@ -1,16 +1,19 @@
 """Two tables with the same columns, one below the other."""
 
+from importlib import import_module
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .._utils.rows import column_names
+from .._utils.rows import column_names, is_polars, refuse_lazy
 
 
 def joined(X: Any, more: Any, name: str) -> Any:
     """Return the rows of two tables with the same columns, one after the other."""
+    refuse_lazy(X, "X")
+    refuse_lazy(more, name)
     names, others = column_names(X), column_names(more)
     if names is not None and others is not None and names != others:
         odd = next((each for each in others if each not in names), None)
@@ -27,10 +30,18 @@ def joined(X: Any, more: Any, name: str) -> Any:
         )
     if sparse.issparse(X) or sparse.issparse(more):
         raise ValueError("CovariateShiftWeight takes no sparse tables, as it searches equal rows.")
+    if is_polars(X) and is_polars(more):
+        return import_module("polars").concat([X, more], how="vertical_relaxed")
     if hasattr(X, "columns") and hasattr(more, "columns"):
-        tables = pd.DataFrame(X), pd.DataFrame(more)
+        tables = _as_pandas(X), _as_pandas(more)
         return pd.concat(_with_common_categories(*tables), ignore_index=True)
     return np.concatenate([np.asarray(X), np.asarray(more)])
+
+
+def _as_pandas(X: Any) -> pd.DataFrame:
+    if isinstance(X, pd.DataFrame):
+        return X
+    return pd.DataFrame({name: np.asarray(X[name]) for name in X.columns})
 
 
 def _with_common_categories(X: pd.DataFrame, more: pd.DataFrame) -> tuple[pd.DataFrame, ...]:

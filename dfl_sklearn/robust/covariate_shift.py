@@ -18,7 +18,7 @@ from .._utils.convergence import collected_doubts
 from .._utils.cross_fit import random_splits, row_codes
 from .._utils.params import NestedParamsMixin
 from .._utils.progress import part, reporting, say
-from .._utils.rows import check_total, in_rows
+from .._utils.rows import check_total, in_rows, refuse_unfit_table
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import (
     HasMethods,
@@ -165,6 +165,9 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
             these weights. The standard error of a mean over 30 rows is 18 % of their standard
             deviation, and what is fitted on fewer depends on single rows.
         """
+        if self.classifier is None:  # others may know what to do with dates
+            refuse_unfit_table(X, "X")
+            refuse_unfit_table(X_target, "X_target")
         every, n = joined(X, X_target, "X_target"), _num_samples(X)
         is_target = np.arange(_num_samples(every)) >= n
         weight = np.ones(len(is_target))

@@ -219,8 +219,9 @@ class CVaR(ReweightedRows):
     Parameters
     ----------
     alpha : float, default=0.5
-        The share, in (0, 1]. 1 leaves the weights as they are. (Others call one minus this share
-        the level.)
+        The share of the weight that the costliest rows have, in (0, 1]: 0.2 is the mean of the
+        costliest fifth; 1 leaves the weights as they are. It is one minus the level of
+        :class:`~dfl_sklearn.problems.CVaRPortfolioProblem`: ``alpha=0.2`` is ``level=0.8``.
 
     Attributes
     ----------
@@ -234,6 +235,8 @@ class CVaR(ReweightedRows):
     --------
     KLBall : Weightings within a Kullback-Leibler divergence.
     JustTrainTwice : Raise the weights of the costliest rows once.
+    dfl_sklearn.TwoStageRegressor : Takes it as `risk`, over scenarios.
+    dfl_sklearn.problems.CVaRPortfolioProblem : Charges for the CVaR of losses at a `level`.
 
     References
     ----------

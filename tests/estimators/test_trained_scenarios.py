@@ -8,9 +8,11 @@ import pytest
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
+from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression
 
 from dfl_sklearn import DFLRegressor, TwoStageRegressor, decide
+from dfl_sklearn.datasets import make_newsvendor
 from dfl_sklearn.losses import RegretLoss, ScoreFunctionLoss, SPOPlusLoss
 from dfl_sklearn.problems import (
     FromContext,
@@ -271,3 +273,19 @@ def test_negative_targets_of_a_lognormal_model_are_named(rows):
     model = DFLRegressor(problem, predictor=MixtureScenarios(2, "lognormal", **QUICK), **TRAINED)
     with pytest.raises(ValueError, match="y is negative at row"):
         model.fit(X, y - 20)
+
+
+def test_a_risk_measure_over_trained_scenarios():
+    """As the docstring of DFLRegressor says, against a fine grid of decisions."""
+    X, y = make_newsvendor(80, random_state=0)
+    problem, quick = NewsvendorProblem(9, 1), {"max_iter": 3, "random_state": 0}
+    trained = DFLRegressor(problem, predictor=GaussianScenarios(max_iter=3), **quick).fit(X, y)
+    frozen = FrozenEstimator(trained.scenario_model_)
+    model = TwoStageRegressor(frozen, problem, risk=CVaR(alpha=0.2)).fit(X, y)
+    found = model.worst_case_decisions(X[:3])
+    values = trained.scenario_model_.predict_scenarios(X[:3]).values[:, :, 0]
+    for own, cost in zip(values, found.worst_cost, strict=True):
+        orders = np.linspace(0.0, own.max(), 201)
+        costs = [CVaR(0.2).worst_mean(problem.cost(np.full(len(own), z), own)) for z in orders]
+        assert cost == pytest.approx(min(costs), rel=1e-2)
+        assert cost <= min(costs) + 1e-9

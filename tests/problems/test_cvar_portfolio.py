@@ -8,6 +8,7 @@ from sklearn.exceptions import ConvergenceWarning
 from dfl_sklearn import DFLRegressor
 from dfl_sklearn.datasets import make_portfolio
 from dfl_sklearn.problems import CVaRPortfolioProblem
+from dfl_sklearn.robust import CVaR
 
 
 def oracle(returns, weight, level, aversion, smoothing=0.0):
@@ -61,6 +62,20 @@ def test_weighted_scenarios_agree_with_cvxpy(with_residuals):
         paid = probabilities @ problem.cost(np.tile(decision, (25, 1)), scenarios)
         assert paid == pytest.approx(value, abs=1e-6)
         assert_allclose(decision[:-1], expected[:-1], atol=1e-4)
+
+
+@pytest.mark.parametrize("level", [0.5, 0.8, 0.9])
+def test_the_share_of_cvar_is_one_less_the_level(level):
+    """With the best reserve the cost is mean and CVaR, of `robust.CVaR` by its share."""
+    returns = np.random.default_rng(0).normal(0.5, 1.0, (1, 40, 3))
+    problem = CVaRPortfolioProblem(level, 2.0)
+    z = problem.solve(returns)
+    costs = problem.cost(np.repeat(z, 40, axis=0), returns[0])
+    losses = -returns[0] @ z[0, :-1]
+    tail = CVaR(alpha=1.0 - level).worst_mean(losses)
+    assert_allclose(costs.mean(), losses.mean() + 2.0 * tail, rtol=1e-9)
+    largest = np.sort(losses)[-round(40 * (1 - level)) :]
+    assert_allclose(tail, largest.mean(), rtol=1e-9)
 
 
 def test_known_returns_bear_no_risk():
