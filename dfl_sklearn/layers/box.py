@@ -1,6 +1,8 @@
 """An affine map of the prediction, kept inside a box: the layers of the closed forms."""
 
 import math
+from collections.abc import Callable
+from typing import Any
 
 import torch
 from torch import nn
@@ -9,15 +11,19 @@ from torch.nn.functional import softplus
 from .._utils.checks import smoothing_number
 from ._batch import check_batch
 
+Number = float | Callable[[Any], Any]
+
 
 class AffineBoxLayer(nn.Module):
     r"""``clip(slope * y + offset, lower, upper)``, with corners that can be rounded.
 
     Parameters
     ----------
-    slope, offset : float
-        The affine map, the same for every column.
-    lower, upper : float
+    slope, offset : float or callable
+        The affine map, the same for every column. A function of the context (B, c) returns a number
+        for each row, of shape (B, 1), or one for all; of a problem it is a method that reads it by
+        ``self._known``.
+    lower, upper : float or callable
         The box; infinite bounds are absent.
     smoothing : float, default=0
         Width, in units of the decision, over which a corner is rounded:
@@ -37,29 +43,45 @@ class AffineBoxLayer(nn.Module):
     >>> AffineBoxLayer(slope=0.5, lower=0.0)(torch.tensor([[4.0], [-2.0]]))
     tensor([[2.],
             [0.]])
+
+    With a limit of each row, the first column of its context:
+
+    >>> limited = AffineBoxLayer(lower=0.0, upper=lambda context: context[:, :1])
+    >>> limited(torch.tensor([[4.0], [4.0]]), torch.tensor([[3.0], [5.0]]))
+    tensor([[3.],
+            [4.]])
     """
 
     def __init__(
         self,
-        slope: float = 1.0,
-        offset: float = 0.0,
-        lower: float = -math.inf,
-        upper: float = math.inf,
+        slope: Number = 1.0,
+        offset: Number = 0.0,
+        lower: Number = -math.inf,
+        upper: Number = math.inf,
         smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         smoothing_number(smoothing, positive=False)
-        self.slope, self.offset = slope, offset
-        self.lower, self.upper = lower, upper
+        numbers = {"slope": slope, "offset": offset, "lower": lower, "upper": upper}
+        for name, value in numbers.items():
+            _check_number(value, name)
+        self._by_row = any(callable(each) for each in numbers.values())
+        self.slope: Any = slope
+        self.offset: Any = offset
+        self.lower: Any = lower
+        self.upper: Any = upper
         self.smoothing = float(smoothing)
 
-    def forward(self, y: torch.Tensor) -> torch.Tensor:
+    def forward(self, y: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
         """Map predicted parameters (B, d) to decisions (B, d).
 
         Parameters
         ----------
         y : torch.Tensor of shape (B, d)
             Predicted parameters.
+        context : torch.Tensor of shape (B, c), default=None
+            Known data of each row, which the numbers that are functions are read from. Where none
+            is, the decisions do not depend on it.
 
         Returns
         -------
@@ -67,18 +89,64 @@ class AffineBoxLayer(nn.Module):
             Decisions.
         """
         check_batch(y)
-        z = y if self.slope == 1.0 and self.offset == 0.0 else self.slope * y + self.offset
+        if context is not None and len(context) != len(y):
+            raise ValueError(f"The layer takes {len(y)} rows of context, got {len(context)}.")
+        if self._by_row:
+            return self._each_row(y, context)
+        slope, offset, lower, upper = self.slope, self.offset, self.lower, self.upper
+        z = y if slope == 1.0 and offset == 0.0 else slope * y + offset
         if self.smoothing == 0.0:
-            if math.isinf(self.lower) and math.isinf(self.upper):
+            if math.isinf(lower) and math.isinf(upper):
                 return z
-            return z.clamp(self.lower, self.upper)
+            return z.clamp(lower, upper)
         s, rounded = self.smoothing, z
-        if math.isfinite(self.lower):
-            rounded = self.lower + s * softplus((z - self.lower) / s)
-        if math.isfinite(self.upper):
-            rounded = rounded - s * softplus((z - self.upper) / s)
+        if math.isfinite(lower):
+            rounded = lower + s * softplus((z - lower) / s)
+        if math.isfinite(upper):
+            rounded = rounded - s * softplus((z - upper) / s)
         # Rounding error, of the order of the last bit, must not leave the box.
-        return rounded.clamp(self.lower, self.upper)
+        return rounded.clamp(lower, upper)
+
+    def _each_row(self, y: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
+        slope, offset, lower, upper = (
+            _read(getattr(self, name), name, y, context)
+            for name in ("slope", "offset", "lower", "upper")
+        )
+        z = slope * y + offset
+        if self.smoothing == 0.0:
+            return z.clamp(lower, upper)
+        s, is_low, is_high = self.smoothing, lower.isfinite(), upper.isfinite()
+        # An infinite bound, which is absent, must not reach the slopes.
+        low, high = torch.where(is_low, lower, 0.0), torch.where(is_high, upper, 0.0)
+        rounded = torch.where(is_low, low + s * softplus((z - low) / s), z)
+        rounded = rounded - torch.where(is_high, s * softplus((z - high) / s), 0.0)
+        return rounded.clamp(lower, upper)
+
+
+def _check_number(value: Any, name: str) -> None:
+    """Raise an error unless a value is a number or a function of the context."""
+    if callable(value):
+        return
+    try:
+        if math.isnan(float(value)):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise ValueError(
+            f"{name} must be a number, or a function of the context that returns one for each row, "
+            f"such as a method of the problem with `return self._known(self.{name}, context)`; "
+            f"got {value!r}."
+        ) from None
+
+
+def _read(value: Number, name: str, y: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
+    """Return a number as a tensor that goes with y (B, d): (), (B, 1) or (B, d)."""
+    numbers = torch.as_tensor(value(context) if callable(value) else value).to(y)
+    if numbers.ndim and (numbers.ndim != 2 or len(numbers) != len(y)):
+        raise ValueError(
+            f"{name} must return one number for each row of the context, shape ({len(y)}, 1), got "
+            f"{tuple(numbers.shape)}."
+        )
+    return numbers
 
 
 class RowBoxLayer(nn.Module):

@@ -16,13 +16,14 @@ RowFunction = Callable[..., np.ndarray]
 
 
 class SolveLayer(nn.Module):
-    """A problem's own ``solve`` as a layer, for problems with a few parameters per row.
+    """A problem's own ``solve_rows`` as a layer, for problems with a few parameters per row.
 
     Parameters
     ----------
     solve : callable
-        Maps parameters (n, d), float64, to decisions (n, k), as a problem's method of that name,
-        with ``context=`` if the layer is called with one.
+        Maps parameters (n, d), float64, to decisions (n, k), as a problem's ``solve_rows``, with
+        ``context=`` (n, c) if the layer is called with one. (``solve`` wants names for the columns
+        of a context, which a layer does not have.)
     smoothing : float or None
         Half-width, in units of y, of the central difference. None: a thousandth of the
         mean absolute value of the batch, column by column.
@@ -79,7 +80,15 @@ class SolveLayer(nn.Module):
         else:
             steps = np.full(y.shape[1], self.smoothing)
         solve = self.solve if context is None else partial(self.solve, context=_array(context))
-        return differentiate_rows(solve, [y], steps=[steps])
+        try:
+            return differentiate_rows(solve, [y], steps=[steps])
+        except ValueError as error:
+            if context is not None and getattr(self.solve, "__name__", None) == "solve":
+                error.add_note(
+                    "SolveLayer has a context without names, which solve_rows takes: write "
+                    "SolveLayer(self.solve_rows, smoothing)."
+                )
+            raise
 
 
 def differentiate_rows(

@@ -9,6 +9,7 @@ from sklearn.exceptions import UndefinedMetricWarning
 from .._utils.rounding import is_rounding
 from .._utils.rows import as_numpy_rows, check_finite, check_total
 from .._utils.sklearn_private import _check_sample_weight
+from ..problems._below_best import below_best
 from ..problems._no_cost import NoCostError
 from ..problems.base import DecisionProblem
 from ..problems.constant import constant_costs
@@ -99,7 +100,11 @@ def _row_regret(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return the regret of each row and the cost of its best decision."""
     best = problem.optimal_cost(y_true, context=context)
-    return problem.cost(decisions, y_true, context=context) - best, best
+    paid = problem.cost(decisions, y_true, context=context)
+    fault = below_best(problem, paid, best, decisions, y_true, context)
+    if fault is not None:
+        warnings.warn(fault, UserWarning, stacklevel=4)
+    return paid - best, best
 
 
 def d2_of_decisions(
@@ -129,6 +134,8 @@ def d2_of_decisions(
         ) from error
     model, constant = (_weighted_sum(each - best, weight) for each in (paid, fixed))
     n = float(weight.sum())
+    fault = below_best(problem, paid, best, decisions, y_true, context)
+    said = "" if fault is None else f" {fault}"
     if is_rounding(constant / n, fixed, best, weight=weight):
         has_none = model <= 0 or is_rounding(model / n, paid, best, weight=weight)
         return 1.0 if has_none else 0.0
@@ -136,7 +143,7 @@ def d2_of_decisions(
         warnings.warn(
             f"d2_regret_score is undefined here: the best constant decision costs less than the "
             f"decisions that {type(problem).__name__}.solve gives for the observed parameters"
-            f"{'' if problem.exact else ', which are not exact'}. Use decision_cost.",
+            f"{'' if problem.exact else ', which are not exact'}. Use decision_cost.{said}",
             UndefinedMetricWarning,
             stacklevel=2,
         )
@@ -145,11 +152,13 @@ def d2_of_decisions(
         warnings.warn(
             f"d2_regret_score is above 1: the decisions made from y_pred cost less than those that "
             f"{type(problem).__name__}.solve gives for the observed parameters"
-            f"{'' if problem.exact else ', which are not exact'}. Use decision_cost.",
+            f"{'' if problem.exact else ', which are not exact'}. Use decision_cost.{said}",
             UndefinedMetricWarning,
             stacklevel=2,
         )
         return 1.0 - model / constant
+    if fault is not None:
+        warnings.warn(fault, UserWarning, stacklevel=2)
     return 1.0 - max(model, 0.0) / constant
 
 

@@ -122,6 +122,12 @@ def regret(
         The mean regret in the unit of the problem's cost; 0 is perfect. It can be negative where
         the problem's ``solve`` is not exact (``problem.exact`` is False).
 
+    Warns
+    -----
+    UserWarning
+        If a decision is allowed and costs less than the best one of an exact problem, whose
+        ``solve_rows`` does not minimise then.
+
     See Also
     --------
     decision_cost : The cost itself.

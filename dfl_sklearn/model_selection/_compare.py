@@ -126,7 +126,8 @@ def compare_decisions(
     ConvergenceWarning
         If fits did not converge; one warning lists them all.
     UserWarning
-        If there are fewer than 10 blocks. If the differences of neighbouring blocks are correlated,
+        If a decision costs less than the best one of an exact problem. If there are fewer than 10
+        blocks. If the differences of neighbouring blocks are correlated,
         so that intervals are too narrow. If the comparison was interrupted.
 
     See Also
@@ -289,6 +290,9 @@ def _result(
 
 def _doubts(found: DecisionComparison, held_out: HeldOut) -> Iterator[str]:
     """Yield the warnings about a comparison."""
+    fault = held_out.below_best()
+    if fault is not None:
+        yield fault
     if found.interrupted:
         missing = [each for each in held_out.names if each not in found.costs]
         splits, _ = held_out.finished()

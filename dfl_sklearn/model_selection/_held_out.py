@@ -9,6 +9,7 @@ import numpy as np
 from .._utils.convergence import Doubts
 from .._utils.progress import say
 from .._utils.row_numbers import renumbered
+from ..problems._below_best import rows_below_best, what_is_below
 from ..problems.base import DecisionProblem
 from ._trials import HeldOutRows, Tried, noted
 
@@ -134,6 +135,27 @@ class HeldOut:
         if not by_split[most]:
             raise KeyboardInterrupt
         return [most], by_split[most]
+
+    def below_best(self) -> str | None:
+        """Say which decision costs less than the best one of an exact problem, if there is one."""
+        if not self.problem.exact:
+            return None
+        for k, rulers in self.rulers.items():
+            for j, (test, ruler) in enumerate(zip(self.rounds[k], rulers, strict=True)):
+                paid = {
+                    repr(name): self.tried[k, i].costs[j]
+                    for i, name in enumerate(self.names)
+                    if (k, i) in self.tried
+                }
+                if ruler.incumbent is not None:
+                    paid["the incumbent"] = ruler.incumbent
+                for name, costs in paid.items():
+                    rows = rows_below_best(costs, ruler.best)
+                    if len(rows):
+                        i = int(rows[0])
+                        decision = f"The decision of {name} for row {test.rows[i]} of {test.what}"
+                        return what_is_below(self.problem, decision, costs[i], ruler.best[i])
+        return None
 
     @property
     def doubts(self) -> Doubts:

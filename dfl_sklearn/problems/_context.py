@@ -111,12 +111,12 @@ def filled(value: Any, context: Any, columns: list[Column]) -> Any:
 
     Returns
     -------
-    ndarray or torch.Tensor
-    Float64, of the shape of `value` where nothing in it is marked. Otherwise of shape
-    (n, *shape), or (n, 1) for a single number, to be used with arrays of rows.
+    float, ndarray or torch.Tensor
+        Float64, of the shape of `value` where nothing in it is marked. Otherwise of shape
+        (n, *shape), or (n, 1) for a single number, to be used with arrays of rows.
     """
     if not is_marked(value):
-        return np.asarray(value, dtype=np.float64)
+        return np.asarray(value, dtype=np.float64)[()]  # tensors take a float, and no array of one
     entries = np.asarray(value, dtype=object)
     flat = entries.reshape(-1)
     shape = entries.shape or (1,)

@@ -42,7 +42,7 @@ class ProblemInputs(BaseEstimator):
         """Return a parameter as numbers; :class:`FromContext` is replaced by the context.
 
         Float64, of the shape of `value` where nothing in it is marked; else (n, *shape), or (n, 1)
-        for a single number.
+        for a single number. It can be used with the NumPy arrays or torch tensors of the rows.
         """
         return filled(value, context, self.context_columns())
 

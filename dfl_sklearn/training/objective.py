@@ -22,6 +22,7 @@ from ..problems._outputs import NonFiniteCostError
 from ..problems.base import DecisionProblem
 from ..problems.constant import constant_decisions
 from ..rows import Optimum, Rows
+from ._torch_costs import is_for_numpy_alone, numpy_costs_error
 
 _MOST_OF_UNIT = 256  # rows with a context whose regret gives the loss its unit
 _MOST_CHECKED = 64  # rows whose best decisions are costed under others
@@ -253,6 +254,11 @@ class Objective:
             losses = self.row_loss(y_hat, batch["y"], optimum, *context)
         except NoCostError as error:
             raise self._without_cost(error, y_hat, batch["y"]) from error
+        except (TypeError, RuntimeError, AttributeError, ValueError) as error:
+            known = optimum.decisions, batch["y"], batch.get("context")
+            if is_for_numpy_alone(self.problem, *known):
+                raise numpy_costs_error(self.problem, error) from error
+            raise
         if losses.shape != optimum.cost.shape:
             raise ValueError(
                 f"{type(self.loss).__name__} must return one number per "

@@ -12,8 +12,10 @@ from sklearn.neighbors import KNeighborsRegressor
 from sklearn.svm import LinearSVR
 from sklearn.tree import DecisionTreeRegressor
 
-from dfl_sklearn import DFLRegressor, ExpertMixture, TwoStageRegressor
+from dfl_sklearn import DFLRegressor, ExpertMixture, PolicyRegressor, TwoStageRegressor
 from dfl_sklearn.compose import PredictionTransformer
+from dfl_sklearn.layers import AffineBoxLayer
+from dfl_sklearn.losses import DecisionLoss
 from dfl_sklearn.problems import (
     DecisionProblem,
     FunctionProblem,
@@ -273,3 +275,53 @@ def test_rows_for_a_model_fitted_before_are_checked(X, y, around):
         with pytest.raises(ValueError, match=message):
             model.fit(X, y, sample_weight=weight)
     model.fit(X, y, sample_weight=y)
+
+
+class Purchases(DecisionProblem):
+    """Buy ahead at 1, and the square of what is missing at 1/2; `how` the cost is written."""
+
+    COSTS = {
+        "maximum": lambda z, y: (z + 0.5 * np.maximum(y - z, 0.0) ** 2).sum(axis=1),
+        "sum": lambda z, y: np.sum((z - y) ** 2, axis=1),
+        "where": lambda z, y: np.where(y > z, 4 * (y - z), z - y)[:, 0],
+        "wrong": lambda z, y: (z - y).no_such_method(),
+        "both": lambda z, y: ((z - y) ** 2).sum(axis=1),
+    }
+
+    def __init__(self, how="both"):
+        self.how = how
+
+    def solve_rows(self, y, context=None):
+        return np.maximum(y - 1.0, 0.0)
+
+    def cost_rows(self, decisions, y, context=None):
+        return self.COSTS[self.how](decisions, y)
+
+    def decision_layer(self, smoothing=None):
+        return AffineBoxLayer(offset=-1.0, lower=0.0)
+
+    def decision_projection(self, n_parameters):
+        return AffineBoxLayer(lower=0.0)
+
+
+@pytest.mark.parametrize("how", ["maximum", "sum", "where"])
+@pytest.mark.parametrize("estimator", [DFLRegressor, PolicyRegressor])
+def test_a_cost_for_numpy_alone_is_named(estimator, how, X, y):
+    problem = Purchases(how)
+    assert problem.cost(problem.solve(y), y).shape == (30,)
+    with pytest.raises(TypeError, match=r"Purchases.cost_rows works with NumPy") as error:
+        estimator(problem, **QUICK).fit(X, y)
+    assert "xp = array_namespace(decisions, y)" in str(error.value)
+
+
+def test_other_errors_of_a_cost_stay_as_they_are(X, y):
+    DFLRegressor(Purchases("both"), **QUICK).fit(X, y)
+    with pytest.raises(AttributeError, match="no_such_method"):
+        DFLRegressor(Purchases("wrong"), **QUICK).fit(X, y)
+
+    class OwnLoss(DecisionLoss):
+        def bind(self, problem):
+            return lambda y_hat, y, optimum: np.abs(y_hat - y)
+
+    with pytest.raises(RuntimeError, match="requires grad"):
+        DFLRegressor(Purchases("both"), loss=OwnLoss(), **QUICK).fit(X, y)

@@ -8,6 +8,7 @@ import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 from dfl_sklearn.layers import AffineBoxLayer
+from dfl_sklearn.problems import FromContext
 
 Y = torch.linspace(-5, 5, 101, dtype=torch.float64)[:, None]
 
@@ -31,6 +32,52 @@ def test_rounded_corners(lower, upper):
     (slope,) = torch.autograd.grad(z.sum(), y)
     assert (slope > 0).all()
     assert (slope < 1).all()
+
+
+CONTEXT = torch.linspace(-4.0, 4.0, 101, dtype=torch.float64)[:, None]
+
+
+def shifted(context):
+    return context[:, :1] + 1.0
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.3])
+@pytest.mark.parametrize(
+    "numbers",
+    [
+        {"upper": shifted},
+        {"offset": shifted, "lower": -1.0},
+        {"slope": shifted, "lower": lambda context: context[:, :1], "upper": shifted},
+        {"offset": lambda context: np.float64(0.5), "upper": shifted},
+    ],
+)
+def test_numbers_of_each_row_are_those_of_a_layer_of_its_own(numbers, smoothing):
+    y = Y.clone().requires_grad_()
+    z = AffineBoxLayer(**numbers, smoothing=smoothing)(y, CONTEXT)
+    (slope,) = torch.autograd.grad(z.sum(), y)
+    for i in range(0, 101, 7):
+        at = {
+            name: float(value(CONTEXT[i : i + 1])) if callable(value) else value
+            for name, value in numbers.items()
+        }
+        alone = Y[i : i + 1].clone().requires_grad_()
+        expected = AffineBoxLayer(**at, smoothing=smoothing)(alone)
+        assert_allclose(z[i : i + 1].detach(), expected.detach(), rtol=1e-14, atol=1e-14)
+        assert_allclose(slope[i], torch.autograd.grad(expected.sum(), alone)[0][0], atol=1e-12)
+
+
+def test_a_context_that_no_number_is_read_from_changes_nothing():
+    layer = AffineBoxLayer(2.0, 0.5, -3.0, 4.0, smoothing=0.1)
+    assert_array_equal(layer(Y, CONTEXT), layer(Y))
+    with pytest.raises(ValueError, match="takes 101 rows of context, got 5"):
+        layer(Y, CONTEXT[:5])
+
+
+def test_numbers_that_are_none_are_named():
+    with pytest.raises(ValueError, match=r"upper must be a number, or a function of the context"):
+        AffineBoxLayer(upper=FromContext("cap"))
+    with pytest.raises(ValueError, match=r"lower must return one .* \(101, 1\), got \(101,\)"):
+        AffineBoxLayer(lower=lambda context: context[:, 0])(Y, CONTEXT)
 
 
 def test_smoothing_fades_out():

@@ -1,11 +1,12 @@
 """Differences in place of derivatives, against derivatives."""
 
 import numpy as np
+import pytest
 import torch
 from numpy.testing import assert_allclose
 
 from dfl_sklearn.layers import SolveLayer, differentiate_rows
-from dfl_sklearn.problems import ProvisioningProblem
+from dfl_sklearn.problems import DecisionProblem, FromContext, ProvisioningProblem
 
 
 def smooth(a, b):
@@ -72,3 +73,26 @@ def test_solve_layer_agrees_with_the_exact_layer():
         assert_allclose(found.detach(), exact.detach())
         slopes = [torch.autograd.grad(z.sum(), y, retain_graph=True)[0] for z in (found, exact)]
         assert_allclose(*slopes, rtol=1e-6, atol=1e-8)
+
+
+class Capped(DecisionProblem):
+    def __init__(self, cap=30.0):
+        self.cap = cap
+
+    def solve_rows(self, y, context=None):
+        return np.clip(y, 0.0, self._known(self.cap, context))
+
+    def cost_rows(self, decisions, y, context=None):
+        return ((decisions - y) ** 2).sum(axis=1)
+
+
+def test_solve_rows_is_differentiated_where_a_context_has_names():
+    y = torch.tensor([[5.0], [15.0], [25.0]], dtype=torch.float64).requires_grad_()
+    cap = torch.tensor([[10.0], [10.0], [30.0]], dtype=torch.float64)
+    problem = Capped(FromContext("cap"))
+    z = SolveLayer(problem.solve_rows, 1.0)(y, cap)
+    assert_allclose(z.detach()[:, 0], [5.0, 10.0, 25.0])
+    assert_allclose(torch.autograd.grad(z.sum(), y)[0][:, 0], [1.0, 0.0, 1.0])
+    with pytest.raises(ValueError, match="has no column names") as error:
+        SolveLayer(problem.solve, 1.0)(y, cap)
+    assert "SolveLayer(self.solve_rows, smoothing)" in error.value.__notes__[0]

@@ -179,3 +179,12 @@ def test_a_layer_for_each_context_names_the_row():
 def test_decisions_and_context_of_different_lengths():
     with pytest.raises(ValueError, match="context has 2 rows, but decisions have 1"):
         StorageProblem(FromContext(0)).is_feasible([[0.0, 0.0]], context=[1.0, 2.0])
+
+
+def test_a_number_that_is_not_marked_goes_with_arrays_and_tensors():
+    price = Capped(cap=3.0)._known(2.0, None)
+    slopes = torch.ones((2, 1), requires_grad=True)
+    cost = price * slopes
+    assert torch.autograd.grad(cost.sum(), slopes)[0].ravel().tolist() == [2.0, 2.0]
+    np.testing.assert_array_equal(price * np.ones((2, 1)), [[2.0], [2.0]])
+    assert (price.shape, price.dtype) == ((), np.float64)
