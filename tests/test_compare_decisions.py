@@ -386,7 +386,9 @@ def test_ctrl_c_in_the_first_split_keeps_the_estimators_that_are_done(data):
 def test_ctrl_c_before_the_shifts_keeps_all_splits(data):
     X, y = data
     Interrupted.fits = 0
-    with pytest.warns(UserWarning, match="It contains all splits, but not all decisions for the sh"):
+    with pytest.warns(
+        UserWarning, match="It contains all splits, but not all decisions for the sh"
+    ):
         found = compare({"line": LINE, "slow": Interrupted(6)}, X, y, shifts={"late": (X, y)})
     assert found.shift_costs["late"].isna().tolist() == [False, True]
     assert found.costs.notna().all().all()

@@ -165,7 +165,9 @@ def test_errors_say_what_is_wrong():
     with pytest.raises(ValueError, match="n_samples must be a whole number"):
         model.sample(X, 0)
     gap = np.where(np.arange(4)[:, None] == 1, np.nan, X)
-    with pytest.raises(ValueError, match='scale="ridge" is a ridge regression, which takes only finite'):
+    with pytest.raises(
+        ValueError, match='scale="ridge" is a ridge regression, which takes only finite'
+    ):
         ResidualScenarios(DummyRegressor(), cv=2, scale="ridge").fit(gap, y)
     fitted = FrozenEstimator(Ridge().fit(X, y))
     with pytest.raises(ValueError, match="needs the errors of at least 2 rows"):
