@@ -1,4 +1,4 @@
-"""An affine map of the prediction, kept inside a box: the layers of the closed forms."""
+"""Layers for closed-form decisions: an affine map of the prediction, kept within a box."""
 
 import math
 
@@ -16,9 +16,9 @@ class AffineBoxLayer(nn.Module):
     Parameters
     ----------
     slope, offset : float
-        The affine map, the same for every column.
+        Coefficients of the affine map, the same for every column.
     lower, upper : float
-        The box; infinite bounds are absent.
+        Bounds of the box; an infinite bound means that there is none.
     smoothing : float, default=0
         Width, in units of the decision, over which a corner is rounded:
         :math:`l + s\,\mathrm{softplus}((u - l)/s) - s\,\mathrm{softplus}((u - h)/s)`
@@ -82,12 +82,12 @@ class AffineBoxLayer(nn.Module):
 
 
 class RowBoxLayer(nn.Module):
-    """:class:`AffineBoxLayer` where every row has its own map and its own box.
+    """:class:`AffineBoxLayer` for rows that each have their own map and box.
 
     Parameters
     ----------
     smoothing : float, default=0
-        As there, the same for all rows.
+        As in :class:`AffineBoxLayer`; the same for all rows.
     """
 
     def __init__(self, smoothing: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""A quadratic program over the simplex as what it is: piecewise affine in its linear term."""
+"""Quadratic programs over the simplex, whose minimiser is piecewise affine in the linear term."""
 
 import math
 from functools import lru_cache

@@ -49,7 +49,7 @@ def solve_canonical(problem: Any, **options: Any) -> None:
 
 
 def _discrepancy(problem: Any, found: ConicSolution, chain: Any, inverse: Any) -> float:
-    """Return how much dearer the user's variables are than the solver says, NaN if infeasible."""
+    """Return the excess of the user's cost over that of the solver; NaN if infeasible."""
     problem.unpack_results(found, chain, inverse)
     variables = problem.variables()
     limits = [*problem.constraints, *bounds_that_are_expressions(variables)]

@@ -1,4 +1,4 @@
-"""Linear programs that differ in their costs alone, solved row by row and checked."""
+"""Linear programs that differ only in their costs, solved row by row and checked."""
 
 from functools import cached_property
 from typing import Any
@@ -331,7 +331,7 @@ class LinearSolver:
 
 
 def at_bounds(polytope: Polytope, costs: np.ndarray) -> np.ndarray:
-    """Return minimisers (B, n) over bounds alone, infinite where the cost falls without end.
+    """Return minimisers (B, n) over bounds only, infinite where the cost is unbounded below.
 
     What costs nothing is at a bound too.
     """
@@ -357,7 +357,7 @@ def is_proven(polytope: Polytope, costs: np.ndarray, z: np.ndarray, dual: np.nda
 def _is_borderline(polytope: Polytope, z: np.ndarray, dual: np.ndarray) -> np.ndarray:
     """Return for which decisions (B, n) a row may hold, or not, by its last digit only.
 
-    Where it does not, a decision that is many times dearer may be needed to make up for it.
+    Where it does not, a decision that costs many times as much may be needed to make up for it.
     """
     long = np.longdouble
     rows = z.astype(long) @ polytope.matrix.toarray().T.astype(long)

@@ -17,7 +17,7 @@ def least_costly(
 
     Both are float64.
 
-    Where not all of them are allowed in each row, `is_allowed` tells for a slice of the rows which
+    Where not all of them are feasible in each row, `is_allowed` tells for a slice of the rows which
     are, (rows, S), at least one in each.
 
     Of several that differ by rounding errors it is the first: sums are rounded differently in

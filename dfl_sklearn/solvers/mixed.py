@@ -1,4 +1,4 @@
-"""Mixed-integer programs that differ in their costs alone, solved row by row and checked."""
+"""Mixed-integer programs that differ only in their costs, solved row by row and checked."""
 
 import time
 from typing import NamedTuple
@@ -71,7 +71,7 @@ class Incumbent(NamedTuple):
         return self.gap_to(self.bound, costs)
 
     def gap_to(self, cost: float, costs: np.ndarray) -> float:
-        """Return how much dearer it is than `cost`, as a share of the terms of its own cost."""
+        """Return by how much it costs more than `cost`, as a share of the terms of its own cost."""
         above, terms = self.cost - cost, float(np.abs(costs * self.z).sum())
         return 0.0 if above <= 0 else (above / terms if terms > 0 else np.inf)
 
@@ -82,7 +82,8 @@ class MixedSolver:
     Where the relaxed program has a whole decision, as those of paths and assignments have, its dual
     values prove that to be the best one. Else HiGHS searches. It takes a number for integral, and a
     row for held, to a tolerance. So its decisions are rounded and the other variables solved for
-    with those held. Where that is not feasible, or dearer than HiGHS promised, its search is split
+    with those held. Where that is infeasible, or costs more than HiGHS promised, its search is
+    split
     around the decision and goes on.
 
     Parameters
