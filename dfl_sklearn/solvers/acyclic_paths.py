@@ -75,7 +75,7 @@ class Levels(NamedTuple):
             distance[group.nodes] = by_edge.min(axis=1)
             if i in starts:
                 distance[source, rows] = 0.0
-        # Back from the targets, along the first edge by which the distance is reached.
+        # Go back from the targets, along the first edge that attains the distance.
         decisions, node = np.zeros((n_rows, n_edges)), target.copy()
         for i in range(len(self.groups) - 1, -1, -1):
             here = rows[(self.number[node] == i) & (node != source)]

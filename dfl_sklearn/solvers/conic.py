@@ -76,7 +76,7 @@ class ConicSolution(NamedTuple):
 
 
 Discrepancy = Callable[[ConicSolution], float]
-"""Says what a solution costs in the user's program beyond its cost here, NaN if not feasible."""
+"""Returns a solution's cost in the user's program less its cost here, NaN if infeasible."""
 
 
 class _Units(NamedTuple):
@@ -158,7 +158,7 @@ def _solved(program: ConicProgram, units: _Units, tolerance: float) -> tuple[str
     def candidates() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         if program.is_polyhedral:
             yield _polished(P, c, A, b, program, x, s, z)
-        # The entropy has no value just below 0, so that its domain comes first.
+        # The entropy is undefined just below 0, so that its domain is enforced first.
         in_domain = np.clip(x, *_bounds(A, b, _rows_of_domain(program)))
         yield in_domain, s, z
         yield x, s, z
@@ -179,7 +179,7 @@ def _in_users_units(
     start, end = program.n_zero, program.n_zero + program.n_nonnegative
     with np.errstate(over="ignore", invalid="ignore"):
         x, slack, dual = x * columns * size, s / rows * size, z * rows * cost
-        # How far x keeps inside of an inequality is known better than the solver knows it.
+        # The slack of an inequality can be computed more exactly than the solver gives it.
         slack[start:end] = np.maximum((program.b - program.A @ x)[start:end], 0.0)
         least = min(size, *_all_sizes(program, rows, columns))
         size = min(size, max(float(np.abs(x / columns).max(initial=0.0)), least))
