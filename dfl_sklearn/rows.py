@@ -1,4 +1,4 @@
-"""Rows of training data, and best decisions for them: the records that all parts hand on."""
+"""Rows of training data and best decisions for them: the records that all packages exchange."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,19 +12,19 @@ _ALWAYS = ("X", "y", "weight")  # what all rows have
 
 
 class Optimum(NamedTuple):
-    """Best decisions and what they cost, solved for once and reused.
+    """Best decisions and their costs, solved for once and reused.
 
     Attributes
     ----------
     decisions : ndarray or torch.Tensor of shape (n, k)
         Best decision of each row.
     cost : ndarray or torch.Tensor of shape (n,)
-        What it costs, in the unit of the problem.
+        Its cost, in the unit of the problem.
 
     See Also
     --------
     Rows : Rows that carry an optimum.
-    dfl_sklearn.problems.DecisionProblem.optimum : Solves for it.
+    dfl_sklearn.problems.DecisionProblem.optimum : Solve for the best decisions.
 
     Examples
     --------
@@ -40,7 +40,7 @@ class Optimum(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Features, parameters and weights of rows, with what else is known of them.
+    """Features, parameters and weights of rows, with their context and best decisions if known.
 
     Attributes
     ----------
@@ -53,12 +53,12 @@ class Rows:
     context : ndarray or torch.Tensor of shape (n, c), or None
         Known data of each row, which no ambiguity set changes.
     optimum : Optimum or None
-        The best decisions of the rows.
+        The best decisions of the rows; None where they have not been solved for.
 
     See Also
     --------
     Optimum : The best decisions of the rows.
-    dfl_sklearn.robust.AmbiguitySet : Takes rows and returns others.
+    dfl_sklearn.robust.AmbiguitySet : Compute the worst case around given rows.
 
     Examples
     --------
@@ -80,7 +80,7 @@ class Rows:
 
     @classmethod
     def of_table(cls, table: np.ndarray, weight: np.ndarray, context: Any = None) -> "Rows":
-        """Return rows (n, p) of a table in which nothing is set apart as parameters.
+        """Return the rows of a table all of whose columns are features, without parameters.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class Rows:
         Returns
         -------
         Rows
-            With parameters of shape (n, 0).
+            The rows, with parameters of shape (n, 0).
         """
         return cls(table, np.empty((len(table), 0)), weight, context)
 
@@ -103,7 +103,7 @@ class Rows:
 
     @property
     def arrays(self) -> tuple[Any, ...]:
-        """What decides the regret of a predictor on the rows: all but weights and optimum."""
+        """All parts that determine the regrets of a predictor: not the weights and the optimum."""
         return (self.X, self.y) if self.context is None else (self.X, self.y, self.context)
 
     def replace(self, **changes: Any) -> "Rows":
@@ -142,7 +142,7 @@ class Rows:
         Returns
         -------
         Rows
-            With their optimum, where there is one.
+            The chosen rows, with their optimum where there is one.
         """
         return Rows(
             self.X[index],
@@ -155,10 +155,10 @@ class Rows:
     def canonical(self) -> "Rows":
         """Drop rows of weight 0, sort by value, and merge equal rows by adding their weights.
 
-        Estimators bring their training data into this form before anything random happens. From
-        there on only (unique rows, weights) exist: hold-outs and mini-batches are drawn over
-        unique rows, and weights enter every mean. So a row of weight 2 and the row given twice are
-        one thing, exactly and for any seed.
+        Estimators bring their training data into this form before they draw random numbers. From
+        then on they work with unique rows and their weights: hold-outs and mini-batches are drawn
+        from unique rows, and weights enter every mean. Therefore a row of weight 2 gives exactly
+        the same result as the row given twice, for any seed.
 
         Returns
         -------
@@ -195,7 +195,7 @@ class Rows:
         fraction : float
             Share of the rows to hold out.
         rng : numpy.random.Generator
-            Where the randomness comes from.
+            Source of the random numbers.
 
         Returns
         -------
@@ -224,14 +224,14 @@ class Rows:
         Parameters
         ----------
         device : torch.device or str
-            Where the tensors live.
+            Device of the tensors.
         dtype : torch.dtype
             Type of the features.
 
         Returns
         -------
         Rows
-            Of tensors.
+            The same rows, as tensors.
         """
         import torch
 
@@ -253,12 +253,12 @@ class Rows:
         Parameters
         ----------
         parts : sequence of Rows
-            All with a context or all without.
+            The parts, all with a context or all without.
 
         Returns
         -------
         Rows
-            As many as all parts have together.
+            The rows of all parts.
         """
         import torch
 

@@ -1,4 +1,4 @@
-"""Which rows a model is fitted on, and which ones calibrate its promises."""
+"""The choice of rows to fit a model on, and of rows to calibrate its promises."""
 
 import math
 import warnings
@@ -10,8 +10,8 @@ from scipy.sparse import issparse
 
 from .._utils.cross_fit import Splits, given_splits, row_codes
 
-_DENSE = 10_000_000  # numbers of a sparse table at most that is compared row by row
-_SHARE = 0.25  # of the rows, the last ones, that calibrate
+_DENSE = 10_000_000  # most numbers of a sparse table that is compared row by row
+_SHARE = 0.25  # share of the rows, the last ones, for calibration
 
 
 def calibration_splits(cv: Any, X: Any, y: np.ndarray) -> Splits:
@@ -29,7 +29,7 @@ def calibration_splits(cv: Any, X: Any, y: np.ndarray) -> Splits:
     n = len(y)
     if n < 2:
         raise ValueError(
-            f"A part of the rows is held out to calibrate on, which needs 2 at least, got "
+            f"A part of the rows is held out for calibration, which needs at least 2 rows, got "
             f"n_samples={n}."
         )
     first = n - math.ceil(_SHARE * n)
@@ -50,18 +50,18 @@ def _comparable(X: Any) -> Any:
 
 
 def warn_of_shared_rows(X: Any, y: np.ndarray, X_cal: Any, y_cal: np.ndarray) -> None:
-    """Say so where calibration rows are training rows as well."""
+    """Warn where calibration rows are training rows as well."""
     tables = [pd.DataFrame(_comparable(each)) for each in (X, X_cal)]
     if tables[0].shape[1] != tables[1].shape[1]:
-        return  # which the model will say
+        return  # the model will raise the error
     code = codes_of(pd.concat(tables, ignore_index=True), np.concatenate([y, y_cal]))
     shared = np.isin(code[len(y) :], code[: len(y)])
     if shared.any():
         warnings.warn(
             f"{int(shared.sum())} of {len(shared)} calibration rows are training rows as well, "
-            f"such as row {int(shared.argmax())} of X_cal. A model errs less on rows that it was "
-            "fitted on, and its promises would be too low: calibrate on rows that it has not seen. "
-            "(Rows that are alike by chance, as those of few distinct values are, do no harm.)",
+            f"such as row {int(shared.argmax())} of X_cal. A model has smaller errors on rows that "
+            "it was fitted on, and promises would be too low: calibrate on rows that it has not "
+            "seen. (Rows that are equal by chance, with few distinct values, do no harm.)",
             UserWarning,
             stacklevel=6,
         )

@@ -1,4 +1,4 @@
-"""What calibrates promises: the cost itself, or the radius of a set to decide for."""
+"""Calibration of promises: by the cost itself, or by the radius of a set to decide for."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from .quantile import conformal_quantile
 from .sets import SETS, Box, Ellipsoid, Widths
 from .worst_of_set import decide_for_worst_of
 
-_STEPS = 16  # of the radius, up to the one at which the set holds y as often as promised
-_BEYOND = (1.125, 1.25, 1.5, 2.0, 4.0, 8.0)  # times that one
+_STEPS = 16  # steps of the radius, up to the one at which the set contains y often enough
+_BEYOND = (1.125, 1.25, 1.5, 2.0, 4.0, 8.0)  # multiples of that radius
 
 
 class CostCertificate:
-    """Plain decisions; promised is what is planned and a quantile of what is paid beyond it."""
+    """Plain decisions; the promise is the planned cost plus a quantile of the excess over it."""
 
     def __init__(self, scale: Any, tail: float) -> None:
         self._units = CostUnits(scale, tail)
@@ -46,13 +46,13 @@ class CostCertificate:
         return quantiles_of(scores, rows.weight, labels, level, shift)
 
     def forget(self) -> None:
-        """Drop what calibration alone has needed."""
+        """Drop what only calibration needs."""
         self.__dict__.pop("_unseen", None)
 
     def decisions_and_promises(
         self, X: Any, plans: Plans, quantile: Any
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return decisions (n, k) and what they cost at most (n,)."""
+        """Return decisions (n, k) and their promised costs (n,)."""
         size = self._units.size(X, plans.planned)
         return plans.decisions, self._units.promises(plans.planned, size, quantile)
 
@@ -82,22 +82,23 @@ class SetCertificate:
         instead = 'Use method="cost", which takes any decision.'
         if rows.prediction is None:
             raise ValueError(
-                f"method={self._kind!r} is a set around a prediction of y, and the estimator "
-                f"predicts decisions alone. {instead}"
+                f"method={self._kind!r} is a set around a prediction of y, but the estimator "
+                f"predicts only decisions. {instead}"
             )
         at = slice(0, 1)
         known = None if rows.context is None else rows.context[at]
         z = rows.problem.solve_rows(rows.prediction[at], known)
         if rows.problem.cost_slopes(z, rows.prediction.shape[1], known) is None:
             raise ValueError(
-                f"method={self._kind!r} decides for the worst y of a set, which takes a cost that "
+                f"method={self._kind!r} decides for the worst y of a set, which needs a cost that "
                 f"is affine in y, and that of {name} is not. {instead}"
             )
 
     def radii(self, level: float) -> np.ndarray:
         """Return the radii to choose from, 0 among them, in ascending order.
 
-        They are made of training rows, so that calibration rows and new ones are exchangeable.
+        They are computed from training rows, so that calibration rows and new ones are
+        exchangeable.
         """
         radius, weight = self._training_radii
         top = conformal_quantile(radius, weight, level)
@@ -116,9 +117,9 @@ class SetCertificate:
     ) -> Any:
         """Return the radius, or that of each group; see :func:`quantiles_of`.
 
-        A row's score is the least radius from which on the promise holds at every larger one. Rows
-        whose y is in the set keep it anyway. Radii are walked downwards until the quantile is
-        known.
+        A row's score is the least radius such that the promise holds at it and at every larger one.
+        It holds for all rows whose y is in the set. Radii are tried in descending order until the
+        quantile is known.
         """
         prediction: Any = rows.prediction
         width = self._unseen if are_training else self._widths(rows.X, prediction)
@@ -140,13 +141,13 @@ class SetCertificate:
             found = quantiles_of(scores, rows.weight, labels, level, shift)
         if not np.isfinite(lowest_of(found)).all():
             raise ValueError(
-                f"No radius of method={self._kind!r} up to {radii[-1]:.3g} sizes of an error "
-                'keeps its promise often enough on the calibration rows. Use method="cost".'
+                f"No radius of method={self._kind!r} up to {radii[-1]:.3g} times the size of an "
+                'error keeps its promise often enough on the calibration rows. Use method="cost".'
             )
         return found
 
     def forget(self) -> None:
-        """Drop what calibration alone has needed."""
+        """Drop what only calibration needs."""
         self.__dict__.pop("_unseen", None)
         self.__dict__.pop("_training_radii", None)
 
@@ -158,7 +159,7 @@ class SetCertificate:
         at: np.ndarray,
         radius: float,
     ) -> np.ndarray:
-        """Return whether decisions for a radius cost at most what they promise, of some rows."""
+        """Return, for some rows, whether decisions for a radius cost at most the promised cost."""
         if not len(at):
             return np.zeros(0, dtype=bool)
         known = None if rows.context is None else rows.context[at]
@@ -175,7 +176,7 @@ class SetCertificate:
     def decisions_and_promises(
         self, X: Any, plans: Plans, quantile: Any
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Return decisions (n, k) and what they cost at most (n,)."""
+        """Return decisions (n, k) and their promised costs (n,)."""
         prediction: Any = plans.prediction
         found = decide_for_worst_of(
             plans.problem,

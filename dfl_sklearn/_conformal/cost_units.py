@@ -1,4 +1,4 @@
-"""The unit in which a realised cost is compared with the planned one."""
+"""The unit in which realised costs are compared with planned ones."""
 
 from typing import Any
 
@@ -6,13 +6,13 @@ import numpy as np
 
 from ..scenarios._error_scale import ErrorScale
 
-_FLOOR = 0.1  # of the mean absolute planned cost, so that one of 0 has a logarithm
-_NOTHING = 1e-9  # of the mean absolute error: planned costs below it are rounding errors
-_ROUNDING = 2.0**-49  # of the terms of a promise
+_FLOOR = 0.1  # share of the mean absolute planned cost that is added, to take logarithms
+_NOTHING = 1e-9  # share of the mean absolute error below which planned costs are 0
+_ROUNDING = 2.0**-49  # relative rounding error of the terms of a promise
 
 
 class CostUnits:
-    r"""Scores of costs, and the promises that they lead to.
+    r"""Scores of costs, and the promised costs from their quantile.
 
     With the size s(x) of the error, in the unit in which :math:`|e| / s` is 1 on average, the score
     of an error e is :math:`e / s + \tau \log s`, and the promise for a quantile q is the planned
@@ -21,7 +21,7 @@ class CostUnits:
     Parameters
     ----------
     scale : {"planned", "ridge"}, regressor or None
-        What predicts the size of errors, see :class:`ConformalDecisions`.
+        The model of the size of errors, see :class:`ConformalDecisions`.
     tail : float
         :math:`\tau`.
     """
@@ -44,7 +44,7 @@ class CostUnits:
         ----------
         X : array-like of shape (n, p)
         planned, errors : ndarray of shape (n,)
-            What was planned, and by how much more was paid.
+            Planned costs, and realised costs less planned ones.
         weight : ndarray of shape (n,) or None
         fold : ndarray of shape (n,)
         """
@@ -73,7 +73,7 @@ class CostUnits:
     def promises(self, planned: np.ndarray, size: np.ndarray, quantile: Any) -> np.ndarray:
         """Return the cost (n,) up to which the score is at most a quantile.
 
-        Rounded up, so that a cost whose score is the quantile itself does not exceed it.
+        It is rounded up, so that a cost whose score equals the quantile does not exceed it.
         """
         less = self._tail * np.log(size)
         terms = np.abs(planned) + size * (np.abs(quantile) + np.abs(less))

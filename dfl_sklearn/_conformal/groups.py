@@ -1,4 +1,4 @@
-"""Groups of rows, each with a quantile of its own."""
+"""Groups of rows, each with its own quantile."""
 
 from typing import Any
 
@@ -14,12 +14,12 @@ _NAMED = 5  # rows that an error names
 
 
 def group_labels(groups: Any, X: Any) -> list[Any] | None:
-    """Return the group of each row of X: a value, or a tuple of several; None without groups.
+    """Return the group of each row of X, a value or a tuple of values, or None without groups.
 
     Parameters
     ----------
     groups : str, int, list, slice, mask, callable or None
-        Columns of X, or what returns one value for each of its rows.
+        Columns of X, or a callable that returns one value for each of its rows.
     X : array-like of shape (n, p)
     """
     if groups is None:
@@ -80,8 +80,8 @@ def quantiles_of(
             return conformal_quantile(scores[rows], weight[rows], confidence_level)
         if not (shift[rows] > 0).any():
             raise ValueError(
-                f"The calibration rows{whose} all have a shift weight of 0: none of them looks "
-                "like the target, and nothing can be promised there."
+                f"The calibration rows{whose} all have a shift weight of 0: none of them resembles "
+                "the target, and nothing can be promised."
             )
         return WeightedQuantile(scores[rows], weight[rows], shift[rows], confidence_level)
 
@@ -92,7 +92,7 @@ def quantiles_of(
 
 
 def lowest_of(quantiles: Any) -> list[float]:
-    """Return the quantile of each group, or the one of all; where it depends, the lowest."""
+    """Return the quantile of each group, or of all; the lowest if it depends on the weight."""
     values = quantiles.values() if isinstance(quantiles, dict) else [quantiles]
     return [each.lowest if isinstance(each, WeightedQuantile) else each for each in values]
 
@@ -119,8 +119,8 @@ def quantile_of_rows(
         if unknown:
             raise ValueError(
                 f"Row {labels.index(unknown[0])} of X is of group {unknown[0]!r}, of which there "
-                f"were no calibration rows: nothing can be promised for it. There are "
-                f"{sorted(quantiles, key=repr)}."
+                f"were no calibration rows: nothing can be promised for it. Groups with such "
+                f"rows are {sorted(quantiles, key=repr)}."
             )
     if shift is None:
         return quantiles if labels is None else np.array([quantiles[each] for each in labels])
@@ -143,7 +143,7 @@ def _objects(labels: list[Any]) -> np.ndarray:
 def _refuse_infinite(
     found: np.ndarray, quantiles: Any, labels: list[Any] | None, shift: np.ndarray
 ) -> None:
-    """Raise an error that names the rows whose weight leaves nothing to promise."""
+    """Raise an error that names the rows whose weight is too large for a promise."""
     at = np.flatnonzero(np.isinf(found))
     if not len(at):
         return
@@ -155,10 +155,10 @@ def _refuse_infinite(
     whose = "" if labels is None else f" of group {labels[first]!r}"
     raise ValueError(
         f"Nothing can be promised for row{'s' if len(at) > 1 else ''} {rows} of X: the shift "
-        f"weight of row {first} is {shift[first]:.6g}, and the calibration rows{whose} allow for "
-        f"one of {own.largest_weight:.6g} at most (max_shift_weight_). There are too few of them "
-        "where such rows are. Give more calibration rows, or a lower confidence_level, clip the "
-        "weights, or ask about the other rows alone."
+        f"weight of row {first} is {shift[first]:.6g}, and the calibration rows{whose} allow at "
+        f"most {own.largest_weight:.6g} (max_shift_weight_). There are too few calibration rows "
+        "near such rows. Give more of them, or a lower confidence_level, clip the weights, or "
+        "leave these rows out."
     )
 
 

@@ -1,4 +1,4 @@
-"""What was planned for rows, and what came true."""
+"""Planned and realised costs of rows."""
 
 from dataclasses import dataclass, replace
 from typing import Any
@@ -13,13 +13,13 @@ from .plans import Plans
 
 @dataclass(frozen=True)
 class Outcomes:
-    """Rows with what a model that has not seen them planned, and what came true.
+    """Rows with the plans of a model that has not seen them, and their outcomes.
 
     Attributes
     ----------
     X : array-like of shape (n, p)
     planned, realised : ndarray of shape (n,)
-        Costs of the plain decision.
+        Planned and realised costs of the plain decision.
     prediction : ndarray of shape (n, d) or None
     y : ndarray of shape (n, d)
     context : ndarray of shape (n, c) or None
@@ -63,7 +63,7 @@ class Outcomes:
 
     @staticmethod
     def together(parts: list["Outcomes"], places: list[np.ndarray], X: Any) -> "Outcomes":
-        """Return outcomes of several folds, in the order of X; `places` says where they stand.
+        """Return outcomes of several folds in the order of X; `places` holds their positions.
 
         Rows of no fold, and those of weight 0, are left out.
         """
@@ -80,7 +80,7 @@ class Outcomes:
         return whole.take(kept, _safe_indexing(X, at[order][kept]))
 
     def take(self, rows: np.ndarray, X: Any) -> "Outcomes":
-        """Return those of some rows, whose features are given."""
+        """Return the outcomes of some rows, whose features are given."""
         names = ("planned", "realised", "y", "weight", "fold")
         parts = {name: getattr(self, name)[rows] for name in names}
         for name in ("prediction", "context"):
@@ -90,10 +90,10 @@ class Outcomes:
 
     @property
     def errors(self) -> np.ndarray:
-        """By how much more was paid than planned."""
+        """Realised costs less planned ones."""
         return self.realised - self.planned
 
     @property
     def given_weight(self) -> np.ndarray | None:
-        """The weights, None where none were given."""
+        """The weights, or None where none were given."""
         return self.weight if self.is_weighted else None

@@ -1,4 +1,4 @@
-"""What a fitted model decides for rows, and what it expects that to cost."""
+"""Decisions of a fitted model, and the costs that it expects."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,25 +16,25 @@ from .._utils.sklearn_private import _num_samples
 from ..problems._scenario_weights import normalised_weight
 from ..problems.base import DecisionProblem
 
-_AT_ONCE = 200  # rows whose scenarios are held
+_AT_ONCE = 200  # rows whose scenarios are in memory at the same time
 
 
 @dataclass(frozen=True)
 class Plans:
-    """Decisions, and the cost that the model's own prediction gives them.
+    """Decisions, and their costs under the model's own prediction.
 
     Attributes
     ----------
     decisions : ndarray of shape (n, k)
     planned : ndarray of shape (n,)
-        The cost under the prediction, or the mean over scenarios; 0 where decisions alone are
+        The cost under the prediction, or the mean over scenarios; 0 where only decisions are
         predicted.
     problem : DecisionProblem
     context : array-like of shape (n, c) or None
         As the public methods of the problem take it.
     prediction : ndarray of shape (n, d) or None
-        Of the parameters, within the domain of the problem; None where decisions alone are
-        predicted, or where nobody asks for the mean of scenarios.
+        Predicted parameters within the domain of the problem; None where only decisions are
+        predicted, or where the mean of scenarios is not needed.
     is_vector : bool
         Whether the model returned decisions as (n,).
     """
@@ -66,7 +66,7 @@ class Plans:
         problem : DecisionProblem, default=None
             None is that of the model.
         context : array-like of shape (n, c), default=None
-            In the place of the columns of X that are context.
+            Context to use instead of the columns of X.
         needs_prediction : bool, default=True
             With False a scenario model is not asked for the mean of its scenarios.
         """
@@ -95,7 +95,7 @@ class Plans:
 
     @property
     def context_rows(self) -> np.ndarray | None:
-        """The context (n, c) as the unchecked verbs of the problem take it."""
+        """The context (n, c) as the unchecked methods of the problem take it."""
         return self.problem.context_rows(self.context, len(self.planned))
 
     def realised(self, y: Any) -> np.ndarray:

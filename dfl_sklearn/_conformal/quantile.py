@@ -1,4 +1,4 @@
-"""The conformal quantile: what the score of one more exchangeable row does not exceed."""
+"""Conformal quantiles: bounds of the score of one more exchangeable row."""
 
 import math
 import sys
@@ -11,7 +11,7 @@ _DIGITS = 53  # of a float, in bits
 
 
 def rows_needed(confidence_level: float) -> int:
-    """Return the least number of calibration rows for a level: its quantile is finite then."""
+    """Return the least number of calibration rows for which the quantile is finite."""
     level = exact_level(confidence_level)
     return max(1, math.ceil(level / (1 - level)))
 
@@ -19,7 +19,7 @@ def rows_needed(confidence_level: float) -> int:
 def exact_level(confidence_level: float) -> Fraction:
     """Return a level as the decimal that was written, 0.9 as nine tenths.
 
-    The float below it would ask for one row more wherever the rank is a whole number.
+    The nearest float may need one row more where the rank is an integer.
     """
     return Fraction(repr(float(confidence_level)))
 
@@ -34,7 +34,7 @@ def conformal_quantile(scores: np.ndarray, weight: np.ndarray, confidence_level:
     ----------
     scores : ndarray of shape (n,)
     weight : ndarray of shape (n,)
-        How often each row counts, positive. The row to come counts once.
+        How often each row counts, positive. The new row counts once.
     confidence_level : float
 
     References
@@ -59,14 +59,14 @@ class WeightedQuantile:
 
     .. math:: \sum_{s_i \le s} w_i \ge (1 - \alpha) \big(\sum_i w_i + w\big)
 
-    and infinite where there is none. So each score is the quantile up to some weight of the new
-    row; these weights are what is kept. All sums are exact: neither the order of the rows nor the
-    unit of equal weights matters.
+    and infinite where there is none. Each score is therefore the quantile up to some weight of the
+    new row; these weights are stored. All sums are exact, so that the result does not depend on the
+    order of the rows or the unit of equal weights.
 
     Parameters
     ----------
     scores : ndarray of shape (n,)
-        One that is infinite is no quantile.
+        Scores; an infinite one is never a quantile.
     count : ndarray of shape (n,)
         How often each row counts, positive.
     weight : ndarray of shape (n,)
@@ -77,9 +77,9 @@ class WeightedQuantile:
     Attributes
     ----------
     scores : ndarray of shape (k,)
-        Those that are the quantile for some new row, ascending.
+        Scores that are the quantile for some new row, in ascending order.
     up_to : ndarray of shape (k,)
-        The largest weight of a new row at which each is.
+        The largest weight of a new row for which each score is the quantile.
 
     References
     ----------
@@ -117,7 +117,7 @@ class WeightedQuantile:
 
 
 def _whole_numbers(weight: np.ndarray) -> tuple[np.ndarray, Fraction]:
-    """Return weights as Python's whole numbers, and the unit that they are multiples of."""
+    """Return weights as Python integers, and the unit of which they are multiples."""
     digits, exponent = np.frexp(weight)
     least = int(exponent[weight > 0].min(initial=0))
     shifts = np.where(weight > 0, exponent - least, 0)

@@ -1,4 +1,4 @@
-"""Boxes and ellipsoids around a prediction, of radius 1 or any other."""
+"""Boxes and ellipsoids around a prediction."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from ..scenarios._error_scale import ErrorScale
 
-_FLOOR = 0.1  # of the mean absolute prediction, so that one of 0 has a logarithm
+_FLOOR = 0.1  # share of the mean absolute prediction that is added, to take logarithms
 
 
 class Widths:
@@ -15,8 +15,8 @@ class Widths:
     Parameters
     ----------
     scale : {"planned", "ridge"}, regressor or None
-        As in :class:`ConformalDecisions`, of each output by itself; "planned" is a line from the
-        logarithm of what is predicted of it.
+        As in :class:`ConformalDecisions`, for each output separately; "planned" is a line in the
+        logarithm of its prediction.
     """
 
     def __init__(self, scale: Any) -> None:
@@ -76,11 +76,11 @@ class Box:
     r"""All y with :math:`|y_j - \hat y_j| \le r\, s_j(x)`."""
 
     def fit(self, scaled: np.ndarray, weight: np.ndarray | None) -> "Box":
-        """Learn nothing from scaled errors (n, d)."""
+        """Return the box itself: there is nothing to learn from scaled errors (n, d)."""
         return self
 
     def radius(self, scaled: np.ndarray) -> np.ndarray:
-        """Return the least radius (n,) at which the set holds scaled errors (n, d)."""
+        """Return the least radius (n,) at which the set contains scaled errors (n, d)."""
         return np.abs(scaled).max(axis=1)
 
     def farthest(self, slopes: np.ndarray) -> np.ndarray:
@@ -110,19 +110,19 @@ class Ellipsoid:
         return self
 
     def radius(self, scaled: np.ndarray) -> np.ndarray:
-        """Return the least radius (n,) at which the set holds scaled errors (n, d)."""
+        """Return the least radius (n,) at which the set contains scaled errors (n, d)."""
         return np.linalg.norm(np.linalg.solve(self._root, scaled.T).T, axis=1)
 
     def farthest(self, slopes: np.ndarray) -> np.ndarray:
         """Return the scaled error (n, d) in the set of radius 1 that is largest along slopes."""
-        # Their size does not matter, and squares of small or large slopes are no numbers.
+        # Slopes are scaled, which changes nothing, so that squares neither overflow nor underflow.
         size = np.abs(slopes).max(axis=1, keepdims=True)
         along = (slopes / np.where(size > 0, size, 1.0)) @ self._root
         length = np.linalg.norm(along, axis=1, keepdims=True)
         return np.where(length > 0, along / np.where(length > 0, length, 1.0), 0.0) @ self._root.T
 
     def roots(self, reach: np.ndarray) -> np.ndarray:
-        """Return the matrices (n, d, d) that take a ball to ellipsoids with these units."""
+        """Return the matrices (n, d, d) that map a ball to ellipsoids with these units."""
         return reach[:, :, None] * self._root
 
 

@@ -24,7 +24,7 @@ def shift_weights(model: Any, X: Any) -> np.ndarray:
     Raises
     ------
     ValueError
-        If it is not fitted, or if what it returns are no weights of these rows.
+        If it is not fitted, or if it does not return valid weights of these rows.
     """
     name = type(model).__name__
     try:
@@ -53,7 +53,7 @@ def shift_weights(model: Any, X: Any) -> np.ndarray:
 def warn_of_few_rows(
     count: np.ndarray, shift: np.ndarray, labels: list[Any] | None, confidence_level: float
 ) -> None:
-    """Say so where few calibration rows have nearly all of the weight, in all or in a group."""
+    """Warn where few calibration rows have nearly all of the weight, in all or in a group."""
     least = rows_needed(confidence_level)
     names = ["all"] * len(shift) if labels is None else labels
     codes, found = pd.factorize(np.fromiter(names, dtype=object, count=len(names)))
@@ -64,11 +64,11 @@ def warn_of_few_rows(
         if n_rows < least:
             whose = "" if labels is None else f" of group {label!r}"
             warnings.warn(
-                f"The {count[at].sum():g} calibration rows{whose} are worth {n_rows:.1f} of equal "
-                f"weight, and confidence_level={confidence_level} takes {least}: few of them "
-                "decide what is promised, and errors of their weights are errors of the promise. "
-                "Give more calibration rows that look like those to come, weights of fewer "
-                "features, or clip them.",
+                f"The {count[at].sum():g} calibration rows{whose} have an effective sample size of "
+                f"{n_rows:.1f}, and confidence_level={confidence_level} needs {least}: few rows "
+                "determine the promise, and errors in their weights are errors in the promise. "
+                "Give more calibration rows that resemble those to come, weights of fewer "
+                "features, or clip the weights.",
                 UserWarning,
                 stacklevel=8,
             )

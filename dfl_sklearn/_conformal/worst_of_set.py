@@ -8,9 +8,9 @@ from ..problems.base import DecisionProblem
 from ..solvers.matrix_game import matrix_game
 from .sets import Box, Ellipsoid
 
-_MIXED, _WHOLE = 60, 20  # solves at most, where decisions can be mixed and where they cannot
-_GAP = 1e-6  # of the absolute terms of the cost, at which a row is done
-_ROUNDING = 2.0**-46  # of the terms of a worst cost, which is rounded up
+_MIXED, _WHOLE = 60, 20  # most rounds, where decisions can be mixed and where they cannot
+_GAP = 1e-6  # gap at which a row is done, as a share of the absolute terms of the cost
+_ROUNDING = 2.0**-46  # by how much a worst cost is rounded up, as a share of its terms
 
 
 class WorstOfSet(NamedTuple):
@@ -38,9 +38,9 @@ def decide_for_worst_of(
 
     .. math:: \min_z \max_{u \in U} \mathrm{cost}(z, \hat y + r\, s \circ u)
 
-    The worst cost of each decision is exact. The decision is the best one where the problem solves
-    for sets by itself, and to a gap of 1e-6 where decisions may be mixed. Of whole decisions it is
-    the best of those found.
+    The worst cost of each decision is exact. The decision is the best one where the problem itself
+    solves for sets, and best up to a gap of 1e-6 where decisions may be mixed. Integer decisions
+    are the best of those found.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ def decide_for_worst_of(
         The prediction, and the unit of errors.
     shape : Box or Ellipsoid
     radius : ndarray of shape (n,)
-        With 0 it is the plain decision.
+        Radius of the set of each row; 0 is the plain decision.
     context : ndarray of shape (n, c) or None
     """
     decisions = problem.solve_rows(center, context)
@@ -78,10 +78,10 @@ def _double_oracle(
     shape: Box | Ellipsoid,
     context: np.ndarray | None,
 ) -> np.ndarray:
-    """Let decisions and worst errors answer each other: the double oracle method.
+    """Return decisions by the double oracle method.
 
-    The best decision for a mean of errors, the farthest errors for a decision; the game between
-    those found so far is solved exactly.
+    It alternates between the best decision for a mixture of errors and the worst error for a
+    decision. The matrix game between those found so far is solved exactly.
     """
     rows = [
         _Row(problem, center[i], reach[i], shape, None if context is None else context[[i]])
@@ -121,7 +121,7 @@ class _Row:
 
     @property
     def gap(self) -> float:
-        """How far the bounds are apart, as a share of the absolute terms of the cost."""
+        """The difference of the bounds, as a share of the absolute terms of the cost."""
         if not self._decisions:
             return np.inf
         slopes = np.abs(self._slopes[0])
@@ -129,7 +129,7 @@ class _Row:
         return max(0.0, self.upper - self.lower) / (size or 1.0)
 
     def next_y(self) -> np.ndarray:
-        """Return the y of the game's solution, after its mixed decision was considered."""
+        """Return the y of the game's solution, and add its mixed decision."""
         if not self._decisions:
             return self._center.copy()
         errors = np.stack(self._errors)
@@ -143,7 +143,7 @@ class _Row:
         return y
 
     def answer(self, y: np.ndarray, decision: np.ndarray) -> None:
-        """Take up the best decision for some y."""
+        """Add the best decision for some y."""
         cost = self._problem.cost_rows(decision[None], y[None], self._context)
         self.lower = max(self.lower, float(cost[0]))
         self._consider(decision)

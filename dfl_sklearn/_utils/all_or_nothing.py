@@ -1,4 +1,4 @@
-"""Fits that end with a new model, or leave the old one as it was."""
+"""Fits that end with a new model, or leave the estimator as it was."""
 
 from collections.abc import Callable
 from functools import wraps
@@ -17,10 +17,10 @@ def all_or_nothing(
     """Decorate a `fit` so that the estimator is as it was before whenever `fit` raises.
 
     The checks of scikit-learn set attributes (``n_features_in_``, the names of the features) long
-    before a model is there. Where a fit fails later on, or is interrupted, they must not stand
-    beside the last model, nor make an unfitted estimator look fitted.
+    before there is a model. If the fit fails later on, or is interrupted, these attributes must not
+    remain beside the previous model, nor make an unfitted estimator look fitted.
 
-    `fit` must not change the objects that the last fit has left, only replace them.
+    `fit` may replace the objects that the previous fit has left, but must not change them.
     """
 
     @wraps(fit)

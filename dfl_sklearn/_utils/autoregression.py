@@ -1,4 +1,4 @@
-"""Autoregressive models of numbers in order of time, and how much their means vary."""
+"""Autoregressive models of time series, and the variance of their means."""
 
 import numpy as np
 
@@ -8,9 +8,9 @@ _NOTHING = 1e-4  # share of the variance left, below which a series is a trend o
 
 
 def burg(series: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Fit autoregressive models of all orders up to one to rows of series, about their means.
+    """Fit autoregressive models of orders 0 to `order` to rows of series, about their means.
 
-    Burg's estimate, which is always stationary.
+    The models are Burg's estimates, which are always stationary.
 
     Parameters
     ----------
@@ -21,11 +21,11 @@ def burg(series: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray, np.nda
     Returns
     -------
     coefficients : ndarray of shape (R, p)
-        Of order p: a value is their product with the p values before, the last one first.
+        Those of order p: a value is their product with the p values before, the last one first.
     errors : ndarray of shape (R, n - p)
-        What is left of the values from the p-th on.
+        Residuals of the values from the p-th on.
     variances : ndarray of shape (R, p + 1)
-        Mean squares of what is left by orders 0, 1, ..., p.
+        Mean squares of the residuals of orders 0, 1, ..., p.
     """
     centered = series - series.mean(axis=1, keepdims=True)
     forward = backward = centered
@@ -45,7 +45,7 @@ def burg(series: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def best_order(series: np.ndarray) -> int:
-    """Return the autoregressive order (n,) of the least Bayesian information criterion."""
+    """Return the autoregressive order of the least Bayesian information criterion for (n,)."""
     n = len(series)
     most = int(min(_MOST * np.log10(n), n // _SHARE)) if n > 1 else 0
     variances = burg(series[None], most)[2][0]
@@ -56,10 +56,10 @@ def best_order(series: np.ndarray) -> int:
 
 
 def inflation(series: np.ndarray, order: int) -> np.ndarray:
-    """Return by how much more the mean of each row (R, n) varies than that of independent values.
+    """Return the ratio of the variance of each row's mean (R, n) to that of independent values.
 
-    The spectral density of an autoregressive model at frequency 0, as a share of the variance. A
-    trend or a cycle without errors, of which that says nothing, is worth a single value.
+    This is the spectral density of an autoregressive model at frequency 0, relative to the
+    variance. It has no meaning for a trend or a cycle without errors, which counts as one value.
     """
     coefficients, _, variances = burg(series, order)
     left = np.divide(

@@ -85,7 +85,7 @@ def number(
 
 
 def is_exactly(value: Any, wanted: float) -> bool:
-    """Return whether `value` is that number; what is no number is for a later check to name."""
+    """Return whether `value` is that number; False if it is not a number at all."""
     return isinstance(value, (Real, np.number)) and bool(value == wanted)
 
 

@@ -1,4 +1,4 @@
-"""Which columns of X are context: known data of a row, such as a capacity."""
+"""Select the columns of X that are context: known data of a row, such as a capacity."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -22,18 +22,18 @@ Selection = Any
 
 @dataclass(frozen=True)
 class ContextColumns:
-    """Where the context stands among the columns of X.
+    """The positions of the context among the columns of X.
 
     Attributes
     ----------
     positions : tuple of int
-        Of the context, those that the problem reads first and in its order.
+        Columns of the context. Those that the problem reads come first, in its order.
     names : tuple of str or None
         Their names, where the problem reads columns by name.
     labels : tuple of str or None
         Their names in X, where it has names.
     n_columns : int
-        Of X.
+        Number of columns of X.
     by_name : bool
         Whether a column was chosen by its name, so that X must have names.
     is_feature : bool
@@ -142,7 +142,8 @@ class ContextColumns:
         Raises
         ------
         ValueError
-            If a column is missing or holds what is no finite number; the message says where.
+            If a column is missing or has an entry that is not a finite number. The message says
+            where.
         """
         X, positions = self._found(X, name)
         values = np.empty((X.shape[0], len(positions)))
@@ -170,7 +171,7 @@ class ContextColumns:
         return _safe_indexing(X, [j for j in range(X.shape[1]) if j not in positions], axis=1)
 
     def _found(self, X: Any, name: str) -> tuple[Any, list[int]]:
-        """Return X, a list as an array, and where the context stands in it: by name if it can."""
+        """Return X, a list as an array, and the positions of the context, by name if possible."""
         X = _with_columns(X, name)
         columns = column_names(X)
         if columns is not None and self.labels is not None:
@@ -193,7 +194,7 @@ class ContextColumns:
 
 
 def _with_columns(X: Any, name: str) -> Any:
-    """Return X as something that has columns, a list as an array."""
+    """Return X with columns: a list is converted to an array."""
     if issparse(X):
         return X.tocsc()
     if not hasattr(X, "columns"):
@@ -251,7 +252,7 @@ def _positions(chosen: Any, X: Any, name: str) -> Any:
 
 
 def _hint_of_renamed(wanted: list[Any], X: Any) -> str:
-    """Say so where a ColumnTransformer has put the name of a step before that of a column."""
+    """Explain that a ColumnTransformer has put the name of a step before that of a column."""
     names = [each for each in wanted if isinstance(each, str)]
     ends = tuple(f"__{each}" for each in names)
     found = [each for each in getattr(X, "columns", ()) if str(each).endswith(ends)] if ends else []

@@ -1,4 +1,4 @@
-"""One warning of all in a fit that has not converged."""
+"""One warning about everything in a fit that has not converged."""
 
 import re
 import threading
@@ -12,23 +12,23 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .progress import parts
 
-_MOST_ALIKE = 3  # messages that differ in numbers alone, of which more are counted
-_MOST_PARTS = 4  # that a message names
+_MOST_ALIKE = 3  # shown messages that differ only in numbers; the others are counted
+_MOST_PARTS = 4  # parts that a message names
 
 
 class Doubts:
-    """What has not converged: messages, and the parts of the work that they came from."""
+    """Messages about what has not converged, and the parts of the fit that they came from."""
 
     def __init__(self, depth: int = 0) -> None:
         self.depth = depth
         self.found: dict[str, list[str]] = {}
 
     def add(self, message: str) -> None:
-        """Take up a message from the present part."""
+        """Add a message from the current part."""
         self._add(message, ", ".join(parts()[self.depth :]))
 
     def take_up(self, others: "Doubts", where: str = "") -> None:
-        """Take up the messages of another one, from `where` and its parts."""
+        """Add the messages of another object, from `where` and its parts."""
         for message, places in others.found.items():
             for each in places:
                 self._add(message, ", ".join(name for name in (where, each) if name))
@@ -39,7 +39,7 @@ class Doubts:
             places.append(where)
 
     def warn(self, stacklevel: int) -> None:
-        """Warn once of all, or let the fit that it is a part of do so."""
+        """Warn once about all messages, or leave this to the fit that encloses this one."""
         around = _DOUBTS.get()
         if around is not None:
             around.take_up(self, ", ".join(parts()[around.depth :]))
@@ -72,7 +72,7 @@ _DOUBTS: ContextVar[Doubts | None] = ContextVar("doubts", default=None)
 
 
 def doubt(message: str, stacklevel: int) -> None:
-    """Warn of what has not converged, or let the fit that it is a part of do so."""
+    """Warn of what has not converged, or leave this to the enclosing fit."""
     doubts = _DOUBTS.get()
     if doubts is None:
         warnings.warn(message, ConvergenceWarning, stacklevel=stacklevel + 1)

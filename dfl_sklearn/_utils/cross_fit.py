@@ -35,10 +35,10 @@ def out_of_fold(
     X : array-like of shape (n, p)
     y : ndarray of shape (n,) or (n, d)
     params : dict
-        Parameters of `fit`; those with one entry per row are cut like the rows.
+        Parameters of `fit`; those with one entry per row are split like the rows.
     splits : list of (rows to fit on, rows to predict)
     role : str
-        What to call the models in an error.
+        Name of the models in errors.
     """
     found = np.full((len(y), 1 if y.ndim == 1 else y.shape[1]), np.nan)
     for number, (rest, held) in enumerate(splits, start=1):
@@ -50,7 +50,7 @@ def out_of_fold(
 
 
 def predicted(model: Any, X: Any, n_outputs: int, role: str = "The backbone") -> np.ndarray:
-    """Return finite predictions (n, d) of a fitted model, or say what is wrong with them."""
+    """Return predictions (n, d) of a fitted model; raise a ValueError if any is not finite."""
     prediction, n_rows = np.asarray(model.predict(X)), _num_samples(X)
     inner = model.estimator if isinstance(model, MultiOutputRegressor) else model
     name = f"{role}, a {type(inner).__name__},"
@@ -76,10 +76,10 @@ def predicted(model: Any, X: Any, n_outputs: int, role: str = "The backbone") ->
 def random_splits(
     code: np.ndarray, weight: np.ndarray, n_folds: int, rng: np.random.Generator
 ) -> Splits:
-    """Return random folds in which copies of a row stand together; weights of 0 are in none.
+    """Return random folds that keep copies of a row together; rows of weight 0 are in none.
 
-    They are drawn over distinct rows in sorted order, so that neither copies nor the order of rows
-    make a difference.
+    Folds are drawn over distinct rows in sorted order, so that neither copies nor the order of the
+    rows make a difference.
 
     Parameters
     ----------
@@ -137,7 +137,8 @@ def fold_of(splits: Splits, n_rows: int) -> np.ndarray:
 def row_codes(X: Any, y: np.ndarray) -> np.ndarray:
     """Return numbers (n,) that are equal in equal rows and sort as the rows do.
 
-    Rows of what cannot be compared (dictionaries, say) are taken as distinct, in their order.
+    Rows of objects that cannot be compared, such as dictionaries, count as distinct, in their
+    order.
     """
     if not hasattr(X, "columns"):
         X = native(np.asarray(X))

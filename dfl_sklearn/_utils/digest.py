@@ -1,4 +1,4 @@
-"""Digests of parameter objects, data and functions: equal only where results are."""
+"""Digests of parameter objects, data and functions: equal digests mean equal results."""
 
 import dis
 import enum
@@ -41,15 +41,15 @@ def digest(*parts: Any) -> str:
 
     Arrays count by value, estimators by class and parameters, torch modules by class and state.
     Functions and classes count by their code and all that it refers to (globals, closures,
-    defaults), so that one defined anew in a notebook is another one; those of installed packages by
-    name and the package's version. The versions of this package, and of those that compute, count
-    as well.
+    defaults), so that a function redefined in a notebook has another digest. Those of installed
+    packages count by their name and the package's version. The versions of this package, and of
+    those that it computes with, count as well.
 
     Raises
     ------
     OpaqueError
-        If a part cannot be identified by its value: an open file or a generator of random numbers,
-        say, or a parameter ``random_state=None``.
+        If a part cannot be identified by its value, such as an open file, a generator of random
+        numbers, or a parameter ``random_state=None``.
     """
     feed = _Feed()
     for name in ("dfl_sklearn", "numpy", "scipy", "sklearn", "skorch", "torch"):
@@ -63,7 +63,8 @@ def digest(*parts: Any) -> str:
 class _Feed:
     """A hash that is fed objects.
 
-    A function or class met again counts by when it was met first, as does whatever holds itself.
+    A function or class met again counts by the position of its first occurrence. So does an object
+    that contains itself.
     """
 
     def __init__(self) -> None:
@@ -135,7 +136,7 @@ class _Feed:
     def _add_tensor(self, tensor: Any) -> None:
         try:
             self._add_array(tensor.detach().cpu().numpy())
-        except (TypeError, RuntimeError) as error:  # of a type that NumPy does not have
+        except (TypeError, RuntimeError) as error:  # a type that NumPy does not have
             raise OpaqueError(f"a tensor of {tensor.dtype} has no digest") from error
 
     def _add_array(self, array: np.ndarray) -> None:
@@ -162,7 +163,7 @@ class _Feed:
             self.add(value)
 
     def _add_object(self, part: Any) -> None:
-        """Feed an object that is nothing but its class and its attributes."""
+        """Feed an object that is determined by its class and its attributes."""
         kind = type(part)
         plain = kind.__reduce__ is object.__reduce__ and kind.__reduce_ex__ is object.__reduce_ex__
         slots = any("__slots__" in vars(each) and vars(each)["__slots__"] for each in kind.__mro__)
@@ -224,7 +225,7 @@ class _Feed:
             self.add(constant)
 
     def _add_module(self, module: types.ModuleType, names: tuple[str, ...]) -> None:
-        """Feed a module by name and version, one that is not installed by what is used of it."""
+        """Feed an installed module by name and version, any other by the parts that are used."""
         self.write("module", module.__name__)
         if _is_installed(module.__name__):
             self.write("version", _version(module.__name__))
@@ -242,7 +243,7 @@ class _Feed:
 
 
 def _alone(part: Any) -> str:
-    """Return a digest of one part by itself, for an order that is always the same."""
+    """Return a digest of one part by itself, by which parts are sorted."""
     feed = _Feed()
     feed.add(part)
     return feed.state.hexdigest()
@@ -254,7 +255,7 @@ def _short(thing: Any) -> str:
 
 
 def _inside(part: Any) -> tuple[Any, ...] | None:
-    """Return what a callable or descriptor of Python's own is made of, or None."""
+    """Return the parts of one of Python's own callables or descriptors, or None."""
     if isinstance(part, types.MethodType):
         return part.__func__, part.__self__
     if isinstance(part, functools.partial):
@@ -304,7 +305,7 @@ def _referred_to(function: types.FunctionType) -> list[tuple[str, Any]]:
 
 
 def _is_importable(function: types.FunctionType) -> bool:
-    """Return whether a function is what its module has under its name, not one made inside it."""
+    """Return whether a function can be imported by its name: it is not made inside another one."""
     found: Any = sys.modules.get(function.__module__)
     for name in function.__qualname__.split("."):
         found = getattr(found, name, None)

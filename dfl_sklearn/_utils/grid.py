@@ -1,4 +1,4 @@
-"""The edges of a grid of nodes, in the one order that problems and data share."""
+"""The edges of a grid of nodes, in the order that problems and datasets share."""
 
 import numpy as np
 
@@ -6,7 +6,8 @@ import numpy as np
 def grid_edges(n_rows: int, n_columns: int) -> np.ndarray:
     """Return start and end (n_edges, 2) of the edges that go right and down.
 
-    Row by row: those within a row from left to right, then those to the row below.
+    They are sorted by row: first those within a row from left to right, then those to the row
+    below.
     """
     node = np.arange(n_rows * n_columns).reshape(n_rows, n_columns)
     edges = []

@@ -1,4 +1,4 @@
-"""Scenario models inside of what predicts their mean alone."""
+"""Scenario models inside of estimators that predict only their mean."""
 
 import warnings
 from typing import Any
@@ -11,18 +11,19 @@ from .scenario_models import predicts_scenarios
 
 
 def warn_of_hidden_scenarios(inner: Any, stacklevel: int) -> None:
-    """Say so where a model predicts a point, and something in it knows scenarios.
+    """Warn if a model predicts a point, although something inside it predicts scenarios.
 
-    Bags, votes and stacks of scenario models do, and one model for each output.
+    This is the case for bagging, voting and stacking of scenario models, and for one model for each
+    output.
 
     Parameters
     ----------
     inner : estimator
-        Fitted, the innermost one.
+        The innermost fitted estimator.
     stacklevel : int
-        Of the warning, as if the caller gave it.
+        Stack level of the warning, as if the caller issued it.
     """
-    while True:  # what stands around another one hides nothing itself
+    while True:  # an estimator that only wraps another one hides nothing itself
         if isinstance(inner, TransformedTargetRegressor):
             inner = innermost(inner.regressor_)[0]
         elif hasattr(inner, "decide") and hasattr(inner, "estimator_"):
@@ -41,14 +42,14 @@ def warn_of_hidden_scenarios(inner: Any, stacklevel: int) -> None:
 
 
 def warn_of_unused_scenarios(owner: Any, stacklevel: int) -> None:
-    """Say so where an estimator makes use of the predictions alone of what it wraps.
+    """Warn if an estimator uses only the point predictions of a scenario model that it wraps.
 
     Parameters
     ----------
     owner : estimator
-        Fitted, a wrapper of one regressor.
+        A fitted wrapper of one regressor.
     stacklevel : int
-        Of the warning, as if the caller gave it.
+        Stack level of the warning, as if the caller issued it.
     """
     inner = innermost(owner.estimator_)[0]
     if predicts_scenarios(inner):

@@ -13,7 +13,7 @@ from .scenario_models import BackTransformed, predicts_scenarios
 
 
 def innermost(estimator: Any) -> tuple[Any, Callable[[Any], Any]]:
-    """Return the fitted estimator at the end, and what takes X to what it is given."""
+    """Return the innermost fitted estimator, and the function that transforms X to its input."""
     steps: list[Any] = []
     while True:
         if isinstance(estimator, Pipeline):
@@ -47,7 +47,7 @@ def innermost(estimator: Any) -> tuple[Any, Callable[[Any], Any]]:
 
 
 def innermost_unfitted(estimator: Any) -> Any:
-    """Return the estimator at the end of one that need not be fitted."""
+    """Return the innermost estimator of one that need not be fitted."""
     while True:
         if isinstance(estimator, Pipeline):
             estimator = estimator.steps[-1][1]
@@ -62,7 +62,7 @@ def innermost_unfitted(estimator: Any) -> Any:
 
 
 def _maker(model: Any) -> Any:
-    """Return what makes the scenarios that a model hands on; the model itself if nobody knows."""
+    """Return the part of a model that makes its scenarios; the model itself if that is unknown."""
     maker = model
     while not hasattr(maker, "is_vector_"):
         if not hasattr(maker, "estimator_"):

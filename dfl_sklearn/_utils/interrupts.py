@@ -1,4 +1,4 @@
-"""Whether Ctrl-C ends one fit, which keeps what it has learnt, or all that it is a part of."""
+"""Whether Ctrl-C ends one fit, which keeps what it has learnt, or all enclosing fits as well."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,8 +11,8 @@ _PASSED_ON: ContextVar[bool] = ContextVar("passed on", default=False)
 def passing_interrupts_on() -> Iterator[None]:
     """Let fits within the block raise KeyboardInterrupt, whatever they have learnt.
 
-    For a fit that has others as parts, such as those of folds: a part that ended early and kept
-    Ctrl-C to itself would be followed by the next one.
+    This is for a fit that consists of others, such as those of folds: if a part ended early without
+    raising KeyboardInterrupt, the next part would start.
     """
     token = _PASSED_ON.set(True)
     try:
@@ -22,5 +22,5 @@ def passing_interrupts_on() -> Iterator[None]:
 
 
 def interrupts_are_passed_on() -> bool:
-    """Return whether a fit is to raise what it could keep to itself."""
+    """Return whether a fit has to raise KeyboardInterrupt, even if it has a model already."""
     return _PASSED_ON.get()

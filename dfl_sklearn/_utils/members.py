@@ -1,4 +1,4 @@
-"""What the members of an ensemble say, as one."""
+"""Means over the members of an ensemble."""
 
 import numpy as np
 
@@ -6,8 +6,9 @@ import numpy as np
 def member_mean(members: np.ndarray) -> np.ndarray:
     """Return the mean over the first axis.
 
-    It is taken as distances from the first member, so that it is that member where all agree, and
-    within bounds that all keep, to the bit. The other rows of a batch make no difference.
+    It is computed from differences to the first member. Therefore it equals the members exactly
+    where all agree, and it is exactly within bounds that all members keep. It does not depend on
+    the other rows of a batch.
     """
     first = members[0]
     if len(members) == 1:
@@ -18,7 +19,7 @@ def member_mean(members: np.ndarray) -> np.ndarray:
 def weighted_mean(members: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Return the weighted mean over the first axis.
 
-    Taken as :func:`member_mean` is, so that it is what the members say where they all agree.
+    It is computed as in :func:`member_mean`, so that it equals the members exactly where all agree.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Sizes that no memory holds, refused by name before the work begins."""
+"""Checks of memory before a computation starts, with errors that name the parameter."""
 
 import math
 import os
@@ -15,11 +15,11 @@ def check_size(what: str, n_numbers: float, *, advice: str, most: float = math.i
     what : str
         The parameter with its value, or what is to be held, for the message.
     n_numbers : float
-        How many numbers in double precision there are at least, at the same time.
+        Least number of double-precision numbers in memory at the same time.
     advice : str
-        What to do, a sentence.
+        What the user can do, as a sentence.
     most : float, default=inf
-        Bytes that are enough for any use, where that is less than the machine has.
+        Limit in bytes, where it is less than the memory of the machine.
     """
     needed, limit = 8.0 * n_numbers, min(_installed(), most)
     if needed > limit:
@@ -30,7 +30,7 @@ def check_size(what: str, n_numbers: float, *, advice: str, most: float = math.i
 
 
 def in_words(n_bytes: float) -> str:
-    """Return a number of bytes as people write it."""
+    """Return a number of bytes in the largest fitting unit, such as "1.5 GiB"."""
     steps = min(len(_UNITS) - 1, int(math.log2(max(n_bytes, 1.0)) // 10))
     return f"{n_bytes / 1024**steps:.3g} {_UNITS[steps]}"
 

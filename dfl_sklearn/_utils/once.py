@@ -1,4 +1,4 @@
-"""Computing a thing once for a key, across fits and worker processes."""
+"""Compute something once for a key, across fits and worker processes."""
 
 import sys
 import warnings
@@ -11,8 +11,8 @@ from joblib import Memory
 
 from .digest import OpaqueError, digest
 
-_PATIENCE = 5.0  # seconds of waiting in silence for another worker
-_LONGEST_WAIT = 600.0  # seconds after which what it computes is computed here as well
+_PATIENCE = 5.0  # seconds of waiting for another worker before this is announced
+_LONGEST_WAIT = 600.0  # seconds after which the result is computed here as well
 
 
 def compute_once(
@@ -22,10 +22,10 @@ def compute_once(
     *,
     warns: bool = True,
 ) -> Any:
-    """Return what `compute` returns, from the cache where it has been computed for `parts`.
+    """Return the result of `compute`, from the cache if it has been computed for `parts` before.
 
-    A lock beside the cache keeps two workers that start together from both computing. Waiting for
-    the other one is announced, and has an end.
+    A lock beside the cache prevents two workers that start together from both computing. Waiting
+    for the other one is announced, and is limited in time.
 
     Parameters
     ----------
@@ -72,7 +72,7 @@ def compute_once(
 
 
 def _acquire(lock: FileLock, path: Path) -> None:
-    """Wait for the lock, and say so where it takes long."""
+    """Wait for the lock, and warn if this takes long."""
     try:
         lock.acquire(timeout=_PATIENCE)
     except Timeout:

@@ -5,7 +5,7 @@ from types import ModuleType
 
 
 def import_optional(module: str, *, extra: str, needed_by: str) -> ModuleType:
-    """Import `module`, or say which extra brings it.
+    """Import `module`, or raise an error that names the extra which installs it.
 
     Parameters
     ----------
@@ -14,7 +14,7 @@ def import_optional(module: str, *, extra: str, needed_by: str) -> ModuleType:
     extra : str
         The extra of this package that installs it.
     needed_by : str
-        What the user asked for, named in the message.
+        What the user asked for, for the message.
 
     Returns
     -------
@@ -23,12 +23,12 @@ def import_optional(module: str, *, extra: str, needed_by: str) -> ModuleType:
     Raises
     ------
     ImportError
-        If the package is not installed, or if it is and its import fails.
+        If the package is not installed, or is installed but cannot be imported.
     """
     package = module.partition(".")[0]
     try:
         return importlib.import_module(module)
-    except Exception as error:  # a package that is there may fail in any way
+    except Exception as error:  # the import of an installed package may fail in any way
         if isinstance(error, ModuleNotFoundError) and error.name == package:
             raise ImportError(
                 f"{needed_by} needs the package {package!r}, which is not installed. "

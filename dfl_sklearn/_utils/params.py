@@ -1,10 +1,10 @@
-"""Parameters that hold other objects: errors that say what can be set."""
+"""Parameters that hold other objects: errors that say which parameters can be set."""
 
 from typing import Any
 
 
 class NestedParamsMixin:
-    """A `set_params` that says which object is missing where one of its parameters is set."""
+    """A `set_params` whose error names the missing object if one of its parameters is set."""
 
     def set_params(self, **params: Any) -> Any:
         """Set the parameters of this object and of the objects among its parameters.

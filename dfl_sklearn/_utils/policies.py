@@ -1,4 +1,4 @@
-"""Estimators whose predictions are decisions, and no parameters to decide from."""
+"""Estimators whose predictions are decisions rather than parameters."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ from typing import Any
 def policy_in(estimator: Any) -> Any:
     """Return an estimator that predicts decisions: this one, or one among its parameters.
 
-    None where there is none: `predict` gives parameters then.
+    Return None if there is none. `predict` then returns parameters.
     """
     if getattr(estimator, "predicts_decisions", False):
         return estimator
@@ -25,9 +25,9 @@ def refuse_policy(estimator: Any, owner: str, instead: str) -> None:
     ----------
     estimator : estimator
     owner : str
-        What would take them.
+        What would take the predictions for parameters.
     instead : str
-        What to do, for the end of the message.
+        What to do instead, for the end of the message.
     """
     policy = policy_in(estimator)
     if policy is not None:

@@ -1,6 +1,6 @@
-"""Powers of two by which numbers are divided so that their squares neither overflow nor vanish.
+"""Powers of two by which numbers are divided so that their squares do not overflow or underflow.
 
-Such a division is exact: what is computed of ordinary numbers keeps its bits.
+Such a division is exact: results for ordinary numbers do not change by a bit.
 """
 
 import numpy as np

@@ -1,4 +1,4 @@
-"""Lines about long work, for those who ask for them, and the names of its parts."""
+"""Progress lines of long computations, printed on request, and the names of their parts."""
 
 import time
 from collections.abc import Iterable, Iterator
@@ -16,14 +16,14 @@ _PARTS: ContextVar[tuple[str, ...]] = ContextVar("parts", default=())
 
 @dataclass
 class _Reporter:
-    """What a user has asked for.
+    """Settings and state of progress lines.
 
     Attributes
     ----------
     every : int
-        Epochs from line to line; 0 where lines come by time alone.
+        Number of epochs between lines; 0 where lines are printed only by time.
     last : float
-        When the last line was printed.
+        Time at which the last line was printed.
     """
 
     every: int
@@ -44,14 +44,15 @@ _REPORTER: ContextVar[_Reporter | None] = ContextVar("reporter", default=None)
 def reporting(verbose: bool | int, *, by_time: bool = False) -> Iterator[None]:
     """Print progress within the block, where `verbose` asks for it.
 
-    What is fitted within the block, and has no `verbose` of its own, is reported as well.
+    This includes estimators fitted within the block that have no `verbose` of their own.
 
     Parameters
     ----------
     verbose : bool or int
-        An epoch is printed after so many, and after two seconds without a line.
+        Number of epochs between printed lines. A line is printed after two seconds without one as
+        well.
     by_time : bool, default=False
-        Whether it is the latter alone, as where there are many fits of several epochs.
+        Whether lines are printed only by time, for instance because there are many short fits.
     """
     if not verbose:
         yield
@@ -79,7 +80,7 @@ def parts() -> tuple[str, ...]:
 
 
 def say(text: str) -> None:
-    """Print a line, where somebody has asked for progress."""
+    """Print a line if progress is being reported."""
     reporter = _REPORTER.get()
     if reporter is not None:
         print(": ".join([*_PARTS.get(), text]), flush=True)
@@ -104,7 +105,7 @@ def counted(items: Iterable[Item], what: str, total: int) -> Iterator[Item]:
     ----------
     items : iterable
     what : str
-        What there are `total` of.
+        Name of the items, in the plural.
     total : int
     """
     for done, item in enumerate(items, start=1):

@@ -1,4 +1,4 @@
-"""Results remembered for the arrays that they were computed from."""
+"""A cache of results by the arrays that they were computed from."""
 
 from collections.abc import Callable
 from typing import Any
@@ -9,13 +9,13 @@ import numpy as np
 class Recent:
     """Remember the results for the last few arrays met, compared by identity or by value.
 
-    Training looks at the same arrays again and again: what is costly to find out about one, its
-    best decisions for instance, is found once. An array must not change while it is remembered.
+    Training uses the same arrays again and again. What is costly to compute, such as their best
+    decisions, is then computed once. An array must not change while it is remembered.
 
     Parameters
     ----------
     size : int, default=3
-        How many are remembered.
+        Number of results that are remembered.
     by_value : bool, default=False
         Whether an array of the same type, shape and numbers counts as the same one.
     """

@@ -1,4 +1,4 @@
-"""Telling a regret from the rounding errors of the costs that it is a difference of."""
+"""Distinguish a regret from the rounding errors of the costs whose difference it is."""
 
 import numpy as np
 
@@ -6,14 +6,14 @@ _ROUNDING = 1e-12
 
 
 def is_rounding(regret: float, *costs: np.ndarray, weight: np.ndarray) -> bool:
-    """Return whether a mean regret is no more than rounding beside the costs of the rows.
+    """Return whether a mean regret is no larger than rounding errors of the rows' costs.
 
     Parameters
     ----------
     regret : float
         The mean over rows of a difference of costs.
     *costs : ndarray of shape (n,)
-        These costs.
+        The costs whose difference is the regret.
     weight : ndarray of shape (n,)
         Weights of the rows.
     """

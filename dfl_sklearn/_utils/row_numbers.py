@@ -9,7 +9,7 @@ import numpy as np
 
 
 def renumber(error: Exception, index: np.ndarray) -> None:
-    """Let the message of an error about rows of a part call them by their numbers among all rows.
+    """Replace row numbers within a part, in the message of an error, by those among all rows.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def renumber(error: Exception, index: np.ndarray) -> None:
 
 @contextmanager
 def renumbered(index: np.ndarray) -> Iterator[None]:
-    """Let errors about rows of a part call them by their numbers among all rows (m,)."""
+    """Replace row numbers within a part, in errors, by those among all rows (m,)."""
     try:
         yield
     except (ValueError, RuntimeError) as error:

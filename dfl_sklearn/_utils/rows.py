@@ -45,8 +45,8 @@ def as_rows(values: Any, name: str) -> Any:
 def column_names(table: Any) -> list[str] | None:
     """Return the names of the columns of a table; None where they are not all text.
 
-    Columns are found by name only then, as in scikit-learn: labels such as 0, 1, 2 say where a
-    column stood once.
+    Columns are found by name only if all names are text, as in scikit-learn: labels such as 0, 1, 2
+    are only the positions that columns had once.
     """
     names = list(getattr(table, "columns", []))
     return names if names and all(isinstance(each, str) for each in names) else None
@@ -100,7 +100,7 @@ def as_float(values: Any, name: str) -> np.ndarray:
 
 
 def refuse_other_kinds(array: np.ndarray, name: str) -> None:
-    """Raise a ValueError if an array holds what NumPy would turn into numbers that it is not."""
+    """Raise a ValueError if an array holds other things that NumPy would convert to numbers."""
     kind = array.dtype.kind
     if kind == "c":
         raise ValueError(f"{name} must hold real numbers. Complex data not supported.")
@@ -125,7 +125,7 @@ def refuse_other_kinds(array: np.ndarray, name: str) -> None:
 def refuse_unfit_target(y: Any, name: str) -> None:
     """Raise a ValueError if a target holds text, dates or NaN; the message names the cell.
 
-    What else is wrong with it is for scikit-learn to say.
+    Everything else is checked by scikit-learn.
     """
     if y is None or issparse(y):
         return
@@ -152,7 +152,7 @@ def refuse_unfit_target(y: Any, name: str) -> None:
 
 
 def _refuse_dispatched(values: Any, name: str) -> None:
-    """Raise a TypeError for a tensor that scikit-learn would hand on as it is."""
+    """Raise a TypeError for a tensor that scikit-learn would not convert to an array."""
     if is_torch_array(values) and get_config().get("array_api_dispatch"):
         raise TypeError(
             f"{name} is a torch tensor, and array_api_dispatch is on: tensors are not computed "
@@ -174,10 +174,10 @@ def refuse_lazy(X: Any, name: str) -> None:
 
 
 def refuse_unfit_table(X: Any, name: str) -> None:
-    """Raise an error if a table has columns of dates or times, which pass for numbers.
+    """Raise an error if a table has columns of dates or times, which would pass for numbers.
 
-    As scikit-learn does with a table that has other columns beside them. Tensors are refused where
-    scikit-learn would not turn them into arrays, and what is still to be computed.
+    scikit-learn does the same where a table has other columns as well. Lazy tables are refused, and
+    tensors where scikit-learn would not convert them to arrays.
     """
     _refuse_dispatched(X, name)
     refuse_lazy(X, name)

@@ -1,4 +1,4 @@
-"""What any scenario model can be asked for, also one of transformed targets."""
+"""Scenarios of any scenario model, including models of transformed targets."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -18,7 +18,7 @@ def predicts_scenarios(model: Any) -> bool:
 
 
 def scenario_parts(model: Any, X: Any) -> Iterator[tuple[slice, Any]]:
-    """Yield slices of the rows of X with their scenarios, so many at once as memory allows."""
+    """Yield slices of the rows of X with their scenarios, as many at once as memory allows."""
     if hasattr(model, "iter_scenarios"):
         yield from model.iter_scenarios(X)
     else:
@@ -53,11 +53,11 @@ class BackTransformed:
     estimator : TransformedTargetRegressor
         Fitted.
     inner : scenario model
-        At the end of its regressor.
+        The last step of its regressor.
     reaches : callable
-        What takes X to what that is given.
+        Transforms X to the features that `inner` is given.
     maker : scenario model
-        What makes the scenarios that `inner` hands on.
+        The model that makes the scenarios which `inner` returns.
 
     Raises
     ------
@@ -100,7 +100,7 @@ class BackTransformed:
         )
 
     def iter_scenarios(self, X: Any) -> Iterator[tuple[slice, Any]]:
-        """Yield the scenarios of some rows after the other."""
+        """Yield slices of the rows with their scenarios."""
         for rows, scenarios in scenario_parts(self._inner, self._reaches(X)):
             yield rows, self._back(scenarios, rows.start)
 

@@ -1,6 +1,6 @@
-"""The only door to helpers that scikit-learn does not call public.
+"""Private helpers of scikit-learn, all imported in this file.
 
-When a new scikit-learn moves one of them, this file is the one to mend.
+When a new version of scikit-learn moves one of them, only this file has to change.
 """
 
 from sklearn.base import _fit_context

@@ -10,10 +10,10 @@ from threadpoolctl import ThreadpoolController
 
 @contextmanager
 def pinned_threads(count: int) -> Iterator[None]:
-    """Run a block with this many threads: the same bits whatever the worker.
+    """Run a block with this many threads, so that every worker gives the same bits.
 
-    BLAS has as many. Of the small products of a training step it uses one, and while its others
-    wait for the next one, each of them keeps a core busy.
+    BLAS gets the same number. It computes the small products of a training step with one thread,
+    and its other threads would keep their cores busy while they wait.
     """
     before = torch.get_num_threads()
     torch.set_num_threads(count)

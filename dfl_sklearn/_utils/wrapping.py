@@ -1,4 +1,4 @@
-"""What meta-estimators share: fitting any regressor as scikit-learn would."""
+"""Shared parts of meta-estimators: fitting any regressor as scikit-learn does."""
 
 from inspect import Parameter, signature
 from typing import Any
@@ -48,7 +48,7 @@ class WrappingMixin(MetaEstimatorMixin):
     def _wrapped_params(
         self, sample_weight: ArrayLike | None, fit_params: dict[str, Any]
     ) -> dict[str, Any]:
-        """Return what goes to the `fit` of the wrapped regressor."""
+        """Return the parameters that are passed to the `fit` of the wrapped regressor."""
         if isinstance(self.estimator, FrozenEstimator):
             return {}  # it is not fitted again
         if sample_weight is not None:
@@ -82,7 +82,7 @@ class WrappingMixin(MetaEstimatorMixin):
         return X if columns is None else columns.features(X)
 
     def _note_columns(self, X: Any) -> None:
-        """Keep the names of all columns, those that the wrapped regressor does not see as well."""
+        """Keep the names of all columns, also of those that the wrapped regressor does not see."""
         columns = self.__dict__.get("_context_columns")
         if columns is not None and not columns.is_feature:
             self.__dict__.pop("feature_names_in_", None)
@@ -104,7 +104,7 @@ class WrappingMixin(MetaEstimatorMixin):
         Returns
         -------
         MetadataRouter
-            What is asked of the wrapped estimator.
+            Which metadata the wrapped estimator requests.
         """
         return MetadataRouter(owner=self).add(
             estimator=self.estimator,
@@ -132,7 +132,7 @@ def check_unused(X: Any, y: Any, sample_weight: ArrayLike | None) -> None:
 
 
 def regressor_for(estimator: Any, y: Any) -> Any:
-    """Return a regressor that takes y: it, or one per output where it predicts only one."""
+    """Return a regressor for y: `estimator`, or one per output where it predicts only one."""
     if isinstance(estimator, FrozenEstimator):
         return estimator
     if y.ndim == 2 and not get_tags(estimator).target_tags.multi_output:
@@ -145,7 +145,7 @@ def takes_weights(estimator: Any) -> bool:
     if has_fit_parameter(estimator, "sample_weight"):
         return True
     kinds = [each.kind for each in signature(estimator.fit).parameters.values()]
-    # A Pipeline does not know which of its steps they are for.
+    # A Pipeline cannot tell for which of its steps the weights are.
     return Parameter.VAR_KEYWORD in kinds and not isinstance(estimator, Pipeline)
 
 

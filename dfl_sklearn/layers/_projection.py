@@ -17,8 +17,8 @@ def level_of_sum(z: torch.Tensor, k: float | torch.Tensor) -> torch.Tensor:
 
     One number k for all rows, or one for each, (B, 1).
 
-    The sum grows from 0 as the level falls. It is piecewise linear, steeper by 1 from where an
-    entry leaves 0, z_i, and flatter from where it reaches 1, z_i - 1.
+    The sum grows from 0 as the level falls. It is piecewise linear: its slope grows by 1 where an
+    entry leaves 0, at z_i, and falls by 1 where that entry reaches 1, at z_i - 1.
     """
     corners, order = torch.cat([z, z - 1.0], dim=1).sort(dim=1, descending=True)
     turn = torch.ones_like(corners)
@@ -50,9 +50,9 @@ def nearest_with_total(
     usage : torch.Tensor of shape (B or 1, n or 1)
         Weights of the sum, at least 0.
     total : torch.Tensor of shape (B or 1, 1)
-        Of the sum; at least 0 where decisions are.
+        The given sum; at least 0 where decisions must not be negative.
     nonnegative : bool
-        Whether decisions have to be.
+        Whether decisions must not be negative.
     at_most : bool
         Whether the sum may be less.
     """
@@ -74,7 +74,7 @@ def nearest_with_total(
     if not nonnegative:
         return nearest
     nearest = nearest.clamp_min(0.0)
-    # Rounding of numbers that are large beside the total must not miss it.
+    # Rounding errors of numbers much larger than the total must not miss the total.
     sums = (usage * nearest).sum(dim=1, keepdim=True).detach()
     missed = sums > total if at_most else (sums > 0) & (sums != total)
     return nearest * torch.where(missed, total / torch.where(missed, sums, 1.0), 1.0)

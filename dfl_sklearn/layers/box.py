@@ -1,4 +1,4 @@
-"""An affine map of the prediction, kept inside a box: the layers of the closed forms."""
+"""Layers for closed-form decisions: an affine map of the prediction, kept within a box."""
 
 import math
 from collections.abc import Callable
@@ -20,11 +20,11 @@ class AffineBoxLayer(nn.Module):
     Parameters
     ----------
     slope, offset : float or callable
-        The affine map, the same for every column. A function of the context (B, c) returns a number
-        for each row, of shape (B, 1), or one for all; of a problem it is a method that reads it by
-        ``self._known``.
+        Coefficients of the affine map, the same for every column. A function of the context (B, c)
+        returns a number for each row, of shape (B, 1), or one for all rows; a problem can give a
+        method that reads the context by ``self._known``.
     lower, upper : float or callable
-        The box; infinite bounds are absent.
+        Bounds of the box; an infinite bound means that there is none.
     smoothing : float, default=0
         Width, in units of the decision, over which a corner is rounded:
         :math:`l + s\,\mathrm{softplus}((u - l)/s) - s\,\mathrm{softplus}((u - h)/s)`
@@ -150,12 +150,12 @@ def _read(value: Number, name: str, y: torch.Tensor, context: torch.Tensor | Non
 
 
 class RowBoxLayer(nn.Module):
-    """:class:`AffineBoxLayer` where every row has its own map and its own box.
+    """:class:`AffineBoxLayer` for rows that each have their own map and box.
 
     Parameters
     ----------
     smoothing : float, default=0
-        As there, the same for all rows.
+        As in :class:`AffineBoxLayer`; the same for all rows.
     """
 
     def __init__(self, smoothing: float = 0.0) -> None:

@@ -1,4 +1,4 @@
-"""A layer for problems whose numbers differ by row: one layer for each distinct context."""
+"""A layer for problems whose known data differ by row: one layer for each distinct context."""
 
 from collections import OrderedDict
 from collections.abc import Callable
@@ -16,9 +16,9 @@ _N_KEPT = 1024  # layers that are remembered
 
 
 class ByContextLayer(nn.Module):
-    """Decisions of rows with equal context, by a layer that is made for that context.
+    """Decisions for rows of a batch, by one layer for each distinct context.
 
-    Always right, and as fast as rows share their context.
+    This works for every problem. It is fast where many rows share their context.
 
     Parameters
     ----------
@@ -71,4 +71,4 @@ class ByContextLayer(nn.Module):
         return self._made[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_made": OrderedDict()}  # made anew where they are needed
+        return {**self.__dict__, "_made": OrderedDict()}  # layers are made again when needed

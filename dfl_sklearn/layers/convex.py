@@ -19,7 +19,7 @@ _N_KEPT = 256  # programs that are remembered, where each context has its own
 class ConvexLayer(nn.Module):
     """The best decision of a program written in cvxpy.
 
-    Where no gradient is asked for, `solve` decides.
+    Where no gradient is needed, decisions are those of `solve`.
 
     Parameters
     ----------
@@ -28,13 +28,15 @@ class ConvexLayer(nn.Module):
         `context` and `decisions`. It is called with a row of context (c,) where each context has
         its own program, and with nothing else.
     solve : callable
-        Maps parameters (n, d) and context (n, c) or None, float64, to decisions (n, k), and says
-        which row has none.
+        Maps parameters (n, d) and context (n, c) or None, float64, to decisions (n, k). Raises an
+        error that names the row if a row has none.
     check : callable
-        Takes a row of each, and its number, and says if the program cannot take it.
+        Takes a row of parameters, a row of context, and the number of the row. Raises an error if
+        the program cannot be given these numbers.
     minimisers : callable
         Maps parameters (n, d), a tensor in float64, and context (n, c) or None to decisions (n, k)
-        with slopes, and for which rows (n,) these are right; None for programs of other kinds.
+        with slopes, and to a mask (n,) of the rows for which these are right. Returns None for
+        programs of other kinds.
     n_parameters, n_context, n_decisions : int
     is_by_context : bool, default=False
         Whether each context has a program of its own.
@@ -113,7 +115,7 @@ class ConvexLayer(nn.Module):
         except Exception as error:
             if not is_differentiated and pairs[-1][0] == len(pairs) - 1:
                 raise  # it names the right row
-            # The solver of a batch does not say which row; the program's own solve does.
+            # The solver of a batch does not name the row that failed; the program's own solve does.
             for i, row, its_context in pairs:
                 self._explain(i, row, its_context, error)
             raise RuntimeError(
@@ -150,7 +152,8 @@ class ConvexLayer(nn.Module):
         if not len(rest):
             return decisions
         known = None if context is None else context[rest.numpy()]
-        # Of several best decisions cvxpylayers returns one that may miss limits visibly.
+        # Where there are several best decisions, that of cvxpylayers may clearly violate
+        # constraints.
         exact = y.new_tensor(self.solve(y[rest].detach().numpy(), known))
         moved = self._by_cvxpylayers(y[rest], known)
         return decisions.index_put((rest,), exact + (moved - moved.detach()))
@@ -186,7 +189,7 @@ class ConvexLayer(nn.Module):
         module = import_optional(
             "cvxpylayers.torch", extra="cvxpy", needed_by="Training through ConvexProgram"
         )
-        # A program of its own: the one that solves must not be changed meanwhile.
+        # The layer needs a program of its own: the one that `solve` uses must not be changed.
         parts = self.build(*row)
         inputs = [*parts.parameters, *parts.context]
         layer = module.CvxpyLayer(parts.problem, parameters=inputs, variables=list(parts.decisions))
@@ -196,7 +199,7 @@ class ConvexLayer(nn.Module):
         return self._made[key]
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_made": OrderedDict()}  # built anew where they are needed
+        return {**self.__dict__, "_made": OrderedDict()}  # layers are built again when needed
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

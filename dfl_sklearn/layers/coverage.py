@@ -22,9 +22,10 @@ class CoverageLayer(nn.Module):
     .. math:: \max_z \; \sum_j w_j \Bigl( 1 - \prod_i (1 - \theta_{ij})^{z_i} \Bigr)
        - \gamma \|z\|^2, \qquad 0 \le z \le 1, \quad \textstyle\sum_i z_i \le k.
 
-    At zeros and ones this is the coverage, as the multilinear extension is. That one is convex
-    along the exchange of two items: its maximisers are corners, and nothing follows a prediction.
-    This one is concave, so that its maximiser is unique and moves with the probabilities. It is
+    Where all shares are 0 or 1 and :math:`\gamma = 0`, this is the coverage, and so is the
+    multilinear extension. But the latter is convex along the exchange of two items: its maximisers
+    are corners, and do not respond to a small change of the prediction. The extension used here is
+    concave, so that its maximiser is unique and moves with the probabilities. The maximiser is
     found by accelerated projected gradient ascent, and differentiated by the optimality conditions
     on the entries strictly between 0 and 1.
 

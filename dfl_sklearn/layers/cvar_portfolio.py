@@ -19,13 +19,13 @@ class CVaRPortfolioLayer(nn.Module):
 
     One quadratic program per row in the shares, the reserve less the predicted loss and what each
     scenario loses beyond it. The last two get a quadratic term too, of a ten-thousandth of their
-    charges, since the solver asks for one.
+    charges, since the solver needs one.
 
     Parameters
     ----------
     level, risk_aversion : float
     residuals : ndarray of shape (n_scenarios, n_assets) or None
-        None is no risk: the reserve is the predicted loss.
+        None means no risk: the reserve is the predicted loss.
     smoothing : float or None
         :math:`\gamma`; None is as in
         :meth:`~dfl_sklearn.problems.CVaRPortfolioProblem.decision_layer`.
@@ -51,7 +51,7 @@ class CVaRPortfolioLayer(nn.Module):
             self.program: nn.Module = RegularizedLinearLayer(_simplex, smoothing, scale=-self.scale)
             return
         n_scenarios, n_assets = spread.shape
-        # In units of the residuals, since the solver's tolerances know none.
+        # In units of the residuals, since the solver's tolerances are absolute.
         self.size = float(spread.std(axis=0).mean())
         part = tail_losses(spread / self.size)
         gamma = self.scale if smoothing is None else smoothing / self.size

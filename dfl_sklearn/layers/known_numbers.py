@@ -9,7 +9,7 @@ from ._batch import check_batch
 
 
 class KnownNumbersLayer(nn.Module):
-    """Hands a layer what it has to know of each row beside the prediction.
+    """Pass a layer the known data of each row beside the prediction.
 
     Parameters
     ----------
@@ -35,7 +35,7 @@ class KnownNumbersLayer(nn.Module):
 
 
 class DividedLayer(nn.Module):
-    """Divides the parameters of a row by a number, and hands on what else its layer takes."""
+    """Divide the parameters of each row by a number, and pass on the layer's other inputs."""
 
     def __init__(self, layer: nn.Module) -> None:
         super().__init__()

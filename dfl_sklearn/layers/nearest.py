@@ -1,4 +1,4 @@
-"""The nearest decision that simple constraints allow, in closed form."""
+"""The nearest feasible decision under simple constraints, in closed form."""
 
 from typing import Any
 
@@ -23,7 +23,7 @@ class NearestInBox(nn.Module):
         self.lower, self.upper = np.asarray(lower, np.float64), np.asarray(upper, np.float64)
 
     def forward(self, z: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
-        """Map any decisions (B, k) to the nearest allowed ones; the context is not looked at."""
+        """Map any decisions (B, k) to the nearest feasible ones; the context is ignored."""
         check_batch(z, len(self.lower) if self.lower.ndim else None)
         if not np.isfinite([self.lower, self.upper]).any():
             return z
@@ -37,7 +37,7 @@ class NearestShares(nn.Module):
     Parameters
     ----------
     n_others : int, default=0
-        How many of the last columns are no shares, and stay as they are.
+        Number of columns at the end that are not shares. They stay as they are.
     width : int or None, default=None
         The number of all columns, where it is fixed.
     """
@@ -47,7 +47,7 @@ class NearestShares(nn.Module):
         self.n_others, self.width = n_others, width
 
     def forward(self, z: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
-        """Map any decisions (B, k) to the nearest allowed ones; the context is not looked at."""
+        """Map any decisions (B, k) to the nearest feasible ones; the context is ignored."""
         check_batch(z, self.width)
         n = z.shape[1] - self.n_others
         one = z.new_ones((1, 1))
@@ -61,7 +61,7 @@ class NearestOrders(nn.Module):
     Parameters
     ----------
     nonnegative : bool
-        Whether orders are.
+        Whether orders must not be negative.
     known : tuple of ndarray or None, default=None
         Usage, (1, d) or (1, 1), and capacity (1, 1); None where each row brings its own.
     width : int or None, default=None
@@ -79,9 +79,9 @@ class NearestOrders(nn.Module):
         self.nonnegative, self.known, self.width = nonnegative, known, width
 
     def forward(self, z: torch.Tensor, *known: torch.Tensor) -> torch.Tensor:
-        """Map any orders (B, d) to the nearest allowed ones.
+        """Map any orders (B, d) to the nearest feasible ones.
 
-        `known` are usage and capacity, of B rows each, where there are none for all.
+        `known` are usage and capacity with B rows each, where they are not the same for all rows.
         """
         check_batch(z, self.width)
         numbers: Any = self.known if self.known is not None else known

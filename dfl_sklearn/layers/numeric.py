@@ -1,4 +1,4 @@
-"""Differentiation by central differences, for decisions and costs that only NumPy knows."""
+"""Differentiation by central differences, for decisions and costs computed with NumPy."""
 
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -21,12 +21,12 @@ class SolveLayer(nn.Module):
     Parameters
     ----------
     solve : callable
-        Maps parameters (n, d), float64, to decisions (n, k), as a problem's ``solve_rows``, with
-        ``context=`` (n, c) if the layer is called with one. (``solve`` wants names for the columns
-        of a context, which a layer does not have.)
+        Maps parameters (n, d), float64, to decisions (n, k), as a problem's ``solve_rows`` does. It
+        is called with ``context=`` (n, c) if the layer is called with a context. (``solve`` would
+        need the names of the columns of a context, which a layer does not have.)
     smoothing : float or None
-        Half-width, in units of y, of the central difference. None: a thousandth of the
-        mean absolute value of the batch, column by column.
+        Half-width of the central difference, in units of y. None means a thousandth of the mean
+        absolute value of each column of the batch.
 
     See Also
     --------
@@ -35,8 +35,8 @@ class SolveLayer(nn.Module):
 
     Examples
     --------
-    Whole numbers do not change with a prediction but where they jump. Smoothed over such jumps, the
-    derivative is 1:
+    A prediction rounded down is piecewise constant: its derivative is 0 except at jumps. Smoothed
+    over the jumps, the derivative is 1:
 
     >>> import numpy as np
     >>> import torch
@@ -105,12 +105,12 @@ def differentiate_rows(
     function : callable
         Takes one float64 array per input and returns (n, k).
     inputs : sequence of torch.Tensor of shape (n, d_i)
-        What `function` is evaluated at and differentiated in.
+        Where `function` is evaluated, and with respect to what it is differentiated.
     steps : sequence of ndarray of shape (d_i,)
-        Half-widths of the difference in each column. Inputs beyond the length of `steps`
-        take ``6e-6 * max(1, |value|)``.
+        Half-width of the difference in each column. None, and inputs beyond the length of `steps`,
+        mean ``6e-6 * max(1, |value|)``.
     bounds : sequence of (lower, upper) or None, optional
-        A box that the differences must not leave; at its edge they become one-sided.
+        A box for each input that the differences must not leave. At its edge they become one-sided.
 
     Returns
     -------

@@ -19,15 +19,16 @@ from ._batch import check_batch
 class QuadraticProgramLayer(nn.Module):
     r"""The minimiser of :math:`\frac12 z^\top Q z + c^\top z` under linear constraints.
 
-    With :math:`A z = b`, :math:`G z \le h` and :math:`l \le z \le u` the same for all rows, and c
-    the output of a predictor. An interior point method (PIQP) finds which constraints hold with
-    equality; the minimiser and its derivatives are then computed from these, to rounding, and the
-    optimality conditions are checked. All of it is done on the CPU, wherever the input lives.
+    The constraints :math:`A z = b`, :math:`G z \le h` and :math:`l \le z \le u` are the same for
+    all rows; c is the output of a predictor. An interior point method (PIQP) finds which
+    constraints hold with equality. The minimiser and its derivatives are then computed from these,
+    exactly up to rounding errors, and the optimality conditions are checked. All computations are
+    done on the CPU, whatever the device of the input.
 
     Parameters
     ----------
     quadratic : array-like of shape (n,) or (n, n)
-        Q, positive definite: its diagonal, or all of it.
+        Q, positive definite: its diagonal, or the whole matrix.
     A_eq, b_eq : array-like of shape (p, n) and (p,), default=None
         Equations. Redundant ones are dropped.
     A_ub, b_ub : array-like of shape (m, n) and (m,), default=None
@@ -35,9 +36,10 @@ class QuadraticProgramLayer(nn.Module):
     lower, upper : float or array-like of shape (n,), default=-inf and inf
         Bounds; where they are equal, the variable has that value.
     scale : float, default=1
-        What the parameters are multiplied by to give c; -1 where they are to be maximised.
+        Factor by which the parameters are multiplied to give c; -1 where the parameters are values
+        to maximise.
     max_iter : int, default=250
-        Of the interior point method, which takes about 10.
+        Largest number of iterations of the interior point method. It usually takes about 10.
 
     See Also
     --------
@@ -46,9 +48,9 @@ class QuadraticProgramLayer(nn.Module):
 
     Notes
     -----
-    Without inequalities and bounds the minimiser is affine in c, and is found as such. Sparse
-    constraints are made use of. Where c lies between two sets of active constraints the minimiser
-    has no derivative, and what is returned is that of one side.
+    Without inequalities and bounds, the minimiser is an affine function of c, which is computed
+    once. The sparsity of constraints is exploited. Where c lies on the boundary between two sets of
+    active constraints, the minimiser has no derivative, and the derivative of one side is returned.
 
     Examples
     --------
@@ -80,7 +82,7 @@ class QuadraticProgramLayer(nn.Module):
         A, b = _rows(A_eq, b_eq, n, "eq")
         G, h = _rows(A_ub, b_ub, n, "ub")
         low, high = _bounds(lower, upper, n)
-        G, h = G[h < np.inf], h[h < np.inf]  # an infinite right-hand side is no constraint
+        G, h = G[h < np.inf], h[h < np.inf]  # an infinite right-hand side means no constraint
         A, b = _independent(A, b)
         check_not_empty(A, b, G, h, low, high)
         kept = G.any(axis=1)
@@ -108,8 +110,8 @@ class QuadraticProgramLayer(nn.Module):
         Raises
         ------
         RuntimeError
-            If no decision of a row could be shown to be best: the constraints leave next to no
-            room.
+            If no decision of a row could be proven optimal. This happens where the feasible set is
+            almost empty.
         """
         check_batch(y, self.n)
         return of_finite_rows(y, self.scale, self._minimisers)
@@ -139,7 +141,7 @@ def of_finite_rows(
     rows = torch.nonzero(torch.isfinite(c).all(dim=1))[:, 0]
     z = torch.full_like(c, torch.nan)
     if not len(rows):
-        return (z + 0.0 * c).to(y)  # with a slope, of 0
+        return (z + 0.0 * c).to(y)  # with a slope of 0
     with renumbered(rows.numpy()):
         found = minimisers(c[rows], rows.numpy())
     return z.index_put((rows,), found).to(y)

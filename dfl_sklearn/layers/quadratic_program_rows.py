@@ -1,4 +1,4 @@
-"""Quadratic programs that share their matrices, as a layer: other right-hand sides in each row."""
+"""Quadratic programs that share their matrices, as a layer: each row has its own sides."""
 
 import numpy as np
 import torch
@@ -18,9 +18,9 @@ from .quadratic_program import (
 
 
 class QuadraticProgramRowsLayer(nn.Module):
-    r"""The minimiser of :math:`\frac12 z^\top Q z + c^\top z`, each row in a set of its own.
+    r"""The minimiser of :math:`\frac12 z^\top Q z + c^\top z`, each row in its own feasible set.
 
-    The sets share their matrices.
+    The feasible sets share their matrices.
 
     Parameters
     ----------
@@ -53,8 +53,8 @@ class QuadraticProgramRowsLayer(nn.Module):
         ValueError
             If nothing satisfies the constraints of a row.
         RuntimeError
-            If no decision of a row could be shown to be best: the constraints leave next to no
-            room.
+            If no decision of a row could be proven optimal. This happens where the feasible set is
+            almost empty.
         """
         check_batch(y, self.n)
         return of_finite_rows(

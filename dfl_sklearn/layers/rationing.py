@@ -1,4 +1,4 @@
-"""Orders that are cut where together they exceed a shared capacity."""
+"""Orders that are reduced where together they exceed a shared capacity."""
 
 from typing import Any
 
@@ -17,17 +17,18 @@ class RationingLayer(nn.Module):
     .. math:: t_j = \operatorname{clip}\bigl((\lambda a_j / u_j - 1) / \gamma, \, 0, \, 1\bigr)
 
     with the price :math:`\lambda` of capacity at which the rest just fits. A product is cut where
-    what its units use costs more than they save, and dropped where it costs :math:`1 + \gamma`
-    times as much. With :math:`\gamma = 0` products are cut one after the other, which costs least.
-    Piecewise smooth in y, and exact in value and derivative.
+    the capacity that a unit uses costs more than the unit saves, and dropped where it costs
+    :math:`1 + \gamma` times as much. With :math:`\gamma = 0` products are cut one after the other,
+    which has the least cost. The order is piecewise smooth in y; its value and derivative are
+    exact.
 
     Parameters
     ----------
     smoothing : float
         :math:`\gamma`, without unit.
     nonnegative : bool
-        Whether orders are. Else they can be cut without end, and :math:`t_j`, not clipped at 1, is
-        the share of the excess that product j bears.
+        Whether orders must not be negative. Otherwise they can be cut without limit, and
+        :math:`t_j`, not clipped at 1, is the share of the excess that product j bears.
     known : tuple of ndarray or None, default=None
         u, (1, d) or (1, 1), a likewise, and capacity (1, 1); None where each row brings its own.
     width : int or None, default=None
@@ -49,7 +50,7 @@ class RationingLayer(nn.Module):
     def forward(self, y: torch.Tensor, *known: torch.Tensor) -> torch.Tensor:
         """Map predicted demand (B, d) to orders (B, d).
 
-        `known` are u, a and capacity, of B rows each, where there are none for all.
+        `known` are u, a and capacity with B rows each, where they are not the same for all rows.
         """
         check_batch(y, self.width)
         numbers: Any = self.known if self.known is not None else known
@@ -82,7 +83,7 @@ class RationingLayer(nn.Module):
         if self.smoothing == 0.0:
             return _filled(demand, underage / usage, usage, capacity)
         z = demand * (1.0 - _shares_cut(usage * demand, usage / underage, excess, self.smoothing))
-        # Rounding must not use more than there is, least of all where there is nothing.
+        # Rounding errors must not use more than the capacity, least of all where it is 0.
         used = (usage * z).sum(dim=1, keepdim=True).detach()
         return z * torch.where(used > capacity, capacity / used, 1.0)
 

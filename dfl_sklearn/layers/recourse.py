@@ -16,8 +16,8 @@ from ._batch import check_batch
 class RecourseLayer(nn.Module):
     """The best plan under predicted and known numbers, by the optimality conditions of both stages.
 
-    Where a row has several best plans, that of `solve` is returned, without a slope. With smoothing
-    there is only one.
+    Where a row has several best plans, the one that `solve` finds is returned, with a slope of 0.
+    With smoothing there is only one.
 
     Parameters
     ----------
@@ -55,7 +55,7 @@ class RecourseLayer(nn.Module):
         ValueError
             If no plan has a recourse, or the cost of a row has no minimum.
         RuntimeError
-            If no plan of a row could be shown to be best.
+            If no plan of a row could be proven optimal.
         """
         check_batch(y, self.n_parameters)
         given = 0 if context is None else context.shape[-1]

@@ -69,7 +69,7 @@ class RegularizedLinearLayer(nn.Module):
 
 def over_their_size(y: torch.Tensor) -> torch.Tensor:
     """Divide each row of y (B, n) by its root mean square; rows of zeros stay."""
-    # Beside a power of two, so that squares neither overflow nor vanish; it cancels.
+    # Scaled by a power of two, which cancels, so that squares neither overflow nor underflow.
     y = y * power_of_two_factor(y)
     size = y.square().mean(dim=1, keepdim=True)
     # Where all parameters are 0 any size gives the same decision.

@@ -66,7 +66,7 @@ class RegularizedLinearRowsLayer(nn.Module):
 
 
 class PlusKnownLayer(nn.Module):
-    """Decisions of a layer for parameters to which something known is added.
+    """Decisions of a layer for parameters to which known numbers are added.
 
     Parameters
     ----------
@@ -89,7 +89,7 @@ class PlusKnownLayer(nn.Module):
         self.layer, self.plus_known, self.takes_context = layer, plus_known, takes_context
 
     def forward(self, y: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
-        """Map parameters (B, n) to decisions; the context (B, c) is wanted where it is read."""
+        """Map parameters (B, n) to decisions; the context (B, c) is needed where it is read."""
         check_batch(y)
         if context is not None and len(context) != len(y):
             raise ValueError(f"The layer takes {len(y)} rows of context, got {len(context)}.")

@@ -40,20 +40,20 @@ class ScenarioMeanLayer(nn.Module):
 class ScenarioOrdersLayer(nn.Module):
     r"""Orders of several products over scenarios of their demand, under a shared capacity or none.
 
-    The orders are those of least mean cost. Each is a scenario of its product, but for 0 and the
-    one that takes what the others leave of the capacity. With ``smoothing=0`` slopes are those of
-    that function of the scenarios: an order follows its scenario, the last one what is left, and
-    weights do not count.
+    The orders have the least mean cost. Each order equals a scenario of its product, or is 0, or
+    takes the capacity that the others leave. With ``smoothing=0`` slopes are those of this function
+    of the scenarios: an order follows its scenario, the last one follows what is left of the
+    capacity, and the slope in weights is 0.
 
-    With more the slopes are those of the orders of the smoothed distribution, in which each
-    scenario is a normal distribution of that width. An order z of product j then moves, with F its
-    distribution function, f the density and :math:`\lambda` the price of the capacity, by
+    With a positive smoothing, slopes are those of the orders under a smoothed distribution, in
+    which each scenario is a normal distribution of that width. With the distribution function F,
+    the density f and the price :math:`\lambda` of the capacity, an order z of product j moves by
 
     .. math:: dz = -\frac{dF(z)}{f(z)} - \frac{a_j}{(u_j + o_j) f(z)}\, d\lambda,
 
-    with :math:`d\lambda` such that the capacity is still used up. They are an estimate of the
-    slopes under the distribution that the scenarios are draws of, with much less variance, and
-    weights have slopes as well.
+    with :math:`d\lambda` such that the capacity is still used up. These slopes estimate those under
+    the distribution from which the scenarios are drawn, with much less variance. Weights have
+    slopes as well.
 
     Parameters
     ----------
@@ -62,7 +62,7 @@ class ScenarioOrdersLayer(nn.Module):
     smoothing : float
         The width, in standard deviations of the scenarios of a product.
     nonnegative : bool
-        Whether orders are.
+        Whether orders must not be negative.
     numbers : callable or None, default=None
         From the context, or None, to tensors of underage costs, overage costs, usage and capacity,
         (B or 1, d or 1). None where there is no capacity.

@@ -11,18 +11,18 @@ from ._batch import check_batch
 class SimplexQPLayer(nn.Module):
     r"""The minimiser of :math:`\frac12 z^\top P z - y^\top z` over the simplex.
 
-    Exact in value and gradient: the minimiser is affine in y wherever the set of positive
-    entries stays the same.
+    Value and gradient are exact: the minimiser is an affine function of y as long as the set of
+    positive entries stays the same.
 
     Parameters
     ----------
     quadratic : ndarray of shape (n, n)
-        P, positive definite. There are 2^n - 1 pieces, so n is to be small; of more than 8 entries
-        :class:`QuadraticProgramLayer` is faster.
+        P, positive definite. There are 2^n - 1 pieces, so n has to be small. For more than 8
+        entries :class:`QuadraticProgramLayer` is faster.
 
     See Also
     --------
-    QuadraticProgramLayer : Other constraints, and more than 8 entries.
+    QuadraticProgramLayer : For other constraints, or more than 8 entries.
 
     Examples
     --------
@@ -59,6 +59,6 @@ class SimplexQPLayer(nn.Module):
             for each in (self.regions.slope, self.regions.offset)
         )
         z = torch.einsum("bij,bj->bi", slope, values) + offset
-        # Rounding of large parameters must not leave the simplex.
+        # Rounding errors of large parameters must not take the decision out of the simplex.
         z = z.clamp_min(0.0)
         return (z / z.sum(dim=1, keepdim=True).detach()).to(y.dtype)

@@ -16,10 +16,10 @@ from ._batch import check_batch
 class StorageLayer(nn.Module):
     """Charge and discharge of least cost, with a larger penalty on both, and their derivative.
 
-    Exact in value and derivative: schedules are those of
+    Value and derivative are exact: schedules are those of
     :func:`~dfl_sklearn.solvers.storage.best_schedule`, and are differentiated by the optimality
     conditions. At a kink, the derivative is that of one side. Schedules are computed on the CPU,
-    wherever the prices live: each takes many short steps, one after the other.
+    whatever the device of the prices, because each takes many short steps one after the other.
 
     Parameters
     ----------
@@ -37,7 +37,7 @@ class StorageLayer(nn.Module):
     def forward(self, y: torch.Tensor, *known: torch.Tensor) -> torch.Tensor:
         """Map prices (B, T) to decisions (B, 2 T), charge first; a row not finite gives NaN.
 
-        `known` are the numbers of a `Store`, of shape (B, 1) each, where there is none for all.
+        `known` are the numbers of a `Store`, of shape (B, 1) each, where they differ by row.
         """
         check_batch(y)
         price = y.to(torch.float64)
@@ -53,7 +53,7 @@ class StorageLayer(nn.Module):
 
 def _deviation(price: torch.Tensor) -> torch.Tensor:
     """Return the standard deviation (B,) of each row; where it is 0 its slope is 0 too."""
-    # Beside a power of two, so that squares neither overflow nor vanish.
+    # Scaled by a power of two, so that squares neither overflow nor underflow.
     factor = power_of_two_factor(price)
     price = price * factor
     square = (price - price.mean(dim=1, keepdim=True)).square().mean(dim=1)

@@ -45,7 +45,7 @@ class TopKLayer(nn.Module):
     def forward(self, y: torch.Tensor, context: torch.Tensor | None = None) -> torch.Tensor:
         """Map values (B, n) to shares (B, n); a row that is not finite gives NaN.
 
-        The context (B, c) is wanted where k is read from it.
+        The context (B, c) is needed where k is read from it.
         """
         check_batch(y)
         k = self._k(len(y), context)
@@ -62,7 +62,8 @@ class TopKLayer(nn.Module):
             goal = (-self.scale / 2.0) * over_their_size(values)
         else:
             goal = (-self.scale / (2.0 * self.smoothing)) * values
-        # What is added to a whole row changes nothing; differences near the level keep their bits.
+        # A constant added to a whole row changes nothing. This one keeps differences near the level
+        # exact.
         highest = goal.detach().topk(largest, dim=1).values
         kth = highest.gather(1, k.long() - 1) if isinstance(k, torch.Tensor) else highest[:, -1:]
         goal = goal - kth

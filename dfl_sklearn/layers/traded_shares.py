@@ -15,8 +15,8 @@ from ._batch import check_batch
 class TradedSharesLayer(nn.Module):
     r"""The minimiser of :math:`\frac12 z^\top Q z - y^\top z + \sum_j t_j |z_j - h_j|` over shares.
 
-    Exact, and differentiated by the optimality conditions: shares at 0, and those at a kink of the
-    cost of trading, stay where they are while the others move.
+    The minimiser is exact, and differentiated by the optimality conditions: shares at 0, and shares
+    at a kink of the cost of trading, stay where they are while the others move.
 
     Parameters
     ----------

@@ -46,9 +46,9 @@ def level_of(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> fl
 
 
 def warn_where_apart(log_odds: np.ndarray, weight: np.ndarray) -> bool:
-    """Say so where the ratios have a mean far below 1, which is that of a ratio of densities.
+    """Warn if the mean of the ratios is far below 1, the mean of a ratio of densities.
 
-    Returns whether it was said.
+    Returns whether there was a warning.
     """
     with np.errstate(over="ignore"):
         mean = float(np.average(np.exp(log_odds[weight > 0]), weights=weight[weight > 0]))

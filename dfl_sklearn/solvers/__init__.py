@@ -1,1 +1,1 @@
-"""Solvers: numbers in, numbers out. They know nothing of problems, models or training."""
+"""Solvers on plain arrays, independent of decision problems, models and training."""

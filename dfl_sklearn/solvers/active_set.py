@@ -17,9 +17,9 @@ class ActiveSet(NamedTuple):
     Attributes
     ----------
     lower, upper : torch.Tensor of bool of shape (B, n)
-        Bounds; at most one of a variable.
+        Active bounds; at most one of each variable.
     rows : torch.Tensor of bool of shape (B, m)
-        Inequalities.
+        Active inequalities.
     """
 
     lower: torch.Tensor
@@ -28,7 +28,7 @@ class ActiveSet(NamedTuple):
 
     @property
     def held(self) -> torch.Tensor:
-        """Variables (B, n) that a bound holds."""
+        """Mask (B, n) of the variables that are at a bound."""
         return self.lower | self.upper
 
     def take(self, index: torch.Tensor) -> "ActiveSet":
@@ -72,10 +72,10 @@ class Matrices:
 
 
 class Times:
-    """A matrix (n, k) from the right: each row is multiplied as if it were alone, to the bit.
+    """Multiplication by a matrix (n, k) from the right, bit-equal for a row alone or in a batch.
 
-    A product of matrices adds up in an order that depends on where a row lies in memory. With n a
-    multiple of 8 all rows lie alike, at multiples of 64 bytes.
+    The order of summation in a product of matrices depends on the alignment of a row in memory.
+    With n a multiple of 8, all rows are aligned alike, at multiples of 64 bytes.
     """
 
     def __init__(self, matrix: torch.Tensor) -> None:
@@ -99,13 +99,13 @@ def widened(x: torch.Tensor, n: int, value: float = 0.0) -> torch.Tensor:
 class RowPairs:
     """Products of the entries that two rows of a sparse M have in the same column.
 
-    M diag(w) M' is linear in w. Where M is sparse, as with flows and matchings, few of its products
-    are not zero, and adding these up saves nearly all the work.
+    M diag(w) M' is linear in w. Where M is sparse, as with flows and matchings, few products are
+    nonzero. Summing only these saves nearly all the work.
 
     Parameters
     ----------
     place, column : torch.Tensor of shape (k,)
-        Of each product: its entry in M diag(w) M', row by row, and its column of M.
+        Place of each product in M diag(w) M', counted row by row, and its column of M.
     product : torch.Tensor of shape (k,)
     n_rows : int
     """
@@ -118,7 +118,7 @@ class RowPairs:
 
     @classmethod
     def of(cls, rows: torch.Tensor) -> "RowPairs | None":
-        """Return the products of a matrix M (m, n), or None where it is too dense to be helped."""
+        """Return the products of a matrix M (m, n), or None if it is too dense for this to pay."""
         m, n = rows.shape
         filled = (rows != 0).sum(dim=0)
         n_products = int((filled**2).sum())
@@ -144,7 +144,7 @@ class Factor:
     r"""The factors of :math:`H x + M^\top v = r,\ M x = s` on the active set of each program.
 
     H is Q on the variables that no bound holds; x is 0 on the others, and v on rows that are not
-    active. Good for several right-hand sides.
+    active. The factors can be used for several right-hand sides.
     """
 
     def __init__(self, matrices: Matrices, active: ActiveSet) -> None:
@@ -176,7 +176,7 @@ class Factor:
         schur.diagonal(dim1=1, dim2=2).add_((~self.active).to(schur))
         self.schur, failed = _factored(schur, size, largest, _TRACES[0])
         for trace in _TRACES[1:]:
-            # A program gets by with the least trace that does for it, whatever the others need.
+            # Each program gets the least trace that suffices for it, whatever the others need.
             again = torch.nonzero(failed)[:, 0]
             if not len(again):
                 break
@@ -190,7 +190,7 @@ class Factor:
         is_definite = self.matrices.is_definite
         if is_definite and not sides.shape[1]:
             return x, v
-        # At a vertex the factor is ill-conditioned; refinements take the error away.
+        # At a vertex the factor is ill-conditioned; refinements remove the error.
         for _ in range(_N_REFINEMENTS if is_definite else _N_SHIFTED_REFINEMENTS):
             left = self.matrices.times_quadratic(x) + self.matrices.spread(v)
             x_more, v_more = self._solve(
@@ -200,9 +200,9 @@ class Factor:
         return x, v
 
     def is_unique(self, decided: torch.Tensor) -> torch.Tensor:
-        """Return of which programs (B,) the active set leaves one value to the decided variables.
+        """Return a mask (B,) of the programs whose active set determines the decided variables.
 
-        Where there are directions along which nothing changes, no x takes up a slope in them.
+        If decisions can move in a direction at no cost, no x can balance a slope in that direction.
         `decided` (n,) is True for the variables that count.
         """
         if self.matrices.is_definite:
@@ -240,7 +240,7 @@ class Factor:
 def _factored(
     matrices: torch.Tensor, size: torch.Tensor, largest: torch.Tensor, trace: float
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return Cholesky factors with a trace on the diagonal, and what failed."""
+    """Return Cholesky factors with a trace on the diagonal, and which of them failed."""
     matrices = matrices.clone()
     matrices.diagonal(dim1=1, dim2=2).add_(trace * torch.maximum(size, largest) + 1e-300)
     return torch.linalg.cholesky_ex(matrices)

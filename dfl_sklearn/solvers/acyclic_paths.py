@@ -1,4 +1,4 @@
-"""Shortest paths in acyclic graphs, all rows together; lengths may be negative."""
+"""Shortest paths in acyclic graphs, for all rows at once; lengths may be negative."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -7,9 +7,9 @@ import numpy as np
 
 from .listed import least_costly
 
-_MOST_PATHS = 500  # that are listed
-_MOST_ENTRIES = 50_000_000  # of that list
-_MOST_FILLING = 4  # entries of a table of edges per edge
+_MOST_PATHS = 500  # number of paths up to which all are listed
+_MOST_ENTRIES = 50_000_000  # largest number of entries of that list
+_MOST_FILLING = 4  # largest number of table entries per edge
 
 
 class Level(NamedTuple):
@@ -19,7 +19,7 @@ class Level(NamedTuple):
     ----------
     nodes : ndarray of shape (k,)
     edges, tails : ndarray of shape (k, d)
-        Edges into each node and where they start, filled up with an edge of infinite length.
+        Edges into each node and their start nodes, padded with an edge of infinite length.
     """
 
     nodes: np.ndarray
@@ -45,7 +45,7 @@ class Levels(NamedTuple):
     def of(edges: np.ndarray, kept: np.ndarray, depth: np.ndarray, start: int) -> "Levels":
         """Group the nodes that the edges `kept` lead to by their depth (n_nodes,).
 
-        Tables are filled up with edges from the node `start`.
+        Tables are padded with edges from the node `start`.
         """
         groups = _groups(edges, kept, depth, start)
         number, place = np.full((2, len(depth)), -1)
@@ -64,7 +64,7 @@ class Levels(NamedTuple):
         """
         n_rows, n_edges = lengths.shape
         rows, starts = np.arange(n_rows), set(self.number[source].tolist())
-        # Rows last: each step then runs over contiguous numbers.
+        # Rows are the last axis, so that each step runs over contiguous numbers.
         length = np.full((n_edges + 1, n_rows), np.inf)
         length[:-1] = lengths.T
         distance = np.full((len(self.number), n_rows), np.inf)
@@ -75,7 +75,7 @@ class Levels(NamedTuple):
             distance[group.nodes] = by_edge.min(axis=1)
             if i in starts:
                 distance[source, rows] = 0.0
-        # Back from the targets, along the first edge by which the distance is reached.
+        # Go back from the targets, along the first edge that attains the distance.
         decisions, node = np.zeros((n_rows, n_edges)), target.copy()
         for i in range(len(self.groups) - 1, -1, -1):
             here = rows[(self.number[node] == i) & (node != source)]
@@ -102,7 +102,7 @@ class AcyclicPaths(NamedTuple):
     on_a_path : ndarray of shape (n_edges,)
         1 for the edges that lie on a path, else 0.
     paths : ndarray of shape (n_paths, n_edges) or None
-        All of them, where they are few.
+        All paths, if there are few; otherwise None.
     """
 
     source: int
@@ -115,7 +115,7 @@ class AcyclicPaths(NamedTuple):
     def of(
         edges: np.ndarray, depth: np.ndarray, source: int, target: int, usable: np.ndarray
     ) -> "AcyclicPaths":
-        """Look through a graph once, however often it is solved on.
+        """Analyse a graph once, for any number of solves.
 
         Parameters
         ----------
@@ -125,7 +125,7 @@ class AcyclicPaths(NamedTuple):
             See :func:`depths`.
         source, target : int
         usable : ndarray of bool of shape (n_edges,)
-            Which edges lie on a path from source to target; some do.
+            Which edges lie on a path from source to target; at least one does.
         """
         levels = Levels.of(edges, np.flatnonzero(usable), depth, source)
         paths = _few_paths(edges, source, target, levels.groups)
@@ -148,11 +148,11 @@ def depths(edges: np.ndarray, n_nodes: int) -> np.ndarray | None:
     order = np.argsort(edges[:, 0], kind="stable")
     heads = edges[order, 1].tolist()
     starts = np.searchsorted(edges[order, 0], np.arange(n_nodes + 1)).tolist()
-    # Plain lists: each edge is looked at once, and one number of an array costs much more.
+    # Plain lists, since each edge is read once, and reading single numbers of an array is slow.
     missing = np.bincount(edges[:, 1], minlength=n_nodes).tolist()
     depth = [0] * n_nodes
     ready = [node for node in range(n_nodes) if missing[node] == 0]
-    for node in ready:  # which grows meanwhile
+    for node in ready:  # the list grows within the loop
         further = depth[node] + 1
         for head in heads[starts[node] : starts[node + 1]]:
             if further > depth[head]:
@@ -183,7 +183,7 @@ def _groups(edges: np.ndarray, kept: np.ndarray, depth: np.ndarray, start: int) 
 
 
 def _of_like_width(group: np.ndarray, counts: np.ndarray) -> list[np.ndarray]:
-    """Split nodes (k,) of one level where tables of equal rows would be mostly filling."""
+    """Split nodes (k,) of one level where tables of equal rows would be mostly padding."""
     if len(group) * counts.max() <= _MOST_FILLING * counts.sum():
         return [group]
     size = np.frexp(counts)[1]
@@ -208,7 +208,7 @@ def _few_paths(
     into = np.concatenate([level.edges[level.edges < n_edges] for level in levels])
     through = n_paths[edges[into, 0]]
     before = np.cumsum(through) - through
-    first = np.zeros(len(n_paths), dtype=np.int64)  # of the paths to a node, counted over all
+    first = np.zeros(len(n_paths), dtype=np.int64)  # number of the first path to each node
     first[edges[into[::-1], 1]] = before[::-1]
     paths = np.zeros((n_paths[end], n_edges))
     rows, number = np.arange(len(paths)), np.arange(len(paths))

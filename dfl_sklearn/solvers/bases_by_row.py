@@ -1,4 +1,4 @@
-"""Linear programs whose matrices differ row by row, solved by the bases that they share."""
+"""Linear programs whose matrices differ by row, solved with bases that several rows share."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -8,8 +8,8 @@ import numpy as np
 from .exact import Basis
 from .known_bases import Misses
 
-_MARGIN = 1e-6  # from where on a basis is clearly the only best one, as a share of the largest
-_SURELY = 1e-12  # by how much rounding errors may miss an equation, as a share of its terms
+_MARGIN = 1e-6  # least relative reduced cost at which a basis is clearly the only best one
+_SURELY = 1e-12  # largest rounding error of an equation, as a share of its terms
 _CHUNK = 1 << 21  # numbers of matrices in memory at a time
 
 
@@ -40,10 +40,10 @@ class DensePrograms(NamedTuple):
 def solve_by_bases(
     programs: DensePrograms, alone: Callable[[int], tuple[np.ndarray, Basis | None]]
 ) -> np.ndarray:
-    """Return minimisers (B, n), each of which is the one that its row has by itself.
+    """Return minimisers (B, n), each the same as if its row were solved by itself.
 
-    The basis that is found for a row is tried on all that are left. It counts for a row where it
-    is clearly the only best one: then whoever solves for that row ends with it.
+    The basis found for a row is tried on all rows that are left. It is accepted for a row if it is
+    clearly the only best basis there, so that solving for that row would find it as well.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def _vertices(programs: DensePrograms, basis: Basis) -> tuple[np.ndarray, np.nda
     B, m, n = matrix.shape
     basic, at_upper = (np.array(each) for each in basis)
     others = np.setdiff1d(np.arange(n + m), basic)
-    # The values of rows are variables as well, behind the others.
+    # The values of rows are variables as well, after the others.
     full = np.concatenate([matrix, np.broadcast_to(-np.eye(m), (B, m, m))], axis=2)
     low = np.concatenate(
         [np.broadcast_to(lower, (B, n)), np.where(is_equation, ends, -np.inf)], axis=1
@@ -99,7 +99,7 @@ def _vertices(programs: DensePrograms, basis: Basis) -> tuple[np.ndarray, np.nda
     columns, back = full.transpose(0, 2, 1), inverse.transpose(0, 2, 1)
     with np.errstate(all="ignore"):
         dual = np.zeros((B, m))
-        for _ in range(2):  # and once more for what rounding has left
+        for _ in range(2):  # the second time for rounding errors
             values[:, basic] -= _times(inverse, _times(full, values))
             dual += _times(back, (prices - _times(columns, dual))[:, basic])
         size = np.maximum(1.0, np.abs(values).max(axis=1, keepdims=True))
@@ -120,5 +120,5 @@ def _vertices(programs: DensePrograms, basis: Basis) -> tuple[np.ndarray, np.nda
 
 
 def _times(matrices: np.ndarray, vectors: np.ndarray) -> np.ndarray:
-    """Return products (B, m), each of whose rows is added up in the same order."""
+    """Return products (B, m), whose terms are added up in the same order in each row."""
     return (np.ascontiguousarray(matrices) * vectors[:, None]).sum(axis=2)

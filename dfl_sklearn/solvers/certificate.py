@@ -1,4 +1,4 @@
-"""A proof that decisions are feasible and least costly, from dual values."""
+"""Proofs that decisions are feasible and optimal, from dual values."""
 
 from typing import NamedTuple
 
@@ -17,7 +17,7 @@ _EPS = 2.0**-52
 
 
 class Certificate(NamedTuple):
-    """How far decisions (B, n) are from a proof that they are best.
+    """How far decisions (B, n) are from being proven optimal.
 
     Attributes
     ----------
@@ -41,10 +41,11 @@ class Certificate(NamedTuple):
     ) -> "Certificate":
         r"""Measure decisions z (B, n) with dual values (B, m) of the rows.
 
-        With reduced costs :math:`d = c - A^\top y` the cost is at least :math:`b^\top y` plus what
-        d costs at the cheaper bounds. Cost and bound differ by terms of which each is at least 0,
-        and which are added up, so that nothing cancels. Any dual values give a bound: where these
-        prove nothing, they are tried again without those that may be rounding errors.
+        With reduced costs :math:`d = c - A^\top y`, the cost is at least :math:`b^\top y` plus the
+        cost d of each variable at its cheaper bound. The gap between cost and bound is computed as
+        a sum of nonnegative terms, so that nothing cancels. Any dual values give a bound. Where
+        those given prove nothing, those that may be rounding errors are set to 0 and the rest tried
+        again.
         """
         found = cls._of(polytope, costs, z, dual)
         for share in _NOISE:
@@ -69,7 +70,7 @@ class Certificate(NamedTuple):
         n_rows, n_ub = end.shape[-1], polytope.A_ub.shape[0]
         dual = np.where(np.isfinite(end), dual, 0.0)
         dual[:, :n_ub] = np.minimum(dual[:, :n_ub], 0.0)
-        # What does not fit into a float proves nothing.
+        # Numbers that overflow prove nothing.
         with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
             size = polytope.size(z)
             missed = polytope.violation_share(z, size)

@@ -1,4 +1,4 @@
-"""Convex programs in the standard form of cones, by Clarabel, checked in the user's units."""
+"""Convex programs in conic standard form, solved by Clarabel and checked in the user's units."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -17,7 +17,7 @@ _FLAT_IN_CONE = 1e-8  # the same, as a share of what they would be with a cone's
 _ROUNDING = 1e-10
 _TRACE = 1e-8  # on the diagonal of the optimality conditions
 _REFINEMENTS = 20
-_FAR = 1e8  # a scaled right-hand side that is left away at first, where another try failed
+_FAR = 1e8  # scaled right-hand sides beyond this are left out in one of the attempts
 _NOWHERE = 1e30  # for Clarabel, the same as none
 _TOLERANCES = (1e-12, 1e-10, 1e-9)  # of Clarabel, in turns
 _INFEASIBLE = ("PrimalInfeasible", "AlmostPrimalInfeasible")
@@ -36,11 +36,11 @@ class ConicProgram(NamedTuple):
     n_zero, n_nonnegative : int
         Sizes of the first two cones: equations and inequalities.
     cones : list
-        All of them, as Clarabel wants them; those after the first two are not polyhedral.
+        All cones, as Clarabel takes them; those after the first two are not polyhedral.
     sizes : tuple of int
-        Of the cones that follow those two and are second-order or semidefinite.
+        Sizes of the second-order and semidefinite cones, which follow those two.
     n_exponential : int
-        Of the cones that follow these and are exponential.
+        Number of exponential cones, which follow these.
     """
 
     P: sparse.csc_array
@@ -55,7 +55,7 @@ class ConicProgram(NamedTuple):
 
     @property
     def is_polyhedral(self) -> bool:
-        """Whether there are equations and inequalities alone."""
+        """Whether there are only equations and inequalities."""
         return self.n_zero + self.n_nonnegative == len(self.b)
 
     @property
@@ -76,7 +76,7 @@ class ConicSolution(NamedTuple):
 
 
 Discrepancy = Callable[[ConicSolution], float]
-"""Says what a solution costs in the user's program beyond its cost here, NaN if not feasible."""
+"""Returns a solution's cost in the user's program less its cost here, NaN if infeasible."""
 
 
 class _Units(NamedTuple):
@@ -107,12 +107,13 @@ class _Point(NamedTuple):
 def solve_cone(
     program: ConicProgram, discrepancy: Discrepancy | None = None
 ) -> tuple[ConicSolution | None, str]:
-    """Return a solution that stands the check, or None, and what Clarabel said of it last.
+    """Return a solution that passes the check, or None, and the last status of Clarabel.
 
     Columns, rows and the cost are scaled, so that tolerances mean the same in all units. An answer
-    counts where rows hold, slopes vanish and the dual values prove the cost to be least. If none
-    does, those are looked at whose cost in the user's own program is proven to be least. That there
-    is none counts only where no units show one: bounds far beyond what is decided mislead Clarabel.
+    is accepted if rows hold, slopes vanish and the dual values prove the cost to be least. If no
+    answer passes, one is accepted whose cost in the user's own program is proven to be least.
+    A program counts as infeasible only if no choice of units gives a solution, since bounds far
+    larger than the decisions mislead Clarabel.
     """
     said, points = [], []
     for units in _all_units(program):
@@ -136,7 +137,7 @@ def _solution(program: ConicProgram, point: _Point) -> ConicSolution:
 
 
 def _solved(program: ConicProgram, units: _Units, tolerance: float) -> tuple[str, Iterator[_Point]]:
-    """Return what Clarabel says of a program, and the points that may solve it."""
+    """Return Clarabel's status for a program, and the points that may solve it."""
     clarabel: Any = import_optional("clarabel", extra="cvxpy", needed_by="ConvexProgram")
     rows, columns, size, cost, far = units
     across = sparse.diags_array(columns)
@@ -157,7 +158,7 @@ def _solved(program: ConicProgram, units: _Units, tolerance: float) -> tuple[str
     def candidates() -> Iterator[tuple[np.ndarray, np.ndarray, np.ndarray]]:
         if program.is_polyhedral:
             yield _polished(P, c, A, b, program, x, s, z)
-        # The entropy has no value just below 0, so that its domain comes first.
+        # The entropy is undefined just below 0, so that its domain is enforced first.
         in_domain = np.clip(x, *_bounds(A, b, _rows_of_domain(program)))
         yield in_domain, s, z
         yield x, s, z
@@ -171,14 +172,14 @@ def _in_users_units(
 ) -> _Point:
     """Return a point in the units given, with the units in which rounding errors are left.
 
-    They are those of the solver, or less if the point shows that they are too large: bounds far
-    beyond what is decided say nothing about its size.
+    They are those of the solver, or smaller ones if the point shows that those are too large:
+    bounds far larger than the decisions say nothing about the size of the decisions.
     """
     rows, columns, size, cost, _ = units
     start, end = program.n_zero, program.n_zero + program.n_nonnegative
     with np.errstate(over="ignore", invalid="ignore"):
         x, slack, dual = x * columns * size, s / rows * size, z * rows * cost
-        # How far x keeps inside of an inequality is known better than the solver knows it.
+        # The slack of an inequality can be computed more exactly than the solver gives it.
         slack[start:end] = np.maximum((program.b - program.A @ x)[start:end], 0.0)
         least = min(size, *_all_sizes(program, rows, columns))
         size = min(size, max(float(np.abs(x / columns).max(initial=0.0)), least))
@@ -200,10 +201,10 @@ def _polished(
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the point at which the constraints that seem to hold with equality do so exactly.
 
-    An interior point misses constraints, and so may cost less than any feasible one. Its
-    multipliers tell which rows hold with equality; with those as equations the optimality
-    conditions are linear. They are solved with a trace on the diagonal, which refinements take
-    away (Stellato et al., "OSQP", 2020, section 5.2).
+    The solution of an interior point method violates constraints slightly, and so may cost less
+    than any feasible point. Its multipliers tell which rows hold with equality. With those as
+    equations, the optimality conditions are linear. They are solved with a trace on the diagonal,
+    whose effect refinements remove (Stellato et al., "OSQP", 2020, section 5.2).
     """
     tight = np.flatnonzero((np.arange(len(b)) < program.n_zero) | (z > s))
     n, m = len(c), len(tight)
@@ -214,7 +215,7 @@ def _polished(
     trace = sparse.diags_array(np.concatenate([np.full(n, _TRACE), np.full(m, -_TRACE)]))
     try:
         solve = splu(sparse.csc_array(system + trace)).solve
-    except RuntimeError:  # singular all the same
+    except RuntimeError:  # still singular
         return x, s, z
     right, found = np.concatenate([-c, b[tight]]), np.concatenate([x, z[tight]])
     for _ in range(_REFINEMENTS):
@@ -272,7 +273,7 @@ def is_infeasible(status: str) -> bool:
 
 
 def has_no_end(status: str) -> bool:
-    """Return whether Clarabel found that the cost falls without end."""
+    """Return whether Clarabel found that the cost is unbounded below."""
     return status in _NO_END
 
 
@@ -309,9 +310,9 @@ def _is_proven(
 def _is_proven_for_user(program: ConicProgram, point: _Point, discrepancy: Discrepancy) -> bool:
     """Return whether a point is feasible for the user, and costs the least there.
 
-    Variables that only say how much something costs, such as the t of ``|x| <= t``, may be off
-    then: they have no part in the user's program. Its cost is compared with the bound that the
-    dual values give by themselves.
+    Auxiliary variables that only measure a cost, such as the t of ``|x| <= t``, may be inexact
+    then: they do not occur in the user's program. Its cost is compared with the bound that follows
+    from the dual values.
     """
     x, dual = point.x, point.dual
     if not (np.isfinite(x).all() and _is_flat(program, x, dual, point.slope_unit)):
@@ -321,7 +322,7 @@ def _is_proven_for_user(program: ConicProgram, point: _Point, discrepancy: Discr
         # Feasible points may be as far from x as x is from 0, hence twice what slopes cost.
         gap = (program.b - program.A @ x) @ dual + 2.0 * np.abs(slope * x).sum()
         gap += discrepancy(_solution(program, point))
-    # Less than the bound is no better, but a sign that something else is wrong.
+    # A cost below the bound is not better, but a sign that something else is wrong.
     return bool(np.isfinite(gap) and abs(gap) <= _allowed_gap(program, x, point.cost_unit))
 
 

@@ -1,4 +1,4 @@
-"""A quadratic program over the simplex as what it is: piecewise affine in its linear term."""
+"""Quadratic programs over the simplex, whose minimiser is piecewise affine in the linear term."""
 
 import math
 from functools import lru_cache
@@ -49,7 +49,8 @@ class CriticalRegions(NamedTuple):
             for j in range(y.shape[1]):
                 slack = y[part] @ self.slack_slope[:, j].T + self.slack_offset[:, j]
                 np.minimum(least, slack, out=least)
-            # On a border rounding makes both neighbours slightly negative: take the best.
+            # On a border, rounding errors may make both neighbours slightly negative: take the
+            # better one.
             found[part] = least.argmax(axis=1)
         return found
 

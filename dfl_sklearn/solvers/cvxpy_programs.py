@@ -1,4 +1,4 @@
-"""cvxpy programs by the solvers of this package, which check what they find."""
+"""cvxpy programs solved by the solvers of this package, which check their solutions."""
 
 from types import SimpleNamespace
 from typing import Any
@@ -25,7 +25,7 @@ _NAME = "ConvexProgram"
 
 
 class UnprovenError(RuntimeError):
-    """No answer stood the check."""
+    """No answer of the solver passed the check."""
 
 
 def solve_canonical(problem: Any, **options: Any) -> None:
@@ -49,7 +49,7 @@ def solve_canonical(problem: Any, **options: Any) -> None:
 
 
 def _discrepancy(problem: Any, found: ConicSolution, chain: Any, inverse: Any) -> float:
-    """Return how much dearer the user's variables are than the solver says, NaN if infeasible."""
+    """Return the excess of the user's cost over that of the solver; NaN if infeasible."""
     problem.unpack_results(found, chain, inverse)
     variables = problem.variables()
     limits = [*problem.constraints, *bounds_that_are_expressions(variables)]
@@ -67,7 +67,7 @@ def _continuous(data: dict[str, Any], discrepancy: Discrepancy) -> ConicSolution
     if program.is_linear:
         part, n_eq = _polytope(program.A, program.b, program.n_zero), program.n_zero
         z, dual = LinearSolver(part, _NAME).solve_with_duals(program.c[None])
-        # Rows of inequalities come first here, and last there.
+        # Rows of inequalities come first in the polytope, and last in the conic program.
         n_ub = len(program.b) - n_eq
         multipliers = -np.concatenate([dual[0, n_ub:], dual[0, :n_ub]])
         return ConicSolution("Solved", z[0], multipliers, float(program.c @ z[0]))

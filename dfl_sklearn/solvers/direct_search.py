@@ -1,4 +1,4 @@
-"""Batched derivative-free minimisation over a box: many small problems at once."""
+"""Derivative-free minimisation over a box, for many small problems at once."""
 
 from collections.abc import Callable
 
@@ -76,14 +76,14 @@ def pattern_search(
     step = np.full(len(z), first_step)
     n_bases = _N_BASES * z.shape[1] if n_bases is None else n_bases
     growth = 1.0 if z.shape[1] == 1 else 2.0
-    # Finished rows rest, so that a row's result does not depend on the others'.
+    # Finished rows are not changed, so that a row's result does not depend on the other rows.
     while len(left := np.flatnonzero(step > tol)):
         directions = _directions(rng, z.shape[1], n_bases)
         candidates = np.clip(z[left, None] + step[left, None, None] * directions, 0.0, 1.0)
         values = objective(rows[left], candidates)
         choice = values.argmin(axis=1)
         least = values[np.arange(len(left)), choice]
-        # A gain lost in rounding is no gain: without the margin the search may not end.
+        # Only gains above rounding errors count: without this margin the search may not end.
         better = least < best[left] - 1e-15 * np.abs(best[left])
         moved = left[better]
         z[moved] = candidates[better, choice[better]]

@@ -1,4 +1,4 @@
-"""Linear programs in exact arithmetic: what settles a program that floating point cannot.
+"""Linear programs in exact arithmetic, for programs that floating point cannot settle.
 
 A solver in floating point has tolerances. Where the numbers of a program differ by many orders of
 magnitude, what counts may lie below them. Exact arithmetic is slow, and starts best from the basis

@@ -105,7 +105,7 @@ class ExactSimplex:
         self._set_basic_values()
 
     def copy(self) -> "ExactSimplex":
-        """Return one that goes its own way."""
+        """Return an independent copy."""
         twin = copy(self)
         for name in ("basic", "nonbasic", "value"):
             setattr(twin, name, list(getattr(self, name)))
@@ -124,7 +124,7 @@ class ExactSimplex:
                 return False
 
     def minimise(self, costs: Sequence[float]) -> bool:
-        """Go from a feasible basis to a best one; False where the cost falls without end.
+        """Go from a feasible basis to an optimal one; False if the cost is unbounded below.
 
         Costs are often sums of rounded numbers. Where it falls along a ray by no more than that, a
         share of 1e-12 of its terms, the ray is taken for flat.
@@ -222,7 +222,7 @@ class ExactSimplex:
             rate = sign * self.table[i, column]
             if not rate:
                 continue
-            # One that misses its range stops where it enters it, and nowhere else.
+            # A variable outside of its range stops only where it enters the range.
             low, high = self.ranges[b]
             if missed[i]:
                 bound = None if missed[i] * rate > 0 else (high if missed[i] > 0 else low)

@@ -17,7 +17,7 @@ class ExtensiveForm:
     r"""Minimise :math:`\sum_s w_s f(z, x_s; p_s)`: the decided variables z are shared.
 
     All others are repeated for each scenario, and so are their constraints; constraints on decided
-    variables alone hold in all scenarios (Birge and Louveaux, "Introduction to stochastic
+    variables only hold in all scenarios (Birge and Louveaux, "Introduction to stochastic
     programming", section 2.4).
 
     Parameters
@@ -49,7 +49,7 @@ class ExtensiveForm:
         ]
 
     def is_linear_in(self, parameters: slice) -> bool:
-        """Return whether some parameters stand in the costs of decided variables alone.
+        """Return whether some parameters occur only in the costs of decided variables.
 
         The least cost is then that of their mean.
         """

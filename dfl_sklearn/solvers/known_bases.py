@@ -41,7 +41,7 @@ class KnownBasis:
         values = np.zeros(n + m)
         values[self.others] = held
         values[basic] = -self.table @ held
-        values[basic] -= self.inverse @ (full @ values)  # what rounding has left
+        values[basic] -= self.inverse @ (full @ values)  # corrects rounding errors
         self.z = values[:n]
         size = _MARGIN * np.maximum(1.0, np.abs(values[basic]))
         inside = (values[basic] > lower[basic] + size) & (values[basic] < upper[basic] - size)
@@ -67,10 +67,10 @@ class Misses:
         self.in_a_row = 0
 
     def note(self, n_others: int) -> None:
-        """Take down for how many other rows a basis was best."""
+        """Record for how many other rows a basis was best."""
         self.in_a_row = 0 if n_others else self.in_a_row + 1
 
     @property
     def are_many(self) -> bool:
-        """Whether looking has been of no use for long."""
+        """Whether the search has found nothing for a long time."""
         return self.in_a_row >= _MOST_MISSES

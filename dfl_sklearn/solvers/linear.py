@@ -1,4 +1,4 @@
-"""Linear programs that differ in their costs alone, solved row by row and checked."""
+"""Linear programs that differ only in their costs, solved row by row and checked."""
 
 from functools import cached_property
 from typing import Any
@@ -27,17 +27,17 @@ class NoDecisionError(ValueError):
 
 
 class NoMinimumError(ValueError):
-    """The cost falls without end."""
+    """The cost is unbounded below."""
 
 
 class LinearSolver:
-    """A polytope over which costs are minimised, one row of them after the other.
+    """A polytope over which costs are minimised, one row of costs after the other.
 
-    What HiGHS returns counts where its constraints hold and its dual values prove its cost to be
-    least, in the units of the user. Elsewhere exact arithmetic goes on from its basis or, where the
-    program is too large for that, it is asked again in other units.
+    A decision of HiGHS is accepted if constraints hold and dual values prove that its cost is the
+    least, in the units of the user. Otherwise exact arithmetic continues from its basis or, where
+    the program is too large for that, HiGHS solves it again in other units.
 
-    Every row starts from the same vertex, so that among equally good decisions it gets the one
+    Every row starts from the same vertex. Among equally good decisions, it therefore gets the one
     that it would get by itself.
 
     Parameters
@@ -82,13 +82,13 @@ class LinearSolver:
         )
         n = len(self.polytope.lower)
         self.is_small = _n_cells(self.polytope) <= _MOST_CELLS
-        # Of one row presolving takes longer than what it saves.
+        # For a single row, presolving takes longer than it saves.
         options = {"presolve": "off"} if is_for_one else {}
         self.highs: Highs | None = self._in_highs(None if like is None else like.highs, **options)
         self.vertex: Any = None
         if is_for_one and self.highs is not None:
             return
-        # With costs of 0 a vertex is found, or that there is none.
+        # With costs of 0, HiGHS finds a vertex, or that there is none.
         status = "" if self.highs is None else self.highs.run(np.zeros(n))
         if self.highs and status == "kOptimal":
             self.vertex = self.highs.basis()
@@ -129,8 +129,8 @@ class LinearSolver:
         z, dual = np.zeros(costs.shape), np.zeros((len(costs), len(self.polytope.row_upper)))
         if not len(self.polytope.row_upper):
             return self._at_bounds(costs, first_row), dual
-        # By the median, since one very dear decision would else make the others too cheap to be
-        # told apart.
+        # Costs are scaled by their median. Scaled by the largest one, a single very large cost
+        # would make the differences between all others too small to count.
         size = median_size(costs * self.units.columns)
         found = np.zeros(len(costs), dtype=bool)
         misses = Misses()
@@ -204,7 +204,7 @@ class LinearSolver:
         z = scaled * self.units.of_decisions
         return np.clip(z, self.polytope.lower, self.polytope.upper) + 0.0
 
-    # -- where floating point does not do ------------------------------------------------
+    # -- where floating point does not suffice -------------------------------------------
 
     def _solve_exactly(
         self, cost: np.ndarray, size: float, row: int
@@ -331,9 +331,9 @@ class LinearSolver:
 
 
 def at_bounds(polytope: Polytope, costs: np.ndarray) -> np.ndarray:
-    """Return minimisers (B, n) over bounds alone, infinite where the cost falls without end.
+    """Return minimisers (B, n) over bounds only, infinite where the cost is unbounded below.
 
-    What costs nothing is at a bound too.
+    Variables without a cost are at a bound as well.
     """
     low, high = polytope.lower, polytope.upper
     idle = np.where(np.isfinite(low), low, np.where(np.isfinite(high), high, 0.0))
@@ -355,9 +355,9 @@ def is_proven(polytope: Polytope, costs: np.ndarray, z: np.ndarray, dual: np.nda
 
 
 def _is_borderline(polytope: Polytope, z: np.ndarray, dual: np.ndarray) -> np.ndarray:
-    """Return for which decisions (B, n) a row may hold, or not, by its last digit only.
+    """Return a mask of decisions (B, n) of which a row holds or fails only by its last digit.
 
-    Where it does not, a decision that is many times dearer may be needed to make up for it.
+    Where it does not, a decision that costs many times as much may be needed to make up for it.
     """
     long = np.longdouble
     rows = z.astype(long) @ polytope.matrix.toarray().T.astype(long)

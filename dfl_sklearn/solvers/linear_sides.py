@@ -13,14 +13,14 @@ class SidesSolver:
     """Sets of decisions that share a matrix, over each of which one row of costs is minimised.
 
     Each row gets the decision that :class:`LinearSolver` finds with its right-hand sides and
-    bounds: from the vertex that costs of 0 lead to, in the same units. But the matrix is looked
-    through, and handed to HiGHS, once. Rows that HiGHS does not solve, or whose decision does not
-    stand the check, are left to that class.
+    bounds: from the vertex that costs of 0 lead to, in the same units. But the matrix is analysed,
+    and passed to HiGHS, only once. Rows that HiGHS does not solve, or whose decision does not
+    pass the check, are left to that class.
 
     Parameters
     ----------
     polytope : Polytope
-        One set for each row. Integral variables are taken as any others.
+        One set for each row. Integral variables are treated as continuous.
     name : str
         Of the problem, for errors.
     """
@@ -37,7 +37,7 @@ class SidesSolver:
         ValueError
             If no decision satisfies the constraints of a row, or its cost has no minimum.
         RuntimeError
-            If nothing that is found for a row stands the check.
+            If no solution found for a row passes the check.
         """
         if not self.polytope.matrix.shape[0]:
             z = at_bounds(self.polytope, costs)

@@ -1,4 +1,4 @@
-"""Few feasible decisions, listed: the best one is looked up for many rows at once."""
+"""Problems with few feasible decisions: the best one of a list, for many rows at once."""
 
 from collections.abc import Callable
 
@@ -17,7 +17,7 @@ def least_costly(
 
     Both are float64.
 
-    Where not all of them are allowed in each row, `is_allowed` tells for a slice of the rows which
+    Where not all of them are feasible in each row, `is_allowed` tells for a slice of the rows which
     are, (rows, S), at least one in each.
 
     Of several that differ by rounding errors it is the first: sums are rounded differently in
@@ -48,8 +48,8 @@ def _first_of_best(
 ) -> int:
     """Return the first of the candidates whose total differs from the last's by rounding errors.
 
-    These are a share of the absolute terms of the two sums: what is dear and enters neither leaves
-    no doubt. The last candidate is the one with the least total.
+    The errors are a share of the absolute terms of the two sums only: large costs that enter
+    neither sum do not matter. The last candidate is the one with the least total.
     """
     terms = np.abs(decisions[candidates]) @ np.abs(cost)
     is_best = total[candidates] <= total[candidates[-1]] + _ROUNDING * (terms + terms[-1])

@@ -1,4 +1,4 @@
-"""Mixed-integer programs that differ in their costs alone, solved row by row and checked."""
+"""Mixed-integer programs that differ only in their costs, solved row by row and checked."""
 
 import time
 from typing import NamedTuple
@@ -71,7 +71,7 @@ class Incumbent(NamedTuple):
         return self.gap_to(self.bound, costs)
 
     def gap_to(self, cost: float, costs: np.ndarray) -> float:
-        """Return how much dearer it is than `cost`, as a share of the terms of its own cost."""
+        """Return by how much it costs more than `cost`, as a share of the terms of its own cost."""
         above, terms = self.cost - cost, float(np.abs(costs * self.z).sum())
         return 0.0 if above <= 0 else (above / terms if terms > 0 else np.inf)
 
@@ -79,10 +79,12 @@ class Incumbent(NamedTuple):
 class MixedSolver:
     """A polytope with whole numbers over which costs are minimised, one row after the other.
 
-    Where the relaxed program has a whole decision, as those of paths and assignments have, its dual
-    values prove that to be the best one. Else HiGHS searches. It takes a number for integral, and a
-    row for held, to a tolerance. So its decisions are rounded and the other variables solved for
-    with those held. Where that is not feasible, or dearer than HiGHS promised, its search is split
+    Where the relaxed program has an integral decision, as for paths and assignments, its dual
+    values prove that this is the best one. Otherwise HiGHS searches. It checks integrality and
+    constraints only up to a tolerance. Therefore its integral variables are rounded and fixed, and
+    the others solved for. Where that is infeasible, or costs more than HiGHS promised, its search
+    is
+    split
     around the decision and goes on.
 
     Parameters
@@ -93,14 +95,14 @@ class MixedSolver:
     time_limit : float, default=None
         Seconds for a row.
     mip_gap : float, default=0
-        By how much a decision may cost more than the best one, as a share of its cost.
+        Largest excess of a decision's cost over the least cost, as a share of its cost.
     like : MixedSolver, default=None
         One for a polytope with the same matrix, as in :class:`LinearSolver`.
 
     Attributes
     ----------
     gaps : dict of int to float
-        The rows that were not solved to the end, and by how much they may be too dear.
+        Rows that were not solved to optimality, and bounds on the excess of their costs.
     """
 
     def __init__(
@@ -164,9 +166,9 @@ class MixedSolver:
     def _solve(self, cost: np.ndarray, row: int) -> Incumbent:
         """Return the best decision and its bound.
 
-        Where numbers differ much in size, HiGHS may prove what is wrong. What it finds is then
-        proven by linear programs or, where these would be too many, found again with other units
-        of the costs.
+        Where numbers differ much in size, proofs of HiGHS may be wrong. Its decision is then proven
+        best by linear programs or, where too many would be needed, found again with other units of
+        the costs.
         """
         scaled = cost * self.units.columns
         best = self._search_tree(cost, float(median_size(scaled[None])[0]), row)

@@ -17,14 +17,14 @@ _HOLDS = 1e-9  # what is left of an equation that follows from others, as a shar
 
 
 class Answer(NamedTuple):
-    """What was found for each row of parameters.
+    """The results for each row of parameters.
 
     Attributes
     ----------
     x : torch.Tensor of shape (B, n)
-        NaN where nothing was proven best.
+        The minimiser; NaN where no point was proven optimal.
     value : torch.Tensor of shape (B,)
-        The least value, without its offset.
+        The least value, without the offset.
     is_solved, is_unique : torch.Tensor of bool of shape (B,)
         Whether x is a minimiser, and whether all have the same decided variables. The slopes of
         these are right there.
@@ -39,8 +39,8 @@ class Answer(NamedTuple):
 class ParametricProgram:
     """A standard form, its matrices scaled and its factors prepared once.
 
-    Rows with a single entry become bounds, and equations that follow from others are left to a
-    check. Rows are solved one by one: what is found for one does not depend on the others.
+    Constraints on a single variable become bounds, and equations that follow from others are only
+    checked. The result for one row of parameters does not depend on the others.
 
     Parameters
     ----------
@@ -119,7 +119,7 @@ class ParametricProgram:
         return Answer(x, value, is_solved, is_unique & is_solved)
 
     def _is_possible(self, parameters: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-        """Return whether rows (B,) keep what is not handed to the solver."""
+        """Return whether rows (B,) satisfy the constraints that are not passed to the solver."""
         right, allowed = self.empty(parameters), _HOLDS * self.empty.sizes(parameters)
         possible = (right >= -allowed).all(dim=1)
         if self.follow is not None:
@@ -132,7 +132,7 @@ class ParametricProgram:
 
 
 class Affine:
-    """An affine function of parameters (B, q), each row computed as if it were alone."""
+    """An affine function of parameters (B, q), bit-equal for a row alone or in a batch."""
 
     def __init__(self, matrix: np.ndarray) -> None:
         slope, start = torch.as_tensor(matrix[:-1]), torch.as_tensor(matrix[-1])
@@ -201,7 +201,7 @@ class _Minimum(torch.autograd.Function):
         decided: torch.Tensor,
     ) -> tuple[torch.Tensor, ...]:
         is_open = (lower <= upper).all(dim=1)
-        # Nothing is looked for between crossed bounds; the row is not solved.
+        # A row with a lower bound above the upper one is not solved.
         low = torch.where(is_open[:, None], lower, upper)
         x, multipliers, is_solved, factor = program.attempt(c, Sides(b, h, low, upper))
         curved = program.curved(x)
@@ -221,7 +221,7 @@ class _Minimum(torch.autograd.Function):
         if of_x.any():
             of_minimiser = ctx.program.slopes(ctx.factor, of_x)
             slopes = [one + other for one, other in zip(slopes, of_minimiser, strict=True)]
-        # What was not solved may hold anything, which times 0 is not always 0.
+        # Rows that were not solved may hold NaN or infinity, which times 0 is not 0.
         return *(torch.where(is_solved[:, None], each, 0.0) for each in slopes), None, None
 
 

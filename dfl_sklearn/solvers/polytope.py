@@ -1,4 +1,4 @@
-"""The set of decisions that linear constraints allow."""
+"""The set of decisions that satisfy linear constraints."""
 
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -46,7 +46,7 @@ class Polytope:
         upper: Any = np.inf,
         integral: Any = False,
     ) -> "Polytope":
-        """Return the set over n variables; what is absent constrains nothing."""
+        """Return the set over n variables, with only the constraints that are given."""
 
         def rows(A: Any, b: Any) -> tuple[sparse.csr_array, np.ndarray]:
             if A is None:
@@ -65,7 +65,7 @@ class Polytope:
         )
 
     def replace(self, **changes: Any) -> "Polytope":
-        """Return the set with other constraints in the place of some."""
+        """Return the set with some constraints replaced."""
         other = replace(self, **changes)
         if not changes.keys() & {"A_ub", "A_eq"}:
             other.__dict__.update({name: self.__dict__[name] for name in self._of_matrix()})
@@ -131,7 +131,7 @@ class Polytope:
         return f"decision {j}"
 
     def violation(self, z: np.ndarray) -> np.ndarray:
-        """Return by how much each row of z (B, n) misses constraints (B, m + p + n).
+        """Return by how much each row of z (B, n) violates constraints (B, m + p + n).
 
         In the units of the constraints, 0 where one holds: rows of A_ub, rows of A_eq, and for each
         variable its bounds or, where that is more, its distance from a whole number.
@@ -144,7 +144,7 @@ class Polytope:
         return missed
 
     def _missed(self, z: np.ndarray) -> np.ndarray:
-        """Return the violation of rows and bounds, whether or not whole numbers are such."""
+        """Return the violation of rows and bounds, without that of integrality."""
         apart = z @ self._columns - self.row_upper
         n_ub = self.A_ub.shape[0]
         above, off = np.maximum(apart[:, :n_ub], 0.0), np.abs(apart[:, n_ub:])
@@ -169,9 +169,9 @@ class Polytope:
     def contains(self, z: np.ndarray, tol: float, atol: float | None = None) -> np.ndarray:
         """Return, for each row of z (B, n), whether all constraints hold.
 
-        Each may be missed by `tol` times its size at z, and by `atol` in its own unit. None is a
-        billionth of the least right-hand side or bound that is not 0, and of 1 at most; it is 0
-        where `tol` is. Whole numbers may be off by `tol`, and are rounded for the rows.
+        Each may be violated by `tol` times its size at z, plus `atol` in its own unit. The default
+        of `atol` is a billionth of the least nonzero right-hand side or bound, and at most 1e-9; it
+        is 0 where `tol` is 0. Integral variables may be off by `tol`, and are rounded for the rows.
         """
         if atol is None:
             least = 1e-9 * self._least_number() if tol > 0 else np.zeros(())

@@ -39,7 +39,7 @@ class Sides(NamedTuple):
 
 
 class Solution(NamedTuple):
-    """Minimisers of a batch, and what proves them best.
+    """Minimisers of a batch, and the multipliers that prove them optimal.
 
     Attributes
     ----------
@@ -59,7 +59,7 @@ class Solution(NamedTuple):
 
 
 class UnsolvedError(RuntimeError):
-    """No point of a program could be shown to be best; `row` says of which."""
+    """No point of the program of row `row` could be proven optimal."""
 
     def __init__(self, row: int) -> None:
         super().__init__(
@@ -72,9 +72,9 @@ class UnsolvedError(RuntimeError):
 class QuadraticPrograms:
     r"""Minimise :math:`\frac12 z^\top Q z + c^\top z`, with A z = b, G z <= h and l <= z <= u.
 
-    An interior point method tells which constraints hold with equality. The minimiser is then
-    computed from these alone and checked, and their set changed where the check says so: what
-    is returned does not depend on where the method has stopped.
+    An interior point method finds which constraints hold with equality. The minimiser is then
+    computed from only these and checked. If the check fails, their set is changed. The result does
+    therefore not depend on where the method has stopped.
 
     Parameters
     ----------
@@ -83,7 +83,7 @@ class QuadraticPrograms:
     A, G : torch.Tensor of shape (p, n) and (m, n)
         Rows of length 1.
     max_iter : int, default=250
-        Of the interior point method, which takes about 10.
+        Largest number of iterations of the interior point method. It usually takes about 10.
     is_definite : bool, default=True
         False where Q is only positive semidefinite, or 0. A program may then have several
         minimisers, of which one is returned; :meth:`is_unique` says where.
@@ -158,7 +158,7 @@ class QuadraticPrograms:
         return self.matrices.times_quadratic(widened(z, len(self.matrices.quadratic)))[:, : self.n]
 
     def spread(self, multipliers: torch.Tensor) -> torch.Tensor:
-        """Return what multipliers (B, p + m) of equations and inequalities pull at variables."""
+        """Return the slopes (B, n) that multipliers (B, p + m) of rows add: M' v."""
         return self.matrices.spread(widened(multipliers, len(self.matrices.rows)))[:, : self.n]
 
     def slopes(self, factor: Factor, gradient: torch.Tensor) -> tuple[torch.Tensor, ...]:
@@ -194,7 +194,7 @@ class QuadraticPrograms:
         active, multipliers, reach = self._guess(c, sides, accuracy)
         share = None
         if is_capped:
-            # Costs beside which Q is nothing decide alone, but would take all digits of z.
+            # With costs so large that Q does not matter, z would have no exact digits.
             most = _MOST_COST * self.matrices.unit * torch.where(reach > 0, reach, torch.inf)
             share = (most / c.abs().amax(dim=1, keepdim=True)).clamp_max(1.0)
         sides = Sides(*(each.expand(len(c), -1) for each in sides))
@@ -243,7 +243,7 @@ class _Found(NamedTuple):
     factor: Factor | None = None
 
     def put(self, index: torch.Tensor, other: "_Found") -> "_Found":
-        """Return these with others in the place of some."""
+        """Return these points with some replaced by others."""
 
         def put(one: torch.Tensor, to: torch.Tensor) -> torch.Tensor:
             return one.index_put((index,), to)
@@ -366,18 +366,18 @@ class _Check(NamedTuple):
         )
 
     def _force(self, v: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what pulls at each variable (B, n), and what of it is rounding."""
+        """Return the slope in each variable (B, n), and its rounding error."""
         size = self.size + self.matrices.spread_sizes(v.abs())
         return self.pull + self.matrices.spread(v), _TOLERANCE * size
 
     def is_still(self, v: torch.Tensor) -> torch.Tensor:
-        """Return at which points (B,) nothing pulls at the variables that no bound holds."""
+        """Return at which points (B,) the slopes of all variables that are not at a bound are 0."""
         force, near = self._force(v)
         still = ((force.abs() <= near) | self.active.held).all(dim=1)
         return still & torch.isfinite(v).all(dim=1)
 
     def signs(self, v: torch.Tensor) -> ActiveSet:
-        """Return the active constraints that pull instead of pushing."""
+        """Return the active constraints whose multipliers have the wrong sign."""
         force, near = self._force(v)
         return ActiveSet(
             self.active.lower & ~self.is_fixed & (force < -near),
@@ -387,7 +387,7 @@ class _Check(NamedTuple):
         )
 
     def next(self, active: ActiveSet, wrong: ActiveSet) -> ActiveSet:
-        """Return the set without what pulls, and with what is missed."""
+        """Return the set without constraints of wrong sign, and with those that are violated."""
         lower, upper, rows = (
             (held & ~pulls) | missed
             for held, pulls, missed in zip(active, wrong, self.misses, strict=True)

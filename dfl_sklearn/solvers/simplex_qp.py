@@ -45,7 +45,7 @@ def improved_shares(quadratic: np.ndarray, linear: np.ndarray, shares: np.ndarra
 
 
 def slope_gap(quadratic: np.ndarray, linear: np.ndarray, shares: np.ndarray) -> np.ndarray:
-    """Return how much dearer than the best shares (B, n) may be, as a share of their terms."""
+    """Return a bound on the excess cost of shares (B, n), as a share of the terms of their cost."""
     slope = shares @ quadratic - linear
     gap = (shares * slope).sum(axis=1) - slope.min(axis=1)
     risk = (shares * (shares @ np.abs(quadratic))).sum(axis=1)

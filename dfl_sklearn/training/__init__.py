@@ -1,1 +1,1 @@
-"""Training: an objective, a learner, and stages that bring the two together."""
+"""Training: an objective, a learner, and the stages of a fit."""

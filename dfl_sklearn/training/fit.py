@@ -28,13 +28,13 @@ from .sources import NominalRows, Watched, WorstCaseRows
 from .stage import run_stage
 from .warm_start import LastFit, take_up
 
-_N_REDUCTIONS = 3  # of an adaptive learning rate
-_N_ROBUST_REDUCTIONS = 2  # where training goes on from a trained net
-_ROBUST_PATIENCE = 0.4  # there, as a share of n_iter_no_change
+_N_REDUCTIONS = 3  # times that an adaptive learning rate is divided
+_N_ROBUST_REDUCTIONS = 2  # the same for robust training, which goes on from a trained net
+_ROBUST_PATIENCE = 0.4  # patience of robust training, as a share of n_iter_no_change
 
 
 class FitResult(NamedTuple):
-    """A trained net, what happened in each stage, and the worst case it ended with."""
+    """A trained net, the training of each stage, and the final worst case."""
 
     net: NeuralNet
     trainings: list[Training]
@@ -42,7 +42,7 @@ class FitResult(NamedTuple):
 
 
 class _InterruptedError(Exception):
-    """Training on the real rows was interrupted: its weights are used but not remembered."""
+    """Training on the real rows was interrupted: its weights are used but not cached."""
 
     def __init__(self, state: dict[str, torch.Tensor], training: Training) -> None:
         super().__init__()
@@ -65,7 +65,7 @@ class StagedFit:
     Attributes
     ----------
     remarks : list of str
-        For the user, once the predictor is there.
+        Warnings for the user, to be given once the predictor exists.
     """
 
     def __init__(
@@ -110,11 +110,11 @@ class StagedFit:
             Where given, the predictor trained on the real rows is then trained for the worst
             distribution in the set.
         memory : joblib.Memory or None
-            Where to keep the predictor trained on the real rows.
+            Where to cache the predictor trained on the real rows.
         one_pass : bool, default=False
-            Whether to train for one epoch, and to take its weights whatever they are.
+            Whether to train for one epoch, and to keep its weights even if they are worse.
         is_over : bool, default=False
-            Whether the user has interrupted before: the net is returned as it starts.
+            Whether the user has already interrupted the fit: the initial net is returned.
         """
         if ambiguity_set is not None and ambiguity_set.needs_slopes:
             self.objective.check_slopes(type(ambiguity_set).__name__)
@@ -176,13 +176,13 @@ class StagedFit:
             learner, self.objective, source, stopping, self.options, self.rows, start_value
         )
         if training.outcome == "interrupted":
-            raise _InterruptedError(learner.state(), training)  # not to be remembered as the result
+            raise _InterruptedError(learner.state(), training)  # must not be cached as the result
         return learner.state(), [training]
 
     def _robust(
         self, learner: NetLearner, trainings: list[Training], ambiguity_set: AmbiguitySet
     ) -> FitResult:
-        """Train on for the worst distribution in the set."""
+        """Continue to train for the worst distribution in the set."""
         objective, options = self.objective.reseeded("robust loss"), self.options
         _ = objective.row_loss
         taken_up = self.train, objective.problem, named_seed(self.seed, "ambiguity set"), self.valid
@@ -234,7 +234,7 @@ class StagedFit:
         return FitResult(learner.trimmed(), [*trainings, training], numbers)
 
     def _orders(self, name: str) -> list[torch.Generator]:
-        """Return what each member draws the order of its batches from."""
+        """Return the generator of each member's order of batches."""
         seeds = member_seeds(named_seed(self.seed, name), self.options.n_estimators)
         return [torch.Generator().manual_seed(seed) for seed in seeds]
 
@@ -254,10 +254,9 @@ class StagedFit:
         )
 
     def _parts(self, start: LastFit | None) -> tuple[Any, ...] | None:
-        """Return all that the net trained on the real rows depends on.
+        """Return everything that the net trained on the real rows depends on, as a cache key.
 
-        None where it is not to be recalled: it goes on from other weights, or callbacks want to
-        hear of its training.
+        None where it must not be cached: it goes on from other weights, or there are callbacks.
         """
         options, units = self.options, self.units
         if start is not None or options.callbacks or has_listeners(self.predictor):

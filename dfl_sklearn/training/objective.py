@@ -1,4 +1,4 @@
-"""What training minimises: a decision loss in its own unit, and the regret that it stands for."""
+"""The objective of training: a decision loss, and the regret that is watched."""
 
 from copy import copy
 from functools import cached_property
@@ -24,9 +24,9 @@ from ..problems.constant import constant_decisions
 from ..rows import Optimum, Rows
 from ._torch_costs import is_for_numpy_alone, numpy_costs_error
 
-_MOST_OF_UNIT = 256  # rows with a context whose regret gives the loss its unit
-_MOST_CHECKED = 64  # rows whose best decisions are costed under others
-_N_OPTIMA = 8  # arrays of parameters whose best decisions are remembered
+_MOST_OF_UNIT = 256  # rows with a context whose regret determines the unit of the loss
+_MOST_CHECKED = 64  # rows whose best decisions are costed in other rows
+_N_OPTIMA = 8  # arrays of parameters whose best decisions are cached
 
 
 class Objective:
@@ -46,7 +46,7 @@ class Objective:
         The mean regret of the best constant decision, which losses are divided by; see
         :meth:`measure`.
     predictor : NetFactory or None
-        The net, where the objective brings its own.
+        The net, where the objective defines it.
     """
 
     predictor: Any = None
@@ -56,7 +56,7 @@ class Objective:
         self.loss = default_loss(problem) if loss is None else loss
         self.unit = 1.0
         self._scale: np.ndarray | None = None
-        # Sets may perturb the features alone: the rows have the same best decisions then.
+        # Sets may perturb only features: the rows then have the same best decisions.
         self._optima = Recent(_N_OPTIMA, by_value=True)
         self._constants = Recent(1)
 
@@ -68,9 +68,9 @@ class Objective:
         return self.loss.bind_scaled(self.problem, self._scale)
 
     def reseeded(self, stage: str) -> "Objective":
-        """Return the objective with a seed of its own for a stage, where the loss draws numbers.
+        """Return the objective with its own seed for a stage, where the loss draws numbers.
 
-        What is drawn then does not depend on whether the stage before was computed or recalled.
+        The draws then do not depend on whether the previous stage was computed or cached.
         """
         loss = clone(self.loss)
         if "random_state" in loss.get_params(deep=False):
@@ -111,7 +111,7 @@ class Objective:
     def check_costs(self, rows: Rows) -> None:
         """Raise an error where decisions that are best for one row have no cost in another.
 
-        Predictions lead to such decisions as well, and training would end with the first of them.
+        Predictions lead to such decisions as well, and training would fail at the first of them.
         """
         if self.problem._has_every_cost:
             return
@@ -135,7 +135,7 @@ class Objective:
     def _best_one_by_one(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
         """Return the numbers and best decisions of those rows that have one.
 
-        In another context than their own some have none.
+        In the context of another row, some rows have no feasible decision.
         """
         there, decisions = [], []
         for i in range(len(rows)):
@@ -154,16 +154,17 @@ class Objective:
             error.what,
             f"{error.remedy} Or fit a regressor by TwoStageRegressor, which needs no cost, with a "
             "margin on its predictions.",
-            f"Training asks what decisions made from predictions cost, and those of "
-            f"{type(self.problem).__name__} can have no cost: the one for y = "
+            f"Training computes the costs of decisions made from predictions, and decisions of "
+            f"{type(self.problem).__name__} may have no cost: the one for y = "
             f"{predicted[i].tolist()} {error.what} where y = {y[i].tolist()} comes true.",
         )
 
     def measure(self, rows: Rows, seed: int) -> None:
         """Set the unit: the mean regret of the best constant decision on solved rows.
 
-        Where there is none, or rounding errors alone, or where that decision has no cost, it is the
-        mean size of the best costs. Losses that ask for the scale of y get that of these rows.
+        Where that regret is 0 up to rounding errors, or where that decision has no cost, the unit
+        is the mean absolute cost of the best decisions. Losses that need the scale of y get that of
+        these rows.
         """
         self._scale = Scale.of(rows.y, rows.weight).scale
         if not Scale.of(rows.y, rows.weight, of_constant=0.0).scale.any():
@@ -182,21 +183,21 @@ class Objective:
             self.unit = float(np.average(np.abs(best), weights=weight)) or 1.0
 
     def targets(self, rows: Rows) -> np.ndarray:
-        """Return what the output (n, k) of the net is an estimate of, in the units of the problem.
+        """Return the targets (n, k) that the output of the net estimates, in the problem's units.
 
-        Warm starts compare its predictions with it.
+        Warm starts compare predictions with them.
         """
         return rows.y
 
     def output_scale(self, rows: Rows, seed: int) -> Scale:
         """Return the scale of the output of a net that is fitted afresh."""
-        # A constant target is its mean: a scale of 0 keeps the net from adding to it.
+        # A constant target is predicted by its mean: a scale of 0 removes the net's output.
         return Scale.of(rows.y, rows.weight, of_constant=0.0)
 
     def _constant(self, rows: Rows, seed: int) -> tuple[Any, np.ndarray]:
         """Return an index of rows, and the decisions that are best for them without features.
 
-        A single decision where there is no context.
+        Without a context there is a single decision.
         """
         return self._constants.get((rows.y, rows.weight), lambda: self._find_constant(rows, seed))
 
@@ -208,7 +209,7 @@ class Objective:
         if rows.context is None:
             return slice(None), constant_decisions(self.problem, y, weight, None)
         of = np.arange(len(rows))
-        if len(of) > _MOST_OF_UNIT:  # each row decides for itself, which takes its time
+        if len(of) > _MOST_OF_UNIT:  # each row has its own decision, which takes long
             of = named_rng(seed, "rows of the unit").choice(len(rows), _MOST_OF_UNIT, False)
         context = self.context_of(rows.take(of))
         return of, constant_decisions(self.problem, y, weight, context)
@@ -216,8 +217,9 @@ class Objective:
     def regret(self, y_hat: np.ndarray, rows: Rows) -> np.ndarray:
         """Return the exact regret (n,) of decisions made from predictions (n, d).
 
-        Those of the members of an ensemble are (K, n, d), and the regret is that of the decision
-        that they lead to together. NaN where a prediction is none; NaN or infinite where a cost is.
+        Predictions of the members of an ensemble are (K, n, d), and the regret is that of their
+        joint decision. It is NaN where a prediction is not finite, and NaN or infinite where a cost
+        is.
         """
         known = np.isfinite(y_hat).all(axis=-1)
         if known.ndim == 2:
@@ -232,13 +234,13 @@ class Objective:
                 cost = self.problem.cost(decisions, y, context=self.context_of(some))
                 found[known] = cost - best
             except NonFiniteCostError as error:
-                found[known] = error.costs - best  # training says so
+                found[known] = error.costs - best  # training raises the error
             except NoCostError as error:
                 raise self._without_cost(error, _one_of(y_hat[..., known, :]), y) from error
         return found
 
     def _decisions(self, y_hat: np.ndarray, rows: Rows) -> np.ndarray:
-        """Return the decisions (n, k) that follow from the output of a net, (n, d) or (K, n, d)."""
+        """Return the decisions (n, k) from the output of a net, (n, d) or (K, n, d)."""
         context = self.context_of(rows)
         if y_hat.ndim == 2:
             return self.problem.solve(y_hat, context=context)
@@ -273,7 +275,7 @@ class Objective:
             raise ValueError(
                 f"{type(self.loss).__name__} for {type(self.problem).__name__} does not depend on "
                 "the predictions: torch has nothing to differentiate. A loss or a decision layer "
-                "that leaves torch (.detach(), .numpy()) needs a gradient of its own, see "
+                "that leaves torch (.detach(), .numpy()) needs its own gradient, see "
                 "dfl_sklearn.layers.differentiate_rows."
             )
         # Weights have mean 1, so that the gradient is that of the weighted mean in expectation.
@@ -283,9 +285,10 @@ class Objective:
     def relaxed_regret(self, y_hat: torch.Tensor, rows: Rows) -> torch.Tensor:
         """Return the regret (n,) through the decision layer, with its graph.
 
-        Of predictions (n, d), or (K, n, d) of the members of an ensemble, as in :meth:`regret`.
-        The best cost follows y through the layer as well. With the best decision held still its
-        slope would be the same (Danskin), but for kinks at that very decision.
+        It is for predictions (n, d), or (K, n, d) of the members of an ensemble, as in
+        :meth:`regret`. The best cost is differentiated in y through the layer as well. With a
+        constant best decision its slope would be the same (Danskin's theorem), except for kinks at
+        that decision.
         """
         layer, regret = self._relaxation
         context = () if rows.context is None else (rows.context,)
@@ -298,9 +301,9 @@ class Objective:
 
     @cached_property
     def _relaxation(self) -> tuple[nn.Module, RowLoss]:
-        """The decision layer and the regret through it, set up once where slopes are wanted.
+        """The decision layer and the regret through it, set up once where slopes are needed.
 
-        Where the problem has no smoothing of its own it is that of the loss, if it has one.
+        Where the problem has no default smoothing, that of the loss is used, if it has one.
         """
         try:
             return self.problem.decision_layer(), RegretLoss().bind(self.problem)
@@ -312,15 +315,15 @@ class Objective:
             return layer, RegretLoss(smoothing).bind(self.problem)
 
     def check_slopes(self, owner: str) -> None:
-        """Raise an error unless regrets have slopes, which something asks for."""
+        """Raise an error, which names who needs slopes, unless regrets have slopes."""
         try:
             _ = self._relaxation
         except (ValueError, NotImplementedError) as error:
             name = type(self.problem).__name__
             raise ValueError(
                 f"{owner} moves rows along the slopes of their regret, which are those of a "
-                f"decision layer, and {name} has none here, whatever the loss. Take a set that "
-                f"weighs rows (KLBall, CVaR). What {name} says of its layer: {error}"
+                f"decision layer, and {name} has none here, whatever the loss. Use a set that "
+                f"weights rows (KLBall, CVaR). The error of {name} about its layer: {error}"
             ) from error
 
 
@@ -336,5 +339,5 @@ def context_table(problem: DecisionProblem, context: Any) -> Any:
 
 
 def _one_of(y_hat: np.ndarray) -> np.ndarray:
-    """Return predictions (n, d), of the members of an ensemble (K, n, d) their mean."""
+    """Return predictions (n, d): for the members of an ensemble (K, n, d), their mean."""
     return y_hat if y_hat.ndim == 2 else y_hat.mean(axis=0)

@@ -1,4 +1,4 @@
-"""The options of training, apart from the estimator that they are parameters of."""
+"""The options of training, separate from the estimator whose parameters they are."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
@@ -12,7 +12,7 @@ from ..learners.patience import Stopping
 
 @dataclass(frozen=True)
 class TrainingOptions:
-    """What a user may set of training; :class:`~dfl_sklearn.DFLRegressor` says what each does."""
+    """Options of training, which :class:`~dfl_sklearn.DFLRegressor` documents."""
 
     alpha: float
     batch_size: int | str
@@ -38,7 +38,7 @@ class TrainingOptions:
 
     @property
     def given_batch_size(self) -> int | None:
-        """Rows in a batch where the user has said so."""
+        """Number of rows in a batch, where the user has set it."""
         return None if self.batch_size == "auto" else int(self.batch_size)
 
     @property
@@ -47,7 +47,7 @@ class TrainingOptions:
         return n_threads(self.n_jobs)
 
     def stopping(self, monitored: str, patience: int, n_reductions: int, unit: float) -> Stopping:
-        """Return when a stage stops that watches `monitored`, a number of the size of `unit`."""
+        """Return the stopping rule of a stage that watches `monitored`, which is of size `unit`."""
         return Stopping(
             monitored=monitored,
             max_epochs=self.max_iter,

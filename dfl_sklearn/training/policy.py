@@ -1,4 +1,4 @@
-"""What the training of a policy minimises: the cost of the decisions that a net puts out."""
+"""The objective of policies: the cost of the decisions that a net outputs."""
 
 from functools import cached_property
 from typing import Any
@@ -16,12 +16,12 @@ from ..problems.base import DecisionProblem
 from ..rows import Rows
 from .objective import Objective
 
-_WAY_BACK = 0.1  # of the slope at the nearest allowed decision
-_CHUNK = 1 << 12  # decisions made allowed at a time
+_WAY_BACK = 0.1  # share of the slope at the nearest feasible decision that is added
+_CHUNK = 1 << 12  # decisions projected at a time
 
 
 class PolicyObjective(Objective):
-    """A problem, and nets whose output is the decision, made allowed by its projection.
+    """A problem, and nets whose output, after a projection, is the decision.
 
     Parameters
     ----------
@@ -44,7 +44,7 @@ class PolicyObjective(Objective):
         return self.solved(rows).optimum.decisions
 
     def output_scale(self, rows: Rows, seed: int) -> Scale:
-        """Return the best constant decision, and how far from it the best decisions are."""
+        """Return the best constant decision, and the distance of the best decisions from it."""
         of, constant = self._constant(rows, seed)
         weight = rows.weight[of] if len(constant) > 1 else np.ones(1)
         return Scale.about(
@@ -68,12 +68,12 @@ class PolicyObjective(Objective):
 
 
 class WithWayBack(nn.Module):
-    """A projection whose slopes also lead back from outputs that are not allowed.
+    """A projection whose slopes also lead back from outputs that are not feasible.
 
-    The nearest decision stays the same while the output moves straight away from it: where all
-    outputs are far outside, no slope is left, and training stands still. So the slope of the cost
-    at the nearest decision is added, in those entries alone in which it leads back to it. Where the
-    output is an allowed decision, or the best one is at the limit, slopes are those of the
+    The nearest decision does not change when the output moves straight away from it. Where all
+    outputs are far outside, slopes are therefore 0, and training stalls. So a share of the slope of
+    the cost at the nearest decision is added, only in those entries in which it leads back. Where
+    the output is feasible, or the best decision is at the limit, slopes are those of the
     projection.
     """
 
@@ -82,7 +82,7 @@ class WithWayBack(nn.Module):
         self.projection = projection
 
     def forward(self, z: torch.Tensor, *context: torch.Tensor) -> torch.Tensor:
-        """Map any decisions (B, k), and their context, to the nearest allowed ones."""
+        """Map any decisions (B, k), and their context, to the nearest feasible ones."""
         return _WayBack.apply(self.projection(z, *context), z)
 
 
@@ -101,7 +101,7 @@ class _WayBack(torch.autograd.Function):
 def nearest_decisions(
     projection: nn.Module, decisions: np.ndarray, context: np.ndarray | None
 ) -> np.ndarray:
-    """Return the nearest allowed decisions (n, k), in bounded memory.
+    """Return the nearest feasible decisions (n, k), in bounded memory.
 
     Parameters
     ----------

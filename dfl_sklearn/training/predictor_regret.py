@@ -1,4 +1,4 @@
-"""The regret of the predictor in training, as ambiguity sets ask for it."""
+"""The regret of the predictor in training, in the form that ambiguity sets use."""
 
 import numpy as np
 import torch
@@ -13,7 +13,7 @@ from .objective import Objective
 class PredictorRegret:
     """The regret of a learner's decisions on any rows, with its present weights.
 
-    Rows met before are recognised by their arrays, and not solved for again.
+    Known rows are recognised by their arrays, and not solved for again.
     """
 
     def __init__(self, learner: NetLearner, objective: Objective, learning_rate: float) -> None:
@@ -22,7 +22,7 @@ class PredictorRegret:
         self.weights_changed()
 
     def weights_changed(self) -> None:
-        """Forget the last regret: the predictor is another one now."""
+        """Forget the last regret, because the predictor has changed."""
         self._last_rows: tuple[np.ndarray, ...] = ()
 
     def __call__(self, rows: Rows) -> np.ndarray:
@@ -38,8 +38,8 @@ class PredictorRegret:
             self._last = self.objective.regret(self.learner.predict_members(known), known)
         except Exception as error:
             error.add_note(
-                "This came up in the search for the worst case: the row may be one that no data "
-                "hold. The problem's project_parameters can keep such rows in its domain."
+                "This occurred in the search for the worst case: the row may be a generated one. "
+                "The problem's project_parameters can keep such rows in its domain."
             )
             raise
         self._last_rows = rows.arrays
@@ -49,7 +49,7 @@ class PredictorRegret:
         return self._last
 
     def again(self, rows: Rows) -> np.ndarray:
-        """Return the regret, as found before where the rows were the last asked for."""
+        """Return the regret, from the cache if it was computed for these rows last."""
         return self._last if same(self._last_rows, rows.arrays) else self(rows)
 
     def gradient(self, rows: Rows) -> tuple[np.ndarray, np.ndarray]:
@@ -76,7 +76,7 @@ class PredictorRegret:
         )
 
     def _explain(self, rows: Rows, i: int) -> str:
-        """Say whether the net or the problem made the regret of row `i` NaN or infinite."""
+        """Return whether the net or the problem made the regret of row `i` NaN or infinite."""
         predicted = np.isfinite(self.learner.predict(self.known(rows))).all(axis=1)
         if not predicted.any():
             return (

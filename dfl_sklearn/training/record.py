@@ -1,11 +1,11 @@
-"""What a fit says of its training: the history, and a warning where it ended early."""
+"""The history of a fit, and the warning where training ended early."""
 
 import pandas as pd
 
 from ..learners.trainer import Training
 
-_FEW_EPOCHS = 3  # after which a loss may still be the same by chance
-_SAME = 1e-12  # as a share
+_FEW_EPOCHS = 3  # in so few epochs a loss may be unchanged by chance
+_SAME = 1e-12  # relative difference of losses that count as equal
 
 
 def continued(
@@ -31,18 +31,18 @@ def early_end(
     max_iter: int | None,
     lacks_worst: bool,
 ) -> str | None:
-    """Return what to tell the user where training ended before it had settled.
+    """Return the warning where training ended before it had settled, or None.
 
     Parameters
     ----------
     trainings : list of Training
         The stages of a fit.
     n_epochs, best_epoch : int
-        Epochs in the history, those of fits before included, and the one that was kept.
+        Number of epochs in the history, including earlier fits, and the epoch that was kept.
     max_iter : int or None
-        None where so many epochs were all that was asked for.
+        None where only a fixed number of epochs was requested.
     lacks_worst : bool
-        Whether there was to be training for the worst case, and was not.
+        Whether training for the worst case was requested but did not take place.
     """
     n_epochs -= sum(len(each.history) for each in trainings)
     messages = []
@@ -60,8 +60,8 @@ def early_end(
         n = len(trainings[0].history)
         return (
             f"The loss of the training rows was the same in all {n} epochs: "
-            "at the predictions that the net starts with decisions do not change, as where all are "
-            "at a limit, so that nothing was learnt. Try another random_state, standardize=True, "
+            "around the net's initial predictions decisions do not change, as where all are at a "
+            "limit, so that nothing was learnt. Try another random_state, standardize=True, "
             "or loss=ScoreFunctionLoss()."
         )
     dead = _unmoved_members(trainings[0]) if max_iter is not None else None
@@ -94,7 +94,7 @@ def _unmoved_members(training: Training) -> str | None:
 
 
 def _never_moved(history: list[dict[str, float]]) -> bool:
-    """Return whether no step has changed a loss that there is."""
+    """Return whether no step has changed a loss that is not 0."""
     losses = [each["train_loss"] for each in history]
     if len(losses) < _FEW_EPOCHS:
         return False

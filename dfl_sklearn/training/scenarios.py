@@ -1,4 +1,4 @@
-"""What the training of a scenario model minimises: the cost of decisions over its scenarios."""
+"""The objective of scenario models: the cost of decisions over their scenarios."""
 
 from functools import cached_property
 from typing import Any
@@ -20,7 +20,7 @@ from ..rows import Optimum, Rows
 from ..scenarios._scenario_net import ScenarioNet
 from .objective import Objective
 
-_NUMBERS_AT_ONCE = 2**22  # of scenarios that are in memory together
+_NUMBERS_AT_ONCE = 2**22  # numbers of scenarios in memory at the same time
 
 
 class ScenarioObjective(Objective):
@@ -30,8 +30,8 @@ class ScenarioObjective(Objective):
     ----------
     problem : DecisionProblem
     loss : RegretLoss, ScoreFunctionLoss or None
-        Whether slopes go through the scenarios or through their density. None is the first where
-        the problem has a layer of scenarios.
+        Whether gradients go through the scenarios or through their density. None is the first where
+        the problem has a `scenario_layer`, else the second.
     net : ScenarioNet
         Fitted.
     """
@@ -71,10 +71,10 @@ class ScenarioObjective(Objective):
         return regret
 
     def _through_density(self, layer: Any, rng: np.random.Generator) -> RowLoss:
-        # The slope of the regret in the share of a draw is -v' K^-1 dg(z, y_m), with v that of the
-        # cost in the decision, and K the matrix of the optimality conditions: the layer knows it.
-        # A change of p(y_m) changes that share. As shares sum to 1 a constant may be taken off: the
-        # mean of the other draws, which y_m does not depend on.
+        # The slope of the regret in the weight of a draw is -v' K^-1 dg(z, y_m), with v the slope
+        # of the cost in the decision, and K the matrix of the optimality conditions, which the
+        # layer has. A change of p(y_m) changes that weight. Since weights sum to 1, a constant may
+        # be subtracted: the mean of the other draws, which does not depend on y_m.
         def regret(
             conditions: torch.Tensor,
             y: torch.Tensor,
@@ -123,11 +123,11 @@ class ScenarioObjective(Objective):
             return self.net.sample(conditions.detach(), n, rng)
 
     def output_scale(self, rows: Rows, seed: int) -> Scale:
-        """Return the scale that changes nothing: the net knows the units of y."""
+        """Return the identity scale, as the net works in the units of y."""
         return Scale.identity(self.net.n_conditions)
 
     def _in_domain(self, values: torch.Tensor) -> torch.Tensor:
-        """Return scenarios (B, S, d) within the domain of the problem, without slopes if moved."""
+        """Return scenarios (B, S, d) projected into the domain; moved ones have no slopes."""
         table = values.detach().cpu().numpy().reshape(-1, values.shape[-1])
         if not np.isfinite(table).all():
             raise FloatingPointError(
@@ -161,7 +161,7 @@ def _known(context: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
 
 
 def _layer_of(problem: DecisionProblem) -> nn.Module | None:
-    """Return the layer of scenarios that a problem has by default, if it has one."""
+    """Return the default scenario layer of a problem, or None."""
     try:
         return problem.scenario_layer()
     except (ValueError, NotImplementedError):
@@ -169,7 +169,7 @@ def _layer_of(problem: DecisionProblem) -> nn.Module | None:
 
 
 def _loss_of(problem: DecisionProblem, loss: DecisionLoss | None) -> Any:
-    """Return the loss, by default one that the problem has slopes for."""
+    """Return the loss; the default is one for which the problem has slopes."""
     if loss is None:
         return ScoreFunctionLoss() if _layer_of(problem) is None else RegretLoss()
     if isinstance(loss, ScoreFunctionLoss):

@@ -1,4 +1,4 @@
-"""Where the rows of a stage come from: as they are, or the worst ones for the present predictor."""
+"""The rows of a stage: the training rows, or the worst ones for the present predictor."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -16,11 +16,11 @@ from .objective import Objective
 from .options import auto_batch_size
 from .predictor_regret import PredictorRegret
 
-_SHORTEST_EPOCH = 1024  # rows drawn for an epoch, where the training rows are fewer
+_SHORTEST_EPOCH = 1024  # least number of rows drawn for an epoch
 
 
 class Watched:
-    """Rows on which the regret of a learner is watched, under the name it is recorded by."""
+    """Rows on which the regret of a learner is watched, and the name of its record."""
 
     def __init__(self, rows: Rows, objective: Objective, name: str) -> None:
         self.rows, self.objective, self.name = rows, objective, name
@@ -32,7 +32,7 @@ class Watched:
         return float(np.average(losses, weights=self._weight))
 
     def regret_by_member(self, learner: NetLearner) -> np.ndarray:
-        """Return the same (K,) of what each member of an ensemble decides by itself."""
+        """Return the mean regret (K,) of the decisions of each member of an ensemble."""
         y_hat = learner.predict_members(self.rows)
         losses = self.objective.regret(y_hat.reshape(-1, y_hat.shape[2]), self._for(len(y_hat)))
         return np.average(losses.reshape(len(y_hat), -1), axis=1, weights=self._weight)
@@ -53,7 +53,7 @@ class RowSource(ABC):
     Attributes
     ----------
     monitored : str
-        The number that tells when to stop.
+        Name of the number that determines when to stop.
     """
 
     monitored: str
@@ -72,10 +72,10 @@ class RowSource(ABC):
 
 
 class NominalRows(RowSource):
-    """The rows as they are.
+    """The training rows as they are.
 
-    Where `one_pass` is True, each epoch is all of them. Where `by_member` is True, the regret is
-    recorded of each member of an ensemble.
+    Where `one_pass` is True, each epoch takes all rows. Where `by_member` is True, the regret of
+    each member of an ensemble is recorded.
     """
 
     def __init__(
@@ -100,21 +100,21 @@ class NominalRows(RowSource):
         return iter(self.batches)
 
     def after_epoch(self) -> dict[str, Any]:
-        """Return the regret on the rows watched, that of each member where they stop alone."""
+        """Return the regret on the watched rows; of each member where members stop separately."""
         regret = self.watched.regret_by_member if self.by_member else self.watched.regret
         return {self.monitored: regret(self.learner)}
 
 
 class WorstCaseRows(RowSource):
-    """A mixture of the rows with the worst ones, which are searched anew for every epoch.
+    """A mixture of the training rows and the worst rows, which are searched anew in every epoch.
 
-    An epoch sees as many rows as one on the training rows alone does, and a thousand at least.
-    Of a larger mixture they are drawn by weight. No epoch is longer than 262,144 rows.
+    An epoch has as many rows as an epoch of the training rows, but at least 1,024 and at most
+    262,144. From a larger mixture they are drawn by weight.
 
     Parameters
     ----------
     regret : PredictorRegret
-        Of the learner in training; the worst case is always that of its present weights.
+        Regret of the learner in training; the worst case is always that of its present weights.
     rows : Rows
         The training rows, as the learner takes them.
     watched : Watched
@@ -123,14 +123,14 @@ class WorstCaseRows(RowSource):
     nominal : Rows
         These rows, as the set has taken them up.
     holds_out : bool
-        Whether the rows watched are others than those trained on.
+        Whether the watched rows are not those trained on.
     nominal_weight : float
         Share of the real rows in the mixture, in [0, 1).
     batch_size : int or None
         None is a tenth of an epoch, between 32 and 256.
     generators : sequence of torch.Generator
-        The order of the batches of each member is drawn from its own; the rows of an epoch from
-        the first.
+        One for each member, for the order of its batches; the rows of an epoch are drawn by the
+        first one.
     """
 
     monitored = "objective"
@@ -164,9 +164,9 @@ class WorstCaseRows(RowSource):
         mixture = self._mixture()
         n_drawn = min(max(len(self.rows), _SHORTEST_EPOCH), LONGEST_EPOCH)
         if len(mixture) > n_drawn:
-            # A pool is large so that it holds rare rows; an epoch need not see all of it. Rows
-            # drawn by weight count alike, and a rare heavy row does not rule a batch.
-            # On the CPU, where the generator is: the same rows on every device.
+            # A pool is large so that it holds rare rows; an epoch need not use all of it. Rows
+            # drawn by weight count equally, and a single heavy row does not dominate a batch.
+            # They are drawn on the CPU, so that they are the same on every device.
             drawn = torch.multinomial(
                 mixture.weight.cpu(), n_drawn, replacement=True, generator=self.generators[0]
             )
@@ -189,7 +189,7 @@ class WorstCaseRows(RowSource):
         found = self.ambiguity_set.worst_case(self.row_loss)
         name = type(self.ambiguity_set).__name__
         self.worst, self.divergence = checked_worst_case(found, name, self.nominal)
-        # A search that weights rows has just asked for their regret.
+        # A search that weights rows has just computed their regret.
         return self._measure(self.row_loss.again(self.worst))
 
     def _measure(self, losses: np.ndarray) -> dict[str, float]:
@@ -207,7 +207,7 @@ class WorstCaseRows(RowSource):
         watched = worst_regret
         if self.holds_out:
             held_out = self.ambiguity_set.held_out_regret(self.row_loss)
-            if held_out is None:  # never the rows that are trained on, where others are held out
+            if held_out is None:  # use held-out rows, not training rows, if there are any
                 watched = numbers[name]
             else:
                 held_out = checked_number(held_out, f"What {owner}.held_out_regret returns")
@@ -222,7 +222,7 @@ class WorstCaseRows(RowSource):
         weight = (1 - self.nominal_weight) * torch.as_tensor(
             self.worst.weight, dtype=torch.float64, device=worst.weight.device
         )
-        # A row without weight would take a place in a batch and add nothing to it.
+        # A row of weight 0 would take a place in a batch without an effect.
         parts = [worst.replace(weight=weight).take(weight > 0)]
         if self.nominal_weight > 0:
             share = self.nominal_weight * self.rows.weight / self.rows.weight.sum()

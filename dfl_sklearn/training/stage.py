@@ -1,4 +1,4 @@
-"""One stage of training: a learner on the rows of a source, until a number has settled."""
+"""One stage of training: a learner on the rows of a source, until it stops."""
 
 from typing import Any
 
@@ -30,14 +30,14 @@ def run_stage(
     learner : NetLearner
     objective : Objective
     source : RowSource
-        Of the mini-batches, and of the number that is watched.
+        Source of the mini-batches, and of the number that is watched.
     stopping : Stopping
     options : TrainingOptions
     rows : Rows
-        The training rows, to look for what is wrong where the loss is not finite.
+        The training rows, to find the cause where the loss is not finite.
     start_value : float or ndarray of shape (K,)
-        The number watched before the first epoch, or that of each member of an ensemble; the
-        weights it belongs to are kept if no epoch does better. Infinite where they are not to be.
+        The watched number before the first epoch, or that of each member of an ensemble. The
+        initial weights are kept if no epoch is better; infinity never keeps them.
 
     Raises
     ------
@@ -58,7 +58,7 @@ def run_stage(
 
 
 def _explained(learner: NetLearner, objective: Objective, rows: Rows, learning_rate: float) -> str:
-    """Say whether a row or the learning rate is to blame; the learner has its best weights."""
+    """Return whether a row or the learning rate is the cause; the learner has its best weights."""
     outputs = forward(learner.net, rows.X)
     if outputs.ndim == 3:  # of the members of an ensemble, each of which knows all rows
         rows, outputs = repeated(rows, len(outputs)), outputs.flatten(0, 1)

@@ -1,4 +1,4 @@
-"""Going on from the last fit: its weights, in the units of the new rows."""
+"""Warm starts: the weights of the last fit, in the units of the new rows."""
 
 from copy import deepcopy
 from typing import Any, NamedTuple
@@ -18,7 +18,7 @@ from .sources import Watched
 class LastFit(NamedTuple):
     """A trained net, and the scales of features and parameters that it was trained with.
 
-    `may_jump` tells whether the new rows are enough to find that the last fit is of no use.
+    `may_jump` says whether there are enough new rows to judge that the last fit is of no use.
     """
 
     module: nn.Module
@@ -47,14 +47,14 @@ def take_up(
     """Give a learner the weights to go on from, and return their regret on the watched rows.
 
     Its scales are those of the new rows, which are `rows` as the learner takes them and `train` in
-    their own units, with what is to be predicted as their y; what there is to tell the user is
-    added to `remarks`. Where the first and last layer can be re-expressed in them, predictions in
-    the problem's units stay as they are. They may be far away from everything that the new rows
-    hold (another unit, a first batch without sales): then the weights are kept instead, and the
-    predictions move with the level of the rows. So do those of any other module.
+    their own units, with the targets as their y. Warnings for the user are added to `remarks`.
+    Where the first and last layer can be re-expressed in the new scales, predictions in the
+    problem's units do not change. These predictions may be far away from the new rows, for example
+    after a change of unit, or a first batch without sales. Then the weights are kept instead, and
+    predictions move with the level of the rows, as they do for any other module.
 
-    Rows whose parameters did not vary have taught nothing: weight decay alone has acted on the
-    weights. Training then starts from those that the learner was built with.
+    If the parameters did not vary in the last rows, nothing was learnt from them, and only weight
+    decay has changed the weights. Training then starts from the learner's new initial weights.
     """
     if not last.y_scale.scale.any():
         return np.inf
@@ -100,12 +100,12 @@ def _distance(learner: NetLearner, rows: Rows, train: Rows) -> float:
 
 
 def re_expressed(last: LastFit, x_scale: Scale, y_scale: Scale) -> dict[str, torch.Tensor] | None:
-    """Return the weights that predict with new scales what the last ones do with theirs.
+    """Return the weights that make the same predictions with the new scales.
 
     None for a module that is neither linear nor one of the package's perceptrons. A column of the
-    parameters whose new scale is 0 has its mean predicted whatever the weights are. One that had
-    not varied before has taught nothing, and starts at its new mean: at the old one, 0 say, a
-    decision may have no slope to leave it by.
+    parameters with a new scale of 0 is predicted by its mean, whatever the weights. Nothing was
+    learnt about a column that had not varied before, and its predictions start at the new mean: at
+    the old mean, such as 0, a decision may have no slope.
     """
     module = deepcopy(last.module).to("cpu")  # other devices may lack float64
     layers, own = _layers(module), {"weight", "bias"}

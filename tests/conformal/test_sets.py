@@ -209,7 +209,7 @@ def test_sets_are_refused_where_the_cost_is_not_affine():
     policy = PolicyRegressor(
         StorageProblem(), hidden_layer_sizes=(2,), max_iter=1, early_stopping=False
     )
-    with pytest.raises(ValueError, match="the estimator predicts decisions alone"):
+    with pytest.raises(ValueError, match="the estimator predicts only decisions"):
         ConformalDecisions(policy, method="ellipsoid").fit(X, y)
 
 

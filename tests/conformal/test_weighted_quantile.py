@@ -114,7 +114,7 @@ def test_each_group_has_weights_of_its_own():
     with pytest.raises(
         ValueError,
         match=r"promised for rows 1, 2 of X: the shift weight of row 1 is 1\.5, and the "
-        r"calibration rows of group 'a' allow for one of 1 at most",
+        r"calibration rows of group 'a' allow at most 1",
     ):
         quantile_of_rows(found, ["b", "a", "a"], np.array([0.0, 1.5, 2.0]))
     with pytest.raises(ValueError, match="rows 0, 1, 2, 3, 4 and 3 others of X"):

@@ -297,12 +297,13 @@ def test_few_rows_that_have_all_the_weight_are_said():
     X, y = sample(200)
     model = ConformalDecisions(Ridge(), newsvendor(), shift_weight=lambda X: np.exp(3 * X[:, 0]))
     message = (
-        r"The 50 calibration rows are worth [0-9.]+ of equal weight, and confidence_level=0.9 "
+        r"The 50 calibration rows have an effective sample size of [0-9.]+, and "
+        "confidence_level=0.9 "
     )
     with pytest.warns(UserWarning, match=message) as said:
         model.fit(X, y)
     assert said[0].filename == __file__
-    with pytest.warns(UserWarning, match="calibration rows of group True are worth"):
+    with pytest.warns(UserWarning, match="calibration rows of group True have an effective"):
         model.set_params(groups=positive, cv=3).fit(X, y)
 
 

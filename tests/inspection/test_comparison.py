@@ -101,7 +101,7 @@ def test_without_shifts_there_are_two_pictures(rows):
 def test_one_estimator_alone_is_no_comparison(rows):
     X, y = rows
     alone = compare_decisions({"line": LinearRegression()}, X, y, problem=NewsvendorProblem(3, 1))
-    with pytest.raises(ValueError, match="There is nothing beside 'line' to draw"):
+    with pytest.raises(ValueError, match="There is nothing to draw except 'line'"):
         DecisionComparisonDisplay.from_result(alone)
 
 

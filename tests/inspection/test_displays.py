@@ -211,7 +211,7 @@ def test_corrections_of_one_sign_leave_no_half_of_the_axis_empty(correction, xli
 def test_what_cannot_be_drawn_as_a_correction(data):
     X, y = data
     two_stage = TwoStageRegressor(LinearRegression(), PROBLEM).fit(X, y)
-    with pytest.raises(ValueError, match="A TwoStageRegressor corrects nothing"):
+    with pytest.raises(ValueError, match="A TwoStageRegressor has no corrections"):
         BiasCorrectionDisplay.from_estimator(two_stage, X, y)
     model = DFFRegressor(LinearRegression(), PROBLEM, epsilon=0).fit(X, y)
     with pytest.raises(ValueError, match="column=1, but y has 1 columns"):

@@ -125,7 +125,7 @@ def test_too_short_a_reference_says_how_long_it_must_be():
     with pytest.raises(ValueError, match="at least 30 reference costs, got 12"):
         Cusum(rng.normal(size=12))
     costs = autoregressive(100, 0.9, rng)
-    with pytest.raises(ValueError, match=r"worth \d+ independent ones.*About \d{3,} reference"):
+    with pytest.raises(ValueError, match=r"only \d+ independent ones.*about \d{3,} reference"):
         Cusum(costs)
     with pytest.raises(ValueError, match="All 50 reference costs are 2:"):
         Cusum(np.full(50, 2.0))
