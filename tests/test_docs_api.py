@@ -50,6 +50,7 @@ def test_names_at_the_top_are_listed_where_they_live():
     classes = [n for n in dfl_sklearn.__all__ if inspect.isclass(getattr(dfl_sklearn, n))]
     assert classes
     assert {f"estimators.{name}" for name in classes} <= set(listed_names())
+    assert set(classes) == set(dfl_sklearn.estimators.__all__)
 
 
 def test_the_walk_finds_pages_and_examples():

@@ -171,14 +171,19 @@ class BiasCorrectionDisplay:
         share = np.divide(
             self.correction, self.radius, out=np.zeros_like(self.correction), where=self.radius > 0
         )
+        drawn = right.has_data()
         right.scatter(share, self.regret_change, **{**style, "label": None})
         mean = self.regret_change.mean()
         right.axhline(mean, color="0.35", lw=1.0, ls=":", label=f"mean {mean:+.3g}")
         # Where all corrections have one sign, the other half of the axis would be empty.
         sides = (share < -0.05).any(), (share > 0.05).any()
         low, high = (True, True) if not any(sides) else sides
+        xlim = -1.05 if low else -0.05, 1.05 if high else 0.05
+        if drawn:
+            shown = right.get_xlim()
+            xlim = min(xlim[0], shown[0]), max(xlim[1], shown[1])
         right.set(
-            xlim=(-1.05 if low else -0.05, 1.05 if high else 0.05),
+            xlim=xlim,
             xlabel="correction as a share of the radius",
             ylabel="change in regret",
         )

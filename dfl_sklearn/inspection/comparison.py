@@ -9,7 +9,7 @@ import pandas as pd
 from .._utils.optional import import_optional
 from ..model_selection import DecisionComparison
 from ._places import places, short_dates
-from ._style import line_style, with_choices
+from ._style import line_style, refuse_other_labels, with_choices
 
 
 class DecisionComparisonDisplay:
@@ -179,6 +179,7 @@ class DecisionComparisonDisplay:
         return self
 
     def _draw_intervals(self, ax: Any, styles: Mapping[str, dict[str, Any]]) -> None:
+        refuse_other_labels(ax, self.names, "models")
         ax.axvline(0.0, color="0.7", lw=0.8, zorder=0)
         for j, name in enumerate(self.names):
             reach = [[self.difference[j] - self.low[j]], [self.high[j] - self.difference[j]]]

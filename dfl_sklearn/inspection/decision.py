@@ -13,7 +13,7 @@ from .._utils.rows import as_numpy_rows
 from ..problems.base import DecisionProblem
 from ..problems.closed_form import SquaredErrorProblem
 from ._places import places
-from ._style import line_style, with_choices
+from ._style import line_style, reach_zero, with_choices
 
 _MOST = 12  # most outputs in a figure
 
@@ -233,8 +233,9 @@ class DecisionDisplay:
         Parameters
         ----------
         ax : array-like of d + 1 matplotlib.axes.Axes, default=None
-            Where to draw; None makes a new figure. Observed parameters are drawn only on axes
-            that are still empty.
+            Where to draw; None makes a new figure. Observed parameters are drawn only on axes that
+            are still empty. The vertical axes grow with what is added, unless you have set their
+            limits.
         **line_kw : dict
             Passed to matplotlib's `plot` for the model's lines.
 
@@ -274,12 +275,11 @@ class DecisionDisplay:
                 top.plot(x, best[:, j], color="0.35", lw=1.0, ls=":", label="best decision")
                 name = None if self.names is None else self.names[j]
                 top.set(ylabel=name if d > 1 else "observed and decided")
-                # Room for the legend above the highest peak.
-                top.set_ylim(min(0.0, observed[:, j].min()), 1.2 * max(observed[:, j].max(), 1e-12))
             top.plot(x, decided_[:, j], **{"label": label, **style})
+            reach_zero(top, room=1.2)  # for the legend above the highest peak
         if not bottom.has_data():
             bottom.set(ylabel="cumulative regret", xlabel="row" if self.index is None else None)
         bottom.plot(x, np.cumsum(self.regret), **{"label": label, **style})
-        bottom.set_ylim(bottom=min(0.0, bottom.get_ylim()[0]))
+        reach_zero(bottom)
         tops[0].legend(loc="upper left", ncols=4, frameon=False)
         return self

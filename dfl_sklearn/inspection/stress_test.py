@@ -8,7 +8,7 @@ import pandas as pd
 
 from .._utils.checks import whole_number
 from .._utils.optional import import_optional
-from ._style import line_style, with_choices
+from ._style import line_style, refuse_other_labels, with_choices
 
 
 class StressTestDisplay:
@@ -73,6 +73,7 @@ class StressTestDisplay:
         result: Any,
         *,
         radius: float | None = None,
+        estimator: str | None = None,
         n_columns: int = 8,
         ax: Any = None,
         **line_kw: Any,
@@ -85,6 +86,8 @@ class StressTestDisplay:
             The result of :func:`~dfl_sklearn.model_selection.stress_test`.
         radius : float, default=None
             The radius at which to draw the shifts; None is the largest.
+        estimator : str, default=None
+            Name of the only model to draw; None draws all.
         n_columns : int, default=8
             Number of columns to draw: those that move most under any of the models.
         ax : array-like of 2 matplotlib.axes.Axes, default=None
@@ -98,17 +101,15 @@ class StressTestDisplay:
         """
         whole_number(n_columns, "n_columns", at_least=1)
         radius = max(result.radii) if radius is None else radius
+        names = result.estimators if estimator is None else (result._name(estimator),)
         shifts = pd.DataFrame(
-            {
-                name: result.moved_columns(radius=radius, estimator=name)["shift"]
-                for name in result.estimators
-            }
+            {name: result.moved_columns(radius=radius, estimator=name)["shift"] for name in names}
         )
         most = np.argsort(-shifts.abs().max(axis=1).to_numpy(), kind="stable")[:n_columns]
         chosen = shifts.iloc[most]
         display = cls(
             levels=result.to_frame(),
-            shifts={name: chosen[name] for name in result.estimators},
+            shifts={name: chosen[name] for name in names},
             radius=radius,
         )
         return display.plot(ax=ax, **line_kw)
@@ -139,6 +140,8 @@ class StressTestDisplay:
         left, right = self.axes_
         self.figure_ = left.figure
         height = 0.8 / len(self.shifts)
+        columns = next(iter(self.shifts.values())).index
+        refuse_other_labels(right, columns, "columns")
         for j, (name, shift) in enumerate(self.shifts.items()):
             own = self.levels[self.levels["estimator"] == name].sort_values("radius")
             radii, worst = own["radius"].to_numpy(), own["worst"].to_numpy()
@@ -153,9 +156,8 @@ class StressTestDisplay:
         left.set(xlabel="radius, nats", ylabel="mean regret")
         left.plot([], [], ls="--", lw=1, color="0.4", label="real rows")
         left.legend(frameon=False)
-        columns = next(iter(self.shifts.values())).index
         right.axvline(0, color="0.2", lw=0.8)
         right.set_yticks(np.arange(len(columns)), [str(each) for each in columns])
-        right.invert_yaxis()
+        right.yaxis.set_inverted(True)
         right.set_xlabel(f"shift at radius {self.radius:g}, standard deviations")
         return self

@@ -48,3 +48,47 @@ def test_no_columns_are_refused():
 
 def test_it_is_an_estimator():
     check_estimator(NaiveForecaster("mean"))
+    check_estimator(NaiveForecaster(columns=[0]))
+
+
+def test_other_columns_may_hold_anything():
+    names = ["lag_4", "lag_3", "lag_2", "lag_1"]
+    table = pd.DataFrame(X, columns=names).assign(weekday="Sun", temperature=np.nan)
+    model = NaiveForecaster(columns=names).fit(table, Y[:, 0])
+    assert_array_equal(model.predict(table), X[:, -1])
+    assert model.n_features_in_ == 6
+    assert [*model.feature_names_in_] == [*table]
+    with pytest.raises(ValueError, match="feature names should match"):
+        model.predict(table[[*table][::-1]])
+    with pytest.raises(ValueError, match="NaN"):
+        model.predict(table.assign(lag_1=np.nan))
+
+
+@pytest.mark.parametrize("names", ["lag_{}", "t-{}", "sales lag {}", "Prev{}"])
+@pytest.mark.parametrize(
+    "model", [NaiveForecaster(), NaiveForecaster("seasonal", season_length=2)], ids=str
+)
+def test_columns_with_the_newest_first_are_warned_of(names, model):
+    names = [names.format(j) for j in (1, 2, 3, 10)]
+    table = pd.DataFrame(X, columns=names)
+    with pytest.warns(UserWarning, match="newest first") as warned:
+        model.fit(table, Y)
+    assert str(warned[0].message).endswith(f"columns={names[::-1]}.")
+    assert warned[0].filename == __file__
+
+
+@pytest.mark.parametrize(
+    ("strategy", "names"),
+    [
+        ("last", ["t-4", "t-3", "t-2", "t-1"]),
+        ("last", ["lag_10", "lag_9", "lag_2", "lag_1"]),
+        ("last", ["x0", "x1", "x2", "x3"]),
+        ("last", ["day1", "day2", "day3", "day4"]),
+        ("mean", ["lag_1", "lag_2", "lag_3", "lag_4"]),
+        ("max", ["lag_1", "lag_2", "lag_3", "lag_4"]),
+    ],
+)
+def test_other_names_are_not_warned_of(strategy, names, recwarn):
+    NaiveForecaster(strategy).fit(pd.DataFrame(X, columns=names), Y)
+    NaiveForecaster(strategy, columns=[0]).fit(pd.DataFrame(X, columns=names), Y)
+    assert not recwarn

@@ -116,3 +116,14 @@ def test_labels_of_two_years_do_not_overlap():
     boxes = sorted((each.get_window_extent().x0, each.get_window_extent().x1) for each in shown)
     assert len(boxes) >= 3
     assert all(left[1] < right[0] for left, right in pairwise(boxes))
+
+
+def test_other_models_are_not_drawn_over_the_names_of_these(result, rows):
+    display = DecisionComparisonDisplay.from_result(result)
+    display.plot(ax=display.axes_)
+    X, y = rows
+    other = compare_decisions(
+        ESTIMATORS, X, y, problem=NewsvendorProblem(3, 1), shifts={"late": (X, y + 3)}
+    )
+    with pytest.raises(ValueError, match="axes given show other models already"):
+        DecisionComparisonDisplay.from_result(other, ax=display.axes_)

@@ -81,6 +81,26 @@ def test_decisions_and_cumulated_regret(data):
     assert texts == ["observed", "best decision", "TwoStageRegressor", "ten"]
 
 
+def _shows_all_lines(ax):
+    low, high = ax.get_ylim()
+    return all(
+        low <= line.get_ydata().min() and line.get_ydata().max() <= high for line in ax.lines
+    )
+
+
+def test_axes_grow_with_what_is_added(data):
+    _, y = data
+    display = DecisionDisplay.from_predictions(y, y + 1, problem=PROBLEM)
+    DecisionDisplay.from_predictions(y, y + 50, problem=PROBLEM, ax=display.axes_)
+    assert all(map(_shows_all_lines, display.axes_))
+    assert all(ax.get_ylim()[0] <= 0 for ax in display.axes_)
+    assert display.axes_[0].get_ylim()[1] == pytest.approx(1.2 * (y.max() + 50))
+    for ax in display.axes_:
+        ax.set_ylim(0, 7)  # by the user
+    DecisionDisplay.from_predictions(y, y + 99, problem=PROBLEM, ax=display.axes_)
+    assert all(ax.get_ylim() == (0, 7) for ax in display.axes_)
+
+
 def test_decision_display_names_what_it_cannot_draw(data):
     X, y = data
     model = LinearRegression().fit(X, y)
@@ -206,6 +226,14 @@ def test_corrections_of_one_sign_leave_no_half_of_the_axis_empty(correction, xli
         backbone=ones, correction=np.array(correction), radius=ones, regret_change=ones
     ).plot()
     assert display.axes_[1].get_xlim() == pytest.approx(xlim)
+
+
+def test_corrections_that_are_added_are_not_cut_off():
+    ones = np.ones(2)
+    parts = {"backbone": ones, "radius": ones, "regret_change": ones}
+    first = BiasCorrectionDisplay(correction=np.array([-0.1, -0.5]), **parts).plot()
+    BiasCorrectionDisplay(correction=np.array([0.1, 0.5]), **parts).plot(ax=first.axes_)
+    assert first.axes_[1].get_xlim() == pytest.approx((-1.05, 1.05))
 
 
 def test_what_cannot_be_drawn_as_a_correction(data):

@@ -78,3 +78,24 @@ def test_another_radius_and_given_axes(result):
         StressTestDisplay.from_result(result, ax=axes[0])
     with pytest.raises(ValueError, match=r"radius=0.5 was not tested"):
         StressTestDisplay.from_result(result, radius=0.5)
+
+
+def test_a_second_drawing_on_the_same_axes(result):
+    display = StressTestDisplay.from_result(result)
+    StressTestDisplay.from_result(result, ax=display.axes_)
+    assert display.axes_[1].yaxis_inverted()  # what moves most is on top
+    with pytest.raises(ValueError, match="axes given show other columns already"):
+        StressTestDisplay.from_result(result, n_columns=1, ax=display.axes_)
+
+
+def test_one_model_of_several(result):
+    display = StressTestDisplay.from_result(result, estimator="quantile")
+    left, right = display.axes_
+    worst = result.to_frame().query("estimator == 'quantile'").sort_values("radius")["worst"]
+    np.testing.assert_array_equal(left.lines[0].get_ydata()[1:], worst)
+    assert [text.get_text() for text in left.get_legend().get_texts()] == ["quantile", "real rows"]
+    assert len(right.containers) == 1
+    moved = result.moved_columns(estimator="quantile")
+    assert display.shifts["quantile"].index[0] == moved.index[0]
+    with pytest.raises(ValueError, match="estimator must be one of"):
+        StressTestDisplay.from_result(result, estimator="b")
