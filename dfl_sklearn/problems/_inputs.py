@@ -49,8 +49,11 @@ class ProblemInputs(BaseEstimator):
     def _check_constants(self) -> None:
         """Raise a ValueError that names a constructor argument that is not valid."""
 
-    def _check_decisions(self, decisions: np.ndarray) -> None:
-        """Raise a ValueError that names a decision (n, k) that has no meaningful cost."""
+    def _check_decisions(self, decisions: np.ndarray, context: np.ndarray | None) -> None:
+        """Raise a ValueError that names a decision that is not allowed, whatever y comes true.
+
+        Decisions are (n, k), or (1, k) for all rows of a context (n, c).
+        """
 
     # -- context -----------------------------------------------------------------------
 
@@ -144,8 +147,10 @@ class ProblemInputs(BaseEstimator):
             z, values = (each.astype(np.float64, copy=False) for each in (z, values))
             check_finite(z, "decisions")
             check_finite(values, "y")
-            self._check_decisions(z)
-        return z, values, self._check_context(context, values.shape[0], like=values)
+        known = self._check_context(context, values.shape[0], like=values)
+        if isinstance(values, np.ndarray):
+            self._check_decisions(z, known)
+        return z, values, known
 
     def _check_decision_width(self, decisions: Any, n_parameters: int) -> None:
         expected = self._n_decisions(n_parameters)

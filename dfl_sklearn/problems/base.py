@@ -237,6 +237,11 @@ class DecisionProblem(ProblemInputs, ABC):
     def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
         """Return the realised cost of each row's decision, recourse and penalties included.
 
+        A decision that misses a known constraint has no cost, which is an error: constraints hold
+        to the default tolerance of :meth:`is_feasible`, and whole numbers are whole. The relaxed
+        decisions of a decision layer and the mean of several whole decisions are no decisions, and
+        have a cost only in :meth:`cost_rows` and as torch tensors, for training.
+
         Parameters
         ----------
         decisions : array-like or torch.Tensor of shape (n,) or (n, k)

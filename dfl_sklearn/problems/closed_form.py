@@ -202,7 +202,7 @@ class NewsvendorProblem(DecisionProblem):
         unmet = left_over - surplus
         return xp.sum(under * unmet + over * left_over, axis=1)
 
-    def _check_decisions(self, decisions: np.ndarray) -> None:
+    def _check_decisions(self, decisions: np.ndarray, context: np.ndarray | None) -> None:
         bad = decisions < -1e-6
         if self.nonnegative and bad.any():
             raise_at(

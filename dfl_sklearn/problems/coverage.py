@@ -11,11 +11,14 @@ from .._utils.rows import as_numpy_rows, raise_at
 from ._context import FromContext, each_context, stand_in
 from ._marked import Numbers, as_those_of, check_marked, refuse_markers
 from ._nearest import refuse_whole
+from ._not_allowed import not_allowed
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+_ALLOWED = 1e-6  # by how much an entry may differ from 0 and 1
 
 
 class CoverageProblem(DecisionProblem):
@@ -159,8 +162,18 @@ class CoverageProblem(DecisionProblem):
 
     # -- constraints -------------------------------------------------------------------
 
-    def _check_decisions(self, decisions: np.ndarray) -> None:
-        outside = (decisions < -1e-6) | (decisions > 1 + 1e-6)
+    def _check_decisions(self, decisions: np.ndarray, context: np.ndarray | None) -> None:
+        self._check_between(decisions)
+        n_chosen, budget = np.broadcast_arrays(decisions.sum(axis=1), self._budget(context))
+        bad = n_chosen > budget * (1 + _ALLOWED)
+        if bad.any():
+            row = int(bad.argmax())
+            why = f"it chooses {n_chosen[row]:.10g} items, more than k = {budget[row]:.10g}"
+            raise not_allowed(why, row, int(bad.sum()))
+
+    @staticmethod
+    def _check_between(decisions: np.ndarray) -> None:
+        outside = (decisions < -_ALLOWED) | (decisions > 1 + _ALLOWED)
         if outside.any():
             raise_at(outside, decisions, "decisions", "is not between 0 and 1", "Use solve().")
 
@@ -189,7 +202,11 @@ class CoverageProblem(DecisionProblem):
         return np.column_stack([beyond, np.minimum(np.abs(z), np.abs(z - 1))])
 
     def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
-        """Return the realised cost; see :meth:`DecisionProblem.cost`. `y` must be probabilities."""
+        """Return the realised cost; see :meth:`DecisionProblem.cost`.
+
+        `y` must be probabilities. Decisions between 0 and 1, with a sum of at most k, have a cost
+        here: the expected one if each item is chosen with that probability.
+        """
         costs = super().cost(decisions, y, context=context)
         if isinstance(costs, np.ndarray):
             self._check_chances(as_numpy_rows(y, "y"))
@@ -246,7 +263,7 @@ class CoverageProblem(DecisionProblem):
         probabilities = as_numpy_rows(y, "y")
         self.check_parameters(probabilities)
         self._check_decision_width(z, probabilities.shape[1])
-        self._check_decisions(z)
+        self._check_between(z)
         known = self._check_context(context, len(z))
         if known is not None:
             return each_context(
@@ -281,7 +298,7 @@ class CoverageProblem(DecisionProblem):
                 end = z.copy()
                 end[up], end[down] = z[up] + step, z[down] - step
                 ends.append(end)
-            costs = self.cost(np.stack(ends), np.repeat(y, 2, axis=0))
+            costs = self.cost_rows(np.stack(ends), np.repeat(y, 2, axis=0))
             z = ends[int(costs.argmin())]
 
     def decision_projection(self, n_parameters: int) -> "nn.Module":

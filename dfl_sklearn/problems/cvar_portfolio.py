@@ -206,7 +206,7 @@ class CVaRPortfolioProblem(DecisionProblem):
 
     # -- constraints -------------------------------------------------------------------
 
-    def _check_decisions(self, decisions: np.ndarray) -> None:
+    def _check_decisions(self, decisions: np.ndarray, context: np.ndarray | None) -> None:
         check_shares(decisions[:, :-1])
 
     def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:

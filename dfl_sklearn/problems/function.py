@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 from .._utils.checks import flag, number, whole_number
 from .._utils.convergence import doubt
 from .._utils.memory import check_size
-from .._utils.rows import as_float, check_finite
+from .._utils.rows import as_float, check_finite, raise_at
 from ..solvers.box_search import minimise_globally
 from ..solvers.direct_search import descend_by_patterns
 from ..solvers.line_search import minimise_on_line
@@ -324,6 +324,16 @@ class FunctionProblem(DecisionProblem):
             f"{', context' if is_given else ''}): "
             f"{'it takes no context.' if is_given else 'if it takes a context, give context=.'}"
         )
+
+    def _check_decisions(self, decisions: np.ndarray, context: np.ndarray | None) -> None:
+        lower, upper = self._box()
+        missed = np.maximum(lower - decisions, decisions - upper)
+        bad = missed > 1e-6 * (upper - lower)
+        if bad.any():
+            raise_at(
+                *(bad, decisions, "decisions", "is outside of its bounds"),
+                "Decide with solve(), or clip it.",
+            )
 
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6

@@ -9,8 +9,9 @@ from array_api_compat import array_namespace
 from .._utils.checks import job_count, option, smoothing_number
 from ..solvers.linear import NoDecisionError
 from ..solvers.polytope import Polytope
-from ._context import each_context, layer_by_context
+from ._context import at, each_context, layer_by_context
 from ._nearest import by_context, in_polytope, in_polytopes
+from ._not_allowed import ALLOWED, in_chunks, refuse_row
 from ._shadow_prices import ShadowPrices, names_of, prices_of
 from .base import DecisionProblem
 
@@ -91,6 +92,38 @@ class LinearCostProblem(DecisionProblem):
     def _plus_known(self, y: Any, context: Any) -> Any:
         """Return the parameters plus the known part of the costs, in the same units."""
         return y
+
+    # -- decisions that are not allowed ------------------------------------------------
+
+    def _check_decisions(self, decisions: np.ndarray, context: np.ndarray | None) -> None:
+        own, n = self._has_own_constraints, decisions.shape[1]
+        if not own:
+            context = None
+        shape = (len(decisions) if context is None else len(context), n)
+        z = np.broadcast_to(decisions, shape)
+        misses = self._misses(z, context)
+        bad = misses.any(axis=1)
+        if not bad.any():
+            return
+        row = int(bad.argmax())
+        there = self if context is None else at(self, context[row])
+        part = there._polytope(n)
+        refuse_row(part, there._names_in_errors(part), z[row], misses[row], row, int(bad.sum()))
+
+    def _misses(self, z: np.ndarray, context: np.ndarray | None) -> np.ndarray:
+        """Return which constraints decisions (n, k) miss, as `is_feasible` finds it."""
+
+        def missed(part: Polytope, rows: np.ndarray) -> np.ndarray:
+            def some(index: np.ndarray) -> np.ndarray:
+                return part.for_rows(index).misses(rows[index], ALLOWED)
+
+            return in_chunks(some, len(rows), part.matrix.shape[0] + rows.shape[1])
+
+        return self._of_constraints(missed, z, context)
+
+    def _names_in_errors(self, polytope: Polytope) -> list[str]:
+        """Return what the user calls the rows of the matrix."""
+        return self._names_of_constraints(polytope)
 
     # LinearProgram, which registers itself here because importing it would be circular.
     _linear_program: ClassVar["type[LinearCostProblem]"]

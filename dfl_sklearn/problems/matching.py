@@ -164,6 +164,15 @@ class MatchingProblem(LinearCostProblem):
             smaller, larger = larger, smaller
         return Polytope.of(n, eq=smaller, ub=larger, integral=True)
 
+    def _names_in_errors(self, polytope: Polytope) -> list[str]:
+        left, right = (
+            [f"the number of pairs of {side} member {i}" for i in range(n)]
+            for side, n in (("left", self.n_left), ("right", self.n_right))
+        )
+        pairs = np.flatnonzero(polytope.matrix[[0]].toarray())
+        is_left = np.array_equal(pairs, np.arange(self.n_right))
+        return left + right if is_left else right + left
+
     @property
     def _shares_matrix(self) -> bool:
         return not self.perfect  # otherwise the side whose members must be paired differs by row

@@ -259,7 +259,7 @@ class PortfolioProblem(DecisionProblem):
             cost = cost + xp.sum(rate * xp.abs(decisions - held), axis=1)
         return cost
 
-    def _check_decisions(self, decisions: np.ndarray) -> None:
+    def _check_decisions(self, decisions: np.ndarray, context: np.ndarray | None) -> None:
         check_shares(decisions)
 
     def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from array_api_compat import array_namespace, is_torch_array
+from array_api_compat import array_namespace
 
 from .._utils.checks import finite_number, smoothing_number
 from .._utils.rows import as_numpy_rows, raise_at
@@ -232,24 +232,8 @@ class ProvisioningProblem(DecisionProblem):
 
     # -- constraints -------------------------------------------------------------------
 
-    @property
-    def _range_differs(self) -> bool:
-        return isinstance(self.c_min, FromContext) or isinstance(self.c_max, FromContext)
-
-    def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
-        """Return the realised cost; see :meth:`DecisionProblem.cost`."""
-        if self._range_differs and not is_torch_array(decisions):
-            z, n = as_numpy_rows(decisions, "decisions"), len(as_numpy_rows(y, "y"))
-            if len(z) in (1, n) and np.isfinite(z).all():  # else the base class raises the error
-                self._check_capacities(z, self._check_context(context, n))
-        return super().cost(decisions, y, context=context)
-
-    def _check_decisions(self, decisions: np.ndarray) -> None:
-        if not self._range_differs:
-            self._check_capacities(decisions, None)
-
-    def _check_capacities(self, z: np.ndarray, context: Any) -> None:
-        bad = ~(self._share_missed(z, context) <= 1e-6)
+    def _check_decisions(self, decisions: np.ndarray, context: np.ndarray | None) -> None:
+        bad = ~(self._share_missed(decisions, context) <= 1e-6)
         if bad.any():
             row = int(np.argwhere(bad)[0, 0])
             low, high = (
@@ -257,7 +241,7 @@ class ProvisioningProblem(DecisionProblem):
             )
             raise_at(
                 bad,
-                np.broadcast_to(z, bad.shape),
+                np.broadcast_to(decisions, bad.shape),
                 "decisions",
                 f"is not a capacity between c_min={low} and c_max={high}",
                 "Decide with solve(), or clip it.",

@@ -245,7 +245,7 @@ class RecourseLinearProgram(DecisionProblem):
         cost = cost + second_stage(program, z, parameters, type(self).__name__)
         return cost.numpy() if isinstance(y, np.ndarray) else cost.to(y)
 
-    def _check_decisions(self, decisions: np.ndarray) -> None:
+    def _check_decisions(self, decisions: np.ndarray, context: np.ndarray | None) -> None:
         off = np.abs(decisions - np.rint(decisions)) * self._program().integral > _NEAR
         if off.any():
             raise_at(off, decisions, "decisions", "is no whole number", "Use solve(), or round it.")

@@ -248,12 +248,15 @@ class SetMultiCoverProblem(DecisionProblem):
 
     # -- constraints -------------------------------------------------------------------
 
-    def _check_decisions(self, decisions: np.ndarray) -> None:
+    def _check_decisions(self, decisions: np.ndarray, context: np.ndarray | None) -> None:
         upper = self._numbers()[3]
         bad = (decisions < -_ALLOWED) | (decisions > upper + _ALLOWED)
         if bad.any():
             what = "is a negative number of sets, or more than there are,"
             raise_at(bad, decisions, "decisions", what, "Use solve().")
+        off = np.abs(decisions - np.rint(decisions)) > _ALLOWED
+        if off.any():
+            raise_at(off, decisions, "decisions", "is no whole number", "Use solve(), or round it.")
 
     def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
         """Return how much of each item is missing (n, m), and the demand, unchecked.

@@ -15,6 +15,7 @@ from ..solvers.acyclic_paths import AcyclicPaths
 from ..solvers.polytope import Polytope
 from ._context import FromContext, columns_of, each_context, layer_by_context, position
 from ._network import MOST_EXACT, CyclicPaths, Network, as_network, closed_edges, paths_between
+from ._not_allowed import ALLOWED, in_chunks
 from ._projected import raised_to_0
 from .linear_cost import LinearCostProblem
 from .linear_program import LinearProgram
@@ -455,6 +456,38 @@ class ShortestPathProblem(LinearCostProblem):
         if not self.nonnegative:
             return missed
         return np.column_stack([missed, self._network().n_on_cycles(z)])
+
+    def _misses(self, z: np.ndarray, context: np.ndarray | None) -> np.ndarray:
+        network = self._network()
+        if context is None:
+            part = self._polytope(z.shape[1])
+        else:
+            part = self._polytope_of_places(*self._places(context))
+
+        def some(rows: np.ndarray) -> np.ndarray:
+            on_cycle = network.n_on_cycles(z[rows])
+            misses = part.for_rows(rows).misses(z[rows], ALLOWED)
+            return np.column_stack([misses, on_cycle > 0])
+
+        return in_chunks(some, len(z), network.n_nodes + z.shape[1] + 1)
+
+    def _polytope_of_places(
+        self, source: np.ndarray, target: np.ndarray, usable: np.ndarray
+    ) -> Polytope:
+        """Return the flows from sources to targets (n,) along usable edges (n, n_edges)."""
+        network, rows = self._network(), np.arange(len(source))
+        flow = np.zeros((len(rows), network.n_nodes))
+        flow[rows, source], flow[rows, target] = 1.0, -1.0
+        part = Polytope.of(usable.shape[1], eq=(network.balance, flow[0]), integral=True)
+        return part.replace(
+            b_ub=np.zeros((len(rows), 0)),
+            b_eq=flow,
+            lower=np.zeros(usable.shape),
+            upper=usable.astype(np.float64),
+        )
+
+    def _names_in_errors(self, polytope: Polytope) -> list[str]:
+        return [f"the flow out of node {each!r} less that into it" for each in self.nodes]
 
     def _polytope(self, n: int) -> Polytope:
         graph, network = self._graph(), self._network()

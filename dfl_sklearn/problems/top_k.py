@@ -114,6 +114,9 @@ class TopKProblem(LinearCostProblem):
     def _polytope(self, n: int) -> Polytope:
         return Polytope.of(n, eq=(np.ones((1, n)), [float(self.k)]), upper=1.0, integral=True)
 
+    def _names_in_errors(self, polytope: Polytope) -> list[str]:
+        return ["the number of items"]
+
     def _decision_layer(self, smoothing: float | None) -> "nn.Module":
         from ..layers.top_k import TopKLayer
 

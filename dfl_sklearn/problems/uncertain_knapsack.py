@@ -284,10 +284,13 @@ class UncertainKnapsackProblem(DecisionProblem):
 
     # -- constraints -------------------------------------------------------------------
 
-    def _check_decisions(self, decisions: np.ndarray) -> None:
+    def _check_decisions(self, decisions: np.ndarray, context: np.ndarray | None) -> None:
         outside = (decisions < -_ALLOWED) | (decisions > 1 + _ALLOWED)
         if outside.any():
             raise_at(outside, decisions, "decisions", "is not between 0 and 1", "Use solve().")
+        off = np.abs(decisions - np.rint(decisions)) > _ALLOWED
+        if off.any():
+            raise_at(off, decisions, "decisions", "is neither 0 nor 1", "Use solve(), or round it.")
 
     def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
         """Return by how much the capacity is exceeded (n, 1), and the capacity, unchecked.

@@ -167,7 +167,11 @@ class Polytope:
         return self.violation(z) / np.where(size > 0, size, 1.0)
 
     def contains(self, z: np.ndarray, tol: float, atol: float | None = None) -> np.ndarray:
-        """Return, for each row of z (B, n), whether all constraints hold.
+        """Return, for each row of z (B, n), whether all constraints hold, see :meth:`misses`."""
+        return ~self.misses(z, tol, atol).any(axis=1)
+
+    def misses(self, z: np.ndarray, tol: float, atol: float | None = None) -> np.ndarray:
+        """Return which constraints rows of z (B, n) miss, (B, m + p + n) as in `violation`.
 
         Each may be violated by `tol` times its size at z, plus `atol` in its own unit. The default
         of `atol` is a billionth of the least nonzero right-hand side or bound, and at most 1e-9; it
@@ -179,8 +183,9 @@ class Polytope:
             least = np.asarray(atol)
         rounded = np.where(self.integral, np.rint(z), z)
         allowed = tol * self.size(rounded) + least[..., None]
-        holds = (self._missed(rounded) <= allowed).all(axis=1)
-        return holds & (np.abs(z - rounded) <= tol).all(axis=1)
+        misses = ~(self._missed(rounded) <= allowed)
+        misses[:, misses.shape[1] - z.shape[1] :] |= ~(np.abs(z - rounded) <= tol)
+        return misses
 
     def _least_number(self) -> np.ndarray:
         """Return the least absolute right-hand side or bound that is not 0, and 1 at most."""

@@ -62,6 +62,7 @@ def test_greedy_keeps_its_promise(seed):
 def test_between_zero_and_one_it_is_the_mean_over_random_choices(seed):
     problem, y, rng = draw(seed, 1)
     z = rng.uniform(0, 1, problem.n_items)
+    z *= min(1.0, problem.k / z.sum())
     probabilities, mean = y[0].reshape(problem.n_items, -1), 0.0
     for chosen in itertools.product([0, 1], repeat=problem.n_items):
         chance = np.prod(np.where(chosen, z, 1 - z))
