@@ -198,7 +198,8 @@ class DecisionProblem(ProblemInputs, ABC):
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, for problems that take it.
         scenario_weight : array-like of shape (S,) or (n, S), default=None
-            Non-negative weights of the scenarios; they are normalised to sum to 1.
+            Non-negative weights of the scenarios; they are normalised to sum to 1. A scenario with
+            a weight of 0 is left out; with any other its constraints hold.
 
         Returns
         -------

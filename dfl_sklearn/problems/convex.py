@@ -18,6 +18,7 @@ from ._nearest import refuse_whole
 from ._nearest_program import NearestProgram
 from ._scenario_weights import scenario_mean
 from ._shadow_prices import ShadowPrices
+from ._small_weights import decide_with_small_weights
 
 if TYPE_CHECKING:
     import torch
@@ -180,8 +181,11 @@ class ConvexProgram(CvxpyProblem):
         for i in counted(others, "rows solved over scenarios", len(others)):
             some = weight[i] > 0
             known = None if context is None else context[i]
+            decide = partial(self._decide_over, y[i, some], context=known, row=i, form=form)
             try:
-                z[i] = self._decide_over(y[i, some], weight[i, some], known, i, form)
+                z[i] = decide_with_small_weights(
+                    self, y[i, some], weight[i, some], known, i, decide
+                )
             except RuntimeError as error:
                 unsolved[i] = error
                 mean = scenario_mean(y[i : i + 1], weight[i : i + 1])

@@ -1,7 +1,7 @@
 """Linear programs with recourse: what is planned, and what makes up for it later."""
 
 import pickle
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,6 +16,7 @@ from ._limits import check_limits, has_limits
 from ._nearest import in_polytope, in_polytopes, refuse_whole
 from ._recourse_plans import PlanSolver
 from ._shadow_prices import ShadowPrices
+from ._small_weights import decide_with_small_weights
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
@@ -228,7 +229,11 @@ class RecourseLinearProgram(DecisionProblem):
             some = np.flatnonzero(weight[i] > 0)
             known = None if context is None else np.repeat(context[i : i + 1], len(some), axis=0)
             parameters = program.parameters(y[i][some], known).numpy()
-            plans[i] = solver.over_scenarios(parameters, weight[i][some], some, i)
+            decide = partial(solver.over_scenarios, parameters, numbers=some, row=i)
+            known = None if context is None else context[i]
+            plans[i] = decide_with_small_weights(
+                self, y[i][some], weight[i][some], known, i, decide
+            )
         return plans
 
     # -- costing -----------------------------------------------------------------------
