@@ -78,8 +78,7 @@ def test_more_starts_are_never_worse(function):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         costs = [
-            FunctionProblem(function, [(0, 100)] * 2, n_starts=n).optimal_cost(y)
-            for n in (33, 70)
+            FunctionProblem(function, [(0, 100)] * 2, n_starts=n).optimal_cost(y) for n in (33, 70)
         ]
     assert (np.diff(costs, axis=0) <= 0).all()
 
