@@ -141,7 +141,7 @@ class StressTestDisplay:
         self.figure_ = left.figure
         height = 0.8 / len(self.shifts)
         columns = next(iter(self.shifts.values())).index
-        refuse_other_labels(right, columns, "columns")
+        refuse_other_labels(right, list(columns), "columns")
         for j, (name, shift) in enumerate(self.shifts.items()):
             own = self.levels[self.levels["estimator"] == name].sort_values("radius")
             radii, worst = own["radius"].to_numpy(), own["worst"].to_numpy()

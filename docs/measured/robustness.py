@@ -170,3 +170,24 @@ def azure():
         protocols = ("Protocol: published", "Protocol: honest")
         found = (cell("azure", each, way, "mean, shifted") for each in protocols)
         yield [label, *(rounded(text, 3) for text in found)]
+
+
+@table(
+    "benchmarks/stress_choice.py --seeds 10 --tail",
+    "A choice without a shifted row: share of hindsight's gain that it keeps, and its price, %",
+    ["chosen", "by", "gain kept", "price, mean", "price, newsvendor 9:1"],
+    [30, 34, 12, 12, 12],
+)
+def stress_choice():
+    of_fold = "generator of fold, stress"
+    for what, by, key in (
+        ("radius of 3D-Learning", "``CostTailSplit``", "radius, CostTailSplit"),
+        ("radius of 3D-Learning", "stress test, radius 0.05", f"radius, {of_fold} 0.05"),
+        ("radius of 3D-Learning", "stress test, radius 0.1", f"radius, {of_fold} 0.1"),
+        ("radius, inflated cost or quantile", "stress test, radius 0.05", f"all, {of_fold} 0.05"),
+        ("radius, inflated cost or quantile", "stress test, radius 0.1", f"all, {of_fold} 0.1"),
+    ):
+        where = "stress_choice", "Choosing by a stress test", (key,)
+        kept, price = (cell(*where, of) for of in ("share of hindsight's gain", "mean price"))
+        at = cell(*where, "newsvendor 9:1").partition(" at ")[2]
+        yield [what, by, rounded(kept), rounded(price), rounded(at)]
