@@ -294,7 +294,7 @@ def test_messages_that_differ_in_numbers_alone_are_counted():
     (found,) = told(lambda: doubts.warn(stacklevel=1))
     first, second, last = str(found.message).splitlines()
     assert first == "Not converged for 1 rows after 1e-1 s."
-    assert second == "(5 more that differ in numbers alone.)"
+    assert second == "(5 more of the same with other numbers.)"
     assert last == "Another one."
     assert told(lambda: Doubts().warn(stacklevel=1)) == []
 

@@ -55,7 +55,7 @@ class Doubts:
             shown = messages if len(messages) <= _MOST_ALIKE else messages[:1]
             lines += [self._line(each) for each in shown]
             if len(shown) < len(messages):
-                lines.append(f"({len(messages) - len(shown)} more that differ in numbers alone.)")
+                lines.append(f"({len(messages) - len(shown)} more of the same with other numbers.)")
         return "\n".join(lines)
 
     def _line(self, message: str) -> str:

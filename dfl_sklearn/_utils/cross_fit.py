@@ -114,8 +114,8 @@ def given_splits(cv: Any, X: Any, y: np.ndarray) -> Splits:
         seen = np.intersect1d(rest, held)
         if len(seen):
             raise ValueError(
-                f"Split {number} of cv fits on row {seen[0]} and holds it out: a prediction of a "
-                "row that was fitted on says nothing."
+                f"Split {number} of cv fits on row {seen[0]} and holds it out. A prediction of a "
+                "row that the model was fitted on is no held-out prediction."
             )
         times[held] += 1
     if (times > 1).any():

@@ -61,8 +61,8 @@ def warn_of_unused_scenarios(owner: Any, stacklevel: int) -> None:
 def _warn(owner: Any, model: Any, stacklevel: int) -> None:
     name = type(getattr(model, "scenario_model", model)).__name__
     warnings.warn(
-        f"{type(owner).__name__} hides the scenarios of {name}: decisions are taken from a point, "
-        "its prediction. Pipelines, searches, TransformedTargetRegressor and TwoStageRegressor may "
+        f"{type(owner).__name__} hides the scenarios of {name}: decisions are made from its "
+        "point prediction. Pipelines, searches, TransformedTargetRegressor and TwoStageRegressor may "
         "stand around a scenario model.",
         UserWarning,
         stacklevel=stacklevel,

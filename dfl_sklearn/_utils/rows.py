@@ -155,8 +155,8 @@ def _refuse_dispatched(values: Any, name: str) -> None:
     """Raise a TypeError for a tensor that scikit-learn would not convert to an array."""
     if is_torch_array(values) and get_config().get("array_api_dispatch"):
         raise TypeError(
-            f"{name} is a torch tensor, and array_api_dispatch is on: tensors are not computed "
-            f"with here. Give {name}.numpy(), or leave the dispatch off, and it is converted."
+            f"{name} is a torch tensor, and array_api_dispatch is on: this package does "
+            f"not compute with tensors. Give {name}.numpy(), or turn array_api_dispatch off."
         )
 
 

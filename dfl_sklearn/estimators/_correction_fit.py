@@ -35,7 +35,7 @@ def refuse_log_loss(loss: Any) -> None:
 
 
 def warn_of_zeros(predictions: np.ndarray, stacklevel: int) -> None:
-    """Say so where a factor cannot move predictions (n, d) of the backbone."""
+    """Warn if a factor cannot move some predictions (n, d) of the backbone."""
     is_zero = predictions == 0
     if is_zero.any():
         warnings.warn(

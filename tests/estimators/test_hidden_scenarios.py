@@ -48,7 +48,7 @@ def test_scenarios_that_something_hides_are_said(rows, make):
     hides = make(ResidualScenarios(LinearRegression(), cv=2))
     is_for_tables = isinstance(hides, (MultiOutputRegressor, RegressorChain))
     y = y[:, None] if is_for_tables else y
-    said = r"hides the scenarios of ResidualScenarios: decisions are taken from a point"
+    said = r"hides the scenarios of ResidualScenarios: decisions are made from its point prediction"
     problem = NewsvendorProblem(9, 1)
     with pytest.warns(UserWarning, match=said) as caught:
         model = TwoStageRegressor(hides, problem).fit(X, y)
