@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from inspect import Parameter, signature
 from numbers import Integral, Real
 from typing import Any
 
@@ -130,3 +131,18 @@ def job_count(value: Any, name: str = "n_jobs") -> None:
         isinstance(value, bool) or not isinstance(value, Integral) or value == 0
     ):
         raise ValueError(f"{name} must be None or a whole number other than 0, got {value!r}.")
+
+
+def instance_hint(value: Any) -> str:
+    """Return, where a class was given in the place of an object, a sentence on how to make one."""
+    if not isinstance(value, type):
+        return ""
+    kinds = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+    try:
+        needs = any(
+            each.default is Parameter.empty and each.kind in kinds
+            for each in signature(value).parameters.values()
+        )
+    except (TypeError, ValueError):
+        needs = True
+    return f" {value.__name__} is a class: write {value.__name__}({'...' if needs else ''})."

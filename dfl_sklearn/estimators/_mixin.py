@@ -1,7 +1,6 @@
 """The methods `decide` and `score` that all estimators of the package share."""
 
 from collections.abc import Callable
-from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -21,13 +20,7 @@ from ..problems._average import averaged_decisions
 from ..problems._over_scenarios import decide_over_scenarios
 from ..problems.base import DecisionProblem
 from ..problems.closed_form import SquaredErrorProblem
-
-# Parameters that take an object of the package, and the module with the classes to choose from.
-_CHOICES = {
-    "problem": "dfl_sklearn.problems",
-    "loss": "dfl_sklearn.losses",
-    "ambiguity_set": "dfl_sklearn.robust",
-}
+from ._choices import CHOICES, what_fits
 
 
 class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
@@ -44,12 +37,10 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
         try:
             super()._validate_params()
         except InvalidParameterError as error:
-            for name, module in _CHOICES.items():
+            for name in CHOICES:
                 if f"The {name!r} parameter" in str(error):
-                    names = import_module(module).__all__
-                    raise InvalidParameterError(
-                        f"{error} Choose from {module}: {', '.join(sorted(names))}."
-                    ) from None
+                    value = self.get_params(deep=False)[name]
+                    raise InvalidParameterError(f"{error} {what_fits(name, value)}") from None
             raise
 
     def _resolve_problem(self) -> DecisionProblem:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.exceptions import UndefinedMetricWarning
 
+from .._utils.checks import instance_hint
 from .._utils.rounding import is_rounding
 from .._utils.rows import as_numpy_rows, check_finite, check_total
 from .._utils.sklearn_private import _check_sample_weight
@@ -20,7 +21,9 @@ _SOLVER_ERROR = 1e-9  # share of the cost by which an exact problem's solver may
 
 def check_problem(problem: Any) -> None:
     if not isinstance(problem, DecisionProblem):
-        raise TypeError(f"problem must be a DecisionProblem instance, got {problem!r}.")
+        raise TypeError(
+            f"problem must be a DecisionProblem instance, got {problem!r}.{instance_hint(problem)}"
+        )
 
 
 def check_observed(

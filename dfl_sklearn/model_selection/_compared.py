@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from sklearn.frozen import FrozenEstimator
 
+from .._utils.checks import instance_hint
 from .._utils.innermost import innermost_unfitted
 from .._utils.rows import as_numpy_rows, check_finite, column_names, refuse_other_order
 from .._utils.sklearn_private import _num_samples, _routing_enabled
@@ -69,7 +70,10 @@ def common_problem(named: Mapping[str, Any], problem: DecisionProblem | None) ->
     """Return the problem that defines costs: the one given, or that of the estimators."""
     if problem is not None:
         if not isinstance(problem, DecisionProblem):
-            raise TypeError(f"problem must be a DecisionProblem instance, got {problem!r}.")
+            raise TypeError(
+                f"problem must be a DecisionProblem instance, got {problem!r}."
+                f"{instance_hint(problem)}"
+            )
         return problem
     found: dict[str, DecisionProblem] = {}
     for name, each in named.items():

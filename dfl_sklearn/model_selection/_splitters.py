@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_array
 
 from .._decide import selected_context
-from .._utils.checks import number, whole_number
+from .._utils.checks import instance_hint, number, whole_number
 from .._utils.context_columns import Selection
 from .._utils.policies import refuse_policy
 from .._utils.rows import as_numpy_rows
@@ -139,7 +139,10 @@ class CostTailSplit(BaseCrossValidator):
             if `tail_share` is not above `tail_fraction`, or if there are too few rows.
         """
         if not (self.problem is None or isinstance(self.problem, DecisionProblem)):
-            raise ValueError(f"problem must be a DecisionProblem or None, got {self.problem!r}.")
+            raise ValueError(
+                f"problem must be a DecisionProblem or None, got {self.problem!r}."
+                f"{instance_hint(self.problem)}"
+            )
         whole_number(self.n_splits, "n_splits", at_least=1)
         for name in ("tail_fraction", "tail_share"):
             number(getattr(self, name), name, above=0, below=1)

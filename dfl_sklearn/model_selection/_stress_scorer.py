@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from .._utils.checks import number, whole_number
+from .._utils.checks import instance_hint, number, whole_number
 from .._utils.context_columns import Selection
 from .._utils.sklearn_private import _BaseScorer
 from ..problems import DecisionProblem
@@ -111,7 +111,9 @@ def make_stress_scorer(
     {'quantile': 0.9}
     """
     if problem is not None and not isinstance(problem, DecisionProblem):
-        raise ValueError(f"problem must be a DecisionProblem or None, got {problem!r}.")
+        raise ValueError(
+            f"problem must be a DecisionProblem or None, got {problem!r}.{instance_hint(problem)}"
+        )
     number(radius, "radius", at_least=0)
     whole_number(n_samples, "n_samples", at_least=int(MIN_EFFECTIVE))
     whole_number(random_state, "random_state", at_least=0)

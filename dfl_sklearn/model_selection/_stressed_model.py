@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .._decide import decided
+from .._utils.checks import instance_hint
 from .._utils.context_columns import ContextColumns, Selection
 from .._utils.digest import OpaqueError, digest
 from .._utils.innermost import innermost
@@ -105,7 +106,10 @@ def common_problem(
     """
     if problem is not None:
         if not isinstance(problem, DecisionProblem):
-            raise ValueError(f"problem must be a DecisionProblem or None, got {problem!r}.")
+            raise ValueError(
+                f"problem must be a DecisionProblem or None, got {problem!r}."
+                f"{instance_hint(problem)}"
+            )
         return problem
     found: dict[str, DecisionProblem] = {}
     for name, estimator in estimators.items():

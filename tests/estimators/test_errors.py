@@ -16,13 +16,16 @@ from dfl_sklearn import DFLRegressor, ExpertMixture, PolicyRegressor, TwoStageRe
 from dfl_sklearn.compose import PredictionTransformer
 from dfl_sklearn.layers import AffineBoxLayer
 from dfl_sklearn.losses import DecisionLoss
+from dfl_sklearn.metrics import regret
 from dfl_sklearn.problems import (
     DecisionProblem,
+    FromContext,
     FunctionProblem,
     NewsvendorProblem,
     ProvisioningProblem,
     SquaredErrorProblem,
 )
+from dfl_sklearn.robust import GroupDRO, KLBall, SinkhornBall
 from dfl_sklearn.scenarios import LocalScenarios
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -108,6 +111,30 @@ def test_negative_held_out_demand_is_named(X, y):
 def test_bad_problems(make, X, y, problem, message):
     with pytest.raises(ValueError, match=message):
         make(problem).fit(X, y)
+
+
+def test_what_fits_is_listed(X, y):
+    def message(model):
+        with pytest.raises(ValueError, match="parameter of") as error:
+            model.fit(X, y)
+        return str(error.value)
+
+    assert "KLBall is a class: write KLBall()." in message(DFLRegressor(ambiguity_set=KLBall))
+    assert "write GroupDRO(...)." in message(DFLRegressor(ambiguity_set=GroupDRO))
+    assert "write NewsvendorProblem()." in message(DFLRegressor(NewsvendorProblem))
+    said = message(DFLRegressor(ambiguity_set=3))
+    assert said.endswith("GroupDRO, JustTrainTwice, KLBall, NominalSamples, SinkhornBall, "
+                         "TotalVariationBall, WassersteinBall.")  # fmt: skip
+    assert "Search" not in said
+    said = message(DFLRegressor(FromContext))
+    assert "Choose from dfl_sklearn.problems: CVaRPortfolioProblem," in said
+    assert "FromContext" not in said.partition("Choose from")[2]
+    assert "Predicted" not in said
+    assert "DecisionProblem," not in said
+    said = message(TwoStageRegressor(Ridge(), risk=SinkhornBall))
+    assert said.endswith("robust: CVaR, ChiSquareBall, KLBall, TotalVariationBall.")
+    with pytest.raises(TypeError, match=r"SquaredErrorProblem is a class: write SquaredErrorPr"):
+        regret(y, y, problem=SquaredErrorProblem)
 
 
 def test_sample_weight(make, X, y):
