@@ -12,7 +12,7 @@ from ._utils.context_columns import ContextColumns, Selection
 from ._utils.hidden_scenarios import warn_of_hidden_scenarios
 from ._utils.innermost import innermost, shaped_for
 from ._utils.policies import refuse_policy
-from ._utils.rows import as_numpy_rows, check_finite, column_names
+from ._utils.rows import as_numpy_rows, check_finite, column_names, refuse_series
 from ._utils.scenario_models import predicts_scenarios, scenario_parts
 from .problems._over_scenarios import decide_over_scenarios
 from .problems.base import DecisionProblem
@@ -100,6 +100,7 @@ def decided(
     context: Selection = None,
 ) -> Decided:
     """Return the decisions of an estimator with their problem and context; see :func:`decide`."""
+    refuse_series(X, "X")
     inner, reaches = innermost(estimator)
     own = getattr(inner, "problem", None)
     decides = hasattr(inner, "decide")

@@ -10,7 +10,7 @@ import pandas as pd
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
-from .rows import as_float, column_names, raise_at
+from .rows import as_float, column_names, raise_at, refuse_series, twice
 from .sklearn_private import _get_column_indices
 
 CONTEXT: list[Any] = [str, Integral, "array-like", slice, callable, None]
@@ -199,6 +199,7 @@ def _with_columns(X: Any, name: str) -> Any:
         return X.tocsc()
     if not hasattr(X, "columns"):
         X = np.asarray(X)
+    refuse_series(X, name)
     if len(X.shape) != 2:
         raise ValueError(
             f"Expected 2D array, got {len(X.shape)}D array instead. Reshape your data: {name} must "
@@ -238,7 +239,7 @@ def _positions(chosen: Any, X: Any, name: str) -> Any:
             "Positions do as well if no step before changes or moves these columns."
         )
     if has_names and len(set(X.columns)) < len(X.columns):
-        raise ValueError(f"Columns of {name} have the same name: {list(X.columns)}.")
+        raise ValueError(f"Columns of {name} have the same name: {twice(X.columns)}.")
     try:
         return _get_column_indices(X, as_list)
     except (ValueError, IndexError, TypeError) as error:

@@ -62,8 +62,8 @@ def _warn(owner: Any, model: Any, stacklevel: int) -> None:
     name = type(getattr(model, "scenario_model", model)).__name__
     warnings.warn(
         f"{type(owner).__name__} hides the scenarios of {name}: decisions are made from its "
-        "point prediction. Pipelines, searches, TransformedTargetRegressor and TwoStageRegressor may "
-        "stand around a scenario model.",
+        "point prediction. Pipelines, searches, TransformedTargetRegressor and TwoStageRegressor "
+        "may stand around a scenario model.",
         UserWarning,
         stacklevel=stacklevel,
     )

@@ -1,5 +1,7 @@
 """Rows of numbers: one shape for 1-d and 2-d input, and errors that name the cell."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -174,25 +176,85 @@ def refuse_lazy(X: Any, name: str) -> None:
 
 
 def refuse_unfit_table(X: Any, name: str) -> None:
-    """Raise an error if a table has columns of dates or times, which would pass for numbers.
+    """Raise an error if a table has columns that are no numbers, or a single row without columns.
 
-    scikit-learn does the same where a table has other columns as well. Lazy tables are refused, and
-    tensors where scikit-learn would not convert them to arrays.
+    Dates and times pass for numbers otherwise, and errors about text name no column. Tensors are
+    refused where scikit-learn would not convert them to arrays, and lazy tables.
     """
     _refuse_dispatched(X, name)
     refuse_lazy(X, name)
+    refuse_series(X, name)
+    for what, remedy in columns_without_numbers(X):
+        raise ValueError(f"{name} must hold numbers, but {what}: {remedy}.")
+
+
+def refuse_series(X: Any, name: str) -> None:
+    """Raise a ValueError if a pandas Series, such as ``table.iloc[i]``, stands for a table."""
+    if isinstance(X, pd.Series):
+        raise ValueError(
+            f"{name} must be a table of rows and columns, got a Series of shape {X.shape}. One row "
+            f"of a table is {name}.iloc[[i]], and one column {name}[[name]]."
+        )
+
+
+def columns_without_numbers(X: Any) -> list[tuple[str, str]]:
+    """Return what is wrong with the columns of a table that hold dates or text, and the remedy."""
+    columns: list[tuple[str, Any, int | None]]
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
         pairs = zip(X.columns, X.dtypes, strict=True)
-        types = [(f"column {column!r} is", dtype) for column, dtype in pairs]
+        columns = [(f"column {column!r}", dtype, j) for j, (column, dtype) in enumerate(pairs)]
     else:
-        types = [("it is", getattr(X, "dtype", None))]
-    for what, dtype in types:
+        columns = [("it", getattr(X, "dtype", None), None)]
+    found = []
+    for what, dtype, j in columns:
         of_polars = getattr(dtype, "is_temporal", None)
         if getattr(dtype, "kind", None) in ("m", "M") or (of_polars is not None and of_polars()):
-            raise ValueError(
-                f"{name} must hold numbers, but {what} {dtype}: turn dates and times into numbers "
-                "first."
-            )
+            found.append((f"{what} is {dtype}", "turn dates and times into numbers first"))
+        elif j is not None and not _is_of_numbers(dtype):
+            word = _first_word(X.iloc[:, j] if hasattr(X, "iloc") else X[X.columns[j]])
+            if word is not None:
+                remedy = "turn it into numbers first, such as by a OneHotEncoder in a Pipeline"
+                found.append((f"{what} holds text such as {word!r}", remedy))
+    return found
+
+
+def twice(names: Any) -> list[Any]:
+    """Return which names occur more than once, in order."""
+    index = pd.Index(names)
+    return list(index[index.duplicated()].unique())
+
+
+@contextmanager
+def naming_columns(X: Any) -> Iterator[None]:
+    """Add to an error about text or dates which columns of X hold some."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        about = type(error).__name__ + str(error)
+        wrong = columns_without_numbers(X) if any(each in about for each in _ABOUT_KINDS) else []
+        if wrong:
+            error.add_note("\n".join(f"Of X, {what}: {remedy}." for what, remedy in wrong))
+        raise
+
+
+_ABOUT_KINDS = ("string to float", "DType", "dtype", "datetime", "Timestamp", "Timedelta", "date")
+
+
+def _is_of_numbers(dtype: Any) -> bool:
+    if hasattr(dtype, "is_numeric"):  # of polars
+        return bool(dtype.is_numeric())
+    return getattr(dtype, "kind", "O") in tuple("biufc")
+
+
+def _first_word(column: Any) -> Any:
+    """Return the first entry that is text and no number, or None."""
+    for each in column:
+        if isinstance(each, (str, bytes)):
+            try:
+                float(each)
+            except ValueError:
+                return each
+    return None
 
 
 def _floating(values: Any, name: str) -> Any:

@@ -18,7 +18,7 @@ from sklearn.utils.validation import (
 )
 
 from .policies import refuse_policy
-from .rows import refuse_unfit_target
+from .rows import naming_columns, refuse_series, refuse_unfit_target
 from .sklearn_private import _check_feature_names, _check_sample_weight, _routing_enabled
 from .target_columns import check_target_columns, keep_target_columns
 
@@ -40,7 +40,9 @@ class WrappingMixin(MetaEstimatorMixin):
         if isinstance(self.estimator, FrozenEstimator):
             check_unused(X, y, sample_weight)
         params = self._wrapped_params(sample_weight, fit_params)
-        self.estimator_ = self._unfitted(y).fit(X, y, **params)
+        refuse_series(X, "X")
+        with naming_columns(X):
+            self.estimator_ = self._unfitted(y).fit(X, y, **params)
         if hasattr(self.estimator_, "feature_names_in_"):
             self.feature_names_in_ = self.estimator_.feature_names_in_
         return params
@@ -78,6 +80,7 @@ class WrappingMixin(MetaEstimatorMixin):
 
     def _seen(self, X: Any) -> Any:
         """Return the columns of X that the wrapped regressor sees."""
+        refuse_series(X, "X")
         columns = self.__dict__.get("_context_columns")
         return X if columns is None else columns.features(X)
 

@@ -65,9 +65,9 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
             One decision per row.
         """
         check_is_fitted(self)
-        # It raises an error where something is wrong with X.
-        prediction = self.predict(X) if self._n_members == 1 else self.predict_members(X)
+        # First, because what is wrong with a limit is not to be imputed as a feature is.
         known, problem = self.context_of(X) if context is None else context, self._resolve_problem()
+        prediction = self.predict(X) if self._n_members == 1 else self.predict_members(X)
         if self._n_members == 1:
             return problem.solve(prediction, context=known)
         return averaged_decisions(problem, prediction, known)

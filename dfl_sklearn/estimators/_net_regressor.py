@@ -377,7 +377,10 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
             keep_target_columns(self, y)
         else:
             check_target_columns(self, y, "y" if is_trained_on else "y_val")
-        given = X
+        if is_trained_on:
+            self._context_columns = self._find_context(X)
+        else:
+            self._check_context(X, "X_val")
         X, y = validate_data(
             self,
             X,
@@ -388,10 +391,6 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
             y_numeric=True,
             reset=reset,
         )
-        if is_trained_on:
-            self._context_columns = self._find_context(given)
-        else:
-            self._check_context(given, "X_val")
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
         check_total(weight, "sample_weight")
         columns = self._context_columns

@@ -20,6 +20,7 @@ from .._utils.context_columns import CONTEXT, Selection
 from .._utils.convergence import collected_doubts
 from .._utils.innermost import innermost
 from .._utils.progress import reporting
+from .._utils.rows import refuse_series
 from .._utils.sklearn_private import (
     HasMethods,
     Interval,
@@ -290,6 +291,7 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
             shift weight.
         """
         target: np.ndarray = self._validate_target(y)
+        refuse_series(X, "X")
         X, _ = indexable(X, target)
         self._resolve_problem().check_parameters(target)
         weight = None

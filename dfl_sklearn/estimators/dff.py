@@ -20,7 +20,7 @@ from .._utils.cross_fit import predicted
 from .._utils.hidden_scenarios import warn_of_unused_scenarios
 from .._utils.interrupts import interrupts_are_passed_on, passing_interrupts_on
 from .._utils.progress import part, reporting, say
-from .._utils.rows import as_rows, column_names, refuse_unfit_table
+from .._utils.rows import as_rows, column_names, refuse_series, refuse_unfit_table
 from .._utils.seeds import root_seed
 from .._utils.sklearn_private import (
     HasMethods,
@@ -434,6 +434,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         target: np.ndarray = self._validate_target(y)
         if self.inputs != "predictions":
             refuse_unfit_table(X, "X")
+        refuse_series(X, "X")
         X, _ = indexable(dense(X), target)
         problem = self._resolve_problem()
         problem.check_parameters(target)

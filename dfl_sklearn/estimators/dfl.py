@@ -356,8 +356,8 @@ class DFLRegressor(NetRegressor):
         if not self._is_of_scenarios:
             return super().decide(X, context=context)
         check_is_fitted(self)
-        inputs = self._model_inputs(X)
         known = self.context_of(X) if context is None else context
+        inputs = self._model_inputs(X)
         return self._decide_over(self.scenario_model_, inputs, known)
 
     # -- scenario models ---------------------------------------------------------------

@@ -28,7 +28,13 @@ from .._utils.interrupts import passing_interrupts_on
 from .._utils.members import weighted_mean
 from .._utils.policies import policy_in
 from .._utils.progress import part, reporting, say
-from .._utils.rows import as_numpy_rows, check_finite, refuse_unfit_target
+from .._utils.rows import (
+    as_numpy_rows,
+    check_finite,
+    naming_columns,
+    refuse_series,
+    refuse_unfit_target,
+)
 from .._utils.scenario_models import predicts_scenarios
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import (
@@ -198,6 +204,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
             If names of experts are not unique, or `y` cannot be parameters of the problem.
         """
         names = self._checked_names()
+        refuse_series(X, "X")
         refuse_unfit_target(y, "y")
         keep_target_columns(self, y)
         y = validate_data(self, X="no_validation", y=y, multi_output=True, y_numeric=True)
@@ -475,6 +482,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
 
     def _predictions(self, X: Any) -> np.ndarray:
         """Return the predictions of each expert, (N, n) or (N, n, d) as y was."""
+        refuse_series(X, "X")
         found = [as_numpy_rows(each.predict(X), "predictions") for each in self.experts_]
         for name, each in zip(self._fitted_names, found, strict=True):
             if each.shape[1] != self._n_parameters:
@@ -539,5 +547,10 @@ def _fitted(
     name: str, expert: Any, X: Any, y: np.ndarray, params: dict[str, Any]
 ) -> tuple[Any, Doubts]:
     """Return a fitted clone, and the convergence warnings of its fit."""
-    with part(_part(name)), passing_interrupts_on(), collected_doubts(of_others=True) as doubts:
+    with (
+        part(_part(name)),
+        passing_interrupts_on(),
+        collected_doubts(of_others=True) as doubts,
+        naming_columns(X),
+    ):
         return regressor_for(clone(expert), y).fit(X, y, **params), doubts

@@ -273,9 +273,9 @@ class PolicyRegressor(NetRegressor):
         return self._member_decisions(X, None)
 
     def _member_decisions(self, X: ArrayLike, context: ArrayLike | None) -> np.ndarray:
-        outputs, _ = self._output(X)  # raises an error where something is wrong with X
         problem = self._resolve_problem()
         known = self.context_of(X) if context is None else context
+        outputs, _ = self._output(X)
         rows = problem.context_rows(known, outputs.shape[1])
         projection = problem.decision_projection(self._n_parameters)
         with pinned_threads(n_threads(self.n_jobs)):

@@ -1,6 +1,6 @@
 """The style of all displays: a model has the same colour, dashes and marker everywhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from .._utils.optional import import_optional
@@ -48,7 +48,7 @@ def reach_zero(ax: Any, *, room: float = 1.0) -> None:
         ax.set_ylim(min(0.0, low), room * max(high, 1e-12), auto=True)
 
 
-def refuse_other_labels(ax: Any, labels: Sequence[Any], what: str) -> None:
+def refuse_other_labels(ax: Any, labels: Iterable[Any], what: str) -> None:
     """Raise a ValueError if an axis that holds data names its vertical places otherwise."""
     if not ax.has_data():
         return

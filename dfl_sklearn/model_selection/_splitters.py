@@ -21,7 +21,7 @@ from .._decide import selected_context
 from .._utils.checks import instance_hint, number, whole_number
 from .._utils.context_columns import Selection
 from .._utils.policies import refuse_policy
-from .._utils.rows import as_numpy_rows
+from .._utils.rows import as_numpy_rows, refuse_unfit_table
 from .._utils.sklearn_private import _num_samples
 from ..problems import DecisionProblem, SquaredErrorProblem
 
@@ -187,6 +187,7 @@ class CostTailSplit(BaseCrossValidator):
         estimator = LinearRegression() if self.estimator is None else self.estimator
         if self.estimator is None:
             try:
+                refuse_unfit_table(X, "X")
                 check_array(X, accept_sparse=True, dtype=np.float64)
             except (TypeError, ValueError) as error:
                 raise ValueError(
@@ -275,6 +276,7 @@ class ClusterSplit(BaseCrossValidator):
             If X has fewer distinct rows than `n_splits`.
         """
         whole_number(self.n_splits, "n_splits", at_least=2)
+        refuse_unfit_table(X, "X")
         table = check_array(X, dtype=np.float64)
         scaled = StandardScaler().fit_transform(table)
         # Rows that differ by less than rounding are one point to k-means.

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
 
-from .._utils.rows import as_float, check_finite, refuse_unfit_table
+from .._utils.rows import as_float, check_finite, refuse_unfit_table, twice
 
 _MOST_LEVELS = 50  # distinct words of a column of words
 
@@ -61,7 +61,7 @@ class TableForm:
     @classmethod
     def _of_frame(cls, X: pd.DataFrame, name: str) -> tuple["TableForm", np.ndarray]:
         if not X.columns.is_unique:
-            raise ValueError(f"Columns of {name} have the same name: {list(X.columns)}.")
+            raise ValueError(f"Columns of {name} have the same name: {twice(X.columns)}.")
         if X.isna().to_numpy().any():
             label = X.columns[X.isna().any().to_numpy()][0]
             raise ValueError(

@@ -14,6 +14,7 @@ from .._utils.convergence import collected_doubts
 from .._utils.cross_fit import Splits, fold_of, given_splits, out_of_fold, predicted
 from .._utils.interrupts import passing_interrupts_on
 from .._utils.progress import part, reporting, say
+from .._utils.rows import refuse_series
 from .._utils.sklearn_private import (
     HasMethods,
     StrOptions,
@@ -178,6 +179,7 @@ class ResidualScenarios(WrappingMixin, ScenarioModel):
             `censored` does not match y, or all rows are censored.
         """
         y = self._validate_target(y)
+        refuse_series(X, "X")
         X, y = indexable(X, y)
         weight = None
         if sample_weight is not None:
