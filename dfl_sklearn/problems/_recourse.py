@@ -353,7 +353,7 @@ class Recourse:
         return Polytope(**parts, lower=low, upper=high, integral=self.integral)
 
     def predicted_limits(self) -> np.ndarray:
-        """Return whether right-hand sides are predicted: of A_ub, of A_eq, and of bounds (never)."""
+        """Return whether right-hand sides are predicted: those of A_ub, A_eq and bounds (never)."""
         sides = [
             getattr(self, f"b_{kind}")[: self.n_parameters].any(axis=0) for kind in ("ub", "eq")
         ]
