@@ -54,6 +54,8 @@ class Rows:
         Known data of each row, which no ambiguity set changes.
     optimum : Optimum or None
         The best decisions of the rows; None where they have not been solved for.
+    number : ndarray of shape (n,) or None
+        Numbers of the rows as the caller of `fit` counts them, for errors. None if unknown.
 
     See Also
     --------
@@ -77,6 +79,7 @@ class Rows:
     weight: Any
     context: Any = None
     optimum: Any = None
+    number: Any = None
 
     @classmethod
     def of_table(cls, table: np.ndarray, weight: np.ndarray, context: Any = None) -> "Rows":
@@ -150,6 +153,7 @@ class Rows:
             self.weight[index],
             None if self.context is None else self.context[index],
             None if self.optimum is None else Optimum(*(each[index] for each in self.optimum)),
+            None if self.number is None else self.number[index],
         )
 
     def canonical(self) -> "Rows":
@@ -163,7 +167,7 @@ class Rows:
         Returns
         -------
         Rows
-            Copies, without an optimum.
+            Copies, without an optimum, under the number of the first of equal rows.
 
         Notes
         -----
@@ -185,7 +189,10 @@ class Rows:
         by_weight = np.lexsort((weight[order], group))
         merged = np.add.reduceat(weight[order][by_weight], starts) if len(starts) else weight[:0]
         X, y, *context = (each[order[starts]] for each in parts)
-        return Rows(X, y, merged, *context)
+        number = None  # of copies, the first one
+        if self.number is not None and len(starts):
+            number = np.minimum.reduceat(self.number[kept][order], starts)
+        return Rows(X, y, merged, *context, number=number)
 
     def split(self, fraction: float, rng: np.random.Generator) -> tuple["Rows", "Rows"]:
         """Split canonical rows at random into training and held-out rows, at least one of each.

@@ -1,11 +1,13 @@
 """Row numbers in the messages of errors about a part of the rows."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+
+_ROW = re.compile(r"(\brow )(\d+)(?=\b(?! of A_| of b_| of W))")
 
 
 def renumber(error: Exception, index: np.ndarray) -> None:
@@ -33,6 +35,53 @@ def renumbered(index: np.ndarray) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def named_rows(number: np.ndarray | None, describe: Callable[[int], str]) -> Iterator[None]:
+    """Let errors about rows call them as the caller does, or else by the values they hold.
+
+    Parameters
+    ----------
+    number : ndarray of shape (n,) or None
+        The numbers of the rows at the caller, where they are known.
+    describe : callable
+        Returns the values of row i, which take the place of its number where that is unknown.
+    """
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        if number is not None:
+            renumber(error, number)
+        else:
+            error.args = tuple(_described(each, describe) for each in error.args)
+        raise
+
+
+@contextmanager
+def counted_among(what: str) -> Iterator[None]:
+    """Let errors that number a row say among which rows it is counted."""
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        if _ROW.search(str(error)):
+            error.add_note(note_on(what))
+        raise
+
+
+def note_on(what: str) -> str:
+    """Return the note that says among which rows those of a message are counted."""
+    return f"Rows are counted among {what}."
+
+
+def _described(message: Any, describe: Callable[[int], str]) -> Any:
+    if not isinstance(message, str):
+        return message
+    return re.sub(
+        _ROW.pattern + "(?: of y| of the context)?",
+        lambda row: f"the row with {describe(int(row[2]))}",
+        message,
+    )
+
+
 def _renumbered(message: Any, index: np.ndarray) -> Any:
     if not isinstance(message, str):
         return message
@@ -41,4 +90,4 @@ def _renumbered(message: Any, index: np.ndarray) -> Any:
         i = int(found[2])
         return f"{found[1]}{index[i]}" if i < len(index) else found[0]
 
-    return re.sub(r"(\brow )(\d+)(?=\b(?! of A_| of b_| of W))", number, message)
+    return _ROW.sub(number, message)

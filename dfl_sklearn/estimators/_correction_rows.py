@@ -1,5 +1,7 @@
 """Rows that a correction is trained on, and rows on which it is compared with the backbone."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from numbers import Integral
 from typing import Any
 
@@ -15,10 +17,12 @@ from .._utils.cross_fit import (
     row_codes,
 )
 from .._utils.holdout import is_given
+from .._utils.row_numbers import note_on, renumber
 from .._utils.rows import as_rows
 from .._utils.seeds import named_rng
 from .._utils.sklearn_private import _check_sample_weight, _num_samples
 from ..rows import Rows
+from ..training.fit import HELD_OUT
 from ._correction import dense
 
 HeldOut = tuple[Any, Any, Any]
@@ -81,6 +85,7 @@ def cross_fitted_rows(
         inputs[known][first],
         as_rows(y, "y")[known][first],
         np.bincount(copy.ravel(), weights=weight[known]),
+        number=known[first],
     )
 
 
@@ -91,4 +96,20 @@ def train_and_valid(owner: Any, rows: Rows, held_out: HeldOut, seed: int) -> tup
         return rows.split(owner.validation_fraction, named_rng(seed, "hold-out"))
     owner._check_context(X, "X_val")
     predictions = predicted(owner.estimator_, owner._seen(X), owner._n_outputs)
-    return rows, Rows(owner._inputs.stacked(X, predictions), y, weight).canonical()
+    inputs = owner._inputs.stacked(X, predictions)
+    return rows, Rows(inputs, y, weight, number=np.arange(len(y))).canonical()
+
+
+@contextmanager
+def numbered_as_given(train: Rows, valid: Rows, valid_is_given: bool) -> Iterator[None]:
+    """Let errors of the fit of a correction call rows as the caller of the whole fit does."""
+    note = note_on(HELD_OUT)
+    try:
+        yield
+    except (ValueError, RuntimeError) as error:
+        notes = getattr(error, "__notes__", [])
+        is_held_out = note in notes
+        renumber(error, valid.number if is_held_out else train.number)
+        if is_held_out and not valid_is_given:
+            notes.remove(note)
+        raise

@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.context_columns import ContextColumns, Selection
 from .._utils.innermost import shaped_for
 from .._utils.params import NestedParamsMixin
+from .._utils.row_numbers import counted_among
 from .._utils.rows import as_numpy_rows
 from .._utils.scenario_models import scenario_parts
 from .._utils.sklearn_private import InvalidParameterError
@@ -147,6 +148,7 @@ class DecisionRegressorMixin(NestedParamsMixin, RegressorMixin):
         """
         problem = self._resolve_problem()
         check_target_columns(self, y)
-        y, weight = check_observed(y, problem, sample_weight)
-        decisions = as_numpy_rows(self.decide(X), "decisions")
-        return d2_of_decisions(y, decisions, problem, weight, self.context_of(X))
+        with counted_among("the rows scored"):
+            y, weight = check_observed(y, problem, sample_weight)
+            decisions = as_numpy_rows(self.decide(X), "decisions")
+            return d2_of_decisions(y, decisions, problem, weight, self.context_of(X))

@@ -298,7 +298,10 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         device, dtype = resolve_device(self.device), torch.as_tensor(train.X[:0]).dtype
         columns = self._context_columns
         with reporting(self.verbose), collected_doubts() as doubts, torch.enable_grad():
-            is_over = self._prepare(train, valid, seed)
+            is_over = self._prepare(
+                *(each if each is None else each.replace(number=None) for each in (train, valid)),
+                seed,
+            )
             objective = self._objective(problem, rows.y.shape[1])
             units = NetUnits(self._scales(train, last, objective, seed), dtype, device, columns)
             ambiguity_set = self._worst_case_set()
@@ -309,6 +312,7 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
                 objective.predictor or self._resolve_predictor(),
                 objective,
                 *(train, valid, units, options, seed),
+                valid_is_given=is_given(*held_out),
             )
             result = staged.run(
                 last, ambiguity_set, self._memory(), one_pass=one_pass, is_over=is_over
@@ -395,7 +399,8 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         check_total(weight, "sample_weight")
         columns = self._context_columns
         features, context = (X, None) if columns is None else columns.split(X)
-        return Rows(features, as_rows(y, "y"), weight, context), y.ndim
+        number = np.arange(len(X))
+        return Rows(features, as_rows(y, "y"), weight, context, number=number), y.ndim
 
     def _split(
         self,

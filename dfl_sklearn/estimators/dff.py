@@ -18,6 +18,7 @@ from .._utils.context_columns import Selection
 from .._utils.convergence import collected_doubts
 from .._utils.cross_fit import predicted
 from .._utils.hidden_scenarios import warn_of_unused_scenarios
+from .._utils.holdout import is_given
 from .._utils.interrupts import interrupts_are_passed_on, passing_interrupts_on
 from .._utils.progress import part, reporting, say
 from .._utils.rows import as_rows, column_names, refuse_series, refuse_unfit_table
@@ -41,7 +42,12 @@ from ._correction_fit import (
     unfitted_correction,
     warn_of_zeros,
 )
-from ._correction_rows import checked_held_out, cross_fitted_rows, train_and_valid
+from ._correction_rows import (
+    checked_held_out,
+    cross_fitted_rows,
+    numbered_as_given,
+    train_and_valid,
+)
 from ._mixin import DecisionRegressorMixin
 from .dfl import DFLRegressor
 
@@ -497,13 +503,14 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         self.residual_scale_ = Scale.of(errors, train.weight, of_constant=0.0).scale
         if self.trust_region == "relative":
             warn_of_zeros(predictions, stacklevel=6)
-        with part("correction"):
+        with part("correction"), numbered_as_given(train, valid, is_given(*held_out)):
             self.corrector_ = unfitted_correction(self, train, seed).fit(
                 train.X, train.y, train.weight, valid.X, valid.y, valid.weight
             )
         self.n_iter_ = self.corrector_.n_iter_
         corrected = self.corrector_.predict_members(valid.X)
-        found = held_out_gain(self._inputs, self._resolve_problem(), valid, corrected)
+        with numbered_as_given(valid, valid, False):
+            found = held_out_gain(self._inputs, self._resolve_problem(), valid, corrected)
         gain = found.pop("gain")
         self.held_out_regret_ = found
         self.fell_back_ = not gain > self.min_gain * found.standard_error

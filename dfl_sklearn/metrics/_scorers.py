@@ -5,6 +5,7 @@ from typing import Any
 from .._decide import decided
 from .._utils.checks import flag, number
 from .._utils.context_columns import Selection
+from .._utils.row_numbers import counted_among
 from .._utils.rows import as_numpy_rows
 from .._utils.sklearn_private import _BaseScorer
 from .._utils.target_columns import check_target_columns
@@ -38,7 +39,8 @@ class _DecisionScorer(_BaseScorer):
         if len(decisions) != len(y):
             raise ValueError(f"X has {len(decisions)} rows and y has {len(y)}.")
         try:
-            score = self._score_func(y, decisions, problem, weight, found.context, **options)
+            with counted_among("the rows scored"):
+                score = self._score_func(y, decisions, problem, weight, found.context, **options)
         except NoCostError as error:
             error.add_note(
                 f"There is no {self._score_func.__name__.removesuffix('_of')} of these "

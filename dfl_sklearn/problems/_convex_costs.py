@@ -8,7 +8,7 @@ from .._utils.row_numbers import renumbered
 from ..solvers.linear import NoDecisionError
 from ._cvxpy_problem import CvxpyProblem
 from ._cvxpy_program import BuiltProgram
-from ._no_cost import NoCostError
+from ._no_cost import NOT_ALLOWED, NoCostError
 
 if TYPE_CHECKING:
     import torch
@@ -16,9 +16,6 @@ if TYPE_CHECKING:
 NEAR = 1e-6  # by which a decision with a cost may miss a constraint, as a share of its terms
 NEAR_IN_LAYER = 1e-3  # the same, of decisions of cvxpylayers
 _NEAR_0 = 1e-9  # in the unit of the constraint
-_NOT_ALLOWED = (
-    "It does not depend on what is predicted: the decision is not allowed, whatever comes true."
-)
 _BROKEN_LATER = (
     "Where the outcome can violate a constraint, give variables that make up for it, or "
     "penalty=, a price for each unit by which it is missed."
@@ -108,7 +105,7 @@ def _cost_and_slopes(
     if missed is not None:
         is_wrong_itself = missed == program.missed(near, atol, with_parameters=False)
         raise NoCostError.at(
-            row, f"misses {missed}", _NOT_ALLOWED if is_wrong_itself else _BROKEN_LATER
+            row, f"misses {missed}", NOT_ALLOWED if is_wrong_itself else _BROKEN_LATER
         )
     if program.recourse is None:
         cost = program.sign * float(program.problem.objective.value)

@@ -1,5 +1,9 @@
 """The error for a decision that misses a constraint without a penalty."""
 
+NOT_ALLOWED = (
+    "Nothing that is predicted stands in it: the decision is not allowed, whatever comes true."
+)
+
 
 class NoCostError(ValueError):
     """A decision has no cost: it misses a constraint, or nothing makes up for it.

@@ -302,6 +302,13 @@ class Recourse:
         low, high = (np.broadcast_to(each, shape) for each in (self.lower, self.upper))
         return Polytope(**parts, lower=low, upper=high, integral=self.integral)
 
+    def predicted_limits(self) -> np.ndarray:
+        """Return whether right-hand sides are predicted: those of A_ub, A_eq and bounds (never)."""
+        sides = [
+            getattr(self, f"b_{kind}")[: self.n_parameters].any(axis=0) for kind in ("ub", "eq")
+        ]
+        return np.concatenate([*sides, np.zeros(len(self.lower), dtype=bool)])
+
     def excess(
         self, z: torch.Tensor, parameters: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor]:

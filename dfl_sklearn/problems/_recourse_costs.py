@@ -5,7 +5,7 @@ import torch
 
 from ..solvers.linear import LinearSolver, NoDecisionError, NoMinimumError
 from ..solvers.polytope import Polytope
-from ._no_cost import NoCostError
+from ._no_cost import NOT_ALLOWED, NoCostError
 from ._recourse import Recourse
 
 _NEAR = 1e-6  # by which a plan with a cost may miss a constraint, as a share of its terms
@@ -78,18 +78,26 @@ def check_plans(program: Recourse, z: np.ndarray, parameters: np.ndarray) -> Non
     """Raise an error that names the first infeasible plan of (B, n)."""
     polytope = program.first_stage(parameters)
     polytope = polytope.replace(integral=np.zeros_like(polytope.integral))
-    bad = np.flatnonzero(~polytope.contains(z, _NEAR, _NEAR_0) & np.isfinite(z).all(axis=1))
+    misses = polytope.misses(z, _NEAR, _NEAR_0) & np.isfinite(z).all(axis=1)[:, None]
+    bad = np.flatnonzero(misses.any(axis=1))
     if not len(bad):
         return
     i = int(bad[0])
+    depends = program.predicted_limits()
+    # A known constraint is missed whatever is predicted, so that it is named first.
+    known = misses[i] & ~depends
     missed = polytope.for_rows(slice(i, i + 1)).violation(z[i : i + 1])[0]
-    worst, n_rows = int(np.argmax(missed)), len(missed) - z.shape[1]
+    worst = int(np.argmax(np.where(known if known.any() else misses[i], missed, -1.0)))
+    n_rows = len(missed) - z.shape[1]
     where = f"bounds[{worst - n_rows}]" if worst >= n_rows else polytope.name_of_row(worst)
     what = f"misses {where} by {missed[worst]:.6g}"
+    remedy = (
+        "Where the outcome can violate a constraint, write it with T, W and h, and a price "
+        "for the recourse."
+    )
     raise NoCostError.at(
         i,
         what,
-        "Where the outcome can violate a constraint, write it with T, W and h, and a price "
-        "for the recourse.",
+        remedy if depends[worst] else NOT_ALLOWED,
         f"The plan of row {i} {what}, and has no cost.",
     )

@@ -58,7 +58,7 @@ def solve_linear_rows(
         doubt(
             f"{len(gaps)} of {len(costs)} rows of y were not solved to the end (time_limit="
             f"{time_limit}, mip_gap={mip_gap}): decisions of {name} may cost more than the "
-            f"best ones by up to {gaps[row]:.2g} of the absolute terms of their cost, as in row {row}.",
+            f"best by up to {gaps[row]:.2g} of the absolute terms of their cost, as in row {row}.",
             stacklevel=4,
         )
     return np.concatenate([z for z, _ in parts])

@@ -12,6 +12,7 @@ from skorch import NeuralNet
 from .._utils.interrupts import interrupts_are_passed_on
 from .._utils.once import compute_once
 from .._utils.progress import part, say
+from .._utils.row_numbers import counted_among
 from .._utils.seeds import named_seed
 from .._utils.threads import pinned_threads
 from ..learners.construct import forked_generator, member_seeds, uses_global_generator
@@ -28,6 +29,7 @@ from .sources import NominalRows, Watched, WorstCaseRows
 from .stage import run_stage
 from .warm_start import LastFit, take_up
 
+HELD_OUT = "those of X_val and y_val"
 _N_REDUCTIONS = 3  # times that an adaptive learning rate is divided
 _N_ROBUST_REDUCTIONS = 2  # the same for robust training, which goes on from a trained net
 _ROBUST_PATIENCE = 0.4  # patience of robust training, as a share of n_iter_no_change
@@ -61,6 +63,8 @@ class StagedFit:
     units : NetUnits
     options : TrainingOptions
     seed : int
+    valid_is_given : bool, default=False
+        Whether `valid` are rows that the user has held out: errors number them by themselves.
 
     Attributes
     ----------
@@ -77,15 +81,21 @@ class StagedFit:
         units: NetUnits,
         options: TrainingOptions,
         seed: int,
+        *,
+        valid_is_given: bool = False,
     ) -> None:
         self.predictor, self.objective, self.units = predictor, objective, units
         self.options, self.seed = options, seed
-        self.train, self.valid = train, valid
-        solved = objective.solved(train)
+        solved = objective.solved(train).replace(number=None)
+        self.train, self.valid = (
+            each if each is None else each.replace(number=None) for each in (train, valid)
+        )
         self.rows = units.rows(solved)
         name, watched = "train_regret", self.rows
         if valid is not None:
-            name, watched = "valid_regret", units.rows(objective.solved(valid))
+            with counted_among(HELD_OUT) if valid_is_given else nullcontext():
+                solved_valid = objective.solved(valid).replace(number=None)
+            name, watched = "valid_regret", units.rows(solved_valid)
         self.watched = Watched(watched, objective, name)
         objective.measure(solved, seed)
         _ = objective.row_loss  # bound before anything random happens

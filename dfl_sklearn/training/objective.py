@@ -12,6 +12,7 @@ from torch import nn
 
 from .._utils.recent import Recent
 from .._utils.rounding import is_rounding
+from .._utils.row_numbers import named_rows
 from .._utils.seeds import named_rng, named_seed, root_seed
 from ..learners.scaling import Scale
 from ..losses import RegretLoss, default_loss
@@ -86,16 +87,26 @@ class Objective:
     def solved(self, rows: Rows) -> Rows:
         """Return rows with their best decisions.
 
+        Errors call the rows by their numbers, where they have any, and by their values elsewhere.
+
         Raises
         ------
         FloatingPointError
             If the best decision of a row has no finite cost.
         """
         known = (rows.y,) if rows.context is None else (rows.y, rows.context)
-        try:
-            best = self._optima.get(
-                known, lambda: self.problem.optimum(rows.y, context=self.context_of(rows))
+
+        def described(i: int) -> str:
+            names = ("y", "context")
+            return " and ".join(
+                f"{name} = {each[i].tolist()}" for name, each in zip(names, known, strict=False)
             )
+
+        try:
+            with named_rows(rows.number, described):
+                best = self._optima.get(
+                    known, lambda: self.problem.optimum(rows.y, context=self.context_of(rows))
+                )
         except NonFiniteCostError as error:
             i = int(np.flatnonzero(~np.isfinite(error.costs))[0])
             raise FloatingPointError(

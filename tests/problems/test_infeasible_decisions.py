@@ -8,7 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.linear_model import LinearRegression
 
 from dfl_sklearn import DFLRegressor, TwoStageRegressor
-from dfl_sklearn.problems import ConvexProgram
+from dfl_sklearn.problems import ConvexProgram, Predicted, RecourseLinearProgram
 
 PRICE = np.array([1.0, 2.0])
 
@@ -156,3 +156,22 @@ def test_what_the_constraints_on_predictions_are_exceeded_by():
     assert_array_equal(over, [[-5.0], [3.0]])
     with pytest.raises(ValueError, match="no constraints that depend on what is predicted"):
         ConvexProgram(known).uncertain_constraints(sold, stock)
+
+
+@pytest.mark.parametrize(
+    ("z", "said"),
+    [
+        ([3.0, 3.0], "misses row 0 of A_ub by 1, and has no cost. Nothing that is predicted"),
+        ([-1.0, 0.0], r"misses bounds\[0\] by 1, and has no cost. Nothing that is predicted"),
+        ([0.0, 1.5], "misses row 1 of A_ub by 0.5, and has no cost. Where the outcome can"),
+        ([1.0, 4.5], "misses row 0 of A_ub by 0.5, and has no cost. Nothing that is predicted"),
+    ],
+)
+def test_a_plan_beyond_a_known_limit_is_not_made_up_for_by_recourse(z, said):
+    """Where it is beyond a predicted one as well, by more even, the known one is named."""
+    problem = RecourseLinearProgram(
+        c=[1.0, 1.0], q=[9.0], T=[[1.0, 1.0]], W=[[1.0]], h=[2.0],
+        A_ub=[[1.0, 1.0], [0.0, 1.0]], b_ub=[5.0, Predicted(0)],
+    )  # fmt: skip
+    with pytest.raises(ValueError, match=said):
+        problem.cost([z], [[1.0]])
