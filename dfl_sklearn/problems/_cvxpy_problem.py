@@ -79,6 +79,27 @@ class CvxpyProblem(DecisionProblem):
     def _n_decisions(self, n_parameters: int) -> int:
         return self._program().n_decisions
 
+    # -- what y may be -----------------------------------------------------------------
+
+    @property
+    def nonnegative(self) -> bool:  # type: ignore[override]
+        """Whether negative observed parameters are an error: all are declared to have that sign."""
+        return bool((self._program().domain.lower >= 0).all())
+
+    def check_parameters(self, y: Any) -> None:
+        """Raise a ValueError, naming the row, if observed `y` is not what cvxpy was told it is."""
+        super().check_parameters(y)
+        self._program().check_rows(as_numpy_rows(y, "y"), None)
+
+    def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
+        """Move generated `y` to the signs and bounds of the parameters, and report the share.
+
+        These are ``nonneg=True``, ``nonpos=True`` and ``bounds=``. Other attributes, such as
+        ``PSD=True``, move nothing.
+        """
+        values, _ = super().project_parameters(y)
+        return self._program().domain.project(values)
+
     # -- context -----------------------------------------------------------------------
 
     def context_columns(self) -> list[Column]:
