@@ -1,5 +1,6 @@
 """A problem stated as a cvxpy program, which is set to the numbers of a row and solved."""
 
+import copy
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from .._utils.rows import as_numpy_rows
 from ..solvers.cvxpy_programs import solve_canonical
 from ..solvers.linear import NoDecisionError, NoMinimumError
 from ._context import Column, refuse_one_number
-from ._cvxpy_parts import CvxpyProgram, parts_at, parts_of
+from ._cvxpy_parts import CvxpyProgram, WithoutNames, parts_at, parts_of
 from ._cvxpy_program import BuiltProgram
 from ._soft_constraints import soft_parts
 from .base import DecisionProblem
@@ -107,7 +108,13 @@ class CvxpyProblem(DecisionProblem):
 
         These are names where the parameters have names, see :class:`CvxpyProgram`, else positions.
         """
-        return list(self._program().columns)
+        columns = self._program().columns
+        return list(range(len(columns)) if isinstance(self.builder, WithoutNames) else columns)
+
+    def _by_position(self) -> Any:
+        there = copy.copy(self)
+        there.builder = WithoutNames(self.builder)
+        return there
 
     def _check_context(
         self, context: Any, n_rows: int, like: Any = None, compared: str = "y has"

@@ -8,7 +8,7 @@ from sklearn.base import BaseEstimator
 
 from .._utils.checks import number
 from .._utils.rows import as_numpy_rows, as_rows, check_finite, raise_at
-from ._context import arranged, columns_of, filled, refuse_one_number
+from ._context import arranged, by_position, columns_of, filled, refuse_one_number
 
 
 class ProblemInputs(BaseEstimator):
@@ -38,6 +38,10 @@ class ProblemInputs(BaseEstimator):
         for a single number.
         """
         return filled(value, context, self.context_columns())
+
+    def _by_position(self) -> Any:
+        """Return this problem, reading the columns of an arranged context by position."""
+        return by_position(self)
 
     def _check_constants(self) -> None:
         """Raise a ValueError that names a constructor argument that is not valid."""
