@@ -11,7 +11,6 @@ from ..learners.correction import BiasCorrection
 from ..learners.scaling import Scale
 from ..losses import LogLoss
 from ..problems._average import averaged_decisions
-from ..problems._context import by_position
 from ..problems.base import DecisionProblem
 from ..rows import Rows
 from ._correction import CorrectionInputs
@@ -82,7 +81,7 @@ def unfitted_correction(owner: Any, train: Rows, seed: int) -> DFLRegressor:
         activation=owner.activation,
     )
     found = Correction(
-        by_position(owner._resolve_problem()),
+        owner._resolve_problem()._by_position(),
         predictor=net,
         context=inputs.context,
         context_is_feature=inputs.sees_context or inputs.context is None,
@@ -108,7 +107,7 @@ def held_out_gain(
     corrected : ndarray of shape (K, n, d)
         Corrected predictions, of each of K corrections.
     """
-    problem = by_position(problem)
+    problem = problem._by_position()
     context = None if inputs.context is None else rows.X[:, inputs.context]
     before, after = (
         problem.cost(averaged_decisions(problem, each, context), rows.y, context=context)

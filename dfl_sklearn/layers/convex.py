@@ -30,6 +30,8 @@ class ConvexLayer(nn.Module):
     solve : callable
         Maps parameters (n, d) and context (n, c) or None, float64, to decisions (n, k). Raises an
         error that names the row if a row has none.
+    inside : callable
+        Maps parameters (n, d), a tensor, to the nearest ones within the domain of the program.
     check : callable
         Takes a row of parameters, a row of context, and the number of the row. Raises an error if
         the program cannot be given these numbers.
@@ -46,6 +48,7 @@ class ConvexLayer(nn.Module):
         self,
         build: Callable[..., Any],
         solve: Callable[[np.ndarray, np.ndarray | None], np.ndarray],
+        inside: Callable[[torch.Tensor], torch.Tensor],
         check: Callable[[np.ndarray, np.ndarray | None, int], None],
         minimisers: Callable[[torch.Tensor, np.ndarray | None], Any],
         *,
@@ -55,7 +58,8 @@ class ConvexLayer(nn.Module):
         is_by_context: bool = False,
     ) -> None:
         super().__init__()
-        self.build, self.solve, self.check, self.minimisers = build, solve, check, minimisers
+        self.build, self.solve, self.inside = build, solve, inside
+        self.check, self.minimisers = check, minimisers
         self.n_parameters, self.n_context = n_parameters, n_context
         self.n_decisions, self.is_by_context = n_decisions, is_by_context
         self._made: OrderedDict[bytes, Any] = OrderedDict()
@@ -98,6 +102,7 @@ class ConvexLayer(nn.Module):
         self, y: torch.Tensor, context: torch.Tensor | None, numbers: torch.Tensor
     ) -> torch.Tensor:
         """Return the decisions of rows that are finite, which have these numbers in their batch."""
+        y = self.inside(y)
         rows = y.detach().cpu().numpy()
         known = None if context is None else _array(context)
         pairs = [

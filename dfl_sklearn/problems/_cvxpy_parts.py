@@ -64,6 +64,17 @@ class CvxpyProgram:
     context: Any = ()
 
 
+@dataclass(frozen=True)
+class WithoutNames:
+    """A builder whose context parameters are read by position, whatever their names."""
+
+    builder: Callable[[], Any]
+
+    def __call__(self) -> Any:
+        """Return what the builder returns."""
+        return self.builder()
+
+
 def parts_of(builder: Callable[[], Any]) -> CvxpyProgram:
     """Call a builder and return what it built, with tuples of parameters and variables."""
     cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")

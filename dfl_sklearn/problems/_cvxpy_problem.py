@@ -1,5 +1,6 @@
 """A problem stated as a cvxpy program, which is set to the numbers of a row and solved."""
 
+import copy
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from .._utils.rows import as_numpy_rows
 from ..solvers.cvxpy_programs import solve_canonical
 from ..solvers.linear import NoDecisionError, NoMinimumError
 from ._context import Column, refuse_one_number
-from ._cvxpy_parts import CvxpyProgram, parts_at, parts_of
+from ._cvxpy_parts import CvxpyProgram, WithoutNames, parts_at, parts_of
 from ._cvxpy_program import BuiltProgram
 from ._soft_constraints import soft_parts
 from .base import DecisionProblem
@@ -79,6 +80,27 @@ class CvxpyProblem(DecisionProblem):
     def _n_decisions(self, n_parameters: int) -> int:
         return self._program().n_decisions
 
+    # -- what y may be -----------------------------------------------------------------
+
+    @property
+    def nonnegative(self) -> bool:  # type: ignore[override]
+        """Whether negative observed parameters are an error: all are declared to have that sign."""
+        return bool((self._program().domain.lower >= 0).all())
+
+    def check_parameters(self, y: Any) -> None:
+        """Raise a ValueError, naming the row, if observed `y` is not what cvxpy was told it is."""
+        super().check_parameters(y)
+        self._program().check_rows(as_numpy_rows(y, "y"), None)
+
+    def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
+        """Move generated `y` to the signs and bounds of the parameters, and report the share.
+
+        These are ``nonneg=True``, ``nonpos=True`` and ``bounds=``. Other attributes, such as
+        ``PSD=True``, move nothing.
+        """
+        values, _ = super().project_parameters(y)
+        return self._program().domain.project(values)
+
     # -- context -----------------------------------------------------------------------
 
     def context_columns(self) -> list[Column]:
@@ -86,7 +108,13 @@ class CvxpyProblem(DecisionProblem):
 
         These are names where the parameters have names, see :class:`CvxpyProgram`, else positions.
         """
-        return list(self._program().columns)
+        columns = self._program().columns
+        return list(range(len(columns)) if isinstance(self.builder, WithoutNames) else columns)
+
+    def _by_position(self) -> Any:
+        there = copy.copy(self)
+        there.builder = WithoutNames(self.builder)
+        return there
 
     def _check_context(
         self, context: Any, n_rows: int, like: Any = None, compared: str = "y has"

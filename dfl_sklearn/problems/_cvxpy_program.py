@@ -11,6 +11,7 @@ from .._utils.optional import import_optional
 from ..solvers.cvxpy_forms import CvxpyForm, standard_form
 from ..solvers.cvxpy_terms import (
     OF_MATRICES,
+    bounds_of,
     bounds_that_are_expressions,
     dense,
     distance,
@@ -20,6 +21,7 @@ from ..solvers.cvxpy_terms import (
 from ..solvers.extensive_form import ExtensiveForm
 from ._context import Column
 from ._cvxpy_parts import CvxpyProgram, is_among, parts_of, replaced, split
+from ._domain import Domain
 from ._soft_constraints import soft_parts
 
 if TYPE_CHECKING:
@@ -71,6 +73,12 @@ class BuiltProgram:
     def n_decisions(self) -> int:
         """The number of columns of a decision."""
         return sum(int(each.size) for each in self.decisions)
+
+    @cached_property
+    def domain(self) -> Domain:
+        """What the signs and bounds of the predicted parameters allow."""
+        ends = zip(*map(bounds_of, self.parameters), strict=True)
+        return Domain(*(np.concatenate([np.ravel(each) for each in part]) for part in ends))
 
     @cached_property
     def is_uncertain(self) -> bool:
@@ -135,7 +143,7 @@ class BuiltProgram:
                     what = f"parameter {leaf.name()!r}, {value.tolist()}"
                 raise ValueError(
                     f"Row {number} of y, {np.asarray(row).tolist()}, cannot be the program's "
-                    f"{what}: {error} The last layer of a net can keep predictions in this domain."
+                    f"{what}: {error} Correct it, or change what the parameter is declared to be."
                 ) from error
 
     def unset_parameters(self) -> None:

@@ -15,7 +15,7 @@ from .._utils.rows import (
     raise_at,
     refuse_other_order,
 )
-from ._context import arranged, columns_of, filled, refuse_one_number
+from ._context import arranged, by_position, columns_of, filled, refuse_one_number
 
 
 class ProblemInputs(BaseEstimator):
@@ -45,6 +45,10 @@ class ProblemInputs(BaseEstimator):
         for a single number. It can be used with the NumPy arrays or torch tensors of the rows.
         """
         return filled(value, context, self.context_columns())
+
+    def _by_position(self) -> Any:
+        """Return this problem, reading the columns of an arranged context by position."""
+        return by_position(self)
 
     def _check_constants(self) -> None:
         """Raise a ValueError that names a constructor argument that is not valid."""

@@ -89,6 +89,21 @@ class PlanSolver:
         except NoDecisionError as error:
             raise NoDecisionError(self._why_no_plan(parameters, numbers, row)) from error
 
+    def why_none(self, parameters: "torch.Tensor", n_parameters: int) -> str:
+        """Say for which y the first of these rows has no plan, and what helps."""
+        for i in range(len(parameters)):
+            try:
+                self.for_rows(parameters[i : i + 1])
+            except NoDecisionError:
+                return (
+                    f"y is {parameters[i, :n_parameters].tolist()} there. Where a negative "
+                    "prediction is at fault, set nonnegative=True; else add recourse that makes "
+                    "up for what is missing, at a price."
+                )
+            except (ValueError, RuntimeError):
+                continue
+        return ""
+
     def _one_by_one(self, parameters: np.ndarray) -> np.ndarray:
         """Return plans and recourse (B, n + k) for parameters (B, q), by HiGHS."""
         program = self.program

@@ -9,11 +9,14 @@ import numpy as np
 
 from .._utils.progress import counted
 from .._utils.row_numbers import renumbered
+from ..solvers.linear import NoDecisionError
 from ._convex_costs import NEAR, NEAR_IN_LAYER, as_tensor, beside, costs_of
 from ._convex_prices import named, prices_of_row
 from ._convex_scenarios import program_of_scenarios
 from ._cvxpy_parts import CvxpyProgram, is_dpp_given_context
 from ._cvxpy_problem import CvxpyProblem
+from ._cvxpy_program import BuiltProgram
+from ._least_missed import least_missed
 from ._nearest import refuse_whole
 from ._nearest_program import NearestProgram
 from ._scenario_weights import scenario_mean
@@ -80,6 +83,10 @@ class ConvexProgram(CvxpyProblem):
     follow these rules only once its context is known, for example because it multiplies a known
     price by a predicted demand. A layer is then made for each distinct context, and rows are solved
     more slowly. There is no gradient with respect to the context.
+
+    Predictions and scenarios are moved to the nearest values that the signs and bounds of cvxpy's
+    parameters allow (``nonneg=True``, ``nonpos=True``, ``bounds=``), so that a negative demand is
+    planned for as 0. Observed parameters outside are an error.
 
     Decisions are checked in the units given: constraints hold to 1e-8 of their absolute terms, and
     the dual values prove that no decision is cheaper by more than 1e-7 of the absolute terms of the
@@ -152,6 +159,7 @@ class ConvexProgram(CvxpyProblem):
     def solve_rows(self, y: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the best decisions (n, k) for y (n, d), unchecked."""
         y, context = np.asarray(y, np.float64), self._context_rows(context)
+        y = self._program().domain.nearest(y)
         decisions, done = np.empty((len(y), self._program().n_decisions)), np.zeros(len(y), bool)
         if self.solver is None and len(y):
             found = self.minimisers(as_tensor(y), context)
@@ -159,13 +167,40 @@ class ConvexProgram(CvxpyProblem):
                 decisions[:], done = (each.numpy() for each in found)
         what = "y" if context is None else "y and the context"
         for i, program in self._rows_set(y, context, np.flatnonzero(~done)):
-            self._run(program, program.problem, f"row {i} of {what}")
+            try:
+                self._run(program, program.problem, f"row {i} of {what}")
+            except NoDecisionError as error:
+                raise NoDecisionError(f"{error} {self._why_none(program, y[i])}") from error
             decisions[i] = program.decision()
         return decisions
+
+    @staticmethod
+    def _why_none(program: BuiltProgram, row: np.ndarray) -> str:
+        """Say why there is no decision for the present parameters, of a row (d,) of y."""
+        missed = least_missed(program.problem, program.options)
+        return (
+            f"y is {np.asarray(row).tolist()} there. {missed}{' ' if missed else ''}Where a "
+            "prediction is at fault, declare what the parameter can be, such as "
+            "cp.Parameter(nonneg=True), so that predictions are moved there, or add a variable "
+            "that makes up for what is missing, at a price."
+        )
+
+    def _why_none_of(self, y: np.ndarray, context: np.ndarray | None, numbers: np.ndarray) -> str:
+        """Say why there is no decision for scenarios y (S, d), which have these numbers."""
+        rows = None if context is None else np.repeat(context[None], len(y), axis=0)
+        for s, program in self._rows_set(y, rows, np.arange(len(y))):
+            try:
+                self._run(program, program.problem, f"scenario {numbers[s]}")
+            except NoDecisionError as error:
+                return f"{error} {self._why_none(program, y[s])}"
+            except (ValueError, RuntimeError):
+                continue
+        return "Each has one by itself: add variables that make up for what is missing, at a price."
 
     def solve_scenarios(self, y: np.ndarray, weight: np.ndarray, context: Any = None) -> np.ndarray:
         """Return the decision (n, k) of the least mean cost over y (n, S, d), unchecked."""
         context, program = self._context_rows(context), self._program()
+        y = program.domain.nearest(y)
         form = None if self.solver is not None else program.extensive
         is_certain = (weight > 0).sum(axis=1) == 1
         if form is not None and form.is_linear_in(slice(program.n_parameters)):
@@ -186,6 +221,10 @@ class ConvexProgram(CvxpyProblem):
                 z[i] = decide_with_small_weights(
                     self, y[i, some], weight[i, some], known, i, decide
                 )
+            except NoDecisionError as error:
+                numbers = np.flatnonzero(some)
+                why = self._why_none_of(y[i, some], known, numbers)
+                raise NoDecisionError(f"{error} {why}") from error
             except RuntimeError as error:
                 unsolved[i] = error
                 mean = scenario_mean(y[i : i + 1], weight[i : i + 1])
@@ -346,7 +385,7 @@ class ConvexProgram(CvxpyProblem):
                 decisions[i],
                 partial(self._run, program, where=f"the decision of row {i}"),
             )
-            for i, _ in self._rows_set(y, context, np.arange(len(y)))
+            for i, _ in self._rows_set(program.domain.nearest(y), context, np.arange(len(y)))
         ]
         return named(program, [each[0] for each in found], [each[1] for each in found])
 
@@ -418,6 +457,7 @@ class ConvexProgram(CvxpyProblem):
         return ConvexLayer(
             self._parts_at if is_by_context else self._parts,
             self.solve_rows,
+            program.domain.nearest_tensor,
             self._set_row,
             self.minimisers,
             n_parameters=program.n_parameters,
@@ -454,6 +494,7 @@ class ConvexProgram(CvxpyProblem):
     def _checked_parameters(self, y: "torch.Tensor", context: Any) -> "torch.Tensor":
         """Return the parameters of rows (n, q), checked against their attributes in cvxpy."""
         known = self._context_rows(context)
+        y = self._program().domain.nearest_tensor(y)
         self._program().check_rows(y.detach().numpy(), known)
         return beside(y, known)
 

@@ -7,11 +7,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .._utils.checks import smoothing_number
+from .._utils.checks import flag, smoothing_number
 from .._utils.progress import counted
 from .._utils.row_numbers import renumbered
 from .._utils.rows import as_numpy_rows, raise_at
+from ..solvers.linear import NoDecisionError
 from ..solvers.polytope import Polytope
+from ._domain import Domain
 from ._limits import check_limits, has_limits
 from ._nearest import in_polytope, in_polytopes, refuse_whole
 from ._recourse_plans import PlanSolver
@@ -20,6 +22,7 @@ from ._small_weights import decide_with_small_weights
 from .base import DecisionProblem
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from ._recourse import Recourse
@@ -66,6 +69,9 @@ class RecourseLinearProgram(DecisionProblem):
         Threads among which rows are divided that are solved one by one.
     time_limit, mip_gap : float, default=None and 0
         Limits of each row with whole numbers, as in :class:`LinearProgram`.
+    nonnegative : bool, default=False
+        Whether the predicted numbers cannot be negative, as demand cannot. Negative observed ones
+        are then an error, and negative predictions and scenarios are replaced by 0.
 
     Attributes
     ----------
@@ -134,6 +140,7 @@ class RecourseLinearProgram(DecisionProblem):
         n_jobs: int | None = None,
         time_limit: float | None = None,
         mip_gap: float = 0.0,
+        nonnegative: bool = False,
     ) -> None:
         self.c = c
         self.q = q
@@ -149,6 +156,7 @@ class RecourseLinearProgram(DecisionProblem):
         self.n_jobs = n_jobs
         self.time_limit = time_limit
         self.mip_gap = mip_gap
+        self.nonnegative = nonnegative
 
     @property
     def convex_decisions(self) -> bool:  # type: ignore[override]
@@ -174,6 +182,7 @@ class RecourseLinearProgram(DecisionProblem):
 
     def _check_constants(self) -> None:
         check_limits(self.time_limit, self.mip_gap)
+        flag(self.nonnegative, "nonnegative")
         self._program()
 
     def _n_parameters(self) -> int:
@@ -199,11 +208,45 @@ class RecourseLinearProgram(DecisionProblem):
     def _has_every_cost(self) -> bool:
         return self.has_complete_recourse and not self._program().is_predicted("b_ub", "b_eq")
 
+    # -- what y may be -----------------------------------------------------------------
+
+    @property
+    def _domain(self) -> Domain:
+        n = self._n_parameters()
+        return Domain(np.full(n, 0.0 if self.nonnegative else -np.inf), np.full(n, np.inf))
+
+    def check_parameters(self, y: Any) -> None:
+        """Raise a ValueError, naming the row, if observed `y` is negative where it cannot be."""
+        super().check_parameters(y)
+        rows = as_numpy_rows(y, "y")
+        if self.nonnegative and (rows < 0).any():
+            raise_at(
+                rows < 0,
+                rows,
+                "y",
+                "is negative",
+                "Correct it, or set nonnegative=False if the predicted numbers can be negative.",
+            )
+
+    def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
+        """Set negative generated `y` to 0, if it cannot be negative, and report the share."""
+        values, _ = super().project_parameters(y)
+        return self._domain.project(values)
+
+    def _read(self, y: Any, context: Any) -> "torch.Tensor":
+        """Return predictions, within the domain, and the context as parameters (B, q)."""
+        program = self._program()
+        return program.parameters(self._domain.nearest_tensor(program.rows(y)), context)
+
     # -- solving -----------------------------------------------------------------------
 
     def solve_rows(self, y: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
         """Return the best plans (n, k) for y (n, d), unchecked."""
-        return self._plan_solver().for_rows(self._program().parameters(y, context))
+        parameters, solver = self._read(y, context), self._plan_solver()
+        try:
+            return solver.for_rows(parameters)
+        except NoDecisionError as error:
+            raise NoDecisionError(f"{error} {solver.why_none(parameters, len(y[0]))}") from error
 
     def _plan_solver(self) -> PlanSolver:
         return PlanSolver(
@@ -214,7 +257,8 @@ class RecourseLinearProgram(DecisionProblem):
         self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None = None
     ) -> np.ndarray:
         """Return the plan (n, k) of the least mean cost over scenarios y (n, S, d); unchecked."""
-        program, solver = self._program(), self._plan_solver()
+        solver, y = self._plan_solver(), self._domain.nearest(y)
+        program = self._program()
         plans = np.empty((len(y), len(program.lower)))
         is_certain = (weight > 0).sum(axis=1) == 1
         certain = np.flatnonzero(is_certain)
@@ -309,6 +353,7 @@ class RecourseLinearProgram(DecisionProblem):
     ) -> ShadowPrices:
         from ._recourse_prices import prices_of_plans
 
+        y = self._domain.nearest(y)
         return prices_of_plans(self._program(), decisions, y, context, type(self).__name__)
 
     def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
@@ -355,7 +400,7 @@ class RecourseLinearProgram(DecisionProblem):
             len(program.lower),
             program.n_parameters,
             program.n_context,
-            program.parameters,
+            self._read,
             self.solve_rows,
             is_smoothed=gamma > 0,
         )
@@ -380,9 +425,7 @@ class RecourseLinearProgram(DecisionProblem):
 
         gamma, program = self._smoothed(smoothing)
         plan = np.arange(len(program.lower))
-        return ScenarioProgramLayer(
-            program.joint(), plan, program.parameters, self.solve_scenarios, gamma
-        )
+        return ScenarioProgramLayer(program.joint(), plan, self._read, self.solve_scenarios, gamma)
 
     def _smoothed(self, smoothing: float | None) -> "tuple[float, Recourse]":
         """Return the smoothing of a layer, and the program; or say that there is no slope."""

@@ -48,6 +48,20 @@ def _nearest(leaf: Any, value: np.ndarray) -> Iterator[np.ndarray]:
         yield nearest
 
 
+def bounds_of(leaf: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Return the least and the largest values that the sign and bounds of a leaf declare."""
+    declared = leaf.attributes
+    low, high = np.full(leaf.shape, -np.inf), np.full(leaf.shape, np.inf)
+    if declared["nonneg"] or declared["pos"]:
+        low = np.maximum(low, 0.0)
+    if declared["nonpos"] or declared["neg"]:
+        high = np.minimum(high, 0.0)
+    if leaf.bounds is not None and not any(map(_is_expression, leaf.bounds)):
+        ends = [np.broadcast_to(dense(each), leaf.shape) for each in leaf.bounds]
+        low, high = np.maximum(low, ends[0]), np.minimum(high, ends[1])
+    return low, high
+
+
 def is_as_declared(variable: Any, tol: float, atol: float) -> bool:
     """Return whether the entries of a variable miss its attributes by no more than a share."""
     value = np.abs(dense(variable.value))

@@ -201,9 +201,12 @@ def test_a_parameter_that_is_one_number():
     assert_allclose(slope, [[-0.5]], atol=1e-3)
 
 
-def test_a_row_outside_the_parameters_domain_is_named():
-    with pytest.raises(ValueError, match=r"Row 1 of y, \[1.0, -1.0\], cannot be the program's"):
-        ConvexProgram(weighted).solve([[1.0, 1.0], [1.0, -1.0]])
+def test_an_observed_row_outside_the_parameters_domain_is_named():
+    problem = ConvexProgram(weighted)
+    y = [[1.0, 1.0], [1.0, -1.0]]
+    for check in (problem.check_parameters, lambda y: problem.cost(problem.solve(y), y)):
+        with pytest.raises(ValueError, match=r"Row 1 of y, \[1.0, -1.0\], cannot be the program's"):
+            check(y)
 
 
 @pytest.mark.parametrize(

@@ -75,14 +75,14 @@ def limited_from_below():
     return problem, weight, z
 
 
-def test_the_layer_refuses_what_solve_refuses():
+def test_the_layer_moves_predictions_as_solve_does():
     problem = ConvexProgram(limited_from_below)
     y = torch.tensor([[1.0], [-1.0]], dtype=torch.float64, requires_grad=True)
     layer = problem.decision_layer()
     assert_allclose(layer(y[:1]).detach(), [[-np.sqrt(0.5)] * 2], atol=1e-3)
-    for rows in (y, y.detach()):
-        with pytest.raises(ValueError, match=r"^Row 1 of y, \[-1.0\], cannot be the program's par"):
-            layer(rows)
+    for rows in (y, y.detach()):  # the second weight is taken to be 0: anything keeps the limit
+        assert_allclose(layer(rows).detach()[1], [-5.0, -5.0], atol=1e-3)
+    assert_allclose(problem.solve(y.detach().numpy())[1], [-5.0, -5.0], atol=1e-6)
 
 
 def test_a_program_without_known_parameters_takes_no_context():
