@@ -282,9 +282,9 @@ def run_stress_test(
     if len(tested) < len(estimators):
         missing = ", ".join(repr(name) for name in estimators if name not in tested)
         remarks.append(f"The test was interrupted. It has no result for {missing}.")
-    missed = [f"{name!r} {each.missed}" for name, each in tested.items() if each.missed]
-    if missed:
-        remarks.append(_MISSED.format("; ".join(missed)))
+    far = [f"{name!r} {each.missed}" for name, each in tested.items() if each.missed]
+    if far:
+        remarks.append(_MISSED.format("; ".join(far)))
     found_all = StressTestResult(
         generator=fitted,
         radii=radii,
