@@ -4,12 +4,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from numpy.testing import assert_array_equal
+from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dfl_sklearn import ExpertMixture, PolicyRegressor, TwoStageRegressor
-from dfl_sklearn.problems import NewsvendorProblem
+from dfl_sklearn.model_selection import make_stress_scorer
+from dfl_sklearn.model_selection._stress_test import _missed
+from dfl_sklearn.problems import FromContext, MultiProductNewsvendorProblem, NewsvendorProblem
 from dfl_sklearn.robust import DiffusionGenerator
 from dfl_sklearn.scenarios import ResidualScenarios
 
@@ -95,3 +98,44 @@ def test_generators_are_recalled_from_memory(tmp_path, monkeypatch):
 def test_errors_name_the_argument(params, message):
     with pytest.raises(ValueError, match=message):
         stressed(**params)
+
+
+def test_a_generator_that_misses_the_rows_is_warned_of_once():
+    shifted = np.column_stack([X_NEW + 3, Y_NEW * 20])
+    elsewhere = DiffusionGenerator(hidden_layer_sizes=(8,), n_steps=8, max_iter=2).fit(shifted)
+    with pytest.warns(UserWarning, match="does not describe the rows") as caught:
+        result = stressed({"line": LINE, "quantile": QUANTILE}, generator=elsewhere)
+    (warned,) = [each for each in caught if "describe" in str(each.message)]
+    assert warned.filename.endswith("stressed.py")  # of the caller
+    for name, levels in result.to_frame().groupby("estimator"):
+        real, nominal = levels[["real", "nominal"]].iloc[0]
+        assert f"{name!r} {real:.4g} and {nominal:.4g}" in str(warned.message)
+    scorer = make_stress_scorer(PROBLEM, generator=elsewhere, n_samples=2000)
+    with pytest.warns(UserWarning, match="does not describe the rows of a fold"):
+        scorer(LINE, X_NEW, Y_NEW)
+
+
+def test_a_difference_must_be_large_and_beyond_errors_of_sampling():
+    rng = np.random.default_rng(0)
+    share = np.full(5000, 1 / 5000)
+    pool = rng.exponential(size=5000)
+    for scale, n, most in ((1, 30, 2), (1, 2000, 0), (1.15, 2000, 0)):
+        rows = scale * rng.exponential(size=(200, n))
+        found = [_missed(each, np.ones(n), pool, share) for each in rows]
+        assert sum(map(bool, found)) <= most
+    assert all(_missed(2 * each, np.ones(2000), pool, share) for each in rows)
+    few = 1.5 * rows[0, :100]
+    for factor in (1.0, 1.1, 1.2, 1.3, 1.4):
+        each = factor * few
+        twice = _missed(np.repeat(each, 2), np.ones(200), pool, share)
+        assert twice == _missed(each, np.full(100, 2.0), pool, share)
+
+
+def test_a_model_with_a_context_that_is_not_fitted_says_so():
+    problem = MultiProductNewsvendorProblem(9, 1, capacity=FromContext("capacity"))
+    names = ["capacity", *(f"x{j}" for j in range(1, X_NEW.shape[1]))]
+    table = pd.DataFrame(X_NEW, columns=names)
+    model = TwoStageRegressor(LINE, problem, context="capacity")
+    for each in (model, make_pipeline(StandardScaler(), model)):
+        with pytest.raises(NotFittedError):
+            stressed(each, table, problem=None)

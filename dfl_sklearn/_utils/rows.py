@@ -175,7 +175,7 @@ def refuse_lazy(X: Any, name: str) -> None:
         )
 
 
-def refuse_unfit_table(X: Any, name: str) -> None:
+def refuse_unfit_table(X: Any, name: str, *, takes_text: bool = False) -> None:
     """Raise an error if a table has columns that are no numbers, or a single row without columns.
 
     Dates and times pass for numbers otherwise, and errors about text name no column. Tensors are
@@ -184,7 +184,7 @@ def refuse_unfit_table(X: Any, name: str) -> None:
     _refuse_dispatched(X, name)
     refuse_lazy(X, name)
     refuse_series(X, name)
-    for what, remedy in columns_without_numbers(X):
+    for what, remedy in columns_without_numbers(X, takes_text=takes_text):
         raise ValueError(f"{name} must hold numbers, but {what}: {remedy}.")
 
 
@@ -197,7 +197,7 @@ def refuse_series(X: Any, name: str) -> None:
         )
 
 
-def columns_without_numbers(X: Any) -> list[tuple[str, str]]:
+def columns_without_numbers(X: Any, *, takes_text: bool = False) -> list[tuple[str, str]]:
     """Return what is wrong with the columns of a table that hold dates or text, and the remedy."""
     columns: list[tuple[str, Any, int | None]]
     if hasattr(X, "columns") and hasattr(X, "dtypes"):
@@ -210,7 +210,7 @@ def columns_without_numbers(X: Any) -> list[tuple[str, str]]:
         of_polars = getattr(dtype, "is_temporal", None)
         if getattr(dtype, "kind", None) in ("m", "M") or (of_polars is not None and of_polars()):
             found.append((f"{what} is {dtype}", "turn dates and times into numbers first"))
-        elif j is not None and not _is_of_numbers(dtype):
+        elif j is not None and not takes_text and not _is_of_numbers(dtype):
             word = _first_word(X.iloc[:, j] if hasattr(X, "iloc") else X[X.columns[j]])
             if word is not None:
                 remedy = "turn it into numbers first, such as by a OneHotEncoder in a Pipeline"

@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._conformal.groups import group_labels, largest_weights, quantile_of_rows
 from .._conformal.plans import Plans
+from .._conformal.report import CertificateReport
 from .._conformal.shift_weights import shift_weights
 from .._decide import decided
 from .._utils.all_or_nothing import all_or_nothing
@@ -385,7 +386,9 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
         Bunch
             ``realised`` and ``promised`` costs of shape (n,), ``coverage``, the share of rows in
             which the realised cost is at most the promised one, ``mean_cost`` and
-            ``mean_promise``.
+            ``mean_promise``. With `groups`, ``group_coverage`` is a DataFrame with the ``coverage``
+            of each ``group`` and its ``weight``, the number of its rows where no weights are given.
+            It is printed without the arrays.
         """
         check_is_fitted(self)
         check_target_columns(self, y)
@@ -393,13 +396,8 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
         plans = self._plans(self.decider_, X)
         decisions, promised = self._promises(X, plans)
         realised = replace(plans, decisions=decisions).realised(y)
-        return Bunch(
-            realised=realised,
-            promised=promised,
-            coverage=float(np.average(realised <= promised, weights=weight)),
-            mean_cost=float(np.average(realised, weights=weight)),
-            mean_promise=float(np.average(promised, weights=weight)),
-        )
+        labels = group_labels(self.groups, X)
+        return CertificateReport.of(realised, promised, weight, labels)
 
     def _plans(self, decider: Any, X: Any, context: Any = None) -> Plans:
         """Return what a model that decides plans; sets need a prediction to stand around."""

@@ -48,14 +48,14 @@ class StressTestResult:
     >>> from dfl_sklearn.model_selection import stress_test
     >>> from dfl_sklearn.problems import NewsvendorProblem
     >>> from dfl_sklearn.robust import DiffusionGenerator
-    >>> X, y = make_newsvendor(300, random_state=0)
+    >>> X, y = make_newsvendor(600, random_state=0)
     >>> result = stress_test(
-    ...     LinearRegression().fit(X[:150], y[:150]),
-    ...     X[150:],
-    ...     y[150:],
+    ...     LinearRegression().fit(X[:300], y[:300]),
+    ...     X[300:],
+    ...     y[300:],
     ...     problem=NewsvendorProblem(9, 1),
     ...     radius=0.1,
-    ...     generator=DiffusionGenerator(hidden_layer_sizes=(16,), max_iter=1),
+    ...     generator=DiffusionGenerator(max_iter=10),
     ...     n_samples=2000,
     ...     random_state=0,
     ... )

@@ -1,5 +1,6 @@
 """The stress test as a scorer, for model selection."""
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -7,11 +8,17 @@ from .._utils.checks import instance_hint, number, whole_number
 from .._utils.context_columns import Selection
 from .._utils.sklearn_private import _BaseScorer
 from ..problems import DecisionProblem
-from ._stress_test import _check_generator, stress_test
+from ._stress_test import _check_generator, run_stress_test
 from ._worst_of_pool import MIN_EFFECTIVE
 
 if TYPE_CHECKING:
     from ..robust import DiffusionGenerator
+
+
+_MISSED_A_FOLD = (
+    "The generator of a stress test does not describe the rows of a fold, and the scores say "
+    "little. stress_test on such rows shows the regret on them beside that under the generator."
+)
 
 
 def _worst_regret(y_true: Any, pred_decision: Any, sample_weight: Any = None) -> None:
@@ -29,9 +36,11 @@ class _StressScorer(_BaseScorer):
         return f"make_stress_scorer({options})"
 
     def _score(self, method_caller: Any, estimator: Any, X: Any, y_true: Any, **kwargs: Any) -> Any:
-        result = stress_test(
+        result, remarks = run_stress_test(
             estimator, X, y_true, sample_weight=kwargs.get("sample_weight"), **self._kwargs
         )
+        if remarks:  # without numbers, so that Python shows it once in a search
+            warnings.warn(_MISSED_A_FOLD, UserWarning, stacklevel=3)
         return self._sign * float(result.to_frame()["worst"].iloc[0])
 
 

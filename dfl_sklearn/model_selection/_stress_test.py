@@ -109,10 +109,20 @@ def stress_test(
     ------
     ValueError
         If a radius is too large for `n_samples`; the message gives the largest possible radius, and
-        the number of samples needed. If a column of X holds neither numbers nor words. If a
-        decision has no cost on a generated row.
+        the number of samples needed. If a column of X holds neither numbers nor words, or misses
+        values, which are to be imputed before also where the models are Pipelines that impute. If
+        a decision has no cost on a generated row.
+    NotFittedError
+        If an estimator is not fitted.
     KeyboardInterrupt
         If Ctrl-C is pressed before the first model has been tested.
+
+    Warns
+    -----
+    UserWarning
+        If the mean regret of a model under the generator differs from that on the given rows by
+        more than a quarter of it, and by more than three standard errors. The generator does not
+        describe these rows then.
 
     See Also
     --------
@@ -158,6 +168,56 @@ def stress_test(
     >>> bool(levels.loc["quantile", "worst"] < levels.loc["mean", "worst"])
     True
     """
+    result = run_stress_test(
+        estimator,
+        X,
+        y,
+        problem=problem,
+        radius=radius,
+        generator=generator,
+        groups=groups,
+        n_samples=n_samples,
+        context=context,
+        sample_weight=sample_weight,
+        memory=memory,
+        random_state=random_state,
+        verbose=verbose,
+    )
+    for remark in result.remarks:
+        warnings.warn(remark, UserWarning, stacklevel=2)
+    return result.found
+
+
+class Run(NamedTuple):
+    """A stress test, and what is to be warned of.
+
+    Attributes
+    ----------
+    found : StressTestResult
+    remarks : list of str
+    """
+
+    found: StressTestResult
+    remarks: list[str]
+
+
+def run_stress_test(
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    problem: DecisionProblem | None = None,
+    radius: float | Sequence[float] = (0.05, 0.1, 0.2),
+    generator: "DiffusionGenerator | None" = None,
+    groups: Any = None,
+    n_samples: int = 10_000,
+    context: Selection = None,
+    sample_weight: ArrayLike | None = None,
+    memory: Any = None,
+    random_state: int | np.random.RandomState | None = None,
+    verbose: bool = False,
+) -> Run:
+    """Return the result of :func:`stress_test`, and what it warns of."""
     flag(verbose, "verbose")
     estimators = _named(estimator)
     radii = _checked_radii(radius)
@@ -216,14 +276,18 @@ def stress_test(
                 }
                 for each, (p, divergence) in zip(radii, found, strict=True)
             ]
-            tested[name] = _Tested(levels, outcome, np.stack([p for p, _ in found]), of_groups)
+            missed = _missed(on_real, rows.weight, outcome.regret, pool.weight)
+            weights = np.stack([p for p, _ in found])
+            tested[name] = _Tested(levels, outcome, weights, of_groups, missed)
             say(f"{name!r} tested, worst regret {levels[-1]['worst']:.4g} at radius {radii[-1]:g}")
+    remarks = []
     if len(tested) < len(estimators):
         missing = ", ".join(repr(name) for name in estimators if name not in tested)
-        warnings.warn(
-            f"The test was interrupted. It has no result for {missing}.", UserWarning, stacklevel=2
-        )
-    return StressTestResult(
+        remarks.append(f"The test was interrupted. It has no result for {missing}.")
+    far = [f"{name!r} {each.missed}" for name, each in tested.items() if each.missed]
+    if far:
+        remarks.append(_MISSED.format("; ".join(far)))
+    found_all = StressTestResult(
         generator=fitted,
         radii=radii,
         estimators=tuple(tested),
@@ -239,6 +303,7 @@ def stress_test(
         _outcomes={name: each.outcome for name, each in tested.items()},
         _weights={name: each.weights for name, each in tested.items()},
     )
+    return Run(found_all, remarks)
 
 
 class _Tested(NamedTuple):
@@ -252,12 +317,38 @@ class _Tested(NamedTuple):
         Decisions, costs and regrets on the generated rows.
     weights : ndarray of shape (n_radii, n_samples)
     by_group : DataFrame or None
+    missed : str
+        Both mean regrets, where the generator does not describe the rows; empty elsewhere.
     """
 
     levels: list[dict[str, Any]]
     outcome: Outcome
     weights: np.ndarray
     by_group: Any
+    missed: str
+
+
+_MISSED = (
+    "The generator does not describe the rows, and the worst regrets say little: the mean regret "
+    "on the rows and under the generator is, for {}. Give it more rows or fewer columns, columns "
+    "with a meaning of their own as context=, or another generator=."
+)
+_SHARE, _ERRORS = 0.25, 3.0  # both of which a difference must exceed to be warned of
+
+
+def _missed(real: np.ndarray, weight: np.ndarray, generated: np.ndarray, share: np.ndarray) -> str:
+    """Return the mean regrets in words where they differ by more than errors of sampling."""
+    means = np.average(real, weights=weight), np.average(generated, weights=share)
+    squares = (
+        np.average((real - means[0]) ** 2, weights=weight),
+        np.average((generated - means[1]) ** 2, weights=share),
+    )
+    # Of few rows the larger spread: theirs is too small where they lack the costly ones.
+    error = np.sqrt(max(squares) / weight.sum() + squares[1] * (share @ share))
+    difference = abs(means[1] - means[0])
+    if difference <= max(_SHARE * abs(means[0]), _ERRORS * float(error)):
+        return ""
+    return f"{means[0]:.4g} and {means[1]:.4g}"
 
 
 def _named(estimator: Any) -> dict[str, Any]:

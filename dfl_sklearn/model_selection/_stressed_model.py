@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.utils.validation import check_is_fitted
 
 from .._decide import decided
 from .._utils.checks import instance_hint
@@ -164,6 +165,8 @@ def known_positions(
         own = getattr(inner, "_context_columns", None)
         if own is not None:
             found[name] = _positions_in(X, own, reaches, name)
+        elif getattr(inner, "context", None) is not None:
+            check_is_fitted(inner)  # it knows its columns only then
     if len(set(map(tuple, found.values()))) > 1:
         raise ValueError(
             f"The estimators have different columns as context ({found}, positions in X): give "

@@ -42,7 +42,7 @@ class TableForm:
         """
         if issparse(X):
             raise ValueError(f"{name} must be dense to be generated, got a sparse matrix.")
-        refuse_unfit_table(X, name)
+        refuse_unfit_table(X, name, takes_text=True)
         if hasattr(X, "columns") and not isinstance(X, pd.DataFrame):
             raise ValueError(
                 f"{name} must be an array or a pandas DataFrame, got one of "
@@ -65,7 +65,8 @@ class TableForm:
         if X.isna().to_numpy().any():
             label = X.columns[X.isna().any().to_numpy()][0]
             raise ValueError(
-                f"Column {label!r} of {name} has missing values. Remove or impute such rows first."
+                f"Column {label!r} of {name} has missing values. Remove or impute such rows first: "
+                "rows are generated from these, before a model's own imputer sees them."
             )
         values, words = np.empty(X.shape), {}
         for j, (label, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):

@@ -412,3 +412,27 @@ def test_scenarios_are_asked_for_no_mean_that_nobody_reads():
     assert Counting.n_asked == 0
     model.predict(X)
     assert Counting.n_asked == 1
+
+
+def test_a_certificate_is_printed_in_short_with_its_groups():
+    X, y = sample(160)
+    group = np.arange(160) % 2
+    rows = np.column_stack([X, group])
+    model = ConformalDecisions(Ridge(), Purchase(), groups=-1).fit(rows[:120], y[:120])
+    weight = np.where(np.arange(40) < 20, 1.0, 2.0)
+    found = model.certificate(rows[120:], y[120:], sample_weight=weight)
+    kept = found.realised <= found.promised
+    table = found.group_coverage.set_index("group")
+    for one in (0.0, 1.0):
+        of_it = group[120:] == one
+        assert table.loc[one, "weight"] == weight[of_it].sum()
+        assert_allclose(table.loc[one, "coverage"], np.average(kept[of_it], weights=weight[of_it]))
+    assert_allclose(np.average(table["coverage"], weights=table["weight"]), found.coverage)
+    text = repr(found)
+    assert text.startswith(f"{found.coverage:.1%} of 40 promised costs kept; mean promise")
+    assert "array" not in text
+    assert len(text.splitlines()) == 4
+    plain = ConformalDecisions(Ridge(), Purchase()).fit(X, y).certificate(X, y)
+    assert plain.group_coverage is None
+    assert len(repr(plain).splitlines()) == 1
+    assert repr(pickle.loads(pickle.dumps(found))) == text
