@@ -188,11 +188,12 @@ class Rows:
         group = np.cumsum(is_first) - 1
         by_weight = np.lexsort((weight[order], group))
         merged = np.add.reduceat(weight[order][by_weight], starts) if len(starts) else weight[:0]
-        X, y, *context = (each[order[starts]] for each in parts)
+        X, y, *rest = (each[order[starts]] for each in parts)
+        context = rest[0] if rest else None
         number = None  # of copies, the first one
         if self.number is not None and len(starts):
             number = np.minimum.reduceat(self.number[kept][order], starts)
-        return Rows(X, y, merged, *context, number=number)
+        return Rows(X, y, merged, context, number=number)
 
     def split(self, fraction: float, rng: np.random.Generator) -> tuple["Rows", "Rows"]:
         """Split canonical rows at random into training and held-out rows, at least one of each.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-_ROW = re.compile(r"(\brow )(\d+)(?=\b(?! of A_| of b_| of W))")
+_ROW = re.compile(r"(\b[Rr]ow )(\d+)(?=\b(?! of A_| of b_| of W))")
 
 
 def renumber(error: Exception, index: np.ndarray) -> None:
@@ -77,7 +77,7 @@ def _described(message: Any, describe: Callable[[int], str]) -> Any:
         return message
     return re.sub(
         _ROW.pattern + "(?: of y| of the context)?",
-        lambda row: f"the row with {describe(int(row[2]))}",
+        lambda row: f"{'T' if row[1][0] == 'R' else 't'}he row with {describe(int(row[2]))}",
         message,
     )
 

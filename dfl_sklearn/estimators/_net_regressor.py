@@ -299,7 +299,8 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         columns = self._context_columns
         with reporting(self.verbose), collected_doubts() as doubts, torch.enable_grad():
             is_over = self._prepare(
-                *(each if each is None else each.replace(number=None) for each in (train, valid)),
+                train.replace(number=None),
+                None if valid is None else valid.replace(number=None),
                 seed,
             )
             objective = self._objective(problem, rows.y.shape[1])

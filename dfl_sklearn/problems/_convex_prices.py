@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from ..solvers.cvxpy_terms import dense
+from ._cvxpy_parts import name_of
 from ._cvxpy_program import BuiltProgram
 from ._shadow_prices import ShadowPrices
 
@@ -30,10 +31,11 @@ def prices_of_row(
 def named(program: BuiltProgram, slack: list[np.ndarray], price: list[np.ndarray]) -> ShadowPrices:
     """Return the slacks and prices of rows, with the constraints named as the user wrote them."""
     names = []
-    for each in program.hard.problem.constraints:
+    limits = program.hard.problem.constraints
+    for each in limits:
         several = each.size > 1
         for index in np.ndindex(each.shape):
-            names.append(f"{each}{list(index)}" if several else str(each))
+            names.append(name_of(each, limits, f"{list(index)}" if several else ""))
     shape = len(slack), len(names)
     return ShadowPrices(names, np.array(slack).reshape(shape), np.array(price).reshape(shape))
 

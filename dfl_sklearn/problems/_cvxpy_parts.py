@@ -8,6 +8,8 @@ import numpy as np
 
 from .._utils.optional import import_optional
 
+_LONGEST = 60  # characters of a constraint that a message shows
+
 
 @dataclass(frozen=True, eq=False)  # cvxpy compares by writing constraints
 class CvxpyProgram:
@@ -112,7 +114,39 @@ def parts_at(parts: CvxpyProgram, row: np.ndarray) -> CvxpyProgram:
 def replaced(problem: Any, leaves: dict[int, Any]) -> Any:
     """Return a problem with parameters, given by their id(), replaced by other leaves."""
     objective = problem.objective.tree_copy(leaves)
-    return type(problem)(objective, [each.tree_copy(leaves) for each in problem.constraints])
+    limits = [each.tree_copy(leaves) for each in problem.constraints]
+    for limit, each in zip(limits, problem.constraints, strict=True):
+        if label := label_of(each):
+            limit.set_label(label)
+    return type(problem)(objective, limits)
+
+
+def label_of(limit: Any) -> str | None:
+    """Return the label that the user gave a constraint, in versions of cvxpy that have them."""
+    return getattr(limit, "label", None)
+
+
+def name_of(limit: Any, limits: Sequence[Any], index: str = "") -> str:
+    """Return what a constraint among others is called, in one short line.
+
+    It is its label, or else its number and what cvxpy prints of it.
+
+    Parameters
+    ----------
+    limit : cvxpy.Constraint
+    limits : sequence of cvxpy.Constraint
+        The constraints of the problem.
+    index : str, default=""
+        Which entry of it is meant, such as "[2]".
+    """
+    if label := label_of(limit):
+        return f"{label}{index}"
+    text = " ".join(str(limit).split())
+    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 3]}..."
+    for i, each in enumerate(limits):
+        if each is limit:
+            return f"constraint {i}{index} ({text})"
+    return f"{text}{index}"
 
 
 def is_dpp_given_context(parts: CvxpyProgram) -> bool:

@@ -19,6 +19,7 @@ from ..solvers.linear import NoDecisionError, NoMinimumError
 from ._context import Column, refuse_one_number
 from ._cvxpy_parts import CvxpyProgram, WithoutNames, parts_at, parts_of
 from ._cvxpy_program import BuiltProgram
+from ._endless import endless_variables
 from ._soft_constraints import soft_parts
 from .base import DecisionProblem
 
@@ -179,7 +180,7 @@ class CvxpyProblem(DecisionProblem):
             yield row, program
 
     def _run(self, program: BuiltProgram, problem: Any, where: str) -> None:
-        with self._explained(where):
+        with self._explained(where, problem):
             if self.solver is None:
                 solve_canonical(problem, **program.options)
                 return
@@ -197,16 +198,27 @@ class CvxpyProblem(DecisionProblem):
             )
 
     @contextmanager
-    def _explained(self, where: str) -> Iterator[None]:
-        """Add to the errors of a solver the row at which they occurred."""
+    def _explained(self, where: str, problem: Any = None) -> Iterator[None]:
+        """Add to the errors of a solver the row, and variables of a problem that are not bounded.
+
+        None is the problem itself, without the values of its parameters.
+        """
         cp = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
         try:
             yield
         except NoDecisionError as error:
             raise NoDecisionError(f"No decision satisfies the constraints for {where}.") from error
         except NoMinimumError as error:
+            if problem is None:
+                names = [each.name() for each in self._program().problem.variables()]
+            else:
+                names = endless_variables(problem)
             raise ValueError(
-                f"The objective is unbounded for {where}: bound the decisions."
+                f"The objective is unbounded for {where}: one of {', '.join(names)} has no bound "
+                "on the side where it pays. Bound the decisions."
+                if len(names) > 1
+                else f"The objective is unbounded for {where}: {names[0]} has no bound on the side "
+                "where it pays. Bound the decisions."
             ) from error
         except (cp.SolverError, RuntimeError, ValueError, ArithmeticError) as error:
             raise RuntimeError(f"The program could not be solved for {where}: {error}") from error

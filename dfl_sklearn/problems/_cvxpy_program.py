@@ -20,7 +20,7 @@ from ..solvers.cvxpy_terms import (
 )
 from ..solvers.extensive_form import ExtensiveForm
 from ._context import Column
-from ._cvxpy_parts import CvxpyProgram, is_among, parts_of, replaced, split
+from ._cvxpy_parts import CvxpyProgram, is_among, name_of, parts_of, replaced, split
 from ._domain import Domain
 from ._soft_constraints import soft_parts
 
@@ -224,7 +224,8 @@ class BuiltProgram:
         """Return a constraint that the present decisions miss, in words, or None."""
         for limit in self.limits_on_decisions(with_parameters=with_parameters):
             if not holds(limit, self.decisions, tol, atol):
-                return f"{limit} by {np.max(limit.violation()):.6g}"
+                name = name_of(limit, self.hard.problem.constraints)
+                return f"{name} by {np.max(limit.violation()):.6g}"
         for leaf in self.decisions:  # attributes of the variable, such as nonneg=True
             if not is_as_declared(leaf, tol, atol):
                 off = np.max(distance(leaf, dense(leaf.value)))

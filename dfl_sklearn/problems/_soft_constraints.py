@@ -4,7 +4,7 @@ from typing import Any
 
 from .._utils.optional import import_optional
 from ..solvers.cvxpy_terms import bounds_that_are_expressions
-from ._cvxpy_parts import CvxpyProgram, is_among
+from ._cvxpy_parts import CvxpyProgram, is_among, name_of
 
 
 def soft_parts(parts: CvxpyProgram, penalty: float | None) -> CvxpyProgram:
@@ -40,8 +40,8 @@ def soft_parts(parts: CvxpyProgram, penalty: float | None) -> CvxpyProgram:
         else:
             raise ValueError(
                 f"penalty= is a price for each unit by which an inequality or equation is missed, "
-                f"but {limit} is neither: write it as an inequality, or with variables that make "
-                "up for what is missing."
+                f"but {name_of(limit, problem.constraints)} is neither: write it as an inequality, "
+                "or with variables that make up for what is missing."
             )
     for variable in parts.decisions:
         for bound in bounds_that_are_expressions([variable]):

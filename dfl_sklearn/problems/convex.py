@@ -64,7 +64,8 @@ class ConvexProgram(CvxpyProblem):
     The cost of a decision is the objective, negated where it is maximised. Other variables take
     their best values with the decision fixed. A decision that misses a constraint by more than 1e-6
     of its terms has no cost, which is an error that names the constraint. Decisions of cvxpylayers
-    in training may miss it by 1e-3.
+    in training may miss it by 1e-3. In messages and in :meth:`explain` a constraint is called by
+    its label (``constraint.set_label("capacity")``), or by its number in the list of constraints.
 
     With scenarios the mean cost is minimised. The decisions are shared, and the other variables and
     all constraints are repeated for each scenario. Constraints on decisions alone therefore hold in

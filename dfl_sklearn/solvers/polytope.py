@@ -168,8 +168,7 @@ class Polytope:
 
     def contains(self, z: np.ndarray, tol: float, atol: float | None = None) -> np.ndarray:
         """Return, for each row of z (B, n), whether all constraints hold, see :meth:`misses`."""
-        missed: np.ndarray = self.misses(z, tol, atol).any(axis=1)
-        return ~missed
+        return np.logical_not(self.misses(z, tol, atol).any(axis=1))
 
     def misses(self, z: np.ndarray, tol: float, atol: float | None = None) -> np.ndarray:
         """Return which constraints rows of z (B, n) miss, (B, m + p + n) as in `violation`.

@@ -87,9 +87,8 @@ class StagedFit:
         self.predictor, self.objective, self.units = predictor, objective, units
         self.options, self.seed = options, seed
         solved = objective.solved(train).replace(number=None)
-        self.train, self.valid = (
-            each if each is None else each.replace(number=None) for each in (train, valid)
-        )
+        self.train = train.replace(number=None)
+        self.valid = None if valid is None else valid.replace(number=None)
         self.rows = units.rows(solved)
         name, watched = "train_regret", self.rows
         if valid is not None:

@@ -67,6 +67,18 @@ def test_a_bad_context_has_its_row():
             model.set_params(context=[3]).fit(table, y)
 
 
+def test_what_a_parameter_cannot_be_has_its_row():
+    def priced():
+        x, a = cp.Variable(2), cp.Parameter(nonneg=True)
+        return cp.Problem(cp.Minimize(cp.sum_squares(x)), [cp.sum(x) >= a]), a, x
+
+    y = np.ones(40)
+    y[33] = -1.0
+    for model in models(ConvexProgram(priced)):
+        with pytest.raises(ValueError, match="Row 33 of y"):
+            model.fit(X, y)
+
+
 def test_of_equal_rows_the_first_one_is_named():
     y = np.ones(40)
     y[[5, 9]] = 7.0
