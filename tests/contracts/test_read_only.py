@@ -51,6 +51,7 @@ def test_a_context_may_be_read_only():
     np.testing.assert_allclose(problem.optimal_cost(y, context=context), [1.0, 4.0, 9.0])
     problem.solve(fixed(np.stack([y, y + 1], axis=1)), context=context)
     problem.violation(fixed([[1.0]] * 3), y, context=context)
+    np.testing.assert_allclose(problem.cost_rows(fixed([[1.0]] * 3), y, context), [1.0, 6.0, 11.0])
 
 
 @pytest.mark.parametrize(
