@@ -46,7 +46,7 @@ class CoverageLayer(nn.Module):
     def __init__(self, k: int, n_items: int, weights: Any, smoothing: float | None) -> None:
         super().__init__()
         self.k, self.n_items, self.smoothing = k, n_items, smoothing
-        self.weights = None if weights is None else torch.as_tensor(np.asarray(weights, float))
+        self.weights = None if weights is None else torch.as_tensor(np.array(weights, float))
 
     def forward(
         self,

@@ -137,4 +137,4 @@ def beside(y: "torch.Tensor", context: np.ndarray | None) -> "torch.Tensor":
     """Return the parameters of each row: those in y, followed by those in the context."""
     import torch
 
-    return y if context is None else torch.cat([y, torch.as_tensor(context)], dim=1)
+    return y if context is None else torch.cat([y, as_tensor(context)], dim=1)

@@ -453,7 +453,8 @@ class ConvexProgram(CvxpyProblem):
                 "The program does not follow cvxpy's rules for parameters (DPP), so it cannot be "
                 "differentiated. See cvxpy's tutorial on disciplined parametrized programming; "
                 "often a variable for the product with the parameter helps, or a constraint "
-                "instead of a variable's bound."
+                "instead of a variable's bound. Instead of quad_form(w, S) with a predicted "
+                "covariance S, predict a factor L of S = L @ L.T and write sum_squares(L.T @ w)."
             )
         return ConvexLayer(
             self._parts_at if is_by_context else self._parts,
