@@ -4,15 +4,23 @@ import warnings
 from itertools import combinations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.linear_model import LinearRegression
 from sklearn.metrics import r2_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import MinMaxScaler
 
+from dfl_sklearn import TwoStageRegressor
+from dfl_sklearn.compose import keep_context
 from dfl_sklearn.metrics import d2_regret_score, normalized_regret
 from dfl_sklearn.problems import (
     CoverageProblem,
+    FromContext,
     FunctionProblem,
     LinearProgram,
+    MultiProductNewsvendorProblem,
     NewsvendorProblem,
     SquaredErrorProblem,
 )
@@ -104,3 +112,20 @@ def test_a_regret_is_no_share_of_rounding_errors():
     problem = FunctionProblem(noisy_zero, (0.0, 10.0), tol=1e-15)
     with pytest.raises(ValueError, match="normalized_regret is undefined"):
         normalized_regret([2.5, 5.0], [7.0, 9.0], problem=problem)
+
+
+def test_a_limit_that_binds_in_every_row_is_not_a_perfect_model():
+    problem = MultiProductNewsvendorProblem(5, 1, capacity=FromContext("capacity"))
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"lag": rng.uniform(60, 90, 30), "capacity": rng.uniform(50, 100, 30)})
+    y = X["lag"] + rng.uniform(0, 9, 30)
+    step = MinMaxScaler().set_output(transform="pandas")
+    for each, binds in ((step, True), (keep_context(step, "capacity"), False)):
+        two_stage = TwoStageRegressor(LinearRegression(), problem, context="capacity")
+        model = make_pipeline(each, two_stage).fit(X, y)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            score = model.score(X, y)
+        assert (score == 1.0) == binds
+        messages = [str(each.message) for each in caught if "says nothing" in str(each.message)]
+        assert len(messages) == binds

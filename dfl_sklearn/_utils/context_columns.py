@@ -159,7 +159,7 @@ class ContextColumns:
                 raise kind(str(error)) from error
             bad = ~np.isfinite(values[:, j])
             if bad.any():
-                remedy = "Remove or impute such rows first."
+                remedy = "Leave such rows out, or give the number that holds: decisions keep to it."
                 raise_at(bad, values[:, j], what, "is NaN or infinite", remedy)
         return values if self.names is None else pd.DataFrame(values, columns=[*self.names])
 

@@ -141,6 +141,15 @@ def d2_of_decisions(
     said = "" if fault is None else f" {fault}"
     if is_rounding(constant / n, fixed, best, weight=weight):
         has_none = model <= 0 or is_rounding(model / n, paid, best, weight=weight)
+        if context is not None and (y_true != y_true[0]).any():
+            warnings.warn(
+                "d2_regret_score says nothing here: the context alone, such as a limit that binds "
+                "in every row, leaves one best decision in each, whatever y is. If that is not so, "
+                "a step of a Pipeline may have rescaled the context: wrap it in keep_context, from "
+                "dfl_sklearn.compose.",
+                UndefinedMetricWarning,
+                stacklevel=2,
+            )
         return 1.0 if has_none else 0.0
     if constant < 0:
         warnings.warn(
