@@ -8,14 +8,15 @@ from .._utils.optional import import_optional
 from ..solvers.cvxpy_programs import solve_canonical
 
 _NEAR = 1e-9  # a miss that counts as none, as a share of the largest
+_NONE = 1e-12  # a miss that may be an error of rounding, as a share of the size of parameters
 _MOST = 4  # constraints that are named
 
 
-def least_missed(problem: Any, options: dict[str, Any]) -> str:
+def least_missed(problem: Any, options: dict[str, Any], size: float) -> str | None:
     """Return, in words, constraints that cannot hold together with the others, or "".
 
-    They are those that are missed where the sum of all misses is least. Constraints other than
-    inequalities and equations are kept.
+    They are those that are missed where the sum of all misses is least, None where this is 0, by a
+    share of `size`. Constraints other than inequalities and equations are kept.
     """
     cp: Any = import_optional("cvxpy", extra="cvxpy", needed_by="ConvexProgram")
     missed, limits = [], []
@@ -37,12 +38,12 @@ def least_missed(problem: Any, options: dict[str, Any]) -> str:
     except (ValueError, RuntimeError, ArithmeticError, cp.SolverError):
         return ""  # also where the domains of variables contradict one another
     sizes = [float(np.abs(over.value).max()) for _, over in missed]
+    if max(sizes, default=0.0) <= _NONE * size:
+        return None
     named = [
         f"{limit} (by {size:.6g})"
         for (limit, _), size in zip(missed, sizes, strict=True)
         if size > _NEAR * max(sizes)
     ]
-    if not named:
-        return ""
     more = f" and {len(named) - _MOST} more" if len(named) > _MOST else ""
     return f"At least these would have to be missed: {', '.join(named[:_MOST])}{more}."

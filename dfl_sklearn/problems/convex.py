@@ -178,7 +178,15 @@ class ConvexProgram(CvxpyProblem):
     @staticmethod
     def _why_none(program: BuiltProgram, row: np.ndarray) -> str:
         """Say why there is no decision for the present parameters, of a row (d,) of y."""
-        missed = least_missed(program.problem, program.options)
+        largest = float(np.abs(row).max(initial=0.0))
+        missed = least_missed(program.problem, program.options, largest)
+        if missed is None:
+            raise RuntimeError(
+                "The program could not be solved: the solver finds no decision where there are "
+                f"some. y is {np.asarray(row).tolist()} there; {largest:.6g} may be too large "
+                "beside the other numbers. Choose units for variables and constraints in which "
+                "their numbers are of similar size, or limit y by bounds= of its parameter."
+            )
         return (
             f"y is {np.asarray(row).tolist()} there. {missed}{' ' if missed else ''}Where a "
             "prediction is at fault, declare what the parameter can be, such as "

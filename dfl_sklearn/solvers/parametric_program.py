@@ -13,6 +13,8 @@ from .unit_rows import independent, unit_rows
 
 _MOST_AT_A_TIME = 10_000_000  # entries of the linear systems of a batch
 _DEFINITE = 1e-8  # of the largest eigenvalue of a matrix: its least one
+_WIDE = 1e12  # between right-hand sides, above which minimisers are not to be trusted
+_CANCELLED = 1e-14  # of the terms of a sum, below which it is an error of rounding
 _HOLDS = 1e-9  # what is left of an equation that follows from others, as a share of its terms
 
 
@@ -116,7 +118,26 @@ class ParametricProgram:
         if len(nowhere):
             nan = x.new_tensor(torch.nan)
             x, value = x.index_put((nowhere,), nan), value.index_put((nowhere,), nan)
+        is_unique = is_unique & ~self._is_too_wide(parameters.detach())
         return Answer(x, value, is_solved, is_unique & is_solved)
+
+    def _is_too_wide(self, parameters: torch.Tensor) -> torch.Tensor:
+        """Return in which rows (B,) right-hand sides lie too far apart to trust the minimiser.
+
+        Costs are compared in floats: beside a need of 1e15 that cannot be met they do not show
+        whether a need of 4 is. What remains where terms cancel counts as 0.
+        """
+        largest = parameters.new_zeros(len(parameters))
+        least = torch.full_like(largest, torch.inf)
+        ends = self.equations, self.inequalities, self.lower.values, self.upper.values
+        for each in ends:
+            if each.k:
+                size = each(parameters).abs()
+                size = torch.where(size > _CANCELLED * each.sizes(parameters), size, 0.0)
+                largest = torch.maximum(largest, size.amax(dim=1))
+                size = torch.where(size > 0, size, torch.inf)
+                least = torch.minimum(least, size.amin(dim=1))
+        return largest > _WIDE * least
 
     def _is_possible(self, parameters: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
         """Return whether rows (B,) satisfy the constraints that are not passed to the solver."""

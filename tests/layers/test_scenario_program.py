@@ -142,12 +142,11 @@ def positive():
     return cp.Problem(cp.Minimize(cp.sum_squares(z - y))), y, z
 
 
-def test_parameters_are_what_cvxpy_was_told():
+def test_parameters_are_moved_to_what_cvxpy_was_told():
     layer = ConvexProgram(positive).scenario_layer()
     y, weight = scenarios(1)
     assert_allclose(layer(y.abs(), weight), y.abs().mean(dim=1), atol=1e-9)
-    with pytest.raises(ValueError, match="nonneg"):
-        layer(-y.abs(), weight)
+    assert_allclose(layer(y - 3.5, weight), (y - 3.5).clamp(0).mean(dim=1), atol=1e-9)
 
 
 def test_what_has_no_slope_is_said():
