@@ -1,5 +1,7 @@
 """What a correction of predictions sees."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -39,14 +41,9 @@ class CorrectionInputs:
             if missing:
                 raise ValueError(f"X lacks columns that the model was fitted on: {missing}.")
             X = X[self.names]  # a backbone may select columns by name, in any order
-        refuse_unfit_table(X, "X")
-        try:
+        with saying_what_is_read(self.kind):
+            refuse_unfit_table(X, "X")
             features = check_array(X, dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise type(error)(
-                f"{error}\nThe correction reads X (inputs={self.kind!r}), which must therefore be "
-                'finite numbers. Use inputs="predictions", or transform X first.'
-            ) from error
         return np.concatenate([features, predictions], axis=1)
 
     def features(self, stacked: np.ndarray) -> np.ndarray:
@@ -80,6 +77,18 @@ class CorrectionInputs:
         if self.context is None or self.sees_context:
             return stacked
         return np.delete(stacked, self.context, axis=1)
+
+
+@contextmanager
+def saying_what_is_read(kind: str) -> Iterator[None]:
+    """Add to errors about X that the correction reads it, and what to do."""
+    try:
+        yield
+    except (TypeError, ValueError) as error:
+        raise type(error)(
+            f"{error}\nThe correction reads X (inputs={kind!r}), which must therefore be finite "
+            'numbers. Use inputs="predictions", or transform X first.'
+        ) from error
 
 
 def dense(X: Any) -> Any:

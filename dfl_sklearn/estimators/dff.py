@@ -35,7 +35,7 @@ from ..learners.scaling import Scale
 from ..losses.base import DecisionLoss
 from ..problems.base import DecisionProblem
 from ..robust.base import AmbiguitySet
-from ._correction import CorrectionInputs, dense
+from ._correction import CorrectionInputs, dense, saying_what_is_read
 from ._correction_fit import (
     held_out_gain,
     refuse_log_loss,
@@ -439,7 +439,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     ) -> None:
         target: np.ndarray = self._validate_target(y)
         if self.inputs != "predictions":
-            refuse_unfit_table(X, "X")
+            with saying_what_is_read(self.inputs):
+                refuse_unfit_table(X, "X")
         refuse_series(X, "X")
         X, _ = indexable(dense(X), target)
         problem = self._resolve_problem()

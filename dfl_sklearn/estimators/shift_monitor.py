@@ -380,8 +380,8 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         if not hasattr(X, "columns"):
             X = np.asarray(X)
         if self.classifier is None and self.window is not None:
-            refuse_unfit_table(X, "X")
             with saying_what_it_takes(None):
+                refuse_unfit_table(X, "X")
                 check_array(X)
         elif np.ndim(X) != 2:
             raise ValueError(f"X must be a table of rows and columns, got shape {np.shape(X)}.")

@@ -444,9 +444,8 @@ class ConvexProgram(CvxpyProblem):
 
         if smoothing is not None:
             raise ValueError(
-                f"smoothing can be a finite number only for problems that know how to smooth; for "
-                f"ConvexProgram it must be None, got {smoothing!r}. Add a quadratic term to the "
-                "objective."
+                f"smoothing must be None, got {smoothing!r}: a ConvexProgram cannot be smoothed by "
+                "a number. Add a quadratic term to the objective."
             )
         program = self._program()
         if program.problem.is_mixed_integer():

@@ -43,7 +43,7 @@ def saying_what_it_takes(classifier: Any) -> Iterator[None]:
             raise
         what = str(error).partition("\n")[0].rstrip(".")
         raise ValueError(
-            f"The default classifier is linear and takes finite numbers alone: {what}. Give a "
+            f"The default classifier is linear and takes only finite numbers: {what}. Give a "
             "classifier that takes these features, such as a Pipeline with an encoder or an "
             "imputer, as classifier=."
         ) from error

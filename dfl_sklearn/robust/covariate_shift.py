@@ -166,8 +166,9 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
             deviation, and what is fitted on fewer depends on single rows.
         """
         if self.classifier is None:  # others may know what to do with dates
-            refuse_unfit_table(X, "X")
-            refuse_unfit_table(X_target, "X_target")
+            with saying_what_it_takes(None):
+                refuse_unfit_table(X, "X")
+                refuse_unfit_table(X_target, "X_target")
         every, n = joined(X, X_target, "X_target"), _num_samples(X)
         is_target = np.arange(_num_samples(every)) >= n
         weight = np.ones(len(is_target))

@@ -111,11 +111,10 @@ def test_the_regret_through_the_layer(layer_case, smoothing):
     rng = np.random.default_rng(2)
     y, y_hat = layer_case.sample_y(rng, 15), layer_case.predictions(rng, 15)
     loss = RegretLoss(smoothing)(problem, torch.as_tensor(y_hat), torch.as_tensor(y))
-    decisions = problem.decision_layer(smoothing)(torch.as_tensor(y_hat)).numpy()
+    decisions = problem.decision_layer(smoothing)(torch.as_tensor(y_hat))
     assert loss.shape == (15,)
-    assert_allclose(
-        loss.numpy(), problem.cost(decisions, y) - problem.optimal_cost(y), rtol=1e-9, atol=1e-9
-    )
+    paid = problem.cost(decisions, torch.as_tensor(y)).numpy()  # of tensors, as layers may relax
+    assert_allclose(loss.numpy(), paid - problem.optimal_cost(y), rtol=1e-9, atol=1e-9)
 
 
 def test_layers_copy_and_pickle(layer_case, smoothing):
@@ -128,7 +127,7 @@ def test_layers_copy_and_pickle(layer_case, smoothing):
 @pytest.mark.cases(lambda case: case.smooths and case.slopes)
 @pytest.mark.parametrize("value", [-1.0, np.nan, np.inf])
 def test_bad_smoothing(case, value):
-    with pytest.raises(ValueError, match="smoothing must be a finite number"):
+    with pytest.raises(ValueError, match="smoothing must be"):
         case.make().decision_layer(value)
 
 

@@ -98,5 +98,5 @@ def test_a_policy_is_trained(case):
 def test_whole_decisions_are_refused(case):
     rng = np.random.default_rng(0)
     y, z = case.sample_y(rng, 2), case.sample_decision(rng, 2)
-    with pytest.raises(ValueError, match=r"decides whole numbers.* Train DFLRegressor"):
+    with pytest.raises(ValueError, match=r"decides whole numbers.* Use DFLRegressor"):
         case.make().decision_projection(y.shape[1])(torch.as_tensor(z))

@@ -111,8 +111,8 @@ def test_a_marker_takes_a_name_or_a_position(column):
 def test_a_single_number_is_no_context(number):
     y = np.ones((2, 1))
     for column, given in (
-        ("cap", r"is pandas.DataFrame\({'cap': np.full\(2, 3\)}\)"),
-        (0, r"is np.full\(2, 3\)"),
+        ("cap", r"give pandas.DataFrame\({'cap': np.full\(2, 3\)}\)"),
+        (0, r"give np.full\(2, 3\)"),
     ):
         problem = Capped(FromContext(column))
         for ask in (problem.solve, partial(problem.cost, y), partial(problem.violation, y)):

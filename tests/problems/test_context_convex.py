@@ -312,7 +312,7 @@ def test_other_variables_take_their_best_values_under_the_context():
     slope = context.price.to_numpy()[:, None] - 3.0 * (y > [0.5, 1.0])
     slope[1, 1] = tensor.grad[1, 1]  # at the kink
     assert_allclose(tensor.grad, slope, atol=1e-8)
-    with pytest.raises(ValueError, match=r"The decision of row 1 misses .* <= most by 1"):
+    with pytest.raises(ValueError, match=r"The decision of row 1 misses .* <= most\) by 1"):
         problem.cost([[3.0, 1.0]] * 3, y, context=context)
 
 

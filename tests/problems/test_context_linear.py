@@ -384,7 +384,7 @@ def test_numbers_of_any_size_are_right_or_refused(size):
         (
             TopKProblem(column("k")),
             {"k": [1, 2, 3]},
-            "k=3 items cannot be chosen from 2, as row 2 of the context wants",
+            "k=3 items cannot be chosen from 2, as row 2 of the context asks for",
         ),
         (
             MatchingProblem(2, 1, present_left=[True, column("b")]),

@@ -249,7 +249,7 @@ def test_what_cannot_be_differentiated():
         ConvexProgram(whole_numbers).decision_layer()
     with pytest.raises(ValueError, match=r"cvxpy's rules for parameters.* sum_squares"):
         ConvexProgram(not_dpp).decision_layer()
-    with pytest.raises(ValueError, match="smoothing can be a finite number only for"):
+    with pytest.raises(ValueError, match="smoothing must be None"):
         ConvexProgram(box).decision_layer(1.0)
     # Two stages need no slope.
     from sklearn.linear_model import LinearRegression

@@ -98,5 +98,5 @@ def test_bounds_are_rows_of_constraints(bounds):
     [{"A_ub": [[P]], "b_ub": [1]}, {"A_ub": [[1]], "b_ub": [P]}, {"bounds": [(0, P)]}],
 )
 def test_programs_with_predicted_costs_have_no_other_predictions(arguments):
-    with pytest.raises(ValueError, match="RecourseLinearProgram alone"):
+    with pytest.raises(ValueError, match="RecourseLinearProgram only"):
         LinearProgram(**arguments).solve([[1.0]])

@@ -288,7 +288,7 @@ def test_decisions_of_a_wrong_width():
 def test_what_is_not_proven_is_refused(monkeypatch):
     y = np.ones((3, 4))
     y[1] = [1e307, -1e307, 1e307, 0.0]
-    with pytest.raises(ValueError, match="no schedule for row 1 of y that is surely best"):
+    with pytest.raises(ValueError, match="no schedule for row 1 of y that is proven to be best"):
         StorageProblem(capacity=100.0, max_charge=50.0, max_discharge=50.0).solve(y)
 
     def unproven(price, store):

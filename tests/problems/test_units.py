@@ -264,7 +264,7 @@ def test_tokens_beside_servers():
     z = np.array([[1.0], [1.0], [10.0], [60.0]])
     overflow = np.maximum(load - 1.2e7 * z, 0.0)
     assert_allclose(problem.cost(z[:3], load[:3]), (5 * z + 1e-6 * overflow)[:3, 0], rtol=1e-12)
-    with pytest.raises(ValueError, match=r"decision of row 0 misses .* <= 50.0 by 10"):
+    with pytest.raises(ValueError, match=r"decision of row 0 misses .* <= 50.0\) by 10"):
         problem.cost(z[3:], load[3:])
     held = torch.tensor(z[:3], requires_grad=True)
     problem.cost(held, torch.tensor(load[:3])).sum().backward()

@@ -253,7 +253,7 @@ def test_categorical_columns_with_other_categories_stay_categorical():
 def test_the_default_classifier_says_what_it_does_not_take(value):
     table = pd.DataFrame(X[:20], columns=["a", "b"]).astype({"a": object})
     table.iloc[3, 0] = value
-    with pytest.raises(ValueError, match=r"takes finite numbers alone: .*Give a classifier"):
+    with pytest.raises(ValueError, match=r"takes only finite numbers: .*Give a classifier"):
         CovariateShiftWeight().fit(table, table)
 
 
