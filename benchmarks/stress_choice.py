@@ -4,7 +4,7 @@ For each training set of the suite of shifts, candidates are fitted to two third
 times, and put to ``stress_test``: near a generator of the other third, or near one of all training
 rows. The candidate with the least mean worst regret is chosen, fitted to all rows, and scored on
 nominal and on shifted rows as in the suite. Beside it stands the radius that ``CostTailSplit``
-chooses, with ``--tail``, which takes most of the time.
+chooses, which takes most of the time; ``--no-tail`` leaves it out.
 
 Run ``python benchmarks/stress_choice.py``; finished cells are kept in results/scratch, those of the
 suite with its own. Writes results/stress_choice.csv and .md.
@@ -205,9 +205,14 @@ def report(scores, n_seeds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--families", nargs="*", default=list(FAMILIES), choices=list(FAMILIES))
-    parser.add_argument("--tail", action="store_true", help="choose by CostTailSplit as well")
+    parser.add_argument(
+        "--tail",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="choose by CostTailSplit as well",
+    )
     parser.add_argument("--n-jobs", type=int, default=2)
     parser.add_argument("--results", type=Path, default=RESULTS)
     args = parser.parse_args()

@@ -42,6 +42,27 @@ def shift_monitor():
         yield [reference.replace("17273", "17,273"), stream, regrets, features]
 
 
+@table(
+    "benchmarks/feature_shifts.py",
+    "Shifts that a test of features finds, % of 200 tests at a level of 1 %",
+    ["what moves", "columns", "default", "logistic regression", "logistic regression of products"],
+    [36, 12, 14, 18, 20],
+)
+def feature_shifts():
+    title = "Shifts found by a test of features"
+    classifiers = "default", "logistic regression", "logistic regression, products"
+    for shift, told in (
+        ("none", "nothing"),
+        ("mean of one column", "the mean of one column"),
+        ("means of all columns", "the means of all columns"),
+        ("spread of one column", "the spread of one column"),
+        ("correlation of two columns", "the correlation of two columns"),
+    ):
+        for n_columns in ("3", "12", "40"):
+            where = "feature_shifts", title, (shift, n_columns)
+            yield [told, n_columns, *(rounded(cell(*where, each)) for each in classifiers)]
+
+
 def regret_alarm(reference, stream):
     """Return after how many rows least squares is said to decide badly."""
     rows = {"2023 conversation, later": "202", "2023 code": "681", "2023 conversation": "694"}
