@@ -189,8 +189,11 @@ def refuse_unfit_table(X: Any, name: str, *, takes_text: bool = False) -> None:
 
 
 def refuse_series(X: Any, name: str) -> None:
-    """Raise a ValueError if a pandas Series, such as ``table.iloc[i]``, stands for a table."""
-    if isinstance(X, pd.Series):
+    """Raise a ValueError if a pandas Series, such as ``table.iloc[i]``, stands for a table.
+
+    A Series of texts, dictionaries or lists has a row in each entry, for a vectorizer to read.
+    """
+    if isinstance(X, pd.Series) and not all(hasattr(each, "__len__") for each in X):
         raise ValueError(
             f"{name} must be a table of rows and columns, got a Series of shape {X.shape}. One row "
             f"of a table is {name}.iloc[[i]], and one column {name}[[name]]."
