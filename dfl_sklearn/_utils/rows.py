@@ -60,9 +60,10 @@ def refuse_other_order(values: Any, name: str, expected: list[str] | None, where
     if names is None or expected is None or names == expected:
         return
     if sorted(names) == sorted(expected):
+        remedy = f" Use {name}[{expected}]." if name.isidentifier() else ""
         raise ValueError(
             f"The columns of {name} are in another order than {where}: {names} instead of "
-            f"{expected}. Use {name}[{expected}]."
+            f"{expected}.{remedy}"
         )
 
 
