@@ -236,8 +236,9 @@ def naming_columns(X: Any) -> Iterator[None]:
     except (TypeError, ValueError) as error:
         about = type(error).__name__ + str(error)
         wrong = columns_without_numbers(X) if any(each in about for each in _ABOUT_KINDS) else []
-        if wrong:
-            error.add_note("\n".join(f"Of X, {what}: {remedy}." for what, remedy in wrong))
+        note = "\n".join(f"Of X, {what}: {remedy}." for what, remedy in wrong)
+        if note and note not in getattr(error, "__notes__", []):  # of a model within
+            error.add_note(note)
         raise
 
 
