@@ -171,7 +171,9 @@ def test_weights_go_to_the_models_that_request_them():
         asked, refused = (Ridge().set_fit_request(sample_weight=each) for each in (True, False))
         models = {"asked": asked, "refused": refused}
         found = compare_decisions(models, X, Y, problem=PROBLEM, sample_weight=weight)
-        with pytest.raises(UnsetMetadataPassedError, match="for Ridge"):
+        with pytest.raises(
+            UnsetMetadataPassedError, match=r"for Ridge.* used within compare_decisions"
+        ):
             compare_decisions(line, X, Y, problem=PROBLEM, sample_weight=weight)
     for name, given in (("asked", weight), ("refused", None)):
         plain = compare_decisions(line, X, Y, problem=PROBLEM, sample_weight=given)

@@ -129,6 +129,8 @@ def test_a_difference_must_be_large_and_beyond_errors_of_sampling():
         each = factor * few
         twice = _missed(np.repeat(each, 2), np.ones(200), pool, share)
         assert twice == _missed(each, np.full(100, 2.0), pool, share)
+    in_shares = _missed(2 * rows[0], np.full(2000, 1 / 2000), pool, share)
+    assert in_shares == _missed(2 * rows[0], np.ones(2000), pool, share) != ""
 
 
 def test_a_model_with_a_context_that_is_not_fitted_says_so():

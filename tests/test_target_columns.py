@@ -78,8 +78,9 @@ def test_further_rows_of_another_order_are_refused():
         stress_test(fitted, X, TURNED, radius=0.1)
     with refused():
         ShiftMonitor(fitted, window=None).fit(X, TURNED)
-    with refused("y of the shift 'late'"):
+    with refused("y of the shift 'late'") as caught:
         compare_decisions({"a": TWO_STAGE}, X, TABLE, problem=PROBLEM, shifts={"late": (X, TURNED)})
+    assert str(caught.value).endswith("instead of ['soup', 'salad'].")
 
 
 def test_tables_that_contradict_each_other_are_refused():

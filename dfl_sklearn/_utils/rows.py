@@ -60,9 +60,10 @@ def refuse_other_order(values: Any, name: str, expected: list[str] | None, where
     if names is None or expected is None or names == expected:
         return
     if sorted(names) == sorted(expected):
+        remedy = f" Use {name}[{expected}]." if name.isidentifier() else ""
         raise ValueError(
             f"The columns of {name} are in another order than {where}: {names} instead of "
-            f"{expected}. Use {name}[{expected}]."
+            f"{expected}.{remedy}"
         )
 
 
@@ -189,8 +190,11 @@ def refuse_unfit_table(X: Any, name: str, *, takes_text: bool = False) -> None:
 
 
 def refuse_series(X: Any, name: str) -> None:
-    """Raise a ValueError if a pandas Series, such as ``table.iloc[i]``, stands for a table."""
-    if isinstance(X, pd.Series):
+    """Raise a ValueError if a pandas Series, such as ``table.iloc[i]``, stands for a table.
+
+    A Series of texts, dictionaries or lists has a row in each entry, for a vectorizer to read.
+    """
+    if isinstance(X, pd.Series) and not all(hasattr(each, "__len__") for each in X):
         raise ValueError(
             f"{name} must be a table of rows and columns, got a Series of shape {X.shape}. One row "
             f"of a table is {name}.iloc[[i]], and one column {name}[[name]]."
@@ -232,8 +236,9 @@ def naming_columns(X: Any) -> Iterator[None]:
     except (TypeError, ValueError) as error:
         about = type(error).__name__ + str(error)
         wrong = columns_without_numbers(X) if any(each in about for each in _ABOUT_KINDS) else []
-        if wrong:
-            error.add_note("\n".join(f"Of X, {what}: {remedy}." for what, remedy in wrong))
+        note = "\n".join(f"Of X, {what}: {remedy}." for what, remedy in wrong)
+        if note and note not in getattr(error, "__notes__", []):  # of a model within
+            error.add_note(note)
         raise
 
 

@@ -152,7 +152,7 @@ def takes_weights(estimator: Any) -> bool:
     return Parameter.VAR_KEYWORD in kinds and not isinstance(estimator, Pipeline)
 
 
-def requested_weights(estimator: Any, weight: Any) -> dict[str, Any]:
+def requested_weights(estimator: Any, weight: Any, owner: str) -> dict[str, Any]:
     """Return what hands weights to `fit` of an estimator, as it has asked for them.
 
     Without metadata routing that is `sample_weight`. With it, what the request of the estimator
@@ -163,13 +163,14 @@ def requested_weights(estimator: Any, weight: Any) -> dict[str, Any]:
     estimator : estimator
         Which takes weights, see :func:`takes_weights`.
     weight : ndarray of shape (n,) or None
+    owner : str
+        Name of what hands them on, for the error.
     """
     if weight is None:
         return {}
     if not _routing_enabled():
         return {"sample_weight": weight}
     method = MethodMapping().add(caller="fit", callee="fit")
-    name = type(estimator).__name__
-    router = MetadataRouter(owner=name).add(estimator=estimator, method_mapping=method)
+    router = MetadataRouter(owner=owner).add(estimator=estimator, method_mapping=method)
     routed = router.route_params(caller="fit", params={"sample_weight": weight})
     return dict(routed.estimator.fit)

@@ -144,9 +144,9 @@ def d2_of_decisions(
         if context is not None and (y_true != y_true[0]).any():
             warnings.warn(
                 "d2_regret_score says nothing here: the context alone, such as a limit that binds "
-                "in every row, leaves one best decision in each, whatever y is. If that is not so, "
-                "a step of a Pipeline may have rescaled the context: wrap it in keep_context, from "
-                "dfl_sklearn.compose.",
+                "in every row, leaves one best decision in each, whichever of these y comes true. "
+                "If that surprises you, a step of a Pipeline may have rescaled the context: wrap "
+                "it in keep_context, from dfl_sklearn.compose.",
                 UndefinedMetricWarning,
                 stacklevel=2,
             )

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_memory
 from .._utils.checks import flag, number, whole_number
 from .._utils.context_columns import Selection
 from .._utils.progress import part, reporting, say
-from .._utils.rows import as_numpy_rows, check_finite, check_total, native
+from .._utils.rows import as_numpy_rows, check_finite, check_total, in_rows, native
 from .._utils.seeds import named_seed, root_seed
 from .._utils.sklearn_private import _check_sample_weight
 from .._utils.target_columns import check_target_columns
@@ -344,7 +344,7 @@ def _missed(real: np.ndarray, weight: np.ndarray, generated: np.ndarray, share: 
         np.average((generated - means[1]) ** 2, weights=share),
     )
     # Of few rows the larger spread: theirs is too small where they lack the costly ones.
-    error = np.sqrt(max(squares) / weight.sum() + squares[1] * (share @ share))
+    error = np.sqrt(max(squares) / in_rows(weight).sum() + squares[1] * (share @ share))
     difference = abs(means[1] - means[0])
     if difference <= max(_SHARE * abs(means[0]), _ERRORS * float(error)):
         return ""

@@ -97,7 +97,7 @@ class Task:
             X, y = (_safe_indexing(each, trial.train) for each in (self.X, self.y))
             model = regressor_for(clone(trial.estimator), y)
             weight = None if self.weight is None else self.weight[trial.train]
-            params = requested_weights(model, weight)
+            params = requested_weights(model, weight, "compare_decisions")
             start = time.perf_counter()
             with collected_doubts(of_others=True) as doubts, part(repr(trial.name)):
                 model = model.fit(X, y, **params)

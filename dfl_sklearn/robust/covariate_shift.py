@@ -294,7 +294,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
             raise ValueError(
                 f"Weights were given, but {type(model).__name__}.fit takes no sample_weight.{hint}"
             )
-        return requested_weights(model, weight)
+        return requested_weights(model, weight, type(self).__name__)
 
     def _routing(self) -> AbstractContextManager[None]:
         """Keep metadata routing from the default classifier, whose steps request nothing."""

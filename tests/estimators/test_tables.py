@@ -4,7 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.ensemble import RandomForestRegressor
-from sklearn.linear_model import LinearRegression
+from sklearn.feature_extraction import DictVectorizer
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LinearRegression, Ridge
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -40,6 +42,7 @@ FITS = {
 WRAPPED = {
     "two stages": TwoStageRegressor(LinearRegression(), PROBLEM),
     "scenarios": ResidualScenarios(LinearRegression(), cv=2),
+    "decided scenarios": TwoStageRegressor(ResidualScenarios(LinearRegression(), cv=2), PROBLEM),
     "experts": ExpertMixture([("line", LinearRegression())], PROBLEM),
     "promises": ConformalDecisions(LinearRegression(), PROBLEM),
 }
@@ -58,7 +61,7 @@ def test_columns_of_text_and_dates_are_named(fit):
 def test_errors_of_the_wrapped_regressor_get_a_note_with_the_columns(model, table, note):
     with pytest.raises((ValueError, TypeError)) as caught:
         model.fit(table, Y)
-    assert any(note in each for each in getattr(caught.value, "__notes__", []))
+    assert sum(note in each for each in getattr(caught.value, "__notes__", [])) == 1
 
 
 def test_other_errors_of_the_wrapped_regressor_get_no_note():
@@ -123,6 +126,28 @@ def test_a_row_as_a_series_is_told_from_a_table(model):
     for ask in (model.predict, model.decide) if hasattr(model, "decide") else ():
         with pytest.raises(ValueError, match=message):
             ask(X.iloc[0])
+
+
+VECTORIZED = {
+    "texts": (TfidfVectorizer(), ["fair", "rain", "fair rain", "storm"] * 10),
+    "dictionaries": (DictVectorizer(), [{"wet": float(i % 3)} for i in range(40)]),
+}
+
+
+@pytest.mark.parametrize(("vectorizer", "rows"), VECTORIZED.values(), ids=VECTORIZED)
+def test_a_series_with_a_row_in_each_entry_is_taken_as_a_list_is(vectorizer, rows):
+    inner = make_pipeline(vectorizer, Ridge())
+    series = pd.Series(rows)
+    for model in (
+        TwoStageRegressor(inner, PROBLEM),
+        TwoStageRegressor(ResidualScenarios(inner, cv=2), PROBLEM),
+        ExpertMixture([("line", inner)], PROBLEM),
+        ConformalDecisions(inner, PROBLEM),
+    ):
+        expected = model.fit(rows, Y).decide(rows)
+        np.testing.assert_array_equal(model.fit(series, Y).decide(series), expected)
+    fitted = inner.fit(rows, Y)
+    np.testing.assert_array_equal(decide(fitted, series, PROBLEM), decide(fitted, rows, PROBLEM))
 
 
 def test_a_pipeline_and_a_stream_are_told_as_well():
