@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 _ROW = re.compile(r"(\b[Rr]ow )(\d+)(?=\b(?! of A_| of b_| of W))")
+_COUNTED = "Rows are counted among "
 
 
 def renumber(error: Exception, index: np.ndarray) -> None:
@@ -27,22 +28,31 @@ def renumber(error: Exception, index: np.ndarray) -> None:
 
 @contextmanager
 def renumbered(index: np.ndarray) -> Iterator[None]:
-    """Replace row numbers within a part, in errors, by those among all rows (m,)."""
+    """Replace row numbers within a part, in errors, by those among all rows (m,).
+
+    Errors that say among which rows they count (:func:`counted_among`) stay as they are.
+    """
     try:
         yield
     except (ValueError, RuntimeError) as error:
-        renumber(error, index)
+        notes = getattr(error, "__notes__", [])
+        if not any(each.startswith(_COUNTED) for each in notes):
+            renumber(error, index)
         raise
 
 
 @contextmanager
-def named_rows(number: np.ndarray | None, describe: Callable[[int], str]) -> Iterator[None]:
+def named_rows(
+    number: np.ndarray | None, n_rows: int, describe: Callable[[int], str]
+) -> Iterator[None]:
     """Let errors about rows call them as the caller does, or else by the values they hold.
 
     Parameters
     ----------
     number : ndarray of shape (n,) or None
         The numbers of the rows at the caller, where they are known.
+    n_rows : int
+        n. Messages may be about rows of something else: larger numbers stay.
     describe : callable
         Returns the values of row i, which take the place of its number where that is unknown.
     """
@@ -52,7 +62,7 @@ def named_rows(number: np.ndarray | None, describe: Callable[[int], str]) -> Ite
         if number is not None:
             renumber(error, number)
         else:
-            error.args = tuple(_described(each, describe) for each in error.args)
+            error.args = tuple(_described(each, n_rows, describe) for each in error.args)
         raise
 
 
@@ -69,17 +79,20 @@ def counted_among(what: str) -> Iterator[None]:
 
 def note_on(what: str) -> str:
     """Return the note that says among which rows those of a message are counted."""
-    return f"Rows are counted among {what}."
+    return f"{_COUNTED}{what}."
 
 
-def _described(message: Any, describe: Callable[[int], str]) -> Any:
+def _described(message: Any, n_rows: int, describe: Callable[[int], str]) -> Any:
     if not isinstance(message, str):
         return message
-    return re.sub(
-        _ROW.pattern + "(?: of y| of the context)?",
-        lambda row: f"{'T' if row[1][0] == 'R' else 't'}he row with {describe(int(row[2]))}",
-        message,
-    )
+
+    def values(found: re.Match[str]) -> str:
+        i = int(found[2])
+        if i >= n_rows:
+            return found[0]
+        return f"{'T' if found[1][0] == 'R' else 't'}he row with {describe(i)}"
+
+    return re.sub(_ROW.pattern + "(?: of y| of the context)?", values, message)
 
 
 def _renumbered(message: Any, index: np.ndarray) -> Any:

@@ -11,6 +11,7 @@ from .._conformal.outcomes import Outcomes
 from .._utils.cross_fit import Splits, random_splits
 from .._utils.interrupts import passing_interrupts_on
 from .._utils.progress import part, say
+from .._utils.row_numbers import renumbered
 from .._utils.seeds import named_rng
 from .._utils.sklearn_private import _check_method_params
 
@@ -57,7 +58,7 @@ class Fits:
             rows = np.arange(len(self.y))
         X, y = _safe_indexing(self.X, rows), self.y[rows]
         params = _check_method_params(self.X, self._params, rows)
-        with passing_interrupts_on():
+        with passing_interrupts_on(), renumbered(rows):
             model = owner._unfitted_decider().fit(X, y, **params)
         if not isinstance(owner.estimator, FrozenEstimator):
             say(f"fitted on {len(rows)} rows")
@@ -84,7 +85,8 @@ class Fits:
             X = _safe_indexing(self.X, held)
             with part(f"fold {number + 1} of {len(splits)}"):
                 model = self.model(held if frozen else rest)
-                plans = self._owner._plans(model, X)
-            weight = None if self.weight is None else self.weight[held]
-            parts.append(Outcomes.of(plans, X, self.y[held], weight, number))
+                weight = None if self.weight is None else self.weight[held]
+                with renumbered(held):
+                    plans = self._owner._plans(model, X)
+                    parts.append(Outcomes.of(plans, X, self.y[held], weight, number))
         return Outcomes.together(parts, [held for _, held in splits], self.X)

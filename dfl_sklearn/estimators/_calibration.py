@@ -1,5 +1,6 @@
 """Calibrate promised costs: on rows given, on rows held out, or across folds."""
 
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,9 +15,12 @@ from .._conformal.outcomes import Outcomes
 from .._conformal.shift_weights import shift_weights, warn_of_few_rows
 from .._utils.cross_fit import Splits, fold_of
 from .._utils.progress import part
+from .._utils.row_numbers import counted_among, renumbered
 from .._utils.rows import check_total
 from .._utils.sklearn_private import _check_sample_weight, _num_samples
 from ._calibrated_fits import Fits
+
+HELD_OUT = "those of X_cal and y_cal"
 
 
 @dataclass(frozen=True)
@@ -100,26 +104,31 @@ class Calibration:
             return self._on(given, rows)
         frozen = isinstance(owner.estimator, FrozenEstimator)
         if frozen and owner.cv is None and not self._certificate().needs_training:
-            return self._on(GivenRows(fits.X, fits.y, fits.weight_of(rows)), rows[:0])
+            return self._on(GivenRows(fits.X, fits.y, fits.weight_of(rows)), rows[:0], rows)
         splits = calibration_splits(owner.cv, fits.X, fits.y)
         if len(splits) > 1:
             return self._across(splits)
         rest, held = splits[0]
         held_out = _safe_indexing(fits.X, held), fits.y[held], fits.weight_of(held)
-        return self._on(GivenRows(*held_out), rest)
+        return self._on(GivenRows(*held_out), rest, held)
 
-    def _on(self, held_out: GivenRows, rows: np.ndarray) -> Calibrated:
-        """Fit on some rows, and calibrate on others."""
+    def _on(
+        self, held_out: GivenRows, rows: np.ndarray, number: np.ndarray | None = None
+    ) -> Calibrated:
+        """Fit on some rows, and calibrate on others, with these numbers if they are among X."""
         self._check_enough(held_out.weight)
         kept = np.flatnonzero(held_out.weight > 0)
+        is_given = number is None
+        number = kept if number is None else number[kept]
         X = _safe_indexing(held_out.X, kept)
         shift = self._shift(X)
         decider = self._fits.model(rows)
         certificate = self._certificate()
         if certificate.needs_training:
             certificate.fit(self._fits.outcomes_of_training(rows))
-        plans = self._owner._plans(decider, X)
-        outcomes = Outcomes.of(plans, X, held_out.y[kept], held_out.weight[kept])
+        with counted_among(HELD_OUT) if is_given else nullcontext(), renumbered(number):
+            plans = self._owner._plans(decider, X)
+            outcomes = Outcomes.of(plans, X, held_out.y[kept], held_out.weight[kept])
         return self._calibrated(decider, certificate, outcomes, shift)
 
     def _across(self, splits: Splits) -> Calibrated:

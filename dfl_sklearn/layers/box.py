@@ -141,7 +141,7 @@ def _check_number(value: Any, name: str) -> None:
 def _read(value: Number, name: str, y: torch.Tensor, context: torch.Tensor | None) -> torch.Tensor:
     """Return a number as a tensor that goes with y (B, d): (), (B, 1) or (B, d)."""
     numbers = torch.as_tensor(value(context) if callable(value) else value).to(y)
-    if numbers.ndim and (numbers.ndim != 2 or len(numbers) != len(y)):
+    if numbers.ndim and tuple(numbers.shape) not in ((len(y), 1), tuple(y.shape)):
         raise ValueError(
             f"{name} must return one number for each row of the context, shape ({len(y)}, 1), got "
             f"{tuple(numbers.shape)}."

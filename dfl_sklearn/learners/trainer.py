@@ -111,7 +111,7 @@ class EnsembleNet(PredictorNet):
         X, rows = batch
         n_members = self.module_.n_members
         by_member = self.module_(X.unflatten(0, (n_members, -1)), **fit_params)
-        if self._is_unmoved is not None:
+        if self._is_unmoved is not None and by_member.requires_grad:
             by_member.retain_grad()
         output = by_member.flatten(0, 1)
         loss = self.criterion_(output, rows)

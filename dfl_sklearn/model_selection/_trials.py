@@ -99,7 +99,11 @@ class Task:
             weight = None if self.weight is None else self.weight[trial.train]
             params = requested_weights(model, weight, "compare_decisions")
             start = time.perf_counter()
-            with collected_doubts(of_others=True) as doubts, part(repr(trial.name)):
+            with (
+                collected_doubts(of_others=True) as doubts,
+                part(repr(trial.name)),
+                renumbered(trial.train),
+            ):
                 model = model.fit(X, y, **params)
             seconds = time.perf_counter() - start
         costs, contexts = [], []

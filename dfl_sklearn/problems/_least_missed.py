@@ -6,6 +6,7 @@ import numpy as np
 
 from .._utils.optional import import_optional
 from ..solvers.cvxpy_programs import solve_canonical
+from ._cvxpy_parts import name_of
 
 _NEAR = 1e-9  # a miss that counts as none, as a share of the largest
 _NONE = 1e-12  # a miss that may be an error of rounding, as a share of the size of parameters
@@ -41,7 +42,7 @@ def least_missed(problem: Any, options: dict[str, Any], size: float) -> str | No
     if max(sizes, default=0.0) <= _NONE * size:
         return None
     named = [
-        f"{limit} (by {size:.6g})"
+        f"{name_of(limit, problem.constraints)} (by {size:.6g})"
         for (limit, _), size in zip(missed, sizes, strict=True)
         if size > _NEAR * max(sizes)
     ]

@@ -23,7 +23,7 @@ def checked_worst_case(found: Any, name: str, nominal: Rows) -> tuple[Rows, floa
     Raises
     ------
     TypeError
-        If it is no pair of rows and a number.
+        If it is no pair of rows, with arrays of numbers, and a number.
     ValueError
         If the rows differ in their columns, the weights are none, or the divergence is NaN.
     """
@@ -105,6 +105,10 @@ def _check_columns(rows: Rows, method: str, nominal: Rows) -> None:
                 f"{method} must return rows with the columns of the training rows, which {has} "
                 f"context: hand it on, by rows.replace(...)."
             )
+        dtype = getattr(part, "dtype", None)
+        if dtype is None or getattr(dtype, "kind", "") == "O":
+            kind = type(part).__name__ if dtype is None else "an array of objects"
+            raise TypeError(f"{method} must return rows with arrays of numbers: {name} is {kind}.")
         width, shape = known.shape[1], np.shape(part)
         if len(shape) != 2 or shape[1] != width or shape[0] != np.shape(rows.X)[0]:
             raise ValueError(

@@ -83,9 +83,7 @@ class MixedSolver:
     values prove that this is the best one. Otherwise HiGHS searches. It checks integrality and
     constraints only up to a tolerance. Therefore its integral variables are rounded and fixed, and
     the others solved for. Where that is infeasible, or costs more than HiGHS promised, its search
-    is
-    split
-    around the decision and goes on.
+    is split around the decision and goes on.
 
     Parameters
     ----------

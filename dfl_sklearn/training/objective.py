@@ -103,7 +103,7 @@ class Objective:
             )
 
         try:
-            with named_rows(rows.number, described):
+            with named_rows(rows.number, len(rows), described):
                 best = self._optima.get(
                     known, lambda: self.problem.optimum(rows.y, context=self.context_of(rows))
                 )

@@ -45,11 +45,10 @@ class PolicyObjective(Objective):
 
     def output_scale(self, rows: Rows, seed: int) -> Scale:
         """Return the best constant decision, and the distance of the best decisions from it."""
+        targets = self.targets(rows)  # first: a row without a decision is an error that names it
         of, constant = self._constant(rows, seed)
         weight = rows.weight[of] if len(constant) > 1 else np.ones(1)
-        return Scale.about(
-            np.average(constant, axis=0, weights=weight), self.targets(rows), rows.weight
-        )
+        return Scale.about(np.average(constant, axis=0, weights=weight), targets, rows.weight)
 
     def _decisions(self, y_hat: np.ndarray, rows: Rows) -> np.ndarray:
         context = None if rows.context is None else rows.context.cpu().numpy()

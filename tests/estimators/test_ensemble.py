@@ -339,6 +339,16 @@ def test_members_that_learn_nothing_are_counted(seed):
     assert f"{n_dead} of the 4 nets trained side by side (n_estimators) learnt" in messages
 
 
+def test_nets_without_weights_to_train_have_one_error_whatever_their_number():
+    def frozen(n_in, n_out):
+        return torch.nn.Linear(n_in, n_out).requires_grad_(False)
+
+    X, y = rows(20)
+    for n in 1, 2:
+        with pytest.raises(ValueError, match="does not depend on the predictions"):
+            DFLRegressor(NEWSVENDOR, predictor=frozen, n_estimators=n, max_iter=1).fit(X, y)
+
+
 def test_members_that_have_nothing_to_learn_are_not_counted():
     """What is always best is predicted from the second fit on: neither has a loss."""
     X, y = np.random.default_rng(0).standard_normal((40, 2)), np.full(40, 3.0)

@@ -7,8 +7,15 @@ import torch
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV
 
-from dfl_sklearn import DFFRegressor, DFLRegressor
+from dfl_sklearn import (
+    ConformalDecisions,
+    DFFRegressor,
+    DFLRegressor,
+    PolicyRegressor,
+    TwoStageRegressor,
+)
 from dfl_sklearn.losses import SquaredErrorLoss
+from dfl_sklearn.model_selection import compare_decisions
 from dfl_sklearn.problems import (
     ConvexProgram,
     FromContext,
@@ -117,6 +124,64 @@ def test_rows_without_numbers_are_known_by_their_values():
     rows = Rows(X[:3], np.array([[1.0], [7.0], [1.0]]), np.ones(3))
     with pytest.raises(ValueError, match=r"^At the row with y = \[7.0\]: No decision"):
         objective.solved(rows)
+
+
+def test_numbers_of_rows_of_something_else_stay():
+    class WithTable(SquaredErrorProblem):
+        def solve_rows(self, y, context=None):
+            raise ValueError("Table row 999 is missing, and row 1 needs it.")
+
+    rows = Rows(X[:3], np.array([[1.0], [7.0], [1.0]]), np.ones(3))
+    with pytest.raises(ValueError, match=r"^Table row 999 is missing, and the row with y = \[7.0"):
+        Objective(WithTable(), SquaredErrorLoss()).solved(rows)
+
+
+LIMITED = LinearProgram([[1.0, 1.0]], [FromContext(0)], sense="max")
+
+
+def limited_rows(bad):
+    """Return rows of which one has a context without any decision."""
+    table = np.column_stack([X, np.ones(40)])
+    table[bad, 3] = -1.0
+    return table, np.abs(X[:, :2])
+
+
+def test_a_policy_names_the_row_that_has_no_decision():
+    with pytest.raises(ValueError, match="At row 17: "):
+        PolicyRegressor(LIMITED, context=[3], **QUICK).fit(*limited_rows(17))
+
+
+@pytest.mark.parametrize("wrapped", ["two stages", "net"])
+@pytest.mark.parametrize(
+    ("bad", "other"), [(17, {}), (36, {}), (36, {"scale": None}), (9, {"cv": 3})]
+)
+def test_calibration_names_the_row_of_its_caller(wrapped, bad, other):
+    if wrapped == "net":
+        model = DFLRegressor(LIMITED, context=[3], **QUICK)
+    else:
+        model = TwoStageRegressor(LinearRegression(), LIMITED, context=[3])
+    promises = ConformalDecisions(model, LIMITED, confidence_level=0.5, **other)
+    with pytest.raises(ValueError, match=f"At row {bad}: ") as error:
+        promises.fit(*limited_rows(bad))
+    assert not getattr(error.value, "__notes__", [])
+
+
+def test_calibration_rows_of_the_caller_are_counted_among_these():
+    model = TwoStageRegressor(LinearRegression(), LIMITED, context=[3])
+    promises = ConformalDecisions(model, LIMITED, confidence_level=0.5)
+    X_cal, y_cal = limited_rows(5)
+    X_cal[:, 0] += 0.5  # not the training rows
+    weight = np.where(np.arange(40) < 2, 0.0, 1.0)
+    with pytest.raises(ValueError, match="At row 5: ") as error:
+        promises.fit(*limited_rows([]), X_cal=X_cal, y_cal=y_cal, sample_weight_cal=weight)
+    assert error.value.__notes__ == ["Rows are counted among those of X_cal and y_cal."]
+
+
+def test_a_comparison_names_the_row_of_its_caller():
+    models = {"net": DFLRegressor(LIMITED, context=[3], **QUICK)}
+    with pytest.raises(ValueError, match="At row 17: ") as error:
+        compare_decisions(models, *limited_rows(17), problem=LIMITED, context=[3], cv=4)
+    assert error.value.__notes__ == ["In the fit of 'net' for split 1 of 4."]
 
 
 def test_numbers_of_rows_do_not_reach_the_model():

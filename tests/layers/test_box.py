@@ -78,6 +78,9 @@ def test_numbers_that_are_none_are_named():
         AffineBoxLayer(upper=FromContext("cap"))
     with pytest.raises(ValueError, match=r"lower must return one .* \(101, 1\), got \(101,\)"):
         AffineBoxLayer(lower=lambda context: context[:, 0])(Y, CONTEXT)
+    two_for_three = AffineBoxLayer(lower=lambda context: context[:, :1].expand(-1, 2))
+    with pytest.raises(ValueError, match=r"lower must return one .* \(101, 1\), got \(101, 2\)"):
+        two_for_three(torch.ones(101, 3), CONTEXT)
 
 
 def test_smoothing_fades_out():

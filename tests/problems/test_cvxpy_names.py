@@ -80,6 +80,23 @@ def test_labels_are_used():
         known.cost([[2.0, 2.0, 1.0]], Y, context=pd.DataFrame({"cap": [4.0]}))
 
 
+def contradictory(label=None):
+    x, a = cp.Variable(2, name="x"), cp.Parameter(name="a")
+    limits = [x <= 3, 0.5 * cp.sum(x) >= a]
+    if label:
+        limits[1].set_label(label)
+    return cp.Problem(cp.Minimize(cp.sum_squares(x)), limits), a, x
+
+
+def test_constraints_that_cannot_hold_are_called_as_in_other_messages():
+    short = r"have to be missed: constraint 1 \(a <= 0\.5 .*\) \(by 1\)\. "
+    with pytest.raises(ValueError, match=short):
+        ConvexProgram(contradictory).solve([4.0])
+    if HAS_LABELS:
+        with pytest.raises(ValueError, match=r"have to be missed: need \(by 1\)\. "):
+            ConvexProgram(lambda: contradictory("need")).solve([4.0])
+
+
 def unbounded():
     x, y = cp.Variable(2, name="x"), cp.Variable(nonneg=True, name="power")
     a = cp.Parameter(2, name="a")

@@ -139,7 +139,7 @@ def test_models_whose_predictions_are_negative_are_fitted_and_decide(problem, ma
 
 def test_without_a_declaration_the_error_names_values_constraint_and_remedy():
     match = (
-        r"for row 1 of y. y is \[-1.0, 3.0\] there. At least these .* <= demand \(by 1\). "
+        r"for row 1 of y. y is \[-1.0, 3.0\] there. At least these .* <= demand\) \(by 1\). "
         r".*cp.Parameter\(nonneg=True\)"
     )
     with pytest.raises(ValueError, match=match):

@@ -75,6 +75,16 @@ def only_first(weight, value):
             ValueError,
             "which have no context",
         ),
+        (
+            lambda rows: (rows.replace(X=rows.X.tolist()), 1.0),
+            TypeError,
+            "arrays of numbers: X is list",
+        ),
+        (
+            lambda rows: (rows.replace(y=rows.y.astype(object)), 1.0),
+            TypeError,
+            "arrays of numbers: y is an array of objects",
+        ),
     ],
 )
 def test_what_a_worst_case_returns_is_checked(answer, error, message):
