@@ -12,8 +12,9 @@ from ._utils.context_columns import ContextColumns, Selection
 from ._utils.hidden_scenarios import warn_of_hidden_scenarios
 from ._utils.innermost import innermost, shaped_for
 from ._utils.policies import refuse_policy
-from ._utils.rows import as_numpy_rows, check_finite, column_names, refuse_series
+from ._utils.rows import as_numpy_rows, check_finite, column_names
 from ._utils.scenario_models import predicts_scenarios, scenario_parts
+from ._utils.tables import refuse_series
 from .problems._over_scenarios import decide_over_scenarios
 from .problems.base import DecisionProblem
 

@@ -16,8 +16,9 @@ from ._utils.all_or_nothing import all_or_nothing
 from ._utils.context_columns import CONTEXT, ContextColumns, Selection
 from ._utils.hidden_scenarios import warn_of_unused_scenarios
 from ._utils.params import NestedParamsMixin
-from ._utils.rows import as_rows, refuse_unfit_table
+from ._utils.rows import as_rows
 from ._utils.sklearn_private import HasMethods, Interval, _check_feature_names_in, _fit_context
+from ._utils.tables import refuse_unfit_table
 from ._utils.wrapping import WrappingMixin
 from .metrics import d2_regret_score
 from .problems.base import DecisionProblem

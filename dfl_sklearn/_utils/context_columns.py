@@ -10,8 +10,9 @@ import pandas as pd
 from scipy.sparse import issparse
 from sklearn.utils import _safe_indexing
 
-from .rows import as_float, column_names, raise_at, refuse_series, twice
+from .rows import as_float, column_names, raise_at
 from .sklearn_private import _get_column_indices
+from .tables import refuse_series, twice
 
 CONTEXT: list[Any] = [str, Integral, "array-like", slice, callable, None]
 """What a parameter `context` may be, for scikit-learn's validation."""

@@ -18,8 +18,9 @@ from sklearn.utils.validation import (
 )
 
 from .policies import refuse_policy
-from .rows import naming_columns, refuse_series, refuse_unfit_target
+from .rows import refuse_unfit_target
 from .sklearn_private import _check_feature_names, _check_sample_weight, _routing_enabled
+from .tables import naming_columns, refuse_series
 from .target_columns import check_target_columns, keep_target_columns
 
 

@@ -10,7 +10,8 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_array
 
 from .._utils.context_columns import ContextColumns
-from .._utils.rows import column_names, refuse_unfit_table
+from .._utils.rows import column_names
+from .._utils.tables import refuse_unfit_table
 
 
 @dataclass(frozen=True)

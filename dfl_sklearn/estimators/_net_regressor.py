@@ -21,7 +21,7 @@ from .._utils.convergence import collected_doubts
 from .._utils.holdout import is_given
 from .._utils.members import member_mean
 from .._utils.progress import reporting
-from .._utils.rows import as_rows, check_total, refuse_unfit_table, refuse_unfit_target
+from .._utils.rows import as_rows, check_total, refuse_unfit_target
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import (
     CallbackSupportMixin,
@@ -30,6 +30,7 @@ from .._utils.sklearn_private import (
     _check_sample_weight,
     _fit_context,
 )
+from .._utils.tables import refuse_unfit_table
 from .._utils.target_columns import check_target_columns, keep_target_columns
 from .._utils.threads import pinned_threads
 from ..learners.construct import n_threads, on_cpu, resolve_device

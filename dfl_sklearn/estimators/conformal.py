@@ -21,7 +21,6 @@ from .._utils.context_columns import CONTEXT, Selection
 from .._utils.convergence import collected_doubts
 from .._utils.innermost import innermost
 from .._utils.progress import reporting
-from .._utils.rows import refuse_series
 from .._utils.sklearn_private import (
     HasMethods,
     Interval,
@@ -29,6 +28,7 @@ from .._utils.sklearn_private import (
     _check_sample_weight,
     _fit_context,
 )
+from .._utils.tables import refuse_series
 from .._utils.target_columns import check_target_columns
 from ..metrics._decisions import check_observed
 from ..problems.base import DecisionProblem

@@ -21,7 +21,7 @@ from .._utils.hidden_scenarios import warn_of_unused_scenarios
 from .._utils.holdout import is_given
 from .._utils.interrupts import interrupts_are_passed_on, passing_interrupts_on
 from .._utils.progress import part, reporting, say
-from .._utils.rows import as_rows, column_names, refuse_series, refuse_unfit_table
+from .._utils.rows import as_rows, column_names
 from .._utils.seeds import root_seed
 from .._utils.sklearn_private import (
     HasMethods,
@@ -30,6 +30,7 @@ from .._utils.sklearn_private import (
     _check_sample_weight,
     _fit_context,
 )
+from .._utils.tables import refuse_series, refuse_unfit_table
 from .._utils.wrapping import WrappingMixin
 from ..learners.scaling import Scale
 from ..losses.base import DecisionLoss

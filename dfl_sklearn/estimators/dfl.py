@@ -13,8 +13,8 @@ from skorch import NeuralNet
 from torch import nn
 
 from .._utils.context_columns import Selection
-from .._utils.rows import refuse_unfit_table
 from .._utils.seeds import named_seed
+from .._utils.tables import refuse_unfit_table
 from ..learners.factories import NetFactory
 from ..losses.base import DecisionLoss
 from ..problems.base import DecisionProblem

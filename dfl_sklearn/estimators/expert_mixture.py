@@ -28,13 +28,7 @@ from .._utils.interrupts import passing_interrupts_on
 from .._utils.members import weighted_mean
 from .._utils.policies import policy_in
 from .._utils.progress import part, reporting, say
-from .._utils.rows import (
-    as_numpy_rows,
-    check_finite,
-    naming_columns,
-    refuse_series,
-    refuse_unfit_target,
-)
+from .._utils.rows import as_numpy_rows, check_finite, refuse_unfit_target
 from .._utils.scenario_models import predicts_scenarios
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import (
@@ -43,6 +37,7 @@ from .._utils.sklearn_private import (
     _num_samples,
     _routing_enabled,
 )
+from .._utils.tables import naming_columns, refuse_series
 from .._utils.target_columns import check_target_columns, keep_target_columns
 from .._utils.wrapping import check_unused, regressor_for, takes_weights
 from ..online.hedge import AdaHedge, Hedge, TrackingHedge, play

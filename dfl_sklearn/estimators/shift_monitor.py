@@ -16,15 +16,9 @@ from .._decide import decided
 from .._utils.all_or_nothing import all_or_nothing
 from .._utils.context_columns import CONTEXT, Selection
 from .._utils.params import NestedParamsMixin
-from .._utils.rows import (
-    as_float,
-    as_numpy_rows,
-    check_finite,
-    raise_at,
-    refuse_lazy,
-    refuse_unfit_table,
-)
+from .._utils.rows import as_float, as_numpy_rows, check_finite, raise_at
 from .._utils.sklearn_private import HasMethods, Interval, StrOptions, _fit_context, _num_samples
+from .._utils.tables import refuse_lazy, refuse_unfit_table
 from .._utils.target_columns import check_target_columns
 from ..online.cusum import Cusum
 from ..problems._no_cost import NoCostError

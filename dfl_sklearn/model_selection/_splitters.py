@@ -21,8 +21,9 @@ from .._decide import selected_context
 from .._utils.checks import instance_hint, number, whole_number
 from .._utils.context_columns import Selection
 from .._utils.policies import refuse_policy
-from .._utils.rows import as_numpy_rows, refuse_unfit_table
+from .._utils.rows import as_numpy_rows
 from .._utils.sklearn_private import _num_samples
+from .._utils.tables import refuse_unfit_table
 from ..problems import DecisionProblem, SquaredErrorProblem
 
 _N_FOLDS = 5  # folds in which the reference model predicts

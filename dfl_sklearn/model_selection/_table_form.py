@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy.sparse import issparse
 
-from .._utils.rows import as_float, check_finite, refuse_unfit_table, twice
+from .._utils.rows import as_float, check_finite
+from .._utils.tables import refuse_unfit_table, twice
 
 _MOST_LEVELS = 50  # distinct words of a column of words
 

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from .._utils.rows import as_numpy_rows, check_finite, column_names, refuse_unfit_table
+from .._utils.rows import as_numpy_rows, check_finite, column_names
+from .._utils.tables import refuse_unfit_table
 from ..rows import Rows
 
 

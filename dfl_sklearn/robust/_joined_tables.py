@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 from scipy import sparse
 
-from .._utils.rows import column_names, is_polars, refuse_lazy
+from .._utils.rows import column_names
+from .._utils.tables import is_polars, refuse_lazy
 
 
 def joined(X: Any, more: Any, name: str) -> Any:

@@ -18,7 +18,7 @@ from .._utils.convergence import collected_doubts
 from .._utils.cross_fit import random_splits, row_codes
 from .._utils.params import NestedParamsMixin
 from .._utils.progress import part, reporting, say
-from .._utils.rows import check_total, in_rows, refuse_unfit_table
+from .._utils.rows import check_total, in_rows
 from .._utils.seeds import named_rng, root_seed
 from .._utils.sklearn_private import (
     HasMethods,
@@ -28,6 +28,7 @@ from .._utils.sklearn_private import (
     _num_samples,
     _routing_enabled,
 )
+from .._utils.tables import refuse_unfit_table
 from .._utils.wrapping import requested_weights, takes_weights
 from ._default_classifier import default_candidates, saying_what_it_takes
 from ._density_ratio import level_of, warn_of_few_rows, warn_where_apart

@@ -20,9 +20,10 @@ from .._utils.convergence import doubt
 from .._utils.memory import check_rows
 from .._utils.params import NestedParamsMixin
 from .._utils.progress import part, reporting, say
-from .._utils.rows import check_total, refuse_unfit_table
+from .._utils.rows import check_total
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
+from .._utils.tables import refuse_unfit_table
 from .._utils.threads import pinned_threads
 from ..learners.construct import (
     device_or_cpu,

@@ -16,15 +16,10 @@ from .._utils.all_or_nothing import all_or_nothing
 from .._utils.checks import whole_number
 from .._utils.convergence import doubt
 from .._utils.progress import part, reporting
-from .._utils.rows import (
-    as_rows,
-    check_finite,
-    check_total,
-    refuse_unfit_table,
-    refuse_unfit_target,
-)
+from .._utils.rows import as_rows, check_finite, check_total, refuse_unfit_target
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import Interval, StrOptions, _check_sample_weight, _fit_context
+from .._utils.tables import refuse_unfit_table
 from .._utils.target_columns import keep_target_columns
 from .._utils.threads import pinned_threads
 from ..learners.batches import Batches

@@ -19,9 +19,10 @@ from .._utils.convergence import collected_doubts
 from .._utils.interrupts import interrupts_are_passed_on
 from .._utils.params import NestedParamsMixin
 from .._utils.progress import part, reporting
-from .._utils.rows import as_rows, check_total, refuse_unfit_table, refuse_unfit_target
+from .._utils.rows import as_rows, check_total, refuse_unfit_target
 from .._utils.seeds import named_rng, named_seed, root_seed
 from .._utils.sklearn_private import HasMethods, Interval, _check_sample_weight, _fit_context
+from .._utils.tables import refuse_unfit_table
 from .._utils.target_columns import keep_target_columns
 from ..learners.scaling import Scale
 from ..robust._fitted_once import fitted_once, seeded

@@ -14,13 +14,13 @@ from .._utils.convergence import collected_doubts
 from .._utils.cross_fit import Splits, fold_of, given_splits, out_of_fold, predicted
 from .._utils.interrupts import passing_interrupts_on
 from .._utils.progress import part, reporting, say
-from .._utils.rows import refuse_series
 from .._utils.sklearn_private import (
     HasMethods,
     StrOptions,
     _check_sample_weight,
     _fit_context,
 )
+from .._utils.tables import refuse_series
 from .._utils.wrapping import WrappingMixin
 from ..rows import Rows
 from ._error_scale import ErrorScale
