@@ -1,4 +1,4 @@
-"""Tables that are no numbers: dates, text, lazy tables, and a row that stands for a table."""
+"""Checks of tables: columns of dates or text, lazy tables, and a Series in the place of a table."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -165,7 +165,7 @@ def resolve_device(device: Any) -> torch.device:
         raise ValueError(f"device={device!r} was given, but torch sees no CUDA device here.")
     try:
         torch.zeros(1, device=resolved).cpu()
-    except (RuntimeError, NotImplementedError) as error:
+    except RuntimeError as error:  # also NotImplementedError
         raise ValueError(f"device={device!r} cannot be used here: {error}") from error
     return resolved
 

@@ -5,8 +5,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .._utils.row_numbers import renumbered
-
 if TYPE_CHECKING:
     from .base import DecisionProblem
 
@@ -86,10 +84,9 @@ def _error_is_small(
     rows = None if context is None else np.repeat(context[None], len(y), axis=0)
     known = None if rows is None else rows[is_small]
     try:
-        with renumbered(np.zeros(len(y), dtype=int)):
-            costs = problem.cost_rows(np.repeat(decision[None], len(y), axis=0), y, rows)
-            best = problem.solve_rows(y[is_small], known)
-            least = problem.cost_rows(best, y[is_small], known)
+        costs = problem.cost_rows(np.repeat(decision[None], len(y), axis=0), y, rows)
+        best = problem.solve_rows(y[is_small], known)
+        least = problem.cost_rows(best, y[is_small], known)
     except (ValueError, RuntimeError):
         return False  # a scenario has no least cost, or the decision none
     total = weight @ np.abs(costs)

@@ -5,10 +5,9 @@ import warnings
 import numpy as np
 from scipy.optimize import brentq
 
-from ._tilt import effective_sample_size
+from ._tilt import MIN_EFFECTIVE, effective_sample_size
 
 _APART = 0.1  # mean ratio over the source below which source and target hardly overlap
-_FEWEST = 30.0  # rows of equal weight: a mean over fewer is off by more than 18 % of their spread
 
 
 def level_of(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> float:
@@ -65,13 +64,13 @@ def warn_where_apart(log_odds: np.ndarray, weight: np.ndarray) -> bool:
 
 
 def warn_of_few_rows(ratio: np.ndarray, weight: np.ndarray) -> None:
-    """Say so where few of the rows that there are have nearly all of the weight.
+    """Warn if the ratios leave a small effective sample size.
 
-    Fewer than 30 rows of equal weight, by Kish, and not half of those before: where the rows were
-    as few before, the shift is not the reason.
+    That is less than 30, and less than half of what it is without the ratios: where it was small
+    before, the shift is not the reason.
     """
     before, after = effective_sample_size(weight), effective_sample_size(ratio * weight)
-    if after < min(_FEWEST, before / 2):
+    if after < min(MIN_EFFECTIVE, before / 2):
         warnings.warn(
             f"Under their weights the {int((weight > 0).sum())} rows of X are worth {after:.1f} of "
             "equal weight: few rows decide what is fitted or estimated with them, and errors of "

@@ -7,7 +7,7 @@ from scipy.optimize import brentq
 
 from .._utils.powers import size_exponent
 
-MIN_EFFECTIVE = 30.0  # rows, of which a worst case should not rest on fewer
+MIN_EFFECTIVE = 30.0  # rows: a mean over fewer is off by more than 18 % of their spread
 _LOWEST, _HIGHEST = -40.0, 40.0  # of log(spread / tau), between which it is looked for
 _TINY = 1e-9  # nats, below which the usual formula of the divergence is mostly rounding
 
