@@ -66,39 +66,40 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
         How often the promise is to hold, above 0 and below 1. It takes calibration rows: 9 for
         0.9, 19 for 0.95, 99 for 0.99.
     method : {"cost", "box", "ellipsoid"}, default="cost"
-        "cost" is as above. The others decide for the worst y of a set around the prediction, and
-        promise what that costs at most; calibrated is the radius of the set, so that the *cost*
-        keeps its promise, see the notes. They take a cost that is affine in y, such as a linear one
-        or that of :class:`~dfl_sklearn.problems.StorageProblem`.
+        "cost" is the method above. The other two decide for the worst y in a set around the
+        prediction, and promise the cost of that worst case. The radius of the set is calibrated so
+        that the *cost* keeps the promise, see the notes. They need a cost that is affine in y, such
+        as a linear one or that of :class:`~dfl_sklearn.problems.StorageProblem`.
     scale : {"planned", "ridge"}, regressor or None, default="planned"
-        What predicts how large errors are at x, from errors on training rows: "planned" a line
-        from the logarithm of the planned cost to that of the error, "ridge" ridge regression on
-        standardised features, a regressor any other. With None they are as large everywhere, and
-        so they are with "planned" where the plan always costs nothing, as that of a newsvendor. For
-        a set it predicts the error of each output, "planned" from what is predicted of it.
+        The model of the size of errors at x, fitted to errors on training rows. "planned" is a line
+        from the logarithm of the planned cost to that of the error, "ridge" a ridge regression on
+        standardised features; any regressor can be given. With None the size is the same
+        everywhere. It is so with "planned", too, where the planned cost is always 0, as that of a
+        newsvendor. For a set, the error of each output is predicted, with "planned" from the
+        prediction of that output.
     tail : float, default=0.5
-        How far errors reach beyond the promise on average, in units of s(x), 0 or more. With
-        exponential tails the mean promise is lowest at that :math:`\tau`: promises of uncertain
-        rows are lowered, and kept less often, those of the others are raised. With 0 they are in
-        proportion to s(x), and are kept about as often everywhere. It does nothing without
-        `scale`, nor for a set.
+        The weight :math:`\tau` above, 0 or more: how far errors exceed the promise on average, in
+        units of s(x). For errors with exponential tails this value gives the lowest mean
+        promise: promises for uncertain rows are lowered and kept less often, and the others are
+        raised. With 0 the margin is proportional to s(x), and promises are kept about equally often
+        everywhere. It has no effect without `scale`, nor for a set.
     cv : int, splitter, iterable or None, default=None
-        Which rows calibrate, of those in `fit`. None: the last quarter of the rows in their order,
-        which the model is not fitted on. (A frozen model is not fitted at all: the first rows are
-        for `scale` or the shape of a set then, and where there is neither all of them calibrate.) A
-        splitter of one split: the rows it holds out. A number of folds, blocks of consecutive rows,
-        or a splitter of several: each row is predicted by a model fitted without its fold, and the
-        model that decides is fitted on all rows. That uses every row twice, and is no guarantee,
-        see the notes.
+        Which of the rows in `fit` are calibration rows. With None it is the last quarter of them,
+        in their order; the model is fitted on the others. (A frozen model is not fitted. The first
+        rows are then used for `scale` or the shape of a set; without either, all rows calibrate.)
+        With a splitter of one split it is the rows that are held out. With a number of folds, which
+        are blocks of consecutive rows, or a splitter of several, each row is calibrated with a
+        model fitted without its fold, and the model that decides is fitted on all rows. That uses
+        every row twice, and gives no guarantee, see the notes.
     groups : str, int, list, slice, mask or callable, default=None
-        Columns of X that say which group a row is of, or a callable that returns it of each row of
-        X. Every group has a quantile of its own, so that the promise is kept in each of them.
+        Columns of X that tell the group of a row, or a callable that returns the group of each row
+        of X. Every group has its own quantile, so that the promise is kept in each of them.
     shift_weight : fitted object with `weight`, callable or None, default=None
-        How much likelier the features of a row are among those to come than among the calibration
-        rows, up to a factor: a fitted :class:`~dfl_sklearn.robust.CovariateShiftWeight`, or a
-        function that returns one weight for each row of X. It is given X as `fit` and `decide`
-        are, with all columns. Promises are for rows to come then, see the notes. `clone` forgets
-        what is fitted, and so do searches: give these ``FrozenEstimator(shift)``.
+        How much likelier the features of a row are among new rows than among calibration rows, up
+        to a factor. It is a fitted :class:`~dfl_sklearn.robust.CovariateShiftWeight`, or a function
+        of X, with all columns, that returns one weight for each row. The promise then holds for the
+        distribution of the new rows, see the notes. `clone` and searches discard what is fitted:
+        give them ``FrozenEstimator(shift)``.
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data of a row, such as a capacity, that the problem
         reads (:class:`~dfl_sklearn.problems.FromContext`). An estimator that has a context of its
@@ -106,26 +107,27 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
     context_is_feature : bool, default=True
         Whether the wrapped regressor sees these columns as well.
     verbose : bool, default=False
-        Whether to print a line for each fit, and one after two seconds without any.
+        Whether to print a line for each fit, and also after two seconds without a line.
 
     Attributes
     ----------
     estimator_ : regressor
         The fitted model.
     decider_ : estimator
-        The same with its problem: what takes the decisions.
+        The model that decides: the fitted one with its problem.
     quantile_ : float, callable or dict
-        q, or that of each group; of a set its radius, in units of the size of errors. With
-        `shift_weight` a function that takes weights (n,) of rows to their quantiles (n,).
+        The quantile q, or a dict of those of all groups. For a set it is the radius, in units of
+        the size of errors. With `shift_weight` it is a function that maps the weights (n,) of rows
+        to their quantiles (n,).
     max_shift_weight_ : float, dict or None
         The largest weight of a row for which something can be promised, or that of each group;
         None without `shift_weight`.
     n_calibration_ : int
         The number of calibration rows with a positive weight.
     guaranteed_level_ : float or None
-        How often promises hold at least, whatever the model, where rows are exchangeable, or
-        with `shift_weight` where weights are proportional to the true ratios of densities: the
-        `confidence_level`; None after cross-fitting in several folds.
+        Lower bound of the probability that a promise holds: the `confidence_level`, or None after
+        cross-fitting in several folds. It holds for any model if rows are exchangeable, or with
+        `shift_weight` if weights are proportional to the true ratios of densities.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -158,9 +160,10 @@ class ConformalDecisions(WrappedDeciderMixin, BaseEstimator):
     estimated weights it is approximate: promises may hold less often, by half the mean absolute
     error of weights of mean 1 at most, where these were fitted on other rows (Lei and Candes,
     2021). Where the row's own share of the weights exceeds :math:`\alpha` there is no such score,
-    and nothing can be promised: that is an error which names the rows. Ask about the others alone,
-    those with ``w(X) <= max_shift_weight_``. The probability counts the refused rows as kept: of
-    the others at least :math:`1 - \alpha / p` are, if p is their share.
+    and nothing can be promised: an error names these rows. Ask only about the others, those with
+    ``w(X) <= max_shift_weight_``. The guarantee counts a refused row as a promise that is kept.
+    Among the other rows, if p is their share, at least :math:`1 - \alpha / p` of the promises
+    hold.
 
     A weight in `fit` says how often a row counts. The guarantee is one for distinct rows: copies
     of a row are not exchangeable with a new one.
