@@ -186,6 +186,10 @@ class DFLRegressor(NetRegressor):
     given twice lead to the same model, mini-batches and hold-out included. Training works on
     the distinct rows in sorted order, so that the order of the rows does not matter either.
 
+    At the initial predictions of a net decisions may not change at all, as where every capacity
+    is at its limit, so that no step changes the net. Its initial weights are then drawn again, up
+    to three times; if this does not help, a warning says so.
+
     Interrupting `fit` (Ctrl-C) keeps the best weights so far, with a warning. In the first epoch,
     where there are none yet, it raises KeyboardInterrupt. A fit that raises an error leaves the
     last model as it was. A callback that stops training, such as

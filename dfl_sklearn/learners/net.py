@@ -1,6 +1,6 @@
 """A net that learns parameters: built, trained and used in the units of the problem."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,7 +19,6 @@ from .construct import (
     build_module,
     check_monitors,
     check_output_width,
-    member_seeds,
 )
 from .given_net import check_module_of, check_settings
 from .patience import Stopping
@@ -95,13 +94,12 @@ class NetLearner:
         As :meth:`NetUnits.rows` returns them; the net must map their features to as many numbers
         as the second scale of `units` has.
     units : NetUnits
-    seed : int
-        Seed of the initial weights.
+    seeds : sequence of int
+        Seed of the initial weights of each net. Several nets are trained side by side, as an
+        :class:`~.ensemble.Ensemble`.
     monitored : str
         The number that training watches, for callbacks.
     callbacks : iterable of skorch.callbacks.Callback
-    n_members : int, default=1
-        Number of nets that are trained side by side, as an :class:`~.ensemble.Ensemble`.
     **settings : dict
         `lr`, `batch_size` and `weight_decay`, unless the predictor is a skorch net.
     """
@@ -112,13 +110,12 @@ class NetLearner:
         rows: Rows,
         units: NetUnits,
         *,
-        seed: int,
+        seeds: Sequence[int],
         monitored: str,
         callbacks: Iterable[Any],
-        n_members: int = 1,
         **settings: Any,
     ) -> None:
-        self.units, self.n_members = units, n_members
+        self.units, self.n_members = units, len(seeds)
         self.loss: Loss | None = None
         callbacks = list(callbacks)
         if any(isinstance(each, ScoringBase) for each in callbacks):
@@ -132,12 +129,12 @@ class NetLearner:
         criterion = {"criterion": BatchCriterion, "criterion__function": self._batch_loss}
         device, n_out = str(units.device), len(units.scales[1].mean)
         if isinstance(predictor, NeuralNet):
-            if n_members > 1:
+            if self.n_members > 1:
                 raise ValueError(
-                    f"n_estimators={n_members} needs a predictor that can be built several times "
-                    "and is trained by Adam: None, one of dfl_sklearn.learners, or a function "
-                    "(n_in, n_out) -> torch.nn.Module. A skorch net has one module, and an "
-                    "optimiser that may treat the members as one."
+                    f"n_estimators={self.n_members} needs a predictor that can be built several "
+                    "times and is trained by Adam: None, one of dfl_sklearn.learners, or a "
+                    "function (n_in, n_out) -> torch.nn.Module. A skorch net has one module, and "
+                    "an optimiser that may treat the members as one."
                 )
             net = clone(predictor)
             check_settings(net, device)
@@ -149,11 +146,11 @@ class NetLearner:
         else:
             sizes = rows.X.shape[1], n_out
             module = (
-                build_module(predictor, *sizes, seed)
-                if n_members == 1
-                else build_ensemble(predictor, *sizes, member_seeds(seed, n_members))
+                build_module(predictor, *sizes, seeds[0])
+                if self.n_members == 1
+                else build_ensemble(predictor, *sizes, seeds)
             )
-            net = (PredictorNet if n_members == 1 else EnsembleNet)(
+            net = (PredictorNet if self.n_members == 1 else EnsembleNet)(
                 module,
                 **criterion,
                 **adam(module, units.device),

@@ -83,9 +83,11 @@ class EnsembleNet(PredictorNet):
         self._is_unmoved = torch.ones(self.module_.n_members, dtype=torch.bool)
         self._has_loss = torch.zeros(self.module_.n_members, dtype=torch.bool)
 
-    def n_unmoved(self) -> int:
-        """Return how many members have had a loss and no slope of it."""
-        return 0 if self._is_unmoved is None else int((self._is_unmoved & self._has_loss).sum())
+    def unmoved(self) -> list[int]:
+        """Return the positions of the members that have had a loss and no slope of it."""
+        if self._is_unmoved is None:
+            return []
+        return torch.nonzero(self._is_unmoved & self._has_loss).flatten().tolist()
 
     def learn_at(self, rates: np.ndarray) -> None:
         """Set the share (K,) of the learning rate for each member; 0 stops it.
@@ -186,14 +188,14 @@ class Training:
     """The result of training: one record per epoch, the best of them, and how it ended.
 
     "stopped" means by a callback, "interrupted" by the user (Ctrl-C). Also how many members an
-    ensemble has, and how many of them never had a slope of their loss.
+    ensemble has, and the positions of those that never had a slope of their loss.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
     best_epoch: int = 0
     outcome: Outcome = "max_iter"
     n_members: int = 1
-    n_unmoved: int = 0
+    unmoved: list[int] = field(default_factory=list)
 
 
 def train(
@@ -280,7 +282,7 @@ def train(
     net.notify("on_train_end", X=batches, y=None)
     patience.put_back()
     if isinstance(net, EnsembleNet):
-        training.n_members, training.n_unmoved = net.module_.n_members, net.n_unmoved()
+        training.n_members, training.unmoved = net.module_.n_members, net.unmoved()
     return training
 
 

@@ -168,7 +168,7 @@ class NetScenarios(TrainableScenarios):
         ):
             learner = NetLearner(
                 *(factory, rows, units),
-                seed=named_seed(seed, "net"),
+                seeds=[named_seed(seed, "net")],
                 monitored=name,
                 callbacks=(),
                 weight_decay=self.alpha / float(train.weight.sum()),

@@ -25,6 +25,7 @@ from ._few_rows import doubt_of_few_rows
 from .objective import Objective
 from .options import TrainingOptions, auto_batch_size
 from .predictor_regret import PredictorRegret
+from .record import unmoved_nets
 from .sources import NominalRows, Watched, WorstCaseRows
 from .stage import run_stage
 from .warm_start import LastFit, take_up
@@ -33,6 +34,7 @@ HELD_OUT = "those of X_val and y_val"
 _N_REDUCTIONS = 3  # times that an adaptive learning rate is divided
 _N_ROBUST_REDUCTIONS = 2  # the same for robust training, which goes on from a trained net
 _ROBUST_PATIENCE = 0.4  # patience of robust training, as a share of n_iter_no_change
+_N_DRAWS = 4  # times that the initial weights of a net are drawn, where they allow no step
 
 
 class FitResult(NamedTuple):
@@ -130,6 +132,7 @@ class StagedFit:
         if start is None and not getattr(self.predictor, "starts_trained", False):
             self.objective.check_costs(self.objective.solved(self.train))
         seed = named_seed(self.seed, "net")
+        seeds = member_seeds(seed, self.options.n_estimators)
         fork = uses_global_generator(self.predictor)
         with (
             pinned_threads(self.options.n_threads),
@@ -138,28 +141,50 @@ class StagedFit:
             try:
                 if is_over:
                     stopped = Training(outcome="interrupted")
-                    raise _InterruptedError(self._learner(seed).state(), stopped)
+                    raise _InterruptedError(self._learner(seeds).state(), stopped)
                 state, trainings = compute_once(
-                    memory, self._parts(start), lambda: self._nominal(seed, start, one_pass)
+                    memory, self._parts(start), lambda: self._nominal(seeds, start, one_pass)
                 )
                 if fork:
                     # The second part must be the same whether the first was computed or recalled.
                     torch.manual_seed(named_seed(self.seed, "robust net"))
-                learner = self._learner(seed)
+                learner = self._learner(seeds)
                 learner.load(state)
                 if ambiguity_set is None:
                     return FitResult(learner.trimmed(), trainings, None)
                 return self._robust(learner, trainings, ambiguity_set)
             except _InterruptedError as early:
-                learner = self._learner(seed)
+                learner = self._learner(seeds)
                 learner.load(early.state)
                 return FitResult(learner.trimmed(), [early.training], None)
 
     def _nominal(
-        self, seed: int, start: LastFit | None, one_pass: bool
+        self, seeds: list[int], start: LastFit | None, one_pass: bool
     ) -> tuple[dict[str, torch.Tensor], list[Training]]:
-        """Train on the real rows."""
-        learner = self._learner(seed)
+        """Train on the real rows.
+
+        Where no step has changed a net, because decisions do not move around its initial
+        predictions, it is drawn again, and all are trained anew.
+        """
+        for i in range(1, _N_DRAWS + 1):
+            learner, training = self._trained(seeds, start, one_pass)
+            if training.outcome == "interrupted":  # must not be cached as the result
+                raise _InterruptedError(learner.state(), training)
+            unmoved = unmoved_nets(training)
+            if not unmoved or i == _N_DRAWS or not self._may_draw_again(start, training):
+                break
+            say(f"{len(unmoved)} of {len(seeds)} nets learnt nothing and are drawn again")
+            seeds = [
+                named_seed(each, "drawn again") if k in unmoved else each
+                for k, each in enumerate(seeds)
+            ]
+        return learner.state(), [training]
+
+    def _trained(
+        self, seeds: list[int], start: LastFit | None, one_pass: bool
+    ) -> tuple[NetLearner, Training]:
+        """Build nets and train them on the real rows."""
+        learner = self._learner(seeds)
         start_value: Any = math.inf
         if start is not None:
             known = self.train.replace(y=self.objective.targets(self.train))
@@ -184,9 +209,13 @@ class StagedFit:
         training = run_stage(
             learner, self.objective, source, stopping, self.options, self.rows, start_value
         )
-        if training.outcome == "interrupted":
-            raise _InterruptedError(learner.state(), training)  # must not be cached as the result
-        return learner.state(), [training]
+        return learner, training
+
+    def _may_draw_again(self, start: LastFit | None, training: Training) -> bool:
+        """Return whether initial weights are drawn here, and nobody but us watches training."""
+        is_drawn = start is None and not getattr(self.predictor, "starts_trained", False)
+        is_ours = not isinstance(self.predictor, NeuralNet) and not self.options.callbacks
+        return is_drawn and is_ours and training.outcome != "stopped"
 
     def _robust(
         self, learner: NetLearner, trainings: list[Training], ambiguity_set: AmbiguitySet
@@ -247,16 +276,15 @@ class StagedFit:
         seeds = member_seeds(named_seed(self.seed, name), self.options.n_estimators)
         return [torch.Generator().manual_seed(seed) for seed in seeds]
 
-    def _learner(self, seed: int) -> NetLearner:
+    def _learner(self, seeds: list[int]) -> NetLearner:
         options = self.options
         return NetLearner(
             self.predictor,
             self.rows,
             self.units,
-            seed=seed,
+            seeds=seeds,
             monitored=self.watched.name,
             callbacks=options.callbacks or (),
-            n_members=options.n_estimators,
             weight_decay=options.alpha / float(self.train.weight.sum()),
             lr=options.learning_rate_init,
             batch_size=options.given_batch_size or auto_batch_size(len(self.rows)),

@@ -56,17 +56,22 @@ def early_end(
         if lacks_worst:
             messages[-1] += " They are not trained for the worst case."
         return ". ".join(messages)
-    if max_iter is not None and _never_moved(trainings[0].history):
-        n = len(trainings[0].history)
+    first = trainings[0]
+    unmoved = unmoved_nets(first) if max_iter is not None else []
+    if len(unmoved) == first.n_members:
         return (
-            f"The loss of the training rows was the same in all {n} epochs: "
+            f"The loss of the training rows was the same in all {len(first.history)} epochs: "
             "around the net's initial predictions decisions do not change, as where all are at a "
             "limit, so that nothing was learnt. Try another random_state, standardize=True, "
             "or loss=ScoreFunctionLoss()."
         )
-    dead = _unmoved_members(trainings[0]) if max_iter is not None else None
-    if dead is not None:
-        messages.append(dead)
+    if unmoved:
+        messages.append(
+            f"{len(unmoved)} of the {first.n_members} nets trained side by side (n_estimators) "
+            f"learnt nothing in all {len(first.history)} epochs: at their predictions decisions "
+            "do not change, as where all are at a limit. They count in decisions as much as the "
+            "others. Try another random_state, standardize=True, or loss=ScoreFunctionLoss()."
+        )
     if trainings[-1].outcome == "max_iter" and max_iter is not None:
         where = ""
         if len(trainings) > 1:
@@ -80,22 +85,16 @@ def early_end(
     return " ".join(messages) or None
 
 
-def _unmoved_members(training: Training) -> str | None:
-    """Return what to say of members that learnt nothing while others did."""
-    n_epochs = len(training.history)
-    if not training.n_unmoved or n_epochs < _FEW_EPOCHS:
-        return None
-    return (
-        f"{training.n_unmoved} of the {training.n_members} nets trained side by side "
-        f"(n_estimators) learnt nothing in all {n_epochs} epochs: at their predictions decisions "
-        "do not change, as where all are at a limit. They count in decisions as much as the "
-        "others. Try another random_state, standardize=True, or loss=ScoreFunctionLoss()."
-    )
+def unmoved_nets(training: Training) -> list[int]:
+    """Return the positions of the nets, mostly none, that no step of a training has changed."""
+    if len(training.history) < _FEW_EPOCHS:
+        return []
+    if _never_moved(training.history):
+        return list(range(training.n_members))
+    return training.unmoved
 
 
 def _never_moved(history: list[dict[str, float]]) -> bool:
     """Return whether no step has changed a loss that is not 0."""
     losses = [each["train_loss"] for each in history]
-    if len(losses) < _FEW_EPOCHS:
-        return False
     return max(losses) - min(losses) <= _SAME * abs(losses[0]) and losses[0] != 0

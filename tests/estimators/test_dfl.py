@@ -17,10 +17,9 @@ from sklearn.exceptions import ConvergenceWarning
 from skorch.callbacks import Callback
 
 from dfl_sklearn import DFLRegressor
-from dfl_sklearn.learners import ScaleEquivariantPredictor
 from dfl_sklearn.losses import RegretLoss
 from dfl_sklearn.metrics import d2_regret_score, regret
-from dfl_sklearn.problems import FunctionProblem, NewsvendorProblem, ProvisioningProblem
+from dfl_sklearn.problems import FunctionProblem, NewsvendorProblem
 
 PROBLEM = NewsvendorProblem(9, 1, nonnegative=False)
 quiet = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
@@ -273,15 +272,3 @@ def test_a_model_fitted_on_cuda_loads_on_the_cpu(model, data):
     )
     assert float(run.stdout) == pytest.approx(model.predict([[1, 2, 3]])[0], rel=1e-6)
     assert next(model.predictor_.module_.parameters()).is_cuda
-
-
-def test_a_net_that_learns_nothing_says_so():
-    """Its first predictions are all below 0, where no capacity has a slope."""
-    X = np.random.default_rng(0).uniform(1e4, 2e4, (40, 7))
-    params = {"predictor": ScaleEquivariantPredictor(), "standardize": False, "max_iter": 4}
-    model = DFLRegressor(ProvisioningProblem(), random_state=6, **params)
-    with pytest.warns(ConvergenceWarning, match=r"the same in all 4 epochs.*another random_state"):
-        model.fit(X, X.mean(axis=1))
-    assert (model.predict(X) < 0).all()
-    with pytest.warns(ConvergenceWarning, match="stopped at max_iter=4"):
-        model.set_params(random_state=0).fit(X, X.mean(axis=1))

@@ -29,12 +29,14 @@ from dfl_sklearn.problems import (
 from dfl_sklearn.problems._average import averaged_decisions
 from dfl_sklearn.robust import DiffusionGenerator, KLBall, TiltedSearch, WassersteinBall
 from dfl_sklearn.rows import Optimum, Rows
+from dfl_sklearn.training import fit
 from dfl_sklearn.training.objective import Objective
 
 pytestmark = pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 QUICK = {"max_iter": 12, "batch_size": 16, "hidden_layer_sizes": (6,), "random_state": 0}
 NEWSVENDOR = NewsvendorProblem(9, 1, nonnegative=False)
 CHOICE = LinearProgram(bounds=(-1, 1))
+C_MIN = ProvisioningProblem().c_min
 
 
 def rows(n=90, d=1):
@@ -322,13 +324,26 @@ def test_a_member_that_diverges_is_an_error():
         model.fit(*rows())
 
 
-@pytest.mark.parametrize("seed", [0, 3, 7])
-def test_members_that_learn_nothing_are_counted(seed):
-    """Without weight decay their predictions are those they started with."""
+def levels():
+    """Return windows of a level far from 0, whose mean is to be forecast."""
     X = np.random.default_rng(0).uniform(1e4, 2e4, (40, 7))
-    y = X.mean(axis=1)
-    params = {"predictor": ScaleEquivariantPredictor(), "standardize": False, "alpha": 0.0}
-    model = DFLRegressor(ProvisioningProblem(), n_estimators=4, random_state=seed, **params)
+    return X, X.mean(axis=1)
+
+
+def unscaled(seed, **params):
+    """Return a model whose initial predictions may be so low that no capacity follows from them.
+
+    Without weight decay a net that has no slope keeps its predictions.
+    """
+    params = {"predictor": ScaleEquivariantPredictor(), "standardize": False, **params}
+    return DFLRegressor(ProvisioningProblem(), random_state=seed, alpha=0.0, max_iter=6, **params)
+
+
+@pytest.mark.parametrize("seed", [0, 3, 7])
+def test_members_that_learn_nothing_are_counted(seed, monkeypatch):
+    monkeypatch.setattr(fit, "_N_DRAWS", 1)
+    X, y = levels()
+    model = unscaled(seed, n_estimators=4)
     first = model.set_params(max_iter=1).fit(X, y).predict_members(X).reshape(4, -1)
     with pytest.warns(ConvergenceWarning) as caught:
         last = model.set_params(max_iter=6).fit(X, y).predict_members(X).reshape(4, -1)
@@ -337,6 +352,45 @@ def test_members_that_learn_nothing_are_counted(seed):
     assert "stopped at max_iter=6" in messages
     assert 0 < n_dead < 4
     assert f"{n_dead} of the 4 nets trained side by side (n_estimators) learnt" in messages
+
+
+@pytest.mark.parametrize("seed", [0, 3, 7])
+def test_members_that_learn_nothing_are_drawn_again(seed, monkeypatch):
+    """Where each is watched on its own, the others come out as without it, to the bit."""
+    X, y = levels()
+    model = unscaled(seed, n_estimators=4)
+    found = {}
+    for n_draws in (1, 4):
+        monkeypatch.setattr(fit, "_N_DRAWS", n_draws)
+        with pytest.warns(ConvergenceWarning) as caught:
+            found[n_draws] = model.fit(X, y, X_val=X, y_val=y).predict_members(X).reshape(4, -1)
+    assert not any("learnt nothing" in str(each.message) for each in caught)
+    is_same = (found[1] == found[4]).all(axis=1)
+    assert 0 < is_same.sum() < 4
+    assert_array_equal(is_same, found[1].max(axis=1) > C_MIN)
+    assert (found[4].max(axis=1) > C_MIN).all()
+
+
+def test_one_net_that_learns_nothing_is_drawn_again(monkeypatch):
+    X, y = levels()
+    monkeypatch.setattr(fit, "_N_DRAWS", 1)
+    low = [seed for seed in range(16) if unscaled(seed).fit(X, y).predict(X).max() <= C_MIN]
+    assert low
+    monkeypatch.undo()
+    for seed in low:
+        with pytest.warns(ConvergenceWarning, match="^Training stopped at max_iter=6"):
+            model = unscaled(seed).fit(X, y)
+        assert model.predict(X).max() > C_MIN
+
+
+def test_where_every_draw_learns_nothing_it_is_said():
+    def low(n_in, n_out):
+        net = torch.nn.Linear(n_in, n_out)
+        torch.nn.init.constant_(net.bias, -1e9)
+        return net
+
+    with pytest.warns(ConvergenceWarning, match=r"the same in all 6 epochs.*nothing was learnt"):
+        unscaled(0, predictor=low).fit(*levels())
 
 
 def test_nets_without_weights_to_train_have_one_error_whatever_their_number():
