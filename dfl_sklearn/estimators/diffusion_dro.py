@@ -141,8 +141,8 @@ class DiffusionDRODFLRegressor(NetRegressor):
     callbacks : list of skorch.callbacks.Callback, default=None
         Notified in both parts of training.
     random_state : int, RandomState or None, default=None
-        Seed of everything that is random in `fit`, except for a `generator` or a `loss` with a seed
-        of its own.
+        Seed of everything that is random in `fit`, except in a `loss` that draws random numbers,
+        and in a `generator` with a seed of its own.
     verbose : bool or int, default=False
         Whether to print a line per epoch, or every `verbose` epochs, and after two seconds without
         one.
