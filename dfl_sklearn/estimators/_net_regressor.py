@@ -133,7 +133,8 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         sample_weight : array-like of shape (n,), default=None
             Non-negative weights of the rows.
         X_val, y_val : array-like, default=None
-            Held-out rows on which to watch the regret, for example later in time.
+            Held-out rows on which to watch the regret, for example later in time. Where they are
+            not given, `early_stopping` determines whether training rows are held out.
         sample_weight_val : array-like, default=None
             Non-negative weights of the held-out rows.
 
@@ -146,12 +147,13 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         ------
         ValueError
             If the data are not finite or cannot be parameters of the problem; the message names
-            the row. If the number of outputs of the predictor does not fit the problem. If a
-            decision may have no cost because it violates a constraint without a penalty. This is
-            raised before training, for any loss, where the best decision of one row has no cost in
-            another row, because training watches the regret.
+            the row. If there are fewer than 2 distinct rows. If the number of outputs of the
+            predictor does not fit the problem. If a decision may have no cost because it violates a
+            constraint without a penalty: training watches the regret, whatever the loss. Before
+            training, the best decisions of up to 64 rows are therefore tried in other rows.
         FloatingPointError
-            If the loss becomes NaN or infinite; the message names the row.
+            If the loss becomes NaN or infinite; the message shows the row that is the cause, or the
+            learning rate if there is none.
         """
         goes_on = self.warm_start and hasattr(self, "predictor_")
         with fit_task(self, X, y):
@@ -164,21 +166,28 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
         ndarray of shape (n,) or (n, d)
             Predicted parameters in the problem's units; 1-d if `y` was 1-d in `fit`. With several
-            estimators it is the mean of their predictions.
+            nets they are the mean of their predictions.
+
+        Raises
+        ------
+        ValueError
+            If X is not finite, or a prediction is not, because the row is far from those of `fit`.
         """
         return member_mean(self.predict_members(X))
 
     def predict_members(self, X: ArrayLike) -> np.ndarray:
-        """Predict the parameters of the problem by each of the nets.
+        """Predict the parameters of the problem with each of the nets.
 
         Parameters
         ----------
         X : array-like of shape (n, p)
+            Features, with the columns seen in `fit`.
 
         Returns
         -------
@@ -222,13 +231,14 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
     ) -> Any:
         """Train on new rows for one epoch, going on from the present weights.
 
-        The first call is a `fit`. Later ones hold no rows out and keep the weights at the end of
-        the epoch, without watching the regret. Adam starts anew with `learning_rate_init`. The
-        standardisation follows the new rows as with `warm_start`. With fewer than 10 distinct rows
-        it stays as it was, and only grows slowly where the new rows are far away.
+        The first call is a `fit`. Later calls hold no rows out, and keep the weights at the end of
+        the epoch even if the regret has increased. Adam starts again with `learning_rate_init`.
+        With 10 or more distinct new rows the standardisation becomes theirs, as with `warm_start`.
+        With fewer it stays as it is, except that scales grow, to at most twice their size, where
+        new rows are far away.
 
-        With an ambiguity set there is no such method: the worst distribution near a few new rows is
-        not the worst one near all rows.
+        With an ambiguity set this method does not exist: the worst distribution near a few new rows
+        is not the worst one near all rows.
 
         Parameters
         ----------
@@ -243,6 +253,14 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         -------
         self : object
             This estimator.
+
+        Raises
+        ------
+        ValueError
+            As in `fit`. If `y`, the columns of X that the net sees, or `n_estimators` differ in
+            number from those of the last fit.
+        FloatingPointError
+            If the loss becomes NaN or infinite.
         """
         goes_on = hasattr(self, "predictor_")
         nothing = (None, None, None)
@@ -352,7 +370,7 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         return list(range(self.n_features_in_)) if columns is None else columns.inputs
 
     def _remarks_on_context(self) -> list[str]:
-        """Return a warning where the predictor takes the context for something else."""
+        """Return a warning where the predictor mistakes the context for other columns."""
         columns, predictor = self._context_columns, self._resolve_predictor()
         kind = getattr(predictor, "columns_are", None)
         if columns is None or not columns.is_feature or kind is None:
@@ -461,7 +479,7 @@ class NetRegressor(CallbackSupportMixin, DecisionRegressorMixin, BaseEstimator):
         """Raise an error about parameters that do not go together, before the data are checked."""
 
     def _finish(self) -> None:
-        """Hand the trained net to the objects that keep it besides `predictor_`."""
+        """Pass the trained net to other attributes that hold it, besides `predictor_`."""
 
     def _prepare(self, train: Rows, valid: Rows | None, seed: int) -> bool:
         """Fit what the objective needs on canonical rows; return whether that was interrupted."""

@@ -56,54 +56,54 @@ from .dfl import DFLRegressor
 class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     r"""Fine-tune any regressor for decisions, inside a trust region around its predictions.
 
-    The regressor (the backbone) is fitted as usual and then left alone: a forest, boosting, a
-    pipeline, a simulator. A small net multiplies each of its predictions by a factor between
-    :math:`1 - \epsilon` and :math:`1 + \epsilon` (or adds to it, see `trust_region`), and is
-    trained on a decision loss. It learns from cross-fitted predictions, and it is dropped where it
-    does not lower the regret on held-out rows.
+    The regressor (the backbone), for example a forest, a boosting model, a pipeline or a simulator,
+    is fitted as usual and not changed afterwards. A small net, the correction, multiplies each of
+    its predictions by a factor between :math:`1 - \epsilon` and :math:`1 + \epsilon` (or adds to
+    it, see `trust_region`). It is trained on a decision loss, with cross-fitted predictions of the
+    backbone, and is not used if it does not lower the regret on held-out rows.
 
     Parameters
     ----------
     estimator : regressor
-        The backbone, any scikit-learn regressor, a Pipeline included. One that is fitted
-        already is given as ``FrozenEstimator(regressor)``; fit this class on rows it has not seen.
+        The backbone: any scikit-learn regressor, including a Pipeline. Give one that is already
+        fitted as ``FrozenEstimator(regressor)``, and fit this class on rows it has not seen.
     problem : DecisionProblem, default=None
         The problem in which the predictions are used; None is the squared-error problem.
     epsilon : float, default=0.5
-        Radius of the trust region, between 0 and 1; 0 is the backbone itself.
+        Radius of the trust region, between 0 and 1. With 0 there is no correction.
     trust_region : {"relative", "absolute"}, default="relative"
         What `epsilon` is a share of: the prediction itself, or the standard deviation of the
-        backbone's errors on rows it has not seen, column by column. "absolute" suits parameters
-        around 0, which no factor can move.
+        backbone's errors on rows it has not seen, column by column. Use "absolute" for parameters
+        near 0, which a factor hardly changes.
     inputs : {"both", "X", "predictions"}, default="both"
-        What the correction depends on. "predictions" lets X be anything that the backbone takes,
-        for example a table with text (or a list of dictionaries, whose copies are then taken for
-        different rows).
+        What the correction depends on: features and predictions, features alone or predictions
+        alone. With "predictions", X may be anything that the backbone takes, for example a table
+        with text or a list of dictionaries. (Equal dictionaries count as different rows.)
     loss : DecisionLoss, default=None
-        The loss of a row; not :class:`~dfl_sklearn.losses.LogLoss`. None is
-        :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear in the decision, and else
-        :class:`~dfl_sklearn.losses.RegretLoss`.
+        The loss of a row. None is :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear
+        in the decision, and else :class:`~dfl_sklearn.losses.RegretLoss`.
+        :class:`~dfl_sklearn.losses.LogLoss` is refused, because corrected predictions need not be
+        probabilities.
     ambiguity_set : AmbiguitySet, default=None
-        Distributions of features, predictions and parameters whose worst one is trained for. None
-        trains for the rows as they are.
+        Distributions of features, predictions and parameters. Where given, the correction is also
+        trained for the worst distribution in the set. None trains on the rows as they are.
     nominal_weight : float, default=0.0
         Share of the real rows in training for the worst case; see :class:`DFLRegressor`.
     cv : int or splitter, default=5
-        Folds of the cross-fitted predictions; a number is random folds. A splitter may leave rows
-        in no fold, as :class:`sklearn.model_selection.TimeSeriesSplit` does with the first ones:
-        the correction does not learn from these. For groups give the splits themselves,
-        ``list(GroupKFold().split(X, y, groups))``, and `X_val` of other groups to `fit`. A frozen
-        backbone is not fitted, and has none.
+        Folds of the cross-fitted predictions; a number makes random folds. A splitter may leave
+        some rows in no fold, as :class:`sklearn.model_selection.TimeSeriesSplit` does with the
+        first ones. The correction does not learn from these rows. For groups give the splits
+        themselves, ``list(GroupKFold().split(X, y, groups))``, and `X_val` of other groups to
+        `fit`. Not used with a frozen backbone, which is not fitted again.
     min_gain : float, default=1.0
-        How many standard errors (of the paired differences on held-out rows) the regret must have
-        fallen for the correction to be used. With few rows 2 is safer.
+        The correction is used if it lowers the mean regret on held-out rows by more than this
+        number of standard errors (of the paired differences). With few rows 2 is safer.
     hidden_layer_sizes : sequence of int, default=(16,)
-        Widths of the hidden layers of the correction; the paper has three of 32, which overfit
-        more.
+        Widths of the hidden layers of the correction; the paper has three of 32.
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
-        Their activation.
+        Activation of the hidden layers.
     n_estimators : int, default=1
-        Corrections that are trained side by side, as the nets of :class:`DFLRegressor` are.
+        Number of corrections that are trained side by side, as the nets of :class:`DFLRegressor`.
     alpha : float, default=1e-4
         Strength of the L2 penalty on the correction, as in :class:`DFLRegressor`.
     batch_size : int or "auto", default="auto"
@@ -115,13 +115,14 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     max_iter : int, default=200
         Largest number of epochs.
     tol : float, default=1e-4
-        Improvement that counts, as a share of the regret of the best constant decision.
+        Smallest improvement that counts, as a share of the regret of the best constant decision.
     n_iter_no_change : int, default=10
         Epochs without such an improvement before the learning rate falls or training stops.
     validation_fraction : float, default=0.2
-        Share of the distinct rows on which training is stopped and then the regret is compared,
-        which makes the correction look a little better than it is; see `min_gain`. Rows that
-        overlap in time leak into a random hold-out: give `X_val` and `y_val` to `fit` instead.
+        Share of the distinct rows to hold out, in (0, 1). Their regret is used for early stopping
+        and then to compare the correction with the backbone. This makes the correction look a
+        little better than it is; see `min_gain`. Rows that overlap in time leak into a random
+        hold-out: give `X_val` and `y_val` to `fit` instead.
     device : str or torch.device, default="cpu"
         Where to train the correction.
     n_jobs : int, default=None
@@ -129,9 +130,11 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     callbacks : list of skorch.callbacks.Callback, default=None
         As in :class:`DFLRegressor`.
     random_state : int, RandomState or None, default=None
-        Seed of folds, hold-out, initial weights and batches. The backbone has its own.
+        Seed of the folds, the hold-out, the initial weights and the batches. The backbone has its
+        own seed.
     verbose : bool or int, default=False
-        Print a line per epoch, or every `verbose` epochs, and after two seconds without one.
+        Whether to print a line per epoch, or every `verbose` epochs, and after two seconds without
+        one.
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data of a row, such as a capacity, that the problem
         reads (:class:`~dfl_sklearn.problems.FromContext`). By name or position, as in
@@ -144,20 +147,22 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     estimator_ : regressor
         The backbone, fitted on all rows.
     corrector_ : DFLRegressor
-        The trained correction, of features and predictions side by side. With ``epsilon=0`` there
-        is none, nor are there `held_out_regret_` and `residual_scale_`.
+        The trained correction, whose inputs are features and predictions side by side. With
+        ``epsilon=0`` this attribute, `held_out_regret_` and `residual_scale_` do not exist. If the
+        fit was interrupted before the comparison, this one and `held_out_regret_` do not.
     fell_back_ : bool
-        Whether predictions are the backbone's own, because correcting them did not help on the
-        held-out rows (or ``epsilon=0``).
+        Whether predictions are those of the backbone, because correcting them did not help on the
+        held-out rows, because ``epsilon=0``, or because the fit was interrupted before the
+        comparison.
     held_out_regret_ : Bunch
-        Mean regret on the held-out rows, ``backbone`` and ``corrected``, and ``standard_error`` of
-        their difference.
+        Mean regret on the held-out rows, in the problem's unit: ``backbone`` without and
+        ``corrected`` with the correction, and the ``standard_error`` of their difference.
     residual_scale_ : ndarray of shape (d,)
-        Standard deviation of the backbone's errors, cross-fitted, on the rows that the correction
-        is trained on.
+        Standard deviation of the errors of the backbone's cross-fitted predictions, on the rows
+        that the correction is trained on; in units of `y`.
     n_iter_ : int
-        Number of epochs that the correction was trained for; ``corrector_.history_`` has one row
-        for each.
+        Number of epochs that the correction was trained for. ``corrector_.history_`` has one row
+        per epoch.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -170,7 +175,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
 
     Notes
     -----
-    With the relative trust region, for each row (hats are predictions, tildes corrected ones):
+    With the relative trust region, the corrected predictions :math:`\tilde y` of a row stay near
+    the backbone's predictions :math:`\hat y`:
 
     .. math:: |\tilde y_j - \hat y_j| \le \epsilon |\hat y_j|, \qquad
        \cos(\tilde y, \hat y) \ge \sqrt{1 - \epsilon^2}, \qquad
@@ -180,7 +186,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     ----------
     "DFF: decision-focused fine-tuning for smarter predict-then-optimize with limited data",
     arXiv:2501.01874. The absolute trust region and the comparison on held-out rows are not from
-    there.
+    this paper.
 
     Examples
     --------
@@ -298,18 +304,19 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p)
-            Numbers, unless ``inputs="predictions"``.
+            Features, which must be numbers unless ``inputs="predictions"``.
         y : array-like of shape (n,) or (n, d)
             Observed parameters of the problem.
         sample_weight : array-like of shape (n,), default=None
-            Non-negative weights of the rows: for the backbone, which must take them, on all rows
-            and in every fold, for the correction and for the comparison.
+            Non-negative weights of the rows. They are passed to every `fit` of the backbone, which
+            must take them unless it is frozen. The correction and the comparison use them as well.
         X_val, y_val : array-like, default=None
-            Held-out rows on which to compare, for example later in time.
+            Held-out rows, for example later in time, for early stopping and for the comparison with
+            the backbone. None holds out `validation_fraction` of the rows.
         sample_weight_val : array-like, default=None
             Non-negative weights of the held-out rows.
         **fit_params : dict
-            Handed to the backbone's `fit`, by metadata routing where enabled.
+            Passed to the backbone's `fit`; by metadata routing where this is enabled.
 
         Returns
         -------
@@ -320,7 +327,9 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         ------
         ValueError
             If `y` cannot be parameters of the problem, if the backbone does not predict one number
-            per column of it, or if X is not numeric where the correction depends on it.
+            per column of `y`, or if X is not numeric where the correction depends on it.
+        TypeError
+            If X is sparse.
         FloatingPointError
             If the loss becomes NaN or infinite.
         """
@@ -338,12 +347,13 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,) or (n, d)
-            With several corrections it is the mean of what they lead to.
+            Predicted parameters, in units of `y`. With several corrections they are the mean of the
+            corrected predictions.
         """
         return self._corrected(X, self.predict_backbone(X))
 
     def predict_members(self, X: Any) -> np.ndarray:
-        """Predict the parameters of the problem by each of the corrections.
+        """Predict the parameters of the problem with each of the corrections.
 
         Parameters
         ----------
@@ -353,7 +363,8 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n_estimators, n) or (n_estimators, n, d)
-            The backbone's alone where the model fell back to it: of shape (1, n) or (1, n, d).
+            Corrected predictions, in units of `y`. Where the model fell back to the backbone, they
+            are the backbone's alone, of shape (1, n) or (1, n, d).
         """
         backbone = self.predict_backbone(X)
         if self.fell_back_:
@@ -366,7 +377,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         return 1 if self.fell_back_ else self.corrector_._n_members
 
     def predict_backbone(self, X: Any) -> np.ndarray:
-        """Return what the backbone predicts.
+        """Return the predictions of the backbone.
 
         Parameters
         ----------
@@ -376,7 +387,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,) or (n, d)
-            Predicted parameters.
+            Predicted parameters, in units of `y`.
         """
         check_is_fitted(self)
         rows = predicted(self.estimator_, self._seen(dense(X)), self._n_outputs)
@@ -393,7 +404,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,) or (n, d)
-            0 where the model fell back to the backbone.
+            Differences; 0 where the model fell back to the backbone.
         """
         backbone = self.predict_backbone(X)
         return self._corrected(X, backbone) - backbone
@@ -409,7 +420,13 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,) or (n, d)
-            Not negative.
+            Non-negative distances.
+
+        Raises
+        ------
+        AttributeError
+            If the fit was interrupted before the errors of the backbone were known, and the trust
+            region is absolute.
         """
         backbone = self.predict_backbone(X)
         if self.trust_region == "relative" or self.epsilon == 0:
@@ -499,7 +516,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
         """Fit the correction of cross-fitted predictions, and compare on rows held out."""
         rows = cross_fitted_rows(self, X, target, weight, params, seed)
         train, valid = train_and_valid(self, rows, held_out, seed)
-        # Of the rows trained on alone: those held out tell whether the correction is of use.
+        # Without the held-out rows, which are to show whether the correction helps.
         predictions = self._inputs.predictions(train.X)
         errors = train.y - predictions
         self.residual_scale_ = Scale.of(errors, train.weight, of_constant=0.0).scale
@@ -520,7 +537,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
     # -- scikit-learn ------------------------------------------------------------------
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Return the routing of `fit` metadata to the backbone; weights are used here as well."""
+        """Return the routing of `fit` metadata to the backbone, and of the weights used here."""
         return super().get_metadata_routing().add_self_request(self)
 
     def __sklearn_tags__(self) -> Tags:

@@ -1,4 +1,4 @@
-"""The flagship: decision-focused learning for the worst case near a diffusion model."""
+"""Decision-focused learning for the worst-case distribution near a diffusion model."""
 
 from collections.abc import Callable, Iterable, Sequence
 from numbers import Integral, Real
@@ -36,61 +36,65 @@ from ._net_regressor import NetRegressor
 
 
 class DiffusionDRODFLRegressor(NetRegressor):
-    r"""Train a predictor for the worst distribution that a diffusion model near the data gives.
+    r"""Train a predictor for the worst-case distribution near a diffusion model of the data.
 
-    *3D-Learning* (Wen, Fan and Yang): a diffusion model is fitted to the training rows, its
-    neighbourhood is searched for the distribution under which the present predictor's decisions
-    cost most, and the predictor is trained for it, in turns:
+    This is *3D-Learning* (Wen, Fan and Yang). A diffusion model is fitted to the training rows. Two
+    steps then alternate: distributions near the model are searched for the one with the largest
+    regret of the present predictor's decisions, and the predictor is trained on it. With the
+    `radius` :math:`\rho` and the regret r:
 
-    .. math:: \min_w \max_{P \in B(P_0, radius)} E_{(x, y) \sim P}[r(w; x, y)]
+    .. math:: \min_w \max_{P \in B_\rho(P_0)} E_{(x, y) \sim P}[r(w; x, y)]
 
-    with the regret r. It is :class:`DFLRegressor` with a
-    :class:`~dfl_sklearn.robust.DiffusionBall`, whose parameters are flat here, so that
-    ``GridSearchCV(estimator, {"radius": [...]})`` works as it stands.
+    It is :class:`DFLRegressor` with a :class:`~dfl_sklearn.robust.DiffusionBall`, whose parameters
+    are those of the estimator here, so that ``GridSearchCV(estimator, {"radius": [...]})`` works.
 
-    Where no point leads to the best decision, as under a capacity that several products share,
-    ``decision="scenarios"`` decides over draws of the same diffusion model, for the worst weights
-    near theirs:
+    In some problems no point prediction leads to the best decision, for example where several
+    products share a capacity. ``decision="scenarios"`` then decides over S scenarios drawn from a
+    diffusion model of y given x, for the worst-case weights p near equal ones:
 
-    .. math:: \min_z \max_{KL(p \| 1/S) \le radius} \sum_s p_s\, r(z, y_s),
+    .. math:: \min_z \max_{KL(p \| 1/S) \le \rho} \sum_s p_s\, r(z, y_s),
         \quad y_s \sim P_0(y | x)
 
     That is :class:`TwoStageRegressor` with :class:`~dfl_sklearn.scenarios.DiffusionScenarios`, a
-    :class:`~dfl_sklearn.robust.KLBall` and ``risk_of="regret"``. No net is trained but the
-    generator's.
+    :class:`~dfl_sklearn.robust.KLBall` and ``risk_of="regret"``. The only net that is trained is
+    that of the generator.
 
     Parameters
     ----------
     problem : DecisionProblem, default=None
         The problem in which the predictions are used. None is the squared-error problem.
     decision : {"point", "scenarios"}, default="point"
-        What decisions are taken from: the prediction of a net that was trained for the worst case,
-        or scenarios. With "scenarios" a `search`, a `predictor`, a `loss`, `callbacks` and
-        `warm_start` are refused, and what else concerns the net (from `nominal_weight` to
-        `standardize`, and `verbose`) is not used.
+        What decisions are made from: the prediction of a net that was trained for the worst case,
+        or scenarios. With "scenarios", `search`, `predictor`, `loss`, `callbacks` and `warm_start`
+        are refused, as are held-out rows in `fit`. The parameters used are `problem`,
+        `n_scenarios`, `radius`, `generator`, `memory`, `n_estimators`, `device`, `random_state`,
+        `context` and `context_is_feature`. The others have no effect.
     n_scenarios : int, default=100
-        Scenarios of a row, with ``decision="scenarios"``.
+        Number of scenarios of a row, with ``decision="scenarios"``.
     radius : float, default=0.1
-        How far the worst distribution may be from the nominal one, in nats: that of the diffusion
-        model, with a share of the real rows where the search mixes them in. 0 is the non-robust
-        fit. With ``decision="scenarios"`` the distributions are those of y at one x, near that of
-        the scenarios. Choose it by cross-validation on data that shift, or by the price in
-        distribution that you are ready to pay.
+        Largest divergence of the worst-case distribution from the nominal one, in nats unless the
+        search says otherwise. The nominal distribution is that of the diffusion model, mixed with
+        the real rows where the search does so. 0 is the non-robust fit. With
+        ``decision="scenarios"`` it is the divergence of the worst-case weights of the scenarios
+        from equal weights. Choose the radius by cross-validation on data that shift, or by the
+        price that you are ready to pay where the data do not shift.
     search : WorstCaseSearch, default=None
-        None is :class:`~dfl_sklearn.robust.TiltedSearch`, exact on a pool of samples;
-        :class:`~dfl_sklearn.robust.PolicyGradientSearch` is the paper's.
+        The search for the worst-case distribution. None is
+        :class:`~dfl_sklearn.robust.TiltedSearch`, which is exact on a pool of samples.
+        :class:`~dfl_sklearn.robust.PolicyGradientSearch` is that of the paper.
     predictor : None, callable, NetFactory or skorch.NeuralNet, default=None
         The net, as in :class:`DFLRegressor`.
     generator : DiffusionGenerator, default=None
         The nominal model; None is ``DiffusionGenerator()``.
     nominal_weight : float, default=0.3
         Share of the real rows in robust training, in [0, 1]; 1 is the non-robust fit. Rows from
-        a diffusion model lack some detail of the real ones, which the real rows keep in training.
+        a diffusion model lack some detail of the real rows, which these bring into training.
     memory : str, joblib.Memory or None, default=None
-        Where to keep the nominal model and the pretrained predictor, which do not depend on the
-        radius: each is then computed once per training set, for all radii and by all workers.
-        Not used, with a warning, where `random_state` is None or a part cannot be identified by its
-        value. With callbacks the predictor is trained anew, so that they are called.
+        Where to cache the nominal model and the predictor trained on the real rows, which do not
+        depend on the radius. Each is then computed only once per training set, for all radii and
+        also with several workers. Not used, with a warning, where `random_state` is None or where
+        something that the result depends on cannot be identified by its value. With callbacks the
+        predictor is trained anew, so that they are called.
     loss : DecisionLoss, default=None
         The loss of a row. None is :class:`~dfl_sklearn.losses.SPOPlusLoss` where the cost is linear
         in the decision, and else :class:`~dfl_sklearn.losses.RegretLoss`.
@@ -99,9 +103,10 @@ class DiffusionDRODFLRegressor(NetRegressor):
     activation : {"identity", "logistic", "relu", "tanh"}, default="relu"
         Activation of the hidden layers where `predictor` is None.
     n_estimators : int, default=1
-        Nets that are trained side by side, as in :class:`DFLRegressor`. The worst case is the one
-        for what they decide together. With ``decision="scenarios"`` it is the number of generators
-        that make the scenarios together, fitted one after the other.
+        Number of nets that are trained side by side, as in :class:`DFLRegressor`. The worst case is
+        that of the decisions of all nets together. With ``decision="scenarios"`` it is the number
+        of generators, which are fitted one after the other; each makes an equal part of the
+        scenarios.
     alpha : float, default=1e-4
         Strength of the L2 penalty, as in :class:`DFLRegressor`.
     batch_size : int or "auto", default="auto"
@@ -109,17 +114,19 @@ class DiffusionDRODFLRegressor(NetRegressor):
     learning_rate : {"constant", "adaptive"}, default="adaptive"
         As in :class:`DFLRegressor`.
     learning_rate_init : float, default=0.01
-        Initial learning rate of Adam, in each of the two parts of training.
+        Initial learning rate of Adam, in each of the two parts of training: on the real rows, and
+        for the worst case.
     max_iter : int, default=200
-        Largest number of epochs of each of the two parts of training. One is at most 262,144 rows.
+        Largest number of epochs of each of the two parts of training. An epoch is at most 262,144
+        rows.
     tol : float, default=1e-4
-        Improvement that counts, as a share of the regret of the best constant decision.
+        Smallest improvement that counts, as a share of the regret of the best constant decision.
     n_iter_no_change : int, default=10
         Epochs without such an improvement before the learning rate falls or training stops.
-        Robust training, which goes on from a trained net, waits for two fifths of them (for two
-        searches at least) and cuts the learning rate once less.
+        Robust training, which goes on from a trained net, waits for two fifths of this number (at
+        least for two searches) and divides the learning rate once less.
     early_stopping : bool or "auto", default="auto"
-        Whether to hold rows out to watch the regret on, as in :class:`DFLRegressor`.
+        Whether to hold out rows on which the regret is watched, as in :class:`DFLRegressor`.
     validation_fraction : float, default=0.2
         Share of the distinct rows to hold out, in (0, 1).
     standardize : bool, default=True
@@ -129,13 +136,16 @@ class DiffusionDRODFLRegressor(NetRegressor):
     device : str or torch.device, default="cpu"
         Where to train the predictor and, where `generator` is None, the nominal model.
     n_jobs : int, default=None
-        Threads of torch; None is 1, -1 all cores.
+        Threads of torch for the predictor; None is 1, -1 all cores. The generator has its own
+        `n_jobs`.
     callbacks : list of skorch.callbacks.Callback, default=None
         Notified in both parts of training.
     random_state : int, RandomState or None, default=None
-        Seed of everything that is random in `fit`.
+        Seed of everything that is random in `fit`, except in a `loss` that draws random numbers,
+        and in a `generator` with a seed of its own.
     verbose : bool or int, default=False
-        Print a line per epoch, or every `verbose` epochs, and after two seconds without one.
+        Whether to print a line per epoch, or every `verbose` epochs, and after two seconds without
+        one.
     context : str, int, list, slice, mask or callable, default=None
         Columns of X that are context: known data of a row, such as a capacity, that the problem
         reads (:class:`~dfl_sklearn.problems.FromContext`). By name or position, as in
@@ -148,26 +158,36 @@ class DiffusionDRODFLRegressor(NetRegressor):
     generator_ : DiffusionGenerator
         The nominal model.
     worst_case_ : Bunch
-        For the final weights: ``train_regret`` or ``valid_regret`` on real rows,
-        ``nominal_regret`` under the nominal distribution, ``worst_regret`` under the worst one
-        found, the ``divergence`` it reached (in the search's unit), its ``row_divergence``
-        (Kullback-Leibler divergence of its rows from the nominal ones, in nats; estimated for the
-        policy gradient), its ``effective_sample_size``, the ``projected_share`` of the rows that
-        were moved into the problem's domain, and the ``objective`` that was minimised; where
-        rows are held out, ``valid_worst_regret`` on rows not trained on. Where this last
-        look is interrupted, those of the last epoch. Not with ``decision="scenarios"``, where the
-        worst case is one of each row, see :meth:`worst_case_decisions`.
+        Numbers for the final weights, with regrets in the problem's unit. ``train_regret`` or
+        ``valid_regret``: the mean regret on the real rows. ``nominal_regret``: under the nominal
+        distribution. ``worst_regret``: under the worst-case distribution found.
+        ``valid_worst_regret``, where rows are held out: the same on rows not used for training.
+        ``divergence``: that of the worst-case distribution, in the unit of the search.
+        ``row_divergence``: the Kullback-Leibler divergence of its rows from the nominal ones, in
+        nats; an estimate with the policy gradient. ``effective_sample_size``: that of its weights.
+        ``projected_share``: the share of its rows that were moved into the problem's domain.
+        ``objective``: the number that was watched in robust training. If their computation at the
+        end of `fit` is interrupted, the numbers are those of the last epoch. Does not exist with
+        ``decision="scenarios"``, where each row has its own worst case; see
+        :meth:`worst_case_decisions`.
     ambiguity_set_ : DiffusionBall
-        The ambiguity set in its last state; of ``decision="point"`` alone, as `predictor_`.
+        The ambiguity set in its last state. Like `worst_case_`, it does not exist after a fit that
+        was non-robust, or interrupted before robust training.
     predictor_ : skorch.NeuralNet
-        The trained net, in standardised units.
+        The trained net, in standardised units. With ``decision="point"`` alone, as are
+        `ambiguity_set_`, `best_epoch_` and `x_scale_, y_scale_`.
     estimator_ : TwoStageRegressor
-        What predicts and decides, with ``decision="scenarios"`` alone.
+        The fitted model that predicts and decides, with ``decision="scenarios"`` alone.
     history_ : pandas.DataFrame
-        One row per epoch, of training on the real rows and then for the worst case; with
-        ``decision="scenarios"`` of the generators.
+        One row per epoch of training on the real rows, and then of training for the worst case.
+        With ``decision="scenarios"`` one row per epoch of each generator, whose number is in the
+        column ``generator``.
     n_iter_ : int
-        Number of epochs run.
+        Number of epochs run; with ``decision="scenarios"`` the largest number of a generator.
+    best_epoch_ : int
+        The epoch whose weights were kept, as in :class:`DFLRegressor`.
+    x_scale_, y_scale_ : tuple (mean, scale) of ndarray
+        Means and standard deviations by which columns are standardised for the net.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -178,7 +198,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
     DFLRegressor : The same net without a worst case, or with another ambiguity set.
     dfl_sklearn.robust.DiffusionBall : The ambiguity set, for other estimators.
     dfl_sklearn.model_selection.WithinPrice : Choose the radius by what it may cost.
-    dfl_sklearn.model_selection.stress_test : Search for the worst distribution of any fitted model.
+    dfl_sklearn.model_selection.stress_test : Find the worst-case distribution of any fitted model.
 
     References
     ----------
@@ -286,7 +306,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
 
     @property
     def ambiguity_set(self) -> AmbiguitySet:  # type: ignore[override]
-        """The set that these parameters describe; a new one each time."""
+        """A new ambiguity set with the parameters of the estimator."""
         if self.decision == "scenarios":
             return KLBall(self.radius)
         return DiffusionBall(
@@ -298,7 +318,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
 
     @property
     def generator_(self) -> DiffusionGenerator:
-        """The nominal model of the last fit."""
+        """The nominal model of the last fit; with several generators, the first of them."""
         check_is_fitted(self)
         if self._is_over_scenarios:
             return self.estimator_.estimator_.generator_
@@ -315,17 +335,18 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Returns
         -------
         ndarray of shape (n,) or (n, d)
-            In the problem's units; 1-d if `y` was in `fit`. With several estimators it is the mean
-            of what they predict, and with ``decision="scenarios"`` that of the scenarios.
+            Predicted parameters in the problem's units; 1-d if `y` was 1-d in `fit`. With several
+            nets they are the mean of their predictions, and with ``decision="scenarios"`` the mean
+            of the scenarios.
         """
         check_is_fitted(self)
         return self.estimator_.predict(X) if self._is_over_scenarios else super().predict(X)
 
     @available_if(decides_from("point"))
     def predict_members(self, X: ArrayLike) -> np.ndarray:
-        """Predict the parameters of the problem by each of the nets.
+        """Predict the parameters of the problem with each of the nets.
 
-        Not with ``decision="scenarios"``.
+        Only with ``decision="point"``.
 
         Parameters
         ----------
@@ -335,13 +356,15 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Returns
         -------
         ndarray of shape (n_estimators, n) or (n_estimators, n, d)
-            In the problem's units.
+            Predicted parameters of each net, in the problem's units.
         """
         return super().predict_members(X)
 
     @available_if(decides_from("scenarios"))
     def predict_scenarios(self, X: ArrayLike) -> Any:
-        """Return the scenarios of each row, with ``decision="scenarios"``.
+        """Return the scenarios of each row.
+
+        Only with ``decision="scenarios"``.
 
         Parameters
         ----------
@@ -359,17 +382,18 @@ class DiffusionDRODFLRegressor(NetRegressor):
     def decide(self, X: ArrayLike, *, context: ArrayLike | None = None) -> np.ndarray:
         """Return the decisions for the rows of X.
 
-        Those for the prediction, ``problem.solve(predict(X))``. With several estimators they are
-        those of the mean prediction, or the mean of what each decides, as the problem's
-        `decision_average` says. With ``decision="scenarios"`` the largest mean regret within the
-        radius is the least.
+        With ``decision="point"`` these are the decisions for the prediction,
+        ``problem.solve(predict(X))``. With several nets they are the decisions for the mean
+        prediction, or the mean of the decisions of each net; the problem's `decision_average` says
+        which. With ``decision="scenarios"`` they minimise the largest mean regret over the weights
+        of the scenarios within the radius.
 
         Parameters
         ----------
         X : array-like of shape (n, p)
             Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
-            Known data of each row, in the place of the columns of X that are context.
+            Known data of each row, to be used instead of the columns of X that are context.
 
         Returns
         -------
@@ -385,20 +409,23 @@ class DiffusionDRODFLRegressor(NetRegressor):
     def worst_case_decisions(
         self, X: ArrayLike, *, context: ArrayLike | None = None
     ) -> WorstCaseDecisions:
-        """Return decisions and their largest mean regret, with ``decision="scenarios"``.
+        """Return the decisions and their largest mean regret within the radius.
+
+        Only with ``decision="scenarios"``.
 
         Parameters
         ----------
         X : array-like of shape (n, p)
             Features, with the columns seen in `fit`.
         context : array-like or DataFrame of shape (n,) or (n, c), default=None
-            Known data of each row, in the place of the columns of X that are context.
+            Known data of each row, to be used instead of the columns of X that are context.
 
         Returns
         -------
         WorstCaseDecisions
-            As :meth:`TwoStageRegressor.worst_case_decisions` returns them: ``decisions`` of shape
-            (n, k), their ``worst_cost`` (n,), a regret, and the ``gap`` (n,).
+            The result of :meth:`TwoStageRegressor.worst_case_decisions`: ``decisions`` of shape
+            (n, k), their ``worst_cost`` of shape (n,), which is the largest mean regret, and the
+            ``gap`` of shape (n,).
         """
         check_is_fitted(self)
         return self.estimator_.worst_case_decisions(X, context=context)
@@ -407,9 +434,9 @@ class DiffusionDRODFLRegressor(NetRegressor):
     def sample_worst_case(
         self, n_samples: int = 1, random_state: int | np.random.RandomState | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Draw rows of the worst distribution found in the last fit.
+        """Draw rows of the worst-case distribution found in the last fit.
 
-        Not with ``decision="scenarios"``, where the worst case is one of each row.
+        Only with ``decision="point"``; over scenarios, each row has its own worst case.
 
         Parameters
         ----------
@@ -421,9 +448,15 @@ class DiffusionDRODFLRegressor(NetRegressor):
         Returns
         -------
         X : ndarray of shape (n_samples, p)
-            Their features, in the units of the training rows.
+            Features, in the units of the training rows.
         y : ndarray of shape (n_samples,) or (n_samples, d)
-            Their parameters.
+            Parameters, in the problem's units.
+
+        Raises
+        ------
+        AttributeError
+            If the last fit was over scenarios, was non-robust, or was interrupted before robust
+            training.
         """
         rows = self._ball().sample(n_samples, named_rng(root_seed(random_state), "worst case"))
         return self._as_given(rows), rows.y[:, 0] if self._target_ndim == 1 else rows.y
@@ -433,7 +466,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         if not hasattr(self, "ambiguity_set_"):
             raise AttributeError(
                 "This model was fitted without a worst case, because radius=0 or nominal_weight=1, "
-                "or because the fit was interrupted before."
+                "or because the fit was interrupted before that."
             )
         ball = self.ambiguity_set_
         assert isinstance(ball, DiffusionBall)
@@ -447,14 +480,14 @@ class DiffusionDRODFLRegressor(NetRegressor):
         return "estimator_" in self.__dict__
 
     def __getattr__(self, name: str) -> Any:
-        """Say why a model lacks what one has that decides from the other thing."""
+        """Raise an error that says so where an attribute needs the other kind of `decision`."""
         if name in ("sample_worst_case", "predict_members"):
             decides_from("point")(self)
         if name in ("predict_scenarios", "worst_case_decisions"):
             decides_from("scenarios")(self)
         if name in OF_A_POINT and self._is_over_scenarios:
             decides_from("point")(self)
-        return self.__getattribute__(name)  # which raises once more, with a reason if it has one
+        return self.__getattribute__(name)  # raises the original error again
 
     @property
     def _n_members(self) -> int:  # type: ignore[override]
@@ -468,7 +501,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
 
     @property
     def _fit(self) -> Callable[..., None]:
-        """The way to fit; found out before it is called, so that warnings name the user's line."""
+        """The method that fits: a property, so that warnings point to the user's line."""
         return self._fit_scenarios if self.decision == "scenarios" else super()._fit
 
     def _fit_scenarios(

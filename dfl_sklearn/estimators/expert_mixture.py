@@ -55,9 +55,9 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
     experts that would have decided well. No knowledge of how the data will shift is needed.
 
     The decision of the mixture is the weighted mean of the experts' decisions or, where the
-    problem's `decision_average` says so, the decision for their weighted mean prediction. Where
-    such a mean is needed and an expert does not predict points, as policies and scenario models,
-    the expert of the largest weight decides.
+    problem's `decision_average` says so, the decision for their weighted mean prediction. If the
+    mean prediction is needed but an expert does not predict points, because it is a policy or a
+    scenario model, the expert with the largest weight decides.
 
     Parameters
     ----------
@@ -78,8 +78,8 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
     n_jobs : int, default=None
         Number of experts that are fitted at the same time; None is 1, -1 all cores.
     verbose : bool, default=False
-        Whether to print a line for each expert that has been fitted or has decided, and also after
-        two seconds without a line.
+        Whether to print a line for each expert when it has been fitted or has decided, and also
+        after two seconds without a line.
 
     Attributes
     ----------
@@ -105,7 +105,8 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
     Notes
     -----
     If the cost is convex in the decision, a mean of decisions costs at most the mean of their
-    costs. The total cost then exceeds that of the best expert by at most
+    costs. If weights are updated after every row, the total cost then exceeds that of the best
+    expert by at most
     ``hedge_.over_copies.bound() + hedge_.plain.bound()``, or ``hedge_.bound()`` without tracking,
     which grows as the square root of the number of rows. Where decisions cannot be averaged, this
     holds only for the expected cost of :meth:`sample`.
@@ -196,7 +197,8 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         Raises
         ------
         ValueError
-            If names of experts are not unique, or `y` cannot be parameters of the problem.
+            If names of experts are not unique, if `y` cannot be parameters of the problem, or if
+            `sample_weight` is given and an expert does not take it.
         """
         names = self._checked_names()
         refuse_series(X, "X")
@@ -249,6 +251,12 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         -------
         self : ExpertMixture
             The estimator with its new weights.
+
+        Raises
+        ------
+        ValueError
+            If `y` cannot be parameters of the problem, or if the decision of an expert has no
+            finite cost. The weights do not change then.
         """
         if "experts_" not in self.__dict__:
             return self.fit(X, y)
@@ -302,6 +310,11 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         -------
         ndarray of shape (n,) or (n, k)
             One decision per row.
+
+        Raises
+        ------
+        ValueError
+            If `context` is given, or if experts decide different numbers of components.
         """
         check_is_fitted(self)
         if context is not None:
@@ -318,10 +331,10 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         return weighted_mean(self._expert_decisions(X), self.weights_)
 
     def sample(self, X: Any, random_state: int | np.random.RandomState | None = None) -> np.ndarray:
-        """Decide each row with one expert, drawn by weight.
+        """Decide each row with one expert, which is drawn with its weight as probability.
 
-        The expected cost is the weighted mean of the experts' costs, whether or not decisions can
-        be averaged.
+        The expected cost is the weighted mean of the experts' costs, even if decisions cannot be
+        averaged.
 
         Parameters
         ----------
@@ -342,10 +355,10 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         return decisions[drawn, np.arange(decisions.shape[1])]
 
     def progressive(self, X: Any, y: Any, *, delay: int = 1, max_switches: int = 10) -> Bunch:
-        """Decide a stream row by row with the costs known by then, and learn from each cost.
+        """Simulate decisions row by row, each with the weights learnt from the rows before.
 
-        The mixture itself does not change; :meth:`partial_fit` on the same rows updates it as the
-        stream does.
+        The mixture itself does not change; :meth:`partial_fit` with the same rows updates its
+        weights as the simulation does.
 
         Parameters
         ----------
@@ -354,7 +367,8 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         y : array-like of shape (n,) or (n, d)
             Observed parameters of these rows.
         delay : int, default=1
-            Row t is decided with the costs of the rows up to t - `delay`.
+            Number of rows after which a cost becomes known: row t is decided with the costs of the
+            rows up to t - `delay`.
         max_switches : int, default=10
             Largest number of switches in `switching_cost`.
 
@@ -366,6 +380,11 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
             ``best_expert``, the name of the expert with the least total cost; ``regret``, the total
             cost less that of the best expert; ``switching_cost`` (`max_switches` + 1,), the least
             total cost of a sequence of experts with at most 0, 1, ... switches.
+
+        Raises
+        ------
+        ValueError
+            If `y` cannot be parameters of the problem, or if a decision has no finite cost.
         """
         check_is_fitted(self)
         whole_number(delay, "delay", at_least=1)
@@ -431,7 +450,7 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
 
     @property
     def _averages(self) -> str:
-        """What is averaged: decisions, predictions, or nothing, where the leader decides alone."""
+        """What is averaged: "decisions", "predictions", or nothing: the "leader" decides alone."""
         average = self._resolve_problem().decision_average
         if average == "decisions":
             return average
@@ -511,12 +530,12 @@ class ExpertMixture(DecisionRegressorMixin, _BaseComposition):
         raise AttributeError("ExpertMixture is not fitted, or its experts have no n_features_in_.")
 
     def get_metadata_routing(self) -> MetadataRouter:
-        """Return the routing of metadata: of `fit` to the experts, of `score` here.
+        """Return the metadata routing: that of `fit` to the experts, that of `score` to itself.
 
         Returns
         -------
         MetadataRouter
-            What is asked of the experts.
+            The metadata that the experts and `score` request.
         """
         mapping = MethodMapping().add(caller="fit", callee="fit")
         router = MetadataRouter(owner=self).add_self_request(self)

@@ -31,72 +31,83 @@ from ..robust._two_sample_test import two_sample_test
 
 
 class ShiftMonitor(NestedParamsMixin, BaseEstimator):
-    r"""Say when a model in service is to be refitted: its costs have risen, or its features moved.
+    r"""Monitor a model in service, and raise an alarm when it should be refitted.
 
-    `fit` takes reference rows that the model was *not* fitted on, from a time when all was well,
-    and `update` new rows as they come. Two alarms watch them. A cumulative sum of the realised
-    costs (:class:`~dfl_sklearn.online.Cusum`) rises where decisions cost more than on the
-    reference. A classifier that tells new features from those of the reference shows a shift of X,
-    also before any y is known. Without a shift, one of them sounds within the first `horizon` rows
-    with a probability of about `alpha`.
+    `fit` takes reference rows: rows from a period without problems that the model was *not* fitted
+    on. `update` takes new rows as they come. Two alarms watch them. The first is a cumulative sum
+    of the realised costs (:class:`~dfl_sklearn.online.Cusum`), which rises when decisions cost more
+    than on the reference. The second is a classifier that is trained to separate new features from
+    those of the reference. It detects a shift of X, even before any y is known. Without a shift,
+    the probability of an alarm within the first `horizon` rows is about `alpha`.
 
     Parameters
     ----------
     estimator : estimator, default=None
-        A fitted model, of this package or any regressor. It is asked for its decisions and never
-        fitted. Where the monitor is cloned, ``FrozenEstimator(model)`` keeps it fitted. None: costs
-        are given as ``costs=``.
+        A fitted model, of this package or any regressor. The monitor uses its decisions and never
+        fits it. ``FrozenEstimator(model)`` keeps it fitted where the monitor is cloned. Without an
+        estimator, give costs as ``costs=``.
     problem : DecisionProblem, default=None
-        What is decided; None is the problem of the estimator.
+        The problem in which decisions are taken; None is the problem of the estimator.
     alpha : float, default=0.05
-        Probability of a false alarm within `horizon` rows, half of it for either alarm where there
-        are both, which must be at least 0.0001.
+        Probability of a false alarm within `horizon` rows. Where costs and features are watched,
+        each of the two alarms gets half of it. That of the cost alarm must be at least 0.0001.
     horizon : int, default=1000
-        Rows.
+        Number of rows for which `alpha` holds; at least two windows where features are watched.
     metric : {"cost", "regret"}, default="cost"
-        What is summed up. Regret does not rise where nobody could have decided better, and takes a
-        shorter reference where the cost follows slow changes of y.
+        What is summed. Regret is the cost less that of the best decision. It does not rise where
+        the best decision has become equally more expensive, and needs a shorter reference where the
+        cost follows slow changes of y. Costs given as ``costs=`` are used as they are.
     shift_size : float, default=1.0
-        The rise of the mean cost that is to be found soonest, in standard deviations of single
-        costs. Smaller rises take longer, and those of less than half of it may not be found at all.
+        The increase of the mean cost that is to be detected soonest, in standard deviations of the
+        cost of a row. Smaller increases take longer, and those of less than half this size may not
+        be detected at all.
     window : int or None, default=50
-        Features are tested each time that so many new rows are complete, by a classifier that has
-        learnt from the window before. The reference must hold two windows. None watches costs
-        alone.
+        Number of rows in a window. Whenever a window of new rows is complete, a classifier that was
+        trained on the previous window is tested on it. The reference must have at least two
+        windows. None watches costs alone.
     classifier : classifier, default=None
-        With `predict_proba` or `decision_function`. None is a ridge regression of the labels on
-        standardised features. Its penalty, and whether their squares and, up to 20 features, their
-        products count as well, are decided by the error on rows left out.
+        A classifier with `predict_proba` or `decision_function`. None is a ridge regression of the
+        labels on standardised features, which must be finite numbers. The leave-one-out error
+        determines its penalty, and whether it also uses the squares of the features or, with up to
+        20 features, their squares and products.
     cv : int, default=5
-        Blocks of the reference, each of which is compared where the others were learnt from.
+        Number of blocks of consecutive reference rows. The rows of a block are scored by a
+        classifier that was trained on the other blocks.
     context : str, int, list, slice, mask or callable, default=None
-        Columns of X that are context, for estimators that know none, as in
+        Columns of X that are context, for estimators that have none of their own, as in
         :func:`dfl_sklearn.decide`.
     random_state : int, RandomState or None, default=0
-        Seed of the streams that are drawn for the threshold of costs.
+        Seed of the simulated costs from which the threshold is computed.
 
     Attributes
     ----------
     alarm_ : bool
-        Whether one of the alarms has sounded since `fit`.
+        Whether one of the alarms has been raised since `fit`.
     cost_alarm_at_ : int or None
-        The number of the cost, from 0, at which the first alarm of costs sounded.
+        Number of the cost, counted from 0, that first raised the alarm; None without an alarm.
     costs_risen_since_ : int or None
-        From which cost on they have been higher, by the sum: the one after it was last 0 before the
-        alarm.
+        After an alarm, an estimate of when costs rose: the number, counted from 0, of the first
+        cost after the sum was last 0 before the alarm. Without an alarm, the same for the sum so
+        far, which says nothing about a rise. None where costs are not watched.
     cost_statistic_ : ndarray of shape (n_costs,)
-        The cumulative sum after each cost since `fit`, in standard deviations.
+        The cumulative sum after each cost since `fit`, in standard deviations of the reference
+        costs.
     cost_threshold_ : float or None
-        Above which the alarm sounds.
+        The value of the sum above which the alarm is raised; None where costs are not watched.
     reference_costs_ : ndarray of shape (n,) or None
+        Costs, or regrets, of the reference rows; None where costs are not watched.
     feature_alarm_at_ : int or None
-        The number of the row, from 0, that completed the first window found different.
+        Number of the row, counted from 0, that completed the first window found different; None
+        without an alarm.
     feature_p_values_, feature_aucs_ : ndarray of shape (n_tests,)
-        Of each window from the second on. The AUC is 0.5 without a shift.
+        P-value and area under the ROC curve of the test of each window, from the second window on.
+        The expected AUC is 0.5 without a shift.
     feature_level_ : float or None
-        The level of each test, below which p-values sound the alarm.
+        Significance level of each test: a smaller p-value raises the alarm. None where features are
+        not watched.
     n_rows_seen_ : int
-        Rows of X since `fit`.
+        Number of rows whose features have been watched since `fit`; 0 where features are not
+        watched.
     n_features_in_ : int
         Number of features seen during fit.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -104,30 +115,31 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
 
     See Also
     --------
-    ExpertMixture : Moves weight between models by the same costs.
-    dfl_sklearn.robust.CovariateShiftWeight : Weights to refit with once features have moved.
+    ExpertMixture : Weight several models by the costs of their decisions.
+    dfl_sklearn.robust.CovariateShiftWeight : Sample weights for a refit after a shift of features.
 
     Notes
     -----
-    The `horizon` holds several tests of features, each at the level of the share of `alpha` by
-    their number (Bonferroni). Rows after it are watched in the same way, so that a monitor that
-    runs on without a shift sounds a false alarm sooner or later. An alarm stays until the next
-    `fit`. The sum goes on after it.
+    Within the `horizon` there are ``horizon // window - 1`` tests of features. The level of each
+    is the `alpha` of the feature alarm divided by their number (Bonferroni). Later rows are watched
+    in the same way, so that a monitor that runs on without a shift eventually raises a false alarm.
+    An alarm stays until the next `fit`, while the sum is continued.
 
-    Rows may be like those before them, as in a time series: autoregressive models of the costs and
-    of the scores are in the threshold and in the p-values. A reference must hold what is usual: it
-    cannot know of a Sunday that it has not seen, and a feature that grows with time, a date for
-    one, always differs.
+    Rows may be autocorrelated, as in a time series. The threshold allows for this with an
+    autoregressive model of the costs, and the p-values with one of the ranks of the classifier's
+    scores. The reference must cover everything that is usual: if it has no Sunday, a Sunday is
+    taken for a shift. A feature that grows with time, such as a date, always differs.
 
-    A decision without a cost, as one that misses a constraint with nothing to make up for it,
-    costs infinity, and sounds the alarm at once.
+    A new decision without a finite cost, such as one that violates a constraint without a penalty,
+    counts as an infinite cost and raises the alarm at once.
 
-    States are the same however a stream is cut, to rounding errors of what the estimator predicts
-    for more or fewer rows at once.
+    How a stream is divided into calls of `update` makes no difference, except for rounding errors
+    in predictions for more or fewer rows at once.
 
     References
     ----------
-    Lopez-Paz, Oquab, "Revisiting classifier two-sample tests", ICLR 2017.
+    Lopez-Paz, Oquab, "Revisiting classifier two-sample tests", ICLR 2017, on the test of features.
+    Those on the sum of costs are named by :class:`~dfl_sklearn.online.Cusum`.
 
     Examples
     --------
@@ -193,17 +205,17 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
     def fit(
         self, X: Any = None, y: Any = None, *, costs: ArrayLike | None = None
     ) -> "ShiftMonitor":
-        """Take the reference, and forget what was seen before.
+        """Set the reference, and forget the rows seen before.
 
         Parameters
         ----------
         X : array-like of shape (n, p), default=None
-            Rows in order of time that the estimator was not fitted on: on its training rows it
-            costs less than on any others. None watches costs alone.
+            Reference rows in order of time. The estimator must not have been fitted on them: on its
+            training rows decisions usually cost less than on others. None watches costs alone.
         y : array-like of shape (n,) or (n, d), default=None
-            What came true on them. Without it, and without costs, features alone are watched.
+            Observed parameters of these rows. Without `y` and `costs`, features alone are watched.
         costs : array-like of shape (n,), default=None
-            What the decisions have cost, in the place of y.
+            Costs of the decisions, instead of y, in any unit.
 
         Returns
         -------
@@ -213,8 +225,11 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If the reference has too few rows; the message says how many it takes. If a decision on
-            it has no finite cost.
+            If the reference has too few rows; the message says how many are needed. If a decision
+            on it has no finite cost. If `horizon` is shorter than two windows. If neither costs nor
+            features are given.
+        NotFittedError
+            If the estimator is not fitted.
         """
         for name in ("n_features_in_", "feature_names_in_"):
             self.__dict__.pop(name, None)
@@ -252,22 +267,24 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         Parameters
         ----------
         X : array-like of shape (n, p), default=None
-            Each row once. Where costs become known later, they are given by themselves then, as
+            The new rows, each only once. If costs become known later, give them alone then, as
             ``update(costs=...)``.
         y : array-like of shape (n,) or (n, d), default=None
-            What came true.
+            Observed parameters of these rows.
         costs : array-like of shape (n,), default=None
-            What the decisions have cost, in the place of y; infinity sounds the alarm.
+            Costs of the decisions, instead of y, in the unit of the reference; infinity raises the
+            alarm.
 
         Returns
         -------
         self : ShiftMonitor
-            The monitor with what it has seen now.
+            The updated monitor.
 
         Raises
         ------
         ValueError
-            If X has other columns than the reference, or y is given and the reference had no costs.
+            If X has other columns than the reference. If y or costs are given, but the reference
+            had no costs. If a cost is NaN.
         """
         check_is_fitted(self)
         if X is None and y is None and costs is None:
@@ -290,7 +307,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         return self
 
     def report(self) -> str:
-        """Return in words what was seen, and whether the model is to be refitted.
+        """Return in words what was observed, and whether the model should be refitted.
 
         Returns
         -------
@@ -339,22 +356,22 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
 
     @property
     def alarm_(self) -> bool:
-        """Whether one of the alarms has sounded since `fit`."""
+        """Whether one of the alarms has been raised since `fit`."""
         return self.cost_alarm_at_ is not None or self.feature_alarm_at_ is not None
 
     @property
     def cost_alarm_at_(self) -> int | None:
-        """The number of the cost, from 0, at which the first alarm of costs sounded."""
+        """Number of the cost, counted from 0, that first raised the alarm."""
         return None if self._cusum is None else self._cusum.alarm_at
 
     @property
     def costs_risen_since_(self) -> int | None:
-        """From which cost on they have been higher: after the sum was last 0 before the alarm."""
+        """Number of the first cost after the sum was last 0, before the alarm if there is one."""
         return None if self._cusum is None else self._cusum.risen_since
 
     @property
     def feature_alarm_at_(self) -> int | None:
-        """The number of the row that completed the first window found different."""
+        """Number of the row, counted from 0, that completed the first window found different."""
         if self.feature_level_ is None or self._window is None:
             return None
         found = np.flatnonzero(self.feature_p_values_ < self.feature_level_)
@@ -363,7 +380,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
     # -- parts ---------------------------------------------------------------------------
 
     def _table(self, X: Any, *, reset: bool) -> Any:
-        """Return X checked as far as nothing is known of what the classifier takes."""
+        """Return X after the checks that apply whatever the classifier takes."""
         if X is None:
             return None
         if not reset and not hasattr(self, "n_features_in_"):
@@ -399,7 +416,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         return alpha / n_tests
 
     def _costs(self, X: Any, y: Any, costs: Any, *, is_new: bool = False) -> np.ndarray | None:
-        """Return costs (n,), given or those of the estimator's decisions; None without y."""
+        """Return costs (n,): those given, or those of the estimator's decisions; None without y."""
         if costs is not None:
             if y is not None:
                 raise ValueError("Give y or costs=, not both.")
@@ -417,7 +434,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
             return None
         if X is None or self.estimator is None:
             missing = "X" if X is None else "an estimator, as ShiftMonitor(estimator)"
-            raise ValueError(f"Costs of y need {missing}; or give them as costs=.")
+            raise ValueError(f"Computing costs from y needs {missing}. Or give them as costs=.")
         try:
             taken = decided(self.estimator, X, self.problem, self.context)
         except NotFittedError as error:
@@ -437,7 +454,7 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         return paid - problem.optimal_cost(y, context=context) if self.metric == "regret" else paid
 
     def _test_full_windows(self, X: Any) -> None:
-        """Test each window that the rows of X complete, and keep the rest waiting."""
+        """Test each window that the rows of X complete, and keep the remaining rows for later."""
         size = self._window
         assert size is not None
         waiting = X if self._waiting is None else joined(self._waiting, X, "X")
@@ -468,7 +485,7 @@ def _paid(
     *,
     may_be_infinite: bool,
 ) -> np.ndarray:
-    """Return costs (n,), infinity where a decision has none and that may be."""
+    """Return costs (n,): infinity for a decision without a cost, or an error unless allowed."""
     try:
         return problem.cost(decisions, y, context=context)
     except NonFiniteCostError as error:

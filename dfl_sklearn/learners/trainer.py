@@ -29,9 +29,9 @@ class NonFiniteLossError(FloatingPointError):
 class PredictorNet(NeuralNet):
     """A skorch net with little overhead, for small modules.
 
-    It has none of the default callbacks, as the training loop reports progress. Its step takes
-    batches that are already on the right device, with the module in training mode since the start
-    of the epoch. Without callbacks, an epoch is a plain loop.
+    It has none of skorch's default callbacks, because the training loop reports progress. Its step
+    expects batches on the right device, and the module in training mode. Without callbacks, an
+    epoch is a plain loop over the batches.
     """
 
     @property
@@ -58,7 +58,7 @@ class PredictorNet(NeuralNet):
         self.history.record_batch(f"{prefix}_batch_size", n)
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
-        """Forward, loss, backward."""
+        """Compute the loss of a batch and its gradients."""
         X, rows = batch
         output = self.module_(X, **fit_params)
         loss = self.criterion_(output, rows)
@@ -69,30 +69,31 @@ class PredictorNet(NeuralNet):
 class EnsembleNet(PredictorNet):
     """A net of several members that learn independently, each from its own batches.
 
-    A batch holds the rows of all members, one member after the other. The loss is the sum of the
-    members' mean losses. With an optimiser that treats every weight separately, such as Adam,
-    members do not influence each other.
+    A batch holds the rows of all members, one member after the other. Gradients are those of the
+    sum of the members' mean losses. With an optimiser that treats every weight separately, such as
+    Adam, members do not influence each other.
     """
 
     _rates: list[Any] | None = None
-    _is_unmoved: torch.Tensor | None = None  # (K,), None where each has had a slope
+    _is_unmoved: torch.Tensor | None = None  # (K,); None once each has had a gradient
     _has_loss: torch.Tensor
 
     def watch_members(self) -> None:
-        """From here on note which members have no step in which their loss has a slope."""
+        """Start to record which members have never had a loss with a non-zero gradient."""
         self._is_unmoved = torch.ones(self.module_.n_members, dtype=torch.bool)
         self._has_loss = torch.zeros(self.module_.n_members, dtype=torch.bool)
 
     def unmoved(self) -> list[int]:
-        """Return the positions of the members that have had a loss and no slope of it."""
+        """Return the positions of the members with a non-zero loss, but never a gradient of it."""
         if self._is_unmoved is None:
             return []
         return torch.nonzero(self._is_unmoved & self._has_loss).flatten().tolist()
 
     def learn_at(self, rates: np.ndarray) -> None:
-        """Set the share (K,) of the learning rate for each member; 0 stops it.
+        """Set the share (K,) of the learning rate that each member uses; 0 stops it.
 
-        Steps of Adam are proportional to the rate: each step is made in full, and then shortened.
+        Steps of Adam are proportional to the learning rate. A full step is therefore made, and then
+        shortened.
         """
         if self._rates is None:
             self.optimizer_.register_step_pre_hook(self._remember)
@@ -109,7 +110,7 @@ class EnsembleNet(PredictorNet):
         del self._before
 
     def train_step_single(self, batch: Any, **fit_params: Any) -> dict[str, torch.Tensor]:
-        """Forward, loss, backward; the loss returned is the mean over members."""
+        """Compute the loss of a batch, which is the mean over members, and its gradients."""
         X, rows = batch
         n_members = self.module_.n_members
         by_member = self.module_(X.unflatten(0, (n_members, -1)), **fit_params)
@@ -123,9 +124,9 @@ class EnsembleNet(PredictorNet):
         return {"loss": loss, "y_pred": output}
 
     def _note_slopes(self, output: torch.Tensor, rows: dict[str, torch.Tensor]) -> None:
-        """Note which members (K, B, d) have a slope in this step, and which of the others a loss.
+        """Record which members (K, B, d) have a gradient, and which of the others a non-zero loss.
 
-        Mostly all have one in the first step, which is the last to be looked at then.
+        Usually every member has a gradient in the first step, and later steps are not checked.
         """
         assert self._is_unmoved is not None
         assert output.grad is not None
@@ -141,7 +142,7 @@ class EnsembleNet(PredictorNet):
 class AveragedNet(PredictorNet):
     """A net whose weights after every epoch are a moving average over its steps.
 
-    An average converges without small steps, so the learning rate can be large to the end.
+    An average converges without small steps, so the learning rate can stay large to the end.
     """
 
     decay = 0.99  # per step
@@ -185,10 +186,20 @@ class BatchCriterion(nn.Module):
 
 @dataclass
 class Training:
-    """The result of training: one record per epoch, the best of them, and how it ended.
+    """The result of training.
 
-    "stopped" means by a callback, "interrupted" by the user (Ctrl-C). Also how many members an
-    ensemble has, and the positions of those that never had a slope of their loss.
+    Attributes
+    ----------
+    history : list of dict
+        One record per epoch.
+    best_epoch : int
+        The epoch whose weights were kept, counted from 1; 0 for the initial weights.
+    outcome : {"converged", "max_iter", "stopped", "interrupted"}
+        How training ended: "stopped" by a callback, "interrupted" by the user (Ctrl-C).
+    n_members : int
+        Number of members of an ensemble.
+    unmoved : list of int
+        Positions of the members whose loss was not 0 but never had a gradient.
     """
 
     history: list[dict[str, float]] = field(default_factory=list)
@@ -223,18 +234,18 @@ def train(
         epoch is better. With one number per member, every member stops and keeps its best weights
         separately.
 
-    Raises
-    ------
-    NonFiniteLossError
-        With the net back at its best weights.
-    KeyboardInterrupt
-        If the user interrupts before there are weights to keep: in the first epoch, unless there
-        is a `start_value`. Within :func:`passing_interrupts_on`, at any time.
-
     Returns
     -------
     Training
-        The result, which is complete even if training was interrupted or stopped by a callback.
+        The result, also if training was interrupted or stopped by a callback.
+
+    Raises
+    ------
+    NonFiniteLossError
+        If the loss or the watched number is NaN or infinite. The net has its best weights then.
+    KeyboardInterrupt
+        If the user interrupts before there are weights to keep: in the first epoch, unless there
+        is a finite `start_value`. Within :func:`passing_interrupts_on`, at any time.
     """
     training, patience = Training(), patience_of(net, stopping, start_value)
     if isinstance(net, EnsembleNet):
@@ -287,9 +298,9 @@ def train(
 
 
 def forward(net: NeuralNet, X: torch.Tensor, *, chunk: int = 1 << 16) -> torch.Tensor:
-    """Return the output of a trained net for standardised features, in bounded memory.
+    """Return the output (n, d) of a trained net for standardised features, in bounded memory.
 
-    For an ensemble these are the outputs of its members, (K, n, d).
+    For an ensemble it is that of each member, (K, n, d).
     """
     net.module_.eval()
     with torch.no_grad():
@@ -299,7 +310,8 @@ def forward(net: NeuralNet, X: torch.Tensor, *, chunk: int = 1 << 16) -> torch.T
 def _came_from_a_callback(interrupt: KeyboardInterrupt) -> bool:
     """Return whether an interrupt was raised while callbacks were notified.
 
-    skorch's callbacks stop training with the exception of Ctrl-C; only the place differs.
+    skorch's callbacks stop training with the same exception as Ctrl-C; only the place where it is
+    raised differs.
     """
     traceback = interrupt.__traceback__
     while traceback is not None:

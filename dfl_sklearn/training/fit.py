@@ -1,4 +1,4 @@
-"""A fit in stages: first the rows as they are, then the worst case in an ambiguity set."""
+"""A fit in stages: first on the rows as they are, then for the worst case in an ambiguity set."""
 
 import math
 from contextlib import nullcontext
@@ -34,7 +34,7 @@ HELD_OUT = "those of X_val and y_val"
 _N_REDUCTIONS = 3  # times that an adaptive learning rate is divided
 _N_ROBUST_REDUCTIONS = 2  # the same for robust training, which goes on from a trained net
 _ROBUST_PATIENCE = 0.4  # patience of robust training, as a share of n_iter_no_change
-_N_DRAWS = 4  # times that the initial weights of a net are drawn, where they allow no step
+_N_DRAWS = 4  # most draws of the initial weights of a net, where training does not change them
 
 
 class FitResult(NamedTuple):
@@ -54,24 +54,25 @@ class _InterruptedError(Exception):
 
 
 class StagedFit:
-    """A predictor, an objective, and the rows to train and to watch it on.
+    """A predictor, an objective, and the rows on which to train and to watch the regret.
 
     Parameters
     ----------
     predictor : callable, NetFactory or NeuralNet
     objective : Objective
     train, valid : Rows
-        Canonical; `valid` may be None, and the training rows are then watched.
+        Canonical rows. `valid` may be None; the regret is then watched on the training rows.
     units : NetUnits
     options : TrainingOptions
     seed : int
     valid_is_given : bool, default=False
-        Whether `valid` are rows that the user has held out: errors number them by themselves.
+        Whether the user has given `valid`. Errors then count its rows separately, as those of
+        X_val and y_val.
 
     Attributes
     ----------
     remarks : list of str
-        Warnings for the user, to be given once the predictor exists.
+        Warnings for the user, to be issued after the fit.
     """
 
     def __init__(
@@ -99,7 +100,7 @@ class StagedFit:
             name, watched = "valid_regret", units.rows(solved_valid)
         self.watched = Watched(watched, objective, name)
         objective.measure(solved, seed)
-        _ = objective.row_loss  # bound before anything random happens
+        _ = objective.row_loss  # bound here, before any random numbers are drawn
         self.remarks: list[str] = []
 
     def run(
@@ -126,6 +127,21 @@ class StagedFit:
             Whether to train for one epoch, and to keep its weights even if they are worse.
         is_over : bool, default=False
             Whether the user has already interrupted the fit: the initial net is returned.
+
+        Returns
+        -------
+        FitResult
+            The trained net. If the user interrupts, it has the best weights so far.
+
+        Raises
+        ------
+        ValueError
+            If decisions may have no cost, or if an ambiguity set needs gradients that the problem
+            does not have.
+        FloatingPointError
+            If the loss becomes NaN or infinite.
+        KeyboardInterrupt
+            If the user interrupts before there are weights to keep.
         """
         if ambiguity_set is not None and ambiguity_set.needs_slopes:
             self.objective.check_slopes(type(ambiguity_set).__name__)
@@ -163,8 +179,8 @@ class StagedFit:
     ) -> tuple[dict[str, torch.Tensor], list[Training]]:
         """Train on the real rows.
 
-        Where no step has changed a net, because decisions do not move around its initial
-        predictions, it is drawn again, and all are trained anew.
+        If no step has changed a net, because decisions are constant near its initial predictions,
+        its initial weights are drawn again, and all nets are trained anew.
         """
         for i in range(1, _N_DRAWS + 1):
             learner, training = self._trained(seeds, start, one_pass)
@@ -196,7 +212,7 @@ class StagedFit:
         )
         if one_pass:
             stopping.max_epochs, start_value = 1, math.inf
-        # Members overfit their rows at different epochs.
+        # Members start to overfit in different epochs, so that each stops separately.
         by_member = self.options.n_estimators > 1 and self.valid is not None
         if by_member and math.isfinite(start_value):
             start_value = self.watched.regret_by_member(learner)
@@ -212,7 +228,10 @@ class StagedFit:
         return learner, training
 
     def _may_draw_again(self, start: LastFit | None, training: Training) -> bool:
-        """Return whether initial weights are drawn here, and nobody but us watches training."""
+        """Return whether initial weights are random, and no callbacks or skorch net were given.
+
+        Callbacks would be notified of several trainings.
+        """
         is_drawn = start is None and not getattr(self.predictor, "starts_trained", False)
         is_ours = not isinstance(self.predictor, NeuralNet) and not self.options.callbacks
         return is_drawn and is_ours and training.outcome != "stopped"
@@ -225,7 +244,7 @@ class StagedFit:
         _ = objective.row_loss
         taken_up = self.train, objective.problem, named_seed(self.seed, "ambiguity set"), self.valid
         try:
-            # A set of the user's own may leave out to call that of the base.
+            # A user-defined set may override this method without calling that of the base class.
             AmbiguitySet.set_nominal(ambiguity_set, *taken_up)
             ambiguity_set.set_nominal(*taken_up)
             with part("worst case"):
@@ -260,7 +279,7 @@ class StagedFit:
             )
             numbers = source.numbers
             say(f"the weights of epoch {training.best_epoch} are kept")
-            try:  # of the weights that are kept, those of an interrupted training as well
+            try:  # for the weights that are kept, also if training was interrupted
                 numbers = source.refresh() | ambiguity_set.report(source.row_loss)
             except KeyboardInterrupt:
                 if interrupts_are_passed_on():
@@ -293,7 +312,8 @@ class StagedFit:
     def _parts(self, start: LastFit | None) -> tuple[Any, ...] | None:
         """Return everything that the net trained on the real rows depends on, as a cache key.
 
-        None where it must not be cached: it goes on from other weights, or there are callbacks.
+        None where it must not be cached: training goes on from earlier weights, or there are
+        callbacks.
         """
         options, units = self.options, self.units
         if start is not None or options.callbacks or has_listeners(self.predictor):
@@ -313,7 +333,7 @@ class StagedFit:
 
 
 def _remark_on_watching(ambiguity_set: AmbiguitySet, training: Training) -> str:
-    """Say what came of watching the plain regret in training for a worst case."""
+    """Return a warning that training for the worst case was stopped by the plain regret."""
     kept = (
         "No epoch lowered that regret, so that the net trained on the rows as they are was kept: "
         "the set has changed nothing."
@@ -322,9 +342,9 @@ def _remark_on_watching(ambiguity_set: AmbiguitySet, training: Training) -> str:
     )
     name = type(ambiguity_set).__name__
     return (
-        f"{name} does not say what its worst case costs on rows held out, and training for it was "
-        f"stopped by their plain regret. {kept} Write held_out_regret(row_loss) or, for a set that "
-        "weights rows by their losses, worst_weights(loss, weight); or hold no rows out, by "
-        "early_stopping=False. If the plain regret is meant, let held_out_regret return "
-        "super().held_out_regret(row_loss)."
+        f"{name} does not say what its worst case costs on rows held out, so that their plain "
+        f"regret determined when to stop training for it. {kept} Implement "
+        "held_out_regret(row_loss) or, for a set that weights rows by their losses, "
+        "worst_weights(loss, weight); or hold no rows out, by early_stopping=False. If the plain "
+        "regret is what you want, let held_out_regret return super().held_out_regret(row_loss)."
     )

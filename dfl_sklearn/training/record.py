@@ -4,7 +4,7 @@ import pandas as pd
 
 from ..learners.trainer import Training
 
-_FEW_EPOCHS = 3  # in so few epochs a loss may be unchanged by chance
+_FEW_EPOCHS = 3  # in fewer epochs a loss may be unchanged by chance
 _SAME = 1e-12  # relative difference of losses that count as equal
 
 
@@ -86,7 +86,7 @@ def early_end(
 
 
 def unmoved_nets(training: Training) -> list[int]:
-    """Return the positions of the nets, mostly none, that no step of a training has changed."""
+    """Return the positions of the nets, usually none, that no step of a training has changed."""
     if len(training.history) < _FEW_EPOCHS:
         return []
     if _never_moved(training.history):

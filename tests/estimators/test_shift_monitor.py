@@ -225,7 +225,7 @@ def test_what_is_refused():
         ((X[STREAM],), {"costs": np.ones(3)}, "X has 200 rows, and costs has 3"),
         ((X[STREAM], y[STREAM]), {"costs": np.ones(200)}, "Give y or costs=, not both"),
         ((), {}, "nothing to watch"),
-        ((None, y[STREAM]), {}, "Costs of y need X"),
+        ((None, y[STREAM]), {}, "Computing costs from y needs X"),
         ((np.where(X > 0, np.nan, X)[STREAM],), {}, "takes only finite numbers"),
     ]
     plain = pickle.loads(pickle.dumps(watch)).set_params(classifier=None)
