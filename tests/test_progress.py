@@ -152,6 +152,9 @@ LONG = {
     ).fit(X, Y),
     "tilted": lambda v: robust(TiltedSearch(100), verbose=v).fit(X, Y),
     "policy gradient": lambda v: robust(POLICY_GRADIENT, verbose=v).fit(X, Y),
+    "3D over scenarios": lambda v: DiffusionDRODFLRegressor(
+        PROBLEM, decision="scenarios", generator=GENERATOR, n_scenarios=4, random_state=0, verbose=v
+    ).fit(X, Y),
     "fine-tuned": lambda v: DFFRegressor(
         LinearRegression(), PROBLEM, cv=2, **{**QUICK, "hidden_layer_sizes": (2,)}, verbose=v
     ).fit(X, Y),
@@ -195,6 +198,7 @@ SAID = {
     "mixture": ["likelihood: epoch    1"],
     "trained scenarios": ["likelihood: epoch    1", "epoch    1"],
     "policy": ["epoch    1"],
+    "3D over scenarios": ["generator: epoch    1"],
     "KL ball": ["epoch    1", "worst case: epoch    1", "worst case: the weights of epoch"],
     "groups": ["worst case: epoch    1"],
     "twice": ["worst case: epoch    1"],

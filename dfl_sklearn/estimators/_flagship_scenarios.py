@@ -33,6 +33,7 @@ def two_stage_model(owner: Any, generator: DiffusionGenerator, memory: Any) -> T
         n_estimators=owner.n_estimators,
         memory=memory,
         random_state=owner.random_state,
+        verbose=owner.verbose,
     )
     if _routing_enabled():
         scenarios.set_fit_request(sample_weight=True)

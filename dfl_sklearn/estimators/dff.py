@@ -429,14 +429,15 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
             region is absolute.
         """
         backbone = self.predict_backbone(X)
-        if self.trust_region == "relative" or self.epsilon == 0:
-            return self.epsilon * np.abs(backbone)
+        epsilon, trust_region = self._trust
+        if trust_region == "relative" or epsilon == 0:
+            return epsilon * np.abs(backbone)
         if "residual_scale_" not in self.__dict__:
             raise AttributeError(
                 "The fit was interrupted before errors of the backbone were known."
             )
         size = self.residual_scale_[0] if self._target_ndim == 1 else self.residual_scale_
-        return np.broadcast_to(self.epsilon * size, backbone.shape).copy()
+        return np.broadcast_to(epsilon * size, backbone.shape).copy()
 
     def _corrected(self, X: Any, backbone: np.ndarray) -> np.ndarray:
         """Return the corrected predictions, given those of the backbone."""
@@ -487,6 +488,7 @@ class DFFRegressor(WrappingMixin, DecisionRegressorMixin, BaseEstimator):
                 self.inputs, column_names(X), self._context_columns, self._n_outputs
             )
             self.n_iter_, self.fell_back_ = 0, True
+            self._trust = self.epsilon, self.trust_region
             if self.epsilon == 0:
                 predicted(self.estimator_, seen, self._n_outputs)  # or an error that says why not
             else:

@@ -20,7 +20,7 @@ from .._utils.rows import as_float, as_numpy_rows, check_finite, raise_at
 from .._utils.sklearn_private import HasMethods, Interval, StrOptions, _fit_context, _num_samples
 from .._utils.tables import refuse_lazy, refuse_unfit_table
 from .._utils.target_columns import check_target_columns
-from ..online.cusum import Cusum
+from ..online.cusum import LEAST_ALPHA, Cusum
 from ..problems._no_cost import NoCostError
 from ..problems._outputs import NonFiniteCostError
 from ..problems.base import DecisionProblem
@@ -226,8 +226,8 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
         ------
         ValueError
             If the reference has too few rows; the message says how many are needed. If a decision
-            on it has no finite cost. If `horizon` is shorter than two windows. If neither costs nor
-            features are given.
+            on it has no finite cost. If `alpha` is too small. If `horizon` is shorter than two
+            windows. If neither costs nor features are given.
         NotFittedError
             If the estimator is not fitted.
         """
@@ -245,6 +245,11 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
             self._reference = _safe_indexing(X, np.arange(_num_samples(X)))
         if found is not None:
             check_finite(found, "The reference costs")
+            if self.alpha < n_alarms * LEAST_ALPHA:
+                shared = ", of which the cost alarm gets half" if n_alarms == 2 else ""
+                raise ValueError(
+                    f"alpha={self.alpha} must be at least {n_alarms * LEAST_ALPHA:g}{shared}."
+                )
             self._cusum = Cusum(
                 found,
                 alpha=self.alpha / n_alarms,

@@ -12,7 +12,7 @@ from .._utils.seeds import named_rng, root_seed
 
 _N_STREAMS = 2000  # least number of streams drawn for the threshold, and
 _N_BEYOND = 20  # least number of streams that exceed it
-_LEAST_ALPHA = 1e-4
+LEAST_ALPHA = 1e-4
 _AT_ONCE = 1 << 18  # costs drawn at the same time
 _FEWEST = 300  # references drawn; up to this length one for each stream
 _WARM_UP = 100  # rows simulated before the first one that is used
@@ -67,7 +67,8 @@ class Cusum:
     alarm_at : int or None
         The row, counted from 0, in which S first exceeded the threshold.
     risen_since : int
-        The row after S was last 0 before the alarm, an estimate of when costs rose.
+        The row after S was last 0 before the alarm, an estimate of when costs rose. Without an
+        alarm, the row after S was last 0.
 
     See Also
     --------
@@ -104,7 +105,7 @@ class Cusum:
         if reference.ndim != 1:
             raise ValueError(f"Reference costs must have shape (n,), got {reference.shape}.")
         check_finite(reference, "reference costs")
-        alpha = number(alpha, "alpha", at_least=_LEAST_ALPHA, below=1)
+        alpha = number(alpha, "alpha", at_least=LEAST_ALPHA, below=1)
         horizon = whole_number(horizon, "horizon", at_least=1)
         self.slack = number(shift_size, "shift_size", above=0) / 2
         self.order = best_order(reference)

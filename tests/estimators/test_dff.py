@@ -88,7 +88,10 @@ def test_the_absolute_trust_region_is_a_share_of_the_errors(task, epsilon):
     model.fell_back_ = False
     moved = np.abs(model.correction(X_test))
     assert (moved <= model.trust_radius(X_test) + 1e-12).all()
-    assert_allclose(columns(model.trust_radius(X_test))[7], epsilon * model.residual_scale_)
+    radius = model.trust_radius(X_test)
+    assert_allclose(columns(radius)[7], epsilon * model.residual_scale_)
+    model.set_params(epsilon=9.0, trust_region="relative")  # for the next fit
+    assert_array_equal(model.trust_radius(X_test), radius)
     # The errors on rows not seen are at least those on rows seen.
     seen = columns(y - model.estimator_.predict(X)).std(axis=0)
     assert (model.residual_scale_ > seen).all()

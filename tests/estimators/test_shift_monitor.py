@@ -125,6 +125,18 @@ def test_costs_are_those_of_the_decisions():
     assert_array_equal(regret.reference_costs_, (costs - PROBLEM.optimal_cost(y))[REFERENCE])
 
 
+def test_a_level_that_is_too_small_is_named_as_it_was_given():
+    costs = PROBLEM.cost(MODEL.predict(X), y)[REFERENCE]
+    small = {**QUICK, "alpha": 1.5e-4}
+    with pytest.raises(
+        ValueError, match=r"alpha=0.00015 must be at least 0.0002, of which .* half"
+    ):
+        ShiftMonitor(**small).fit(X[REFERENCE], costs=costs)
+    ShiftMonitor(**small).fit(costs=costs)
+    with pytest.raises(ValueError, match=r"alpha=5e-05 must be at least 0.0001\.$"):
+        ShiftMonitor(**{**QUICK, "alpha": 5e-5}).fit(costs=costs)
+
+
 def test_one_alarm_alone_has_all_of_alpha():
     costs = PROBLEM.cost(MODEL.predict(X), y)[REFERENCE]
     both = ShiftMonitor(**QUICK).fit(X[REFERENCE], costs=costs)
@@ -238,7 +250,7 @@ def test_what_is_refused():
         ShiftMonitor(MODEL).update(X, y)
     with pytest.raises(ValueError, match="reference had no costs"):
         ShiftMonitor(MODEL, PROBLEM, **QUICK).fit(X[REFERENCE]).update(X[STREAM], y[STREAM])
-    with pytest.raises(ValueError, match="need an estimator"):
+    with pytest.raises(ValueError, match="needs an estimator"):
         ShiftMonitor(**QUICK).fit(X[REFERENCE], y[REFERENCE])
     with pytest.raises(ValueError, match="has no decision problem"):
         ShiftMonitor(MODEL, **QUICK).fit(X[REFERENCE], y[REFERENCE])
