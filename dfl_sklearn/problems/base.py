@@ -619,8 +619,8 @@ class DecisionProblem(ProblemInputs, ABC):
         center : ndarray of shape (n, d)
             Centers of the sets, usually predicted parameters.
         root : ndarray of shape (n, d) or (n, d, d)
-            For boxes, their half-widths (n, d). For ellipsoids, matrices (n, d, d) that map the unit
-            ball to them.
+            For boxes, their half-widths (n, d). For ellipsoids, matrices (n, d, d) that map the
+            unit ball to them.
         context : ndarray of shape (n, c) or None
             Known data of each row.
 

@@ -484,9 +484,9 @@ class RecourseLinearProgram(DecisionProblem):
             refuse_whole(self)
         if program.is_predicted("b_ub", "b_eq"):
             raise ValueError(
-                "Right-hand sides of constraints on plans are predicted, so that no plan is certain "
-                "to satisfy them: write them with T, W and h, with a recourse that meets them at a "
-                "price, or train DFLRegressor."
+                "Right-hand sides of constraints on plans are predicted, so that no plan is "
+                "certain to satisfy them: write them with T, W and h, with a recourse that meets "
+                "them at a price, or train DFLRegressor."
             )
         if not program.is_fixed("b_ub", "b_eq"):
             return in_polytopes(self, self._sets_of_plans)

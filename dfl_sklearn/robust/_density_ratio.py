@@ -62,9 +62,9 @@ def warn_where_apart(log_odds: np.ndarray, weight: np.ndarray) -> bool:
     if mean < _APART:
         warnings.warn(
             "X and X_target hardly overlap: a ratio of densities has the mean 1 over X, but the "
-            f"classifier's has the mean {mean:.2g}. The weights, and effective_sample_size_, are not "
-            "reliable then. Is X_target in the units of X? If it is, leave out features that tell "
-            "the two apart without saying anything about y, such as a date.",
+            f"classifier's has the mean {mean:.2g}. The weights and effective_sample_size_ are "
+            "then not reliable. Is X_target in the units of X? If it is, leave out features that "
+            "tell the two apart without saying anything about y, such as a date.",
             UserWarning,
             stacklevel=5,
         )

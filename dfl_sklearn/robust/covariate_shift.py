@@ -148,8 +148,8 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         X_target : array-like of shape (m, p)
             Features of the target, with the same columns.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the source rows, as numbers of rows. Weights that are below 1 on average, such
-            as shares that sum to 1, are scaled to the mean 1 (over rows of positive weight).
+            Weights of the source rows, as numbers of rows. Weights that are below 1 on average,
+            such as shares that sum to 1, are scaled to the mean 1 (over rows of positive weight).
         target_weight : array-like of shape (m,), default=None
             Weights of the target rows, scaled in the same way.
 

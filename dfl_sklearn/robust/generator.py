@@ -150,10 +150,11 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     Notes
     -----
     Heavy-tailed columns are compressed by an asinh. Constant columns stay constant in generated
-    rows, and columns that are affine functions of others stay so; where there are no more rows than
-    columns, this holds for copies only. Columns of integers are rounded and, if they have at most
-    20 values, take only these values. With fewer than 30 distinct rows no net is trained, and the
-    model is the shrunk Gaussian.
+    rows, and columns that are affine functions of others stay so. This does not hold for the sum of
+    several heavy-tailed columns, which is no longer affine after the compression; and with no more
+    rows than columns, it holds for copies only. Columns of integers are rounded and, if they have
+    at most 20 values, take only these values. With fewer than 30 distinct rows no net is trained,
+    and the model is the shrunk Gaussian.
 
     A row with weight 2 counts exactly as the same row twice.
 
@@ -550,8 +551,8 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         if given_columns is not None:
             if context is not None:
                 raise ValueError(
-                    "A fit takes context= or given_columns=, not both: put the context into columns "
-                    "of Z, and name these in given_columns= as well."
+                    "A fit takes context= or given_columns=, not both: put the context into "
+                    "columns of Z, and name these in given_columns= as well."
                 )
             self._given_columns = GivenColumns.of(given_columns, Z, table.shape[1])
         if context is not None:
