@@ -27,38 +27,40 @@ class DecisionProblem(ProblemInputs, ABC):
     """Base class of decision problems: minimise ``cost(z, y)`` over the feasible decisions z.
 
     The parameters `y` are what a model predicts (demand, travel times, returns), the
-    decision `z` is what is done about it (orders, routes, weights). A problem is a
-    parameter object: its constructor stores its arguments and nothing else, so that
-    ``clone``, ``pickle`` and grid search work on it.
+    decision `z` is what is done about it (orders, routes, weights). As in a scikit-learn
+    estimator, the constructor stores its arguments and does nothing else, so that ``clone``,
+    ``pickle`` and grid search work.
 
-    A subclass fills in three methods that check nothing, all on 2-d arrays with one row per
-    situation: ``solve_rows(y, context)``, ``cost_rows(decisions, y, context)`` and, where a model
-    is to be trained through the problem, ``decision_layer(smoothing)``. `solve` and `cost` check
-    what comes in and call them; training calls them directly, so override those.
+    A subclass defines ``solve_rows(y, context)`` and ``cost_rows(decisions, y, context)``. They
+    take 2-d arrays with one row per decision, and do not check them. To train a model through the
+    problem, it also defines ``decision_layer(smoothing)``. Do not override `solve` and `cost`: they
+    check their input and then call these methods, which training calls directly.
 
     Attributes
     ----------
     exact : bool
         Whether ``solve`` finds a true minimiser. Where it is False, regret may be negative.
     exact_scenarios : bool
-        Whether ``solve`` with several scenarios minimises their mean cost exactly. Where it
-        is False, the mean of the scenarios is solved for instead, with a warning.
+        Whether ``solve`` with several scenarios minimises their mean cost exactly. Where it is
+        False, the base class solves for the mean of the scenarios instead, with a warning.
     convex_decisions : bool
-        Whether a mean of feasible decisions is feasible, as it is not of whole decisions.
+        Whether the mean of feasible decisions is feasible. It is False where decisions are
+        integers.
     nonnegative : bool
         Whether negative observed parameters are an error.
     takes_context : bool
         Whether the problem uses `context`, known data of each row such as a capacity. By default
-        where a parameter is, or holds, a :class:`FromContext`.
+        it does if a parameter is, or contains, a :class:`FromContext`.
     most_scenarios : int or None
-        Of how many scenarios training asks for the best constant decision, which gives its loss a
-        unit; of more rows some are drawn. None is all of them.
+        Training divides its loss by the regret of the best constant decision. To find that
+        decision, the training rows are used as scenarios, and this is the largest number of them:
+        if there are more rows, so many are drawn at random. None uses all rows.
     decision_average : {"predictions", "decisions"}
-        What an ensemble averages. With "predictions", as here, its decision is that of the mean
-        prediction: right for linear costs and for decisions that are whole by meaning, such as a
-        path. With "decisions" it is the mean of the members' decisions, which is allowed where the
-        decisions allowed form a convex set, and costs at most the mean of their costs where the
-        cost is convex in the decision.
+        What an ensemble averages. With "predictions", the default, its decision is the best one for
+        the mean prediction. This suits linear costs, and decisions that cannot be averaged, such as
+        a path. With "decisions" it is the mean of the members' decisions. That mean is feasible if
+        the feasible decisions form a convex set. If the cost is convex in the decision, it costs at
+        most the mean of the members' costs.
 
     See Also
     --------
@@ -68,8 +70,8 @@ class DecisionProblem(ProblemInputs, ABC):
 
     Examples
     --------
-    Power is bought ahead at a price, and the square of what is missing is paid. With the derivative
-    of the cost set to zero, the best purchase is half of the price below the demand.
+    Power is bought ahead at a price, and a shortage costs its square. Setting the derivative of the
+    cost to zero shows that the best purchase is the demand less half of the price.
 
     >>> import numpy as np
     >>> from array_api_compat import array_namespace
@@ -122,8 +124,8 @@ class DecisionProblem(ProblemInputs, ABC):
     def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
         """Return the realised cost of each row; unlike :meth:`cost` it checks nothing.
 
-        Written with ``xp = array_namespace(decisions, y)`` of `array_api_compat`, one formula
-        serves NumPy and torch.
+        Use ``xp = array_namespace(decisions, y)`` of `array_api_compat` to write one formula for
+        NumPy and torch.
 
         Parameters
         ----------
@@ -143,7 +145,7 @@ class DecisionProblem(ProblemInputs, ABC):
     def solve_scenarios(
         self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return the decision of each row with the least mean cost; it checks nothing.
+        """Return the decision of each row with the least mean cost, without checking the input.
 
         The base class solves for the mean of the scenarios, and warns where that is not exact.
 
@@ -152,7 +154,7 @@ class DecisionProblem(ProblemInputs, ABC):
         y : ndarray of shape (n, S, d)
             S scenarios of the parameters of each row.
         weight : ndarray of shape (n, S)
-            Rows sum to 1.
+            Weights of the scenarios, non-negative; each row sums to 1.
         context : ndarray of shape (n, c) or None
             Known data of each row.
 
@@ -174,7 +176,7 @@ class DecisionProblem(ProblemInputs, ABC):
     # -- hooks -------------------------------------------------------------------------
 
     def _solves_for_mean(self) -> bool:
-        """Return whether :meth:`solve_scenarios` warns: it is for the mean, inexactly."""
+        """Return whether :meth:`solve_scenarios` solves for the mean where this is not exact."""
         overrides = type(self).solve_scenarios is not DecisionProblem.solve_scenarios
         return not (self.exact_scenarios or overrides)
 
@@ -191,15 +193,16 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         y : array-like of shape (n,), (n, d) or (n, S, d), or Scenarios
-            Parameters, observed or predicted, one row per decision. Three dimensions are S
-            scenarios per row; the decision then minimises their mean cost, but where
-            `exact_scenarios` is False, which a warning says. One dimension means one parameter per
-            row. :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their own.
+            Parameters, observed or predicted, one row per decision. One dimension means one
+            parameter per row. Three dimensions are S scenarios per row; the decision then minimises
+            their mean cost, but only approximately if `exact_scenarios` is False.
+            :class:`~dfl_sklearn.scenarios.Scenarios` have weights of their own.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, for problems that take it.
         scenario_weight : array-like of shape (S,) or (n, S), default=None
             Non-negative weights of the scenarios; they are normalised to sum to 1. A scenario with
-            a weight of 0 is left out; with any other its constraints hold.
+            a weight of 0 is ignored. The constraints of all others hold, however small their
+            weights are.
 
         Returns
         -------
@@ -210,7 +213,9 @@ class DecisionProblem(ProblemInputs, ABC):
         Raises
         ------
         ValueError
-            If `y` is not finite or has the wrong shape; the message names the cell.
+            If `y` is not finite or has the wrong shape; if the context is missing, not valid, or
+            given where none is taken; if the weights are not valid; if a parameter of the problem
+            is not valid; if a row has no feasible decision. The message names the place.
         """
         self._check_constants()
         y, scenario_weight = values_and_weight(y, scenario_weight, "y")
@@ -238,31 +243,35 @@ class DecisionProblem(ProblemInputs, ABC):
     def cost(self, decisions: Any, y: Any, *, context: Any = None) -> Any:
         """Return the realised cost of each row's decision, recourse and penalties included.
 
-        A decision that misses a known constraint has no cost, which is an error: constraints hold
-        to the default tolerance of :meth:`is_feasible`, and whole numbers are whole. The relaxed
-        decisions of a decision layer and the mean of several whole decisions are no decisions, and
-        have a cost only in :meth:`cost_rows` and as torch tensors, for training.
+        A decision that violates a known constraint has no cost, and raises an error. Constraints
+        must hold to the default tolerance of :meth:`is_feasible`, and integers must be integers.
+        This also excludes the relaxed decisions of a decision layer and the mean of several integer
+        decisions. For training, :meth:`cost_rows` returns a cost for these too, and so does this
+        method for torch tensors.
 
         Parameters
         ----------
-        decisions : array-like or torch.Tensor of shape (n,) or (n, k)
-            A single row is used for every row of `y`.
+        decisions : array-like or torch.Tensor of shape (n,), (n, k) or (1, k)
+            What was decided. A single row is used for every row of `y`.
         y : array-like or torch.Tensor of shape (n,) or (n, d)
             The parameters that came true.
-        context : array-like of shape (n,) or (n, c), default=None
+        context : array-like of shape (n,) or (n, c), or DataFrame, default=None
             Known data of each row, for problems that take it.
 
         Returns
         -------
         ndarray or torch.Tensor of shape (n,)
-            NumPy arrays in float64. Torch tensors give a tensor of their own type, which is
-            differentiable.
+            In the unit of the cost. NumPy arrays in float64. Torch tensors give a tensor of their
+            own type, which is differentiable.
 
         Raises
         ------
         ValueError
             If an array is not finite, has the wrong shape, or holds a decision that is not
-            allowed; the message names the cell. Torch tensors are checked for their shapes only.
+            feasible; if the cost itself is not finite. The message names the place. Of torch
+            tensors, this method checks the shapes only.
+        TypeError
+            If only one of `decisions` and `y` is a torch tensor.
         """
         z, values, known = self._cost_inputs(decisions, y, context)
         with np.errstate(over="ignore", invalid="ignore"):  # checked below, by row
@@ -311,10 +320,11 @@ class DecisionProblem(ProblemInputs, ABC):
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
-        """Return, for each row, whether the decision is allowed, to an absolute `tol`.
+        """Return, for each row, whether the decision is feasible, to an absolute `tol`.
 
-        It is finite then, and misses no constraint by more than `tol` in its own unit, see
-        :meth:`violation`. The base problem allows every finite decision.
+        A decision is feasible if it is finite and violates no constraint by more than `tol`, in the
+        unit of the constraint; see :meth:`violation`. Some problems use a relative tolerance, as
+        their documentation says. In the base class every finite decision is feasible.
 
         Parameters
         ----------
@@ -325,35 +335,35 @@ class DecisionProblem(ProblemInputs, ABC):
         context : array-like of shape (n,) or (n, c), or DataFrame, default=None
             Known data of each row, for problems that take it.
         tol : float, default=1e-6
-            By how much a constraint may be missed.
+            By how much a constraint may be violated.
 
         Returns
         -------
         ndarray of bool of shape (n,)
-            Whether each decision is allowed.
+            Whether each decision is feasible.
         """
         finite = np.isfinite(self._decision_rows(decisions, y, context, tol)).all(axis=1)
         missed = self.violation(decisions, y, context=context)
         return finite & (missed <= tol).all(axis=1)
 
     def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
-        """Return by how much each constraint is missed, in its own unit.
+        """Return by how much each constraint is violated, in its own unit.
 
         Parameters
         ----------
         decisions : array-like of shape (n,) or (n, k)
             What was decided.
         y : array-like of shape (n,) or (n, d), default=None
-            The parameters that came true, for constraints that depend on them. Without them those
-            are not looked at.
+            The parameters that came true, for constraints that depend on them. Without `y`, these
+            constraints are not checked.
         context : array-like of shape (n,) or (n, c), default=None
             Known data of each row, for problems that take it.
 
         Returns
         -------
         ndarray of shape (n, m)
-            0 where a constraint holds, NaN where it takes a decision that is NaN. The base problem
-            has no constraints, and m is 0.
+            0 where a constraint holds, NaN where a decision in it is NaN. The base class has no
+            constraints: m is 0.
         """
         return np.zeros((len(self._decision_rows(decisions, y, context, 0.0)), 0))
 
@@ -374,16 +384,18 @@ class DecisionProblem(ProblemInputs, ABC):
         DataFrame
             One line for each constraint of each row, with the columns `row`, `constraint` (its
             name), `slack` and `shadow_price`. The slack is what the given decision leaves of the
-            right-hand side, 0 where the constraint binds and negative where it is missed. The
-            shadow price belongs to the best decision for `y`: it is the change of the least cost
-            with a unit more of the right-hand side, in units of the cost. Where several prices do,
-            which is so at corners of the least cost, it is one of them. Where decisions are whole
-            numbers, it is that of the problem in which they may be fractions.
+            right-hand side: 0 where the constraint binds, negative where it is violated. The shadow
+            price is that of the best decision for `y`: by how much the least cost changes, in units
+            of the cost, per unit more of the right-hand side. Where the least cost has a kink there
+            are several shadow prices, and one of them is returned. Where decisions are integers,
+            it is the shadow price of the continuous relaxation.
 
         Raises
         ------
         NotImplementedError
-            If the problem knows no shadow prices.
+            If the problem has no shadow prices.
+        ValueError
+            If an input is not finite or has the wrong shape.
         """
         z = self._decision_rows(decisions, y, context, 0.0)
         check_finite(z, "decisions")
@@ -397,7 +409,7 @@ class DecisionProblem(ProblemInputs, ABC):
         raise NotImplementedError(f"{type(self).__name__} knows no shadow prices of constraints.")
 
     def uncertain_constraints(self, decisions: Any, y: Any, context: Any = None) -> tuple[Any, Any]:
-        """Return what the constraints that depend on y are exceeded by; it checks nothing.
+        """Return by how much constraints that depend on y are exceeded; the input is not checked.
 
         Parameters
         ----------
@@ -411,10 +423,15 @@ class DecisionProblem(ProblemInputs, ABC):
         Returns
         -------
         excess : ndarray or torch.Tensor of shape (n, m)
-            Positive where a constraint is missed, negative where there is room. Tensors are
+            Positive where a constraint is violated, negative where there is slack. Tensors are
             differentiable in decisions and y.
         size : ndarray or torch.Tensor of shape (n, m)
             The absolute right-hand sides, which `excess` may be compared with.
+
+        Raises
+        ------
+        ValueError
+            If no constraint depends on y, as in the base class.
         """
         raise ValueError(
             f"{type(self).__name__} has no constraints that depend on what is predicted."
@@ -429,12 +446,18 @@ class DecisionProblem(ProblemInputs, ABC):
     # -- what y may be -----------------------------------------------------------------
 
     def check_parameters(self, y: Any) -> None:
-        """Raise a ValueError, naming the row, if observed `y` cannot be what it claims to be.
+        """Raise a ValueError, naming the row, if observed `y` is not valid for this problem.
 
         Parameters
         ----------
         y : array-like of shape (n,) or (n, d)
             Observed parameters.
+
+        Raises
+        ------
+        ValueError
+            If `y` is not finite, has the wrong number of columns, or has values that observed
+            parameters of this problem cannot have.
         """
         self._check_constants()
         self._check_parameter_array(as_numpy_rows(y, "y"))
@@ -452,7 +475,7 @@ class DecisionProblem(ProblemInputs, ABC):
         projected : ndarray of the shape of `y`
             The nearest parameters that the problem allows.
         share : float
-            The share of rows that were moved. The base problem moves none.
+            The share of rows that were moved. The base class moves none.
         """
         return as_float(y, "y"), 0.0
 
@@ -464,14 +487,19 @@ class DecisionProblem(ProblemInputs, ABC):
         Parameters
         ----------
         smoothing : float or None, default=None
-            How much the decision is smoothed, in the unit that the problem documents;
-            0 is the exact decision, None the problem's own default.
+            How much the decision is smoothed, in the unit that the problem documents. None is the
+            problem's own default; 0, where the problem accepts it, is the exact decision.
 
         Returns
         -------
         torch.nn.Module
-            Maps parameters (B, d), and where the problem takes it the context (B, c), to decisions
+            Maps parameters (B, d), and the context (B, c) if the problem takes one, to decisions
             (B, k).
+
+        Raises
+        ------
+        NotImplementedError
+            If the problem has no decision layer, as the base class.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no decision layer, so no model can be trained through it. "
@@ -482,22 +510,27 @@ class DecisionProblem(ProblemInputs, ABC):
     def scenario_layer(self, smoothing: float | None = None) -> "nn.Module":
         """Return a torch module through which decisions over scenarios are differentiated.
 
-        It maps scenarios (B, S, d) and their weights (B, S), where the problem takes one also a
-        context (B, c), to the decisions (B, k) that `solve` takes over them. A
-        :class:`~dfl_sklearn.DFLRegressor` trains scenario models through it. Where the best
-        decision is that for the mean of the scenarios, the base class has one. Where decisions have
-        slopes in the weights as well, it has an attribute `weights_have_slopes` that is True.
+        A :class:`~dfl_sklearn.DFLRegressor` trains scenario models through it. The base class has
+        one for problems whose best decision is the best one for the mean of the scenarios. If
+        decisions can be differentiated in the weights as well, the module has an attribute
+        `weights_have_slopes` that is True.
 
         Parameters
         ----------
         smoothing : float or None, default=None
-            How much the slopes are smoothed, in the unit that the problem documents; None is the
+            How much the decision is smoothed, in the unit that the problem documents; None is the
             problem's own default.
 
         Returns
         -------
-        callable
-            Maps scenarios (B, S, d) and their weights (B, S) to decisions (B, k).
+        torch.nn.Module
+            Maps scenarios (B, S, d), their weights (B, S), and the context (B, c) if the problem
+            takes one, to the decisions (B, k) that `solve` returns for them.
+
+        Raises
+        ------
+        NotImplementedError
+            If the problem has no such layer.
         """
         overrides = type(self).solve_scenarios is not DecisionProblem.solve_scenarios
         if self.exact_scenarios and not overrides:
@@ -510,10 +543,10 @@ class DecisionProblem(ProblemInputs, ABC):
         )
 
     def decision_projection(self, n_parameters: int) -> "nn.Module":
-        """Return a torch module, (B, k) -> (B, k), to the nearest decision that is allowed.
+        """Return a torch module, (B, k) -> (B, k), to the nearest feasible decision.
 
-        A :class:`~dfl_sklearn.PolicyRegressor` applies it to the output of its net. It is the
-        identity on decisions that are allowed, and it is differentiable.
+        A :class:`~dfl_sklearn.PolicyRegressor` applies it to the output of its net. Feasible
+        decisions are not changed, and the map is differentiable.
 
         Parameters
         ----------
@@ -523,13 +556,15 @@ class DecisionProblem(ProblemInputs, ABC):
         Returns
         -------
         torch.nn.Module
-            Maps any numbers (B, k), and where the problem takes it the context (B, c), to decisions
+            Maps any numbers (B, k), and the context (B, c) if the problem takes one, to decisions
             (B, k).
 
         Raises
         ------
         ValueError
-            If decisions are whole numbers, or if what is allowed depends on y.
+            If decisions are integers, or if it depends on y which decisions are feasible.
+        NotImplementedError
+            If the problem has no such projection, as the base class.
         """
         raise NotImplementedError(
             f"{type(self).__name__} has no decision_projection, so no policy can be trained for "
@@ -544,15 +579,15 @@ class DecisionProblem(ProblemInputs, ABC):
         -------
         callable or None
             ``costs(y, context=None)`` from parameters (n, d) to cost vectors (n, k), affine in y;
-            the context (n, c) is given where the problem takes one. None, as here, where the cost
-            is not linear in the decision.
+            the context (n, c) is given if the problem takes one. None, as in the base class, means
+            that the cost is not linear in the decision.
         """
         return None
 
     def cost_slopes(
         self, decisions: np.ndarray, n_parameters: int, context: np.ndarray | None = None
     ) -> np.ndarray | None:
-        """Return the slopes of the cost in y, where it is affine in y; it checks nothing.
+        """Return the slopes of the cost in y where it is affine in y; the input is not checked.
 
         Parameters
         ----------
@@ -566,8 +601,8 @@ class DecisionProblem(ProblemInputs, ABC):
         Returns
         -------
         ndarray of shape (n, d) or None
-            None where the cost of a decision is not affine in y. Here it is that of
-            :meth:`linear_objective`.
+            None where the cost of a decision is not affine in y. The base class derives the slopes
+            from :meth:`linear_objective`.
         """
         objective = self.linear_objective()
         if objective is None:
@@ -577,20 +612,21 @@ class DecisionProblem(ProblemInputs, ABC):
     def solve_worst_rows(
         self, center: np.ndarray, root: np.ndarray, context: np.ndarray | None = None
     ) -> np.ndarray | None:
-        """Return the decisions for the worst y of sets, where the problem can; it checks nothing.
+        """Return the decisions with the least worst-case cost over sets of y; nothing is checked.
 
         Parameters
         ----------
         center : ndarray of shape (n, d)
             Centers of the sets, usually predicted parameters.
         root : ndarray of shape (n, d) or (n, d, d)
-            Half widths of boxes around the centers, or what takes the unit ball to ellipsoids.
+            For boxes, their half-widths (n, d). For ellipsoids, matrices (n, d, d) that map the
+            unit ball to them.
         context : ndarray of shape (n, c) or None
             Known data of each row.
 
         Returns
         -------
         ndarray of shape (n, k) or None
-            None, as here, where it has no method of its own for that.
+            None, as in the base class, if the problem has no method of its own for this.
         """
         return None

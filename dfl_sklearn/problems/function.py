@@ -22,70 +22,72 @@ from .base import DecisionProblem
 if TYPE_CHECKING:
     from torch import nn
 
-_MOST_STARTS = 2.0**32  # bytes for the starting points of a row: more make no difference
-_CHUNK = 1 << 14  # evaluations of the cost in one call: more leave the cache
-_MOST_AT_ONCE = 1 << 20  # evaluations of one candidate for all rows in one call
-_FEW = 3  # decisions that a pattern search does for
-_MANY = 30  # scenarios beyond which it takes too many evaluations
+_MOST_STARTS = 2.0**32  # bytes for the starting points of a row: more would not help
+_CHUNK = 1 << 14  # evaluations of the cost in one call: more do not fit into the cache
+_MOST_AT_ONCE = 1 << 20  # evaluations in one call where rows are searched from several points
+_FEW = 3  # decisions up to which a pattern search is used
+_MANY = 30  # scenarios from which on it takes too many evaluations
 
 
 class FunctionProblem(DecisionProblem):
     """Minimise your own cost function over a box, and train models through it.
 
-    The cost is plain NumPy (or plain Python): no derivatives, no torch. Decisions are found
-    by a global scan followed by a search, so the cost may have kinks, and steps and valleys within
-    limits, beyond which a warning says so. Its slopes are central differences. A problem with a
-    closed form is solved faster and exactly by its own class.
+    The cost is plain NumPy (or plain Python), without derivatives or torch. Decisions are found by
+    a global scan followed by a local search. The cost may therefore have kinks, jumps and several
+    local minima; a warning says where there are too many of them. Derivatives are central
+    differences. If the package has a class for your problem, that class is faster, and exact.
 
     Parameters
     ----------
     cost_function : callable
-        ``cost_function(decisions, y)``, or ``cost_function(decisions, y, context)`` where
-        context is used, returning one cost per row. Each argument has one row per
-        situation, and is 1-d where it has a single column. The columns of a context come in the
-        order in which they are given, those of a DataFrame in its own. A function for pickling
-        must be importable (no lambda).
+        ``cost_function(decisions, y)``, or ``cost_function(decisions, y, context)`` if there is a
+        context. It returns one finite cost per row. Each argument has the same number of rows, and
+        is 1-d where it has a single column. The columns of the context are in the order in which
+        the user gives them. To pickle the problem, the function must be importable (no lambda).
     bounds : pair or sequence of k pairs of float
-        ``(lower, upper)`` of the decision, or of each of the k decisions; finite.
+        ``(lower, upper)`` of the decision, or of each of the k decisions. They must be finite.
     vectorized : bool, default=True
-        Whether `cost_function` takes arrays. If False it is called row by row with numbers (or 1-d
+        Whether `cost_function` takes arrays. If False, it is called row by row with numbers (or 1-d
         arrays where there are several columns), which is slow.
     n_starts : int, default=33
-        Points of the global scan, per decision, 33 at least where there are several. With twice as
-        many, twice as many searches are made of costs with several valleys. More never lead to
-        a larger cost.
+        Number of points of the global scan, per decision; at least 3. With several decisions, fewer
+        than 33 count as 33. Twice as many points mean twice as many local searches where the cost
+        has several local minima. More points never lead to a larger cost.
     tol : float, default=1e-9
-        Accuracy of the decision, as a share of the width of the bounds.
+        A search ends when its step is below this share of the width of the bounds.
 
     Attributes
     ----------
     exact : bool
-        False: decisions are best up to `tol` and up to valleys that were not seen.
+        False: a better local minimum may not have been found.
     takes_context : bool
         Whether `cost_function` can be called with three arguments.
 
     See Also
     --------
-    ConvexProgram : Convex programs, solved to the optimum with a proof.
-    DecisionProblem : Write a problem of your own, with a solver of its own.
+    ConvexProgram : Convex programs, solved to proven optimality.
+    DecisionProblem : Base class for a problem with a solver of its own.
 
     Notes
     -----
-    A single decision is looked for on a grid, which is made finer until it shows no further valley
-    or step, up to 1025 points; all its valleys are searched. Two or three are looked for by a
-    pattern search. With more of them, or 30 scenarios and more, it is quasi-Newton steps from three
-    starts, with a pattern search at the end. Whole lines along the axes are looked at then, so that
-    steps in single decisions are found. All evaluate the cost for all rows together, in
-    calls of about 65,536 evaluations at most.
+    A single decision is searched on a grid. The grid is refined, up to 1025 points, until it shows
+    no further local minimum or jump, and a local search starts in each local minimum of the grid.
+    Two or three decisions are searched by a pattern search. With more decisions, and for several
+    decisions also with at least 30 scenarios or ``vectorized=False``, quasi-Newton steps start from
+    three points, and a pattern search follows. With several decisions, the cost is then evaluated
+    along lines parallel to the axes through the end point, to find jumps in single decisions. All
+    rows are searched together: one call of `cost_function` evaluates about 16,384 decisions, or
+    one decision for every row and scenario where this is more.
 
-    How near the best they come is known for convex costs: with two to eight decisions under the
-    largest of up to sixteen linear terms, within 1e-4 of the least cost that a linear program
-    finds, most rows within 1e-5. Where lines show several valleys or steps, the search is repeated
-    from up to an eighth of the points of the scan, which takes ten to fifty times as long. If its
-    ends are so many that others are likely, by the rule of Boender and Rinnooy Kan, or steps so
-    close that no grid shows them, a `ConvergenceWarning` counts the rows. Decisions are the best
-    that were found, and may not be the best there are. A single narrow valley that no point falls
-    into is found by no search, and nothing can be said about it.
+    For convex costs the accuracy was measured. With two to eight decisions and the largest of up to
+    sixteen linear terms as the cost, all rows are within 1e-4 of the least cost that a linear
+    program finds, and most within 1e-5. Where the lines show several local minima or jumps, the
+    search is repeated from up to an eighth of the points of the scan, which takes ten to fifty
+    times as long. A `ConvergenceWarning` counts the rows in which these searches end in so many
+    different local minima that there are probably others (by the rule of Boender and Rinnooy Kan),
+    and the rows whose jumps are too close together for the grid. The decisions returned are the
+    best that were found, which may not be the best that exist. If no point falls into a narrow
+    local minimum, it is not found, and there is no warning.
 
     References
     ----------
@@ -102,13 +104,15 @@ class FunctionProblem(DecisionProblem):
     >>> problem.solve([0.0, 120.0, 240.0]).round(3)
     array([ 0. ,  9.8, 19.8])
 
-    What is known when deciding, such as a limit, is the context:
+    What is known at the time of the decision, such as a limit, is the context. Here staff without a
+    desk is paid but answers no calls:
 
-    >>> def with_desks(staff, calls, desks):  # staff without a desk waits, too
-    ...     return waiting_and_staff(np.minimum(staff, desks), calls) + 20.0 * staff
+    >>> def with_desks(staff, calls, desks):
+    ...     idle = np.maximum(staff - desks, 0.0)
+    ...     return waiting_and_staff(staff - idle, calls) + 20.0 * idle
     >>> problem = FunctionProblem(with_desks, bounds=(0, 40))
     >>> problem.solve([120.0, 240.0], context=[12.0, 15.0]).round(3)
-    array([ 9.6, 15. ])
+    array([ 9.8, 15. ])
     """
 
     exact = False
@@ -156,10 +160,10 @@ class FunctionProblem(DecisionProblem):
         return self._can_take(3)
 
     def _can_take(self, n_arguments: int) -> bool:
-        """Return whether `cost_function` can be called so; True where nobody can tell."""
+        """Return whether `cost_function` takes so many arguments; True if it is not known."""
         try:
             inspect.signature(self.cost_function).bind(*range(n_arguments))
-        except TypeError:  # also what is not callable at all
+        except TypeError:  # also raised for objects that are not callable
             return False
         except ValueError:  # some callables written in C have no signature
             return True
@@ -178,15 +182,15 @@ class FunctionProblem(DecisionProblem):
         return len(self._box()[0])
 
     def solve_rows(self, y: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
-        """Return the best decisions (n, k) for y (n, d), unchecked."""
+        """Return the best decisions (n, k) for y (n, d); the input is not checked."""
         return self.solve_scenarios(y[:, None, :], np.ones((len(y), 1)), context)
 
     def solve_scenarios(
         self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return the decisions (n, k) with the least mean cost over y (n, S, d), unchecked.
+        """Return the decisions (n, k) of least mean cost over y (n, S, d); no check of the input.
 
-        Warns where there are more valleys or steps than the search can tell apart.
+        A warning counts the rows with more local minima or jumps than the search can tell apart.
         """
         lower, upper = self._box()
         n, n_scenarios, _ = y.shape
@@ -241,7 +245,7 @@ class FunctionProblem(DecisionProblem):
         if k == 1:
             unit, _, is_sure = minimise_on_line(mean_cost, n, n_points=self.n_starts, tol=self.tol)
         else:
-            # Steps with slopes take fewer evaluations, and more time to choose them.
+            # Quasi-Newton steps need fewer evaluations, but take more time between them.
             with_slopes = k > _FEW or n_scenarios >= _MANY or not self.vectorized
             unit, is_sure = minimise_globally(
                 mean_cost,
@@ -266,7 +270,7 @@ class FunctionProblem(DecisionProblem):
         )
 
     def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
-        """Return the cost (n,) of decisions (n, k) under y (n, d), unchecked."""
+        """Return the cost (n,) of decisions (n, k) under y (n, d); the input is not checked."""
         self._check_context_given(context is not None)
         if is_torch_array(y):
             from ..layers.numeric import differentiate_rows
@@ -315,7 +319,7 @@ class FunctionProblem(DecisionProblem):
         return costs
 
     def _check_context_given(self, is_given: bool) -> None:
-        """Raise a ValueError if the function wants a context and got none, or the reverse."""
+        """Raise a ValueError if the function needs a context and gets none, or the reverse."""
         if self._can_take(3 if is_given else 2):
             return
         name = getattr(self.cost_function, "__name__", "cost_function")
@@ -338,7 +342,7 @@ class FunctionProblem(DecisionProblem):
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
-        """Return whether the decisions lie within the bounds, to `tol` of their width."""
+        """Return whether decisions lie within their bounds, to `tol` times the bounds' width."""
         self._decision_rows(decisions, y, context, tol)
         lower, upper = self._box()
         missed = self.violation(decisions, y, context=context)
@@ -366,12 +370,25 @@ class FunctionProblem(DecisionProblem):
         return np.maximum(np.maximum(lower - z, z - upper), 0.0)
 
     def decision_layer(self, smoothing: float | None = None) -> "nn.Module":
-        """Return the numerical decision as a function of y, differentiated by differences.
+        """Return the numerical decision as a function of y, differentiated by central differences.
 
-        `smoothing` is the half-width, in units of y, over which the decision's slope is
-        taken: its slope is that of the decision averaged over y +- smoothing. None takes a
-        thousandth of the mean size of y. The layer maps ``(y, context)`` to decisions where the
-        cost takes a context, which is held still.
+        Parameters
+        ----------
+        smoothing : float or None, default=None
+            Half-width of the central difference, in units of y; above 0. The slope is that of the
+            decision averaged over y +- smoothing. None is a thousandth of the mean absolute value
+            of each column of the batch.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps y (B, d) to decisions (B, k), or ``(y, context)`` if the cost takes a context,
+            which is not differentiated.
+
+        Raises
+        ------
+        ValueError
+            If `smoothing` is not above 0.
         """
         from ..layers.numeric import SolveLayer
 

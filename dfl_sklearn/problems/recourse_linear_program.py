@@ -1,4 +1,4 @@
-"""Linear programs with recourse: what is planned, and what makes up for it later."""
+"""Two-stage linear programs: a plan, and its recourse once the parameters are known."""
 
 import pickle
 from functools import lru_cache, partial
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from ._recourse import Recourse
 
-_NEAR = 1e-6  # by which a part of a plan that has a cost may miss a whole number
-_NEAR_0 = 1e-9  # by which a feasible plan may miss a constraint in its unit, beside its tolerance
+_NEAR = 1e-6  # distance to an integer up to which a decision counts as one
+_NEAR_0 = 1e-9  # absolute tolerance of constraints, in their units, in addition to the relative one
 
 
 class RecourseLinearProgram(DecisionProblem):
@@ -37,69 +37,74 @@ class RecourseLinearProgram(DecisionProblem):
     .. math:: \min_z \; c^\top z + Q(z, y), \qquad
        Q(z, y) = \min_{w \ge 0} \; q^\top w \quad \text{with} \quad W w \ge h - T z.
 
-    The plan z is decided from a prediction; the recourse w is chosen once y has come true. Every
-    number of c, q, T, W, h, b_ub and b_eq may be predicted (:class:`Predicted`, a column of y) or
-    known for each row (:class:`FromContext`).
+    The plan z is decided from a prediction; the recourse w is chosen once y is known. Every entry
+    of c, q, T, W, h, b_ub and b_eq may be predicted (:class:`Predicted`, a column of y) or known
+    for each row (:class:`FromContext`). At least one must be predicted. All others, and the entries
+    of A_ub, A_eq and `bounds`, are numbers.
 
     Parameters
     ----------
-    c : array-like of shape (n,)
-        Costs of the plan.
-    q : array-like of shape (k,)
-        Costs of the recourse.
-    T : array-like of shape (m, n)
-        What the plan contributes to each of the needs h.
-    W : array-like of shape (m, k)
-        What the recourse contributes.
+    c : array-like of shape (k,)
+        Costs of the plan, per unit of z.
+    q : array-like of shape (r,)
+        Costs of the recourse, per unit of w.
+    T : array-like of shape (m, k)
+        What a unit of each part of the plan contributes to each of the requirements h.
+    W : array-like of shape (m, r)
+        What a unit of each part of the recourse contributes to them.
     h : array-like of shape (m,)
-        The needs.
-    A_ub : array-like or sparse matrix of shape (m_ub, n), default=None
-        Constraints on the plan, ``A_ub z <= b_ub``; numbers.
+        The requirements, which plan and recourse together must meet.
+    A_ub : array-like or sparse matrix of shape (m_ub, k), default=None
+        Matrix of the inequality constraints of the plan, ``A_ub z <= b_ub``.
     b_ub : array-like of shape (m_ub,), default=None
-        Right-hand sides of these.
-    A_eq : array-like or sparse matrix of shape (m_eq, n), default=None
-        Equations of the plan, ``A_eq z = b_eq``; numbers.
+        Right-hand sides of the inequality constraints.
+    A_eq : array-like or sparse matrix of shape (m_eq, k), default=None
+        Matrix of the equality constraints of the plan, ``A_eq z = b_eq``.
     b_eq : array-like of shape (m_eq,), default=None
-        Right-hand sides of these.
+        Right-hand sides of the equality constraints.
     bounds : pair or sequence of pairs, default=(0, None)
         Bounds of the plan, as in :func:`scipy.optimize.linprog`.
-    integrality : int or array-like of shape (n,), default=None
-        1 where a part of the plan is a whole number. The recourse is continuous.
+    integrality : int or array-like of shape (k,), default=None
+        1 where an entry of the plan must be an integer, 0 where not; None is 0 for all. The
+        recourse is continuous.
     n_jobs : int, default=None
-        Threads among which rows are divided that are solved one by one.
+        Threads among which the rows are divided that are solved one by one; None is 1, -1 all
+        cores.
     time_limit, mip_gap : float, default=None and 0
-        Limits of each row with whole numbers, as in :class:`LinearProgram`.
+        Seconds for each row, and by how much a plan may cost more than the best one, as a share of
+        its cost, where there are integers. See :class:`LinearProgram`.
     nonnegative : bool, default=False
-        Whether the predicted numbers cannot be negative, as demand cannot. Negative observed ones
-        are then an error, and negative predictions and scenarios are replaced by 0.
+        Whether the predicted numbers cannot be negative, as demand cannot. Negative observed
+        numbers are then an error, and negative predictions and scenarios are replaced by 0.
 
     Attributes
     ----------
     exact : bool
-        False where one of the limits is set.
+        False where there are integers and `time_limit` or `mip_gap` is set.
 
     See Also
     --------
-    Predicted : Stands for a number that is predicted.
+    Predicted : Marks a number that is predicted.
     LinearProgram : One stage, with predicted costs.
-    dfl_sklearn.datasets.make_unit_commitment : Loads for an example with whole numbers.
+    dfl_sklearn.datasets.make_unit_commitment : Loads for an example with integers.
 
     Notes
     -----
-    ``solve`` plans for a prediction as if it were certain, recourse included; with scenarios it
-    minimises their mean cost, as one program (the extensive form). ``cost`` is what was planned at
-    the prices that came true, and the least cost of the recourse. A plan that misses a constraint
-    on plans by more than 1e-6 of its terms, or a need that no recourse makes up for, has no cost,
-    which is an error that names the row.
+    ``solve`` treats a prediction as certain and minimises the cost of plan and recourse for it.
+    With scenarios it minimises their mean cost, as one program (the extensive form). ``cost`` is
+    the cost of the plan for the observed c plus the least cost of the recourse. It raises an error
+    that names the row if a plan violates one of its own constraints by more than 1e-6 of the
+    absolute terms of that constraint, or if no recourse meets the requirements.
 
-    Where T and W are numbers, rows are solved, costed and differentiated together; up to 32
-    combinations of whole numbers are all tried. Predicted entries of T cost more, as plans are then
-    solved row by row, and predicted entries of W most. Rows with several best plans, and those with
-    many whole numbers, are solved by HiGHS: ``pip install "dfl-sklearn[highs]"``.
+    Where all entries of T and W are numbers, the rows are solved, evaluated and differentiated
+    together, and up to 32 combinations of integers are enumerated. If entries of T are predicted or
+    read from the context, plans are computed row by row, which takes longer. If entries of W are,
+    costs are too, which takes longest. Rows solved one by one, rows with several best plans, more
+    combinations of integers, and scenarios need HiGHS: ``pip install "dfl-sklearn[highs]"``.
 
-    Train with :class:`~dfl_sklearn.losses.RegretLoss` where predictions stand in right-hand sides:
-    the plan follows them. Where T or W are predicted or there are whole numbers, train with
-    :class:`~dfl_sklearn.losses.ScoreFunctionLoss`.
+    Where right-hand sides are predicted, train with :class:`~dfl_sklearn.losses.RegretLoss`: the
+    plan changes continuously with them. With integers, or where entries of T or W are predicted or
+    read from the context, train with :class:`~dfl_sklearn.losses.ScoreFunctionLoss`.
 
     References
     ----------
@@ -107,8 +112,8 @@ class RecourseLinearProgram(DecisionProblem):
 
     Examples
     --------
-    Buy at 2 a unit before demand is known; what is missing costs 5, and what is left is worth
-    nothing:
+    Goods are bought at 2 per unit before demand is known. Each missing unit is bought later at 5,
+    and leftovers are worth nothing:
 
     >>> from dfl_sklearn.problems import Predicted, RecourseLinearProgram
     >>> problem = RecourseLinearProgram(c=[2.0], q=[5.0], T=[[1.0]], W=[[1.0]], h=[Predicted(0)])
@@ -117,7 +122,7 @@ class RecourseLinearProgram(DecisionProblem):
     array([10.,  4.])
     >>> problem.cost(bought, [12.0, 3.0])
     array([30.,  8.])
-    >>> problem.solve([[[4.0], [10.0], [12.0]]])  # over three scenarios
+    >>> problem.solve([[[4.0], [10.0], [12.0]]])  # one row with three scenarios
     array([[10.]])
     """
 
@@ -160,17 +165,17 @@ class RecourseLinearProgram(DecisionProblem):
 
     @property
     def convex_decisions(self) -> bool:  # type: ignore[override]
-        """Whether a mean of feasible decisions is feasible: no decision is a whole number."""
+        """Whether the mean of feasible decisions is feasible: so if none is an integer."""
         return not np.any(self.integrality)
 
     @property
     def exact(self) -> bool:  # type: ignore[override]
-        """Whether the best plan is found: not where a limit may end the search before."""
+        """Whether the best plan is found: not if a limit may end the search early."""
         return not (np.any(self.integrality) and has_limits(self.time_limit, self.mip_gap))
 
     @property
     def decision_average(self) -> str:  # type: ignore[override]
-        """What an ensemble averages: plans, unless some of their parts are whole numbers."""
+        """What an ensemble averages: plans, or predictions where plans have integers."""
         return "decisions" if self.convex_decisions else "predictions"
 
     # -- the program -------------------------------------------------------------------
@@ -197,9 +202,10 @@ class RecourseLinearProgram(DecisionProblem):
 
     @property
     def has_complete_recourse(self) -> bool:
-        """Whether the recourse can make up for any plan.
+        """Whether every plan has a recourse, for any h and T (complete recourse).
 
-        True where W is fixed and ``W w >= 1`` has a solution ``w >= 0``.
+        This is so if W is the same for all rows and ``W w >= 1`` has a solution ``w >= 0``. For
+        other W it is False, which says nothing about them.
         """
         program = self._program()
         return program.is_fixed("W") and program.is_complete
@@ -216,7 +222,10 @@ class RecourseLinearProgram(DecisionProblem):
         return Domain(np.full(n, 0.0 if self.nonnegative else -np.inf), np.full(n, np.inf))
 
     def check_parameters(self, y: Any) -> None:
-        """Raise a ValueError, naming the row, if observed `y` is negative where it cannot be."""
+        """Raise a ValueError, naming the row, if observed `y` is negative and `nonnegative` is set.
+
+        See :meth:`DecisionProblem.check_parameters`.
+        """
         super().check_parameters(y)
         rows = as_numpy_rows(y, "y")
         if self.nonnegative and (rows < 0).any():
@@ -229,7 +238,7 @@ class RecourseLinearProgram(DecisionProblem):
             )
 
     def project_parameters(self, y: Any) -> tuple[np.ndarray, float]:
-        """Set negative generated `y` to 0, if it cannot be negative, and report the share."""
+        """Set negative generated `y` to 0 if `nonnegative` is set, and return the share of rows."""
         values, _ = super().project_parameters(y)
         return self._domain.project(values)
 
@@ -241,7 +250,7 @@ class RecourseLinearProgram(DecisionProblem):
     # -- solving -----------------------------------------------------------------------
 
     def solve_rows(self, y: np.ndarray, context: np.ndarray | None = None) -> np.ndarray:
-        """Return the best plans (n, k) for y (n, d), unchecked."""
+        """Return the best plans (n, k) for y (n, d); the input is not checked."""
         parameters, solver = self._read(y, context), self._plan_solver()
         try:
             return solver.for_rows(parameters)
@@ -256,7 +265,7 @@ class RecourseLinearProgram(DecisionProblem):
     def solve_scenarios(
         self, y: np.ndarray, weight: np.ndarray, context: np.ndarray | None = None
     ) -> np.ndarray:
-        """Return the plan (n, k) of the least mean cost over scenarios y (n, S, d); unchecked."""
+        """Return the plans (n, k) of least mean cost over scenarios y (n, S, d), unchecked."""
         solver, y = self._plan_solver(), self._domain.nearest(y)
         program = self._program()
         plans = np.empty((len(y), len(program.lower)))
@@ -283,7 +292,11 @@ class RecourseLinearProgram(DecisionProblem):
     # -- costing -----------------------------------------------------------------------
 
     def cost_rows(self, decisions: Any, y: Any, context: Any = None) -> Any:
-        """Return the cost (n,) of plans (n, k) or (1, k) under y (n, d), unchecked."""
+        """Return the cost (n,) of plans (n, k) or (1, k) under y (n, d).
+
+        Shapes are not checked. A plan that violates its constraints, or that has no recourse,
+        raises a ValueError.
+        """
         from ._recourse_costs import check_plans, second_stage
 
         program = self._program()
@@ -304,10 +317,12 @@ class RecourseLinearProgram(DecisionProblem):
     def is_feasible(
         self, decisions: Any, y: Any = None, *, context: Any = None, tol: float = 1e-6
     ) -> np.ndarray:
-        """Return, for each row, whether the constraints on plans hold, to `tol` of their terms.
+        """Return, for each row, whether the plan satisfies its constraints.
 
-        Without `y` those whose right-hand sides are predicted are not looked at. Whole numbers may
-        be off by `tol`. Whether a recourse makes up for a plan is for ``cost`` to say.
+        Each may be violated by `tol` times the sum of its absolute terms, plus 1e-9 in its own unit
+        unless `tol` is 0. Integers may be off by `tol`. Without `y`, constraints whose right-hand
+        sides are predicted are not checked. Whether a plan has a recourse is not checked either:
+        ``cost`` raises an error if it has none.
         """
         z, polytope = self._plans(decisions, y, context, tol)
         finite = np.isfinite(z).all(axis=1)
@@ -316,7 +331,7 @@ class RecourseLinearProgram(DecisionProblem):
         )
 
     def violation(self, decisions: Any, y: Any = None, *, context: Any = None) -> np.ndarray:
-        """Return by how much each constraint on plans is missed, in its own unit.
+        """Return by how much each constraint on plans is violated, in its own unit.
 
         Parameters
         ----------
@@ -332,8 +347,8 @@ class RecourseLinearProgram(DecisionProblem):
         -------
         ndarray of shape (n, m)
             0 where a constraint holds. The columns are the rows of A_ub, those of A_eq, and for
-            each part of the plan its bounds or, where that is more, its distance from a whole
-            number.
+            each entry of the plan the violation of its bounds or, if that is larger, its distance
+            from an integer.
         """
         z, polytope = self._plans(decisions, y, context, 0.0)
         return polytope.violation(z)
@@ -341,7 +356,7 @@ class RecourseLinearProgram(DecisionProblem):
     def _plans(
         self, decisions: Any, y: Any, context: Any, tol: float
     ) -> tuple[np.ndarray, Polytope]:
-        """Return plans (n, k), and the sets of plans of their rows."""
+        """Return plans (n, k), and the feasible set of plans of each row."""
         z, program = self._decision_rows(decisions, y, context, tol), self._program()
         known = self._check_context(context, len(z))
         rows = np.zeros((len(z), program.n_parameters)) if y is None else as_numpy_rows(y, "y")
@@ -383,13 +398,19 @@ class RecourseLinearProgram(DecisionProblem):
         ----------
         smoothing : float or None, default=None
             :math:`\gamma`, at least 0, in the unit of the cost per squared unit of the plan. None
-            is 0 where predictions stand in right-hand sides alone, which the exact plan follows;
-            where costs are predicted it has to be given.
+            is 0, which is enough where only right-hand sides are predicted: the best plan changes
+            continuously with them. Where costs are predicted, `smoothing` must be given.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps y (B, d), and the context (B, c) if there is one, to plans (B, k).
 
         Raises
         ------
         ValueError
-            If the plan has no slope: with whole numbers, or predicted entries of T or W.
+            If the plan has no slope, because there are integers, or because entries of T or W are
+            predicted or read from the context; if costs are predicted and `smoothing` is None.
         """
         from ..layers.recourse import RecourseLayer
         from ..solvers.parametric_program import ParametricProgram
@@ -408,18 +429,25 @@ class RecourseLinearProgram(DecisionProblem):
     def scenario_layer(self, smoothing: float | None = None) -> "nn.Module":
         r"""Return the best plan over scenarios, for the mean of the cost in :meth:`decision_layer`.
 
-        All scenarios are in one program, of which some tens are quickly solved.
+        All scenarios of a row form one program. Some tens of scenarios are solved quickly.
 
         Parameters
         ----------
         smoothing : float or None, default=None
-            :math:`\gamma`, as in :meth:`decision_layer`. With equal weights a row often has
-            several best plans, and no slope: a smoothing that costs next to nothing leaves one.
+            :math:`\gamma`, as in :meth:`decision_layer`. Where scenarios have equal weights, a row
+            often has several best plans, and then no slope. With a small smoothing, whose effect on
+            the cost is negligible, there is only one.
+
+        Returns
+        -------
+        torch.nn.Module
+            Maps scenarios (B, S, d), weights (B, S), and the context (B, c) if there is one, to
+            plans (B, k).
 
         Raises
         ------
         ValueError
-            If the plan has no slope: with whole numbers, or predicted entries of T or W.
+            As :meth:`decision_layer`.
         """
         from ..layers.scenario_program import ScenarioProgramLayer
 
@@ -428,7 +456,7 @@ class RecourseLinearProgram(DecisionProblem):
         return ScenarioProgramLayer(program.joint(), plan, self._read, self.solve_scenarios, gamma)
 
     def _smoothed(self, smoothing: float | None) -> "tuple[float, Recourse]":
-        """Return the smoothing of a layer, and the program; or say that there is no slope."""
+        """Return the smoothing of a layer and the program; raise if there is no slope."""
         gamma = smoothing_number(smoothing, positive=False) or 0.0
         self._check_constants()
         program = self._program()
@@ -445,10 +473,10 @@ class RecourseLinearProgram(DecisionProblem):
         return gamma, program
 
     def decision_projection(self, n_parameters: int) -> "nn.Module":
-        """Return the nearest plan that keeps the constraints on plans, by a quadratic program.
+        """Return a layer that finds the nearest feasible plan, by a quadratic program.
 
-        See :meth:`DecisionProblem.decision_projection`. Whole numbers are refused, and constraints
-        on plans whose right-hand sides are predicted.
+        See :meth:`DecisionProblem.decision_projection`. Integers, and predicted right-hand sides of
+        constraints on plans, raise a ValueError.
         """
         self._check_constants()
         program = self._program()
@@ -456,9 +484,9 @@ class RecourseLinearProgram(DecisionProblem):
             refuse_whole(self)
         if program.is_predicted("b_ub", "b_eq"):
             raise ValueError(
-                "Right-hand sides of constraints on plans are predicted, so that no plan surely "
-                "keeps them: write them with T, W and h, and a price for what makes up for it, or "
-                "train DFLRegressor."
+                "Right-hand sides of constraints on plans are predicted, so that no plan is "
+                "certain to satisfy them: write them with T, W and h, with a recourse that meets "
+                "them at a price, or train DFLRegressor."
             )
         if not program.is_fixed("b_ub", "b_eq"):
             return in_polytopes(self, self._sets_of_plans)
@@ -478,7 +506,7 @@ _NUMBERS = ("c", "q", "T", "W", "h", "A_ub", "b_ub", "A_eq", "b_eq", "bounds", "
 
 @lru_cache(maxsize=16)
 def _built(numbers: bytes) -> "Recourse":
-    """Return the checked program of pickled parameters; each is set up once."""
+    """Return the checked program of pickled parameters; the last 16 are kept."""
     from ._recourse import Recourse
 
     return Recourse.of(pickle.loads(numbers))

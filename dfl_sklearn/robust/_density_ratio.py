@@ -1,4 +1,4 @@
-"""Density ratios from log odds: their level, and a warning where there is no overlap."""
+"""Density ratios from log odds: their scale, and warnings where they are not reliable."""
 
 import warnings
 
@@ -7,11 +7,19 @@ from scipy.optimize import brentq
 
 from ._tilt import MIN_EFFECTIVE, effective_sample_size
 
-_APART = 0.1  # mean ratio over the source below which source and target hardly overlap
+_APART = 0.1  # mean ratio over the source, below which source and target hardly overlap
 
 
 def level_of(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> float:
-    """Return the level under which weights, cut at `clip`, have the mean 1."""
+    """Return the level at which the weights ``exp(log_odds - level)`` have the mean 1.
+
+    Weights are clipped at `clip`, and the mean is weighted by `weight`.
+
+    Raises
+    ------
+    ValueError
+        If there is no such level.
+    """
     log_odds, share = log_odds[weight > 0], weight[weight > 0] / weight.sum()
     top = float(log_odds.max())
     if top == -np.inf:
@@ -30,11 +38,11 @@ def level_of(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> fl
 
     finite = log_odds[np.isfinite(log_odds)]
     low, high = finite.min(initial=0.0) - np.log(clip) - 1.0, finite.max(initial=0.0) + 1.0
-    if mean(low) <= 1.0:  # too many rows that are surely of the source
+    if mean(low) <= 1.0:  # too many rows have a target probability of 0
         raise ValueError(
             f"No weights up to clip={clip} have the mean 1: too few rows of X look like X_target."
         )
-    while mean(high) > 1.0:  # rows that are surely of the target
+    while mean(high) > 1.0:  # some rows have a target probability of 1
         high += 1.0
         if high > finite.max(initial=0.0) + 800:
             raise ValueError(
@@ -45,18 +53,18 @@ def level_of(log_odds: np.ndarray, weight: np.ndarray, clip: float | None) -> fl
 
 
 def warn_where_apart(log_odds: np.ndarray, weight: np.ndarray) -> bool:
-    """Warn if the mean of the ratios is far below 1, the mean of a ratio of densities.
+    """Warn if the mean of the ratios over the source is far below 1; return whether it is.
 
-    Returns whether there was a warning.
+    The mean of a true ratio of densities is 1.
     """
     with np.errstate(over="ignore"):
         mean = float(np.average(np.exp(log_odds[weight > 0]), weights=weight[weight > 0]))
     if mean < _APART:
         warnings.warn(
-            "X and X_target hardly overlap: a ratio of densities has the mean 1 over X, and what "
-            f"the classifier finds has {mean:.2g}. The weights of rows are no estimate then, and "
-            "effective_sample_size_ is none either. Is X_target in the units of X? If it is, leave "
-            "out features that tell the two apart without saying anything about y, such as a date.",
+            "X and X_target hardly overlap: a ratio of densities has the mean 1 over X, but the "
+            f"classifier's has the mean {mean:.2g}. The weights and effective_sample_size_ are "
+            "then not reliable. Is X_target in the units of X? If it is, leave out features that "
+            "tell the two apart without saying anything about y, such as a date.",
             UserWarning,
             stacklevel=5,
         )
@@ -66,16 +74,16 @@ def warn_where_apart(log_odds: np.ndarray, weight: np.ndarray) -> bool:
 def warn_of_few_rows(ratio: np.ndarray, weight: np.ndarray) -> None:
     """Warn if the ratios leave a small effective sample size.
 
-    That is less than 30, and less than half of what it is without the ratios: where it was small
-    before, the shift is not the reason.
+    Small means below 30, and below half of what it is without the ratios. If it was small without
+    them, the shift is not the reason, and there is no warning.
     """
     before, after = effective_sample_size(weight), effective_sample_size(ratio * weight)
     if after < min(MIN_EFFECTIVE, before / 2):
         warnings.warn(
             f"Under their weights the {int((weight > 0).sum())} rows of X are worth {after:.1f} of "
-            "equal weight: few rows decide what is fitted or estimated with them, and errors of "
-            "their weights are errors of it. Give more rows that look like X_target, fewer "
-            "features to weight by, or clip=.",
+            "equal weight: whatever is fitted or estimated with them depends on few rows, and on "
+            "errors of their weights. Give more rows that look like X_target, fewer features to "
+            "weight by, or clip=.",
             UserWarning,
             stacklevel=5,
         )

@@ -1,4 +1,4 @@
-"""Whether new rows come from the distribution of a reference, by a classifier."""
+"""A classifier two-sample test: do new rows come from the distribution of a reference?"""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,21 +17,29 @@ def two_sample_test(
 ) -> tuple[float, float]:
     """Return the AUC by which a classifier tells new rows from a reference, and its p-value.
 
-    The classifier learns from the rows `before`, and is asked about those that came after, so that
-    no new row is one that it was fitted on. Reference rows are in blocks in order of time, and
-    those of a block are asked about where the others were fitted on. Without a shift, ranks of the
-    scores of both samples then have the same distribution. Their difference is compared with its
-    standard error, which is that of Mann and Whitney (ties included) times what an autoregressive
-    model of the ranks says of rows that are like those before them.
+    The classifier is fitted to tell the rows `before` from reference rows, and scores the rows
+    `now`, on which it was not fitted. The reference is divided into blocks in order of time, and
+    each block is scored by a classifier fitted on the others. Without a shift, the ranks of the
+    scores then have the same distribution in both samples. The test is one-sided: it rejects if the
+    new rows have the larger ranks. The difference of the mean ranks is divided by its standard
+    error, which is that of Mann and Whitney with ties, enlarged for autocorrelation by an
+    autoregressive model of the ranks.
 
     Parameters
     ----------
     reference, before, now : array-like of shapes (m, p), (w, p), (v, p)
         In order of time.
     unfitted : callable
-        Makes a classifier, which has `predict_proba` or `decision_function`.
+        Returns an unfitted classifier with `predict_proba` or `decision_function`.
     cv : int
-        Blocks of the reference.
+        Number of blocks of the reference.
+
+    Returns
+    -------
+    auc : float
+        Mean over the blocks; 0.5 if the scores do not differ.
+    p_value : float
+        1 if all scores are equal.
     """
     m, n_new = _num_samples(reference), _num_samples(now)
     rank, auc = np.empty(m), np.empty(cv)
@@ -57,17 +65,17 @@ def two_sample_test(
 
 
 def _score(model: Any, X: Any) -> np.ndarray:
-    """Return a number per row, larger where a classifier takes it for a new one."""
+    """Return a score per row, larger where the classifier takes the row for a new one."""
     if hasattr(model, "predict_proba"):
         return np.asarray(model.predict_proba(X), dtype=np.float64)[:, 1]
     return np.asarray(model.decision_function(X), dtype=np.float64)
 
 
 def _alike(series: np.ndarray) -> float:
-    """Return by how much more a mean varies than that of independent values, 1 or more.
+    """Return the variance of the mean relative to that of independent values, at least 1.
 
-    Of n values it is found too small, by a share of about 4 / n times itself: the mean that is
-    taken off, and coefficients that are too small.
+    The estimate f from n values is too small, by a share of about 4 f / n, because the mean is
+    estimated as well and the estimated coefficients are too small. The result is corrected for it.
     """
     found = max(1.0, float(inflation(series[None], best_order(series))[0]))
     return found / max(1 - 4 * found / len(series), 0.2) if found > 1 else 1.0

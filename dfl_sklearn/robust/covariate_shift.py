@@ -1,4 +1,4 @@
-"""Weights of rows by how likely their features are tomorrow."""
+"""Weights of rows for covariate shift: ratios of the densities of their features."""
 
 from contextlib import AbstractContextManager, nullcontext
 from math import fsum
@@ -39,54 +39,61 @@ from ._tilt import effective_sample_size
 class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
     r"""Weight rows by how much likelier their features are in a target than in the data at hand.
 
-    Where tomorrow's features are known and what comes out is not, rows that look like tomorrow
-    count more:
+    Use it where features of the target, such as tomorrow's, are known and their outcomes are not.
+    Rows that resemble the target get larger weights, which are the ratio of the densities of the
+    features:
 
     .. math:: w(x) = \frac{dP_{target}}{dP_{source}}(x)
 
-    A classifier tells target rows from source rows; its odds, over those of the two samples'
-    weights, are the ratio. Weights of rows that it was fitted on would be too large for the target
-    and too small for the source, so that those rows are weighted by classifiers that have not seen
-    them. That the distribution of y given x stays is assumed.
+    A classifier is fitted to tell target rows from source rows. The ratio is its odds divided by
+    the ratio of the total weights of the two samples. A classifier gives weights that are too large
+    to the target rows that it was fitted on, and too small ones to the source rows. Therefore the
+    weights are cross-fitted: each row is weighted by a classifier that has not seen it. The method
+    assumes that the distribution of y given x is the same in the source and the target.
 
-    Multiply these weights with those that rows have already, and give them as `sample_weight` to
-    any estimator. :class:`~dfl_sklearn.estimators.ConformalDecisions` takes the fitted object
+    Multiply these weights by weights that the rows already have, and pass them as `sample_weight`
+    to any estimator. :class:`~dfl_sklearn.estimators.ConformalDecisions` takes the fitted object
     itself, as `shift_weight`.
 
     Parameters
     ----------
     classifier : classifier, default=None
-        With `predict_proba`, which must be calibrated: probabilities that are too sure make
-        weights too far apart. None is a logistic regression on standardised features or, up to
-        20 of them, on these with their squares and products, which is right where both samples are
-        Gaussian. Which of the two, and its penalty, is decided by the log loss on rows held out.
+        It has `predict_proba`, whose probabilities must be calibrated: overconfident ones spread
+        the weights too widely. None is a logistic regression on the standardised features or, where
+        there are at most 20, on these with their squares and products. The latter is the correct
+        model where both samples are Gaussian. The log loss on held-out rows decides which of the
+        two, and which penalty, is used.
     cv : int, default=5
-        Folds, drawn over distinct rows: equal ones are in one fold, source or target.
+        Number of folds, drawn over distinct rows: equal rows, of source or target, are in the same
+        fold.
     clip : float, default=None
-        The largest weight, above 1, while their mean stays 1. It keeps few rows from deciding all,
-        at the price of a bias. None does not clip.
+        The largest weight, above 1. The weights are scaled so that their mean is 1 after clipping.
+        It prevents a few rows from dominating, at the cost of a bias. None does not clip.
     random_state : int, RandomState or None, default=0
         Seed of the folds.
     verbose : bool, default=False
-        Whether to print a line for each fit, and one after two seconds without any.
+        Whether to print a line for each fit, and whenever two seconds have passed without one.
 
     Attributes
     ----------
     weight_ : ndarray of shape (n,)
-        Weights of the source rows in the order given, of weighted mean 1.
+        Weights of the source rows in the order given. Their mean, weighted by the `sample_weight`
+        of `fit`, is 1. They do not include that `sample_weight`.
     effective_sample_size_ : float
-        How many rows of equal weight the weighted source is worth (Kish).
+        Kish's effective sample size of the weighted source: :math:`(\sum v)^2 / \sum v^2` with v
+        the weights times `sample_weight`.
     classifiers_ : list of classifier
-        One per fold.
+        The fitted classifiers, one per fold.
 
     See Also
     --------
     covariate_shift_weight : The same in one call.
-    CVaR : For a target that is not known.
+    CVaR : Worst-case weights, for a target that is not known.
 
     References
     ----------
-    Sugiyama, Suzuki, Kanamori, "Density ratio estimation in machine learning", 2012, chapter 4.
+    Sugiyama, Suzuki and Kanamori, "Density ratio estimation in machine learning", 2012, chapter 4.
+    Kish, "Survey sampling", 1965.
 
     Examples
     --------
@@ -132,7 +139,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         sample_weight: ArrayLike | None = None,
         target_weight: ArrayLike | None = None,
     ) -> "CovariateShiftWeight":
-        """Learn to tell target rows from source rows.
+        """Fit classifiers that tell target rows from source rows, and weight the source rows.
 
         Parameters
         ----------
@@ -141,32 +148,37 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         X_target : array-like of shape (m, p)
             Features of the target, with the same columns.
         sample_weight : array-like of shape (n,), default=None
-            Weights of the source rows, as numbers of rows. Those of less than one row on average,
-            such as shares that sum to 1, are raised to that.
+            Weights of the source rows, as numbers of rows. Weights that are below 1 on average,
+            such as shares that sum to 1, are scaled to the mean 1 (over rows of positive weight).
         target_weight : array-like of shape (m,), default=None
-            Weights of the target rows, likewise.
+            Weights of the target rows, scaled in the same way.
 
         Returns
         -------
         self : CovariateShiftWeight
-            With the weights of the source rows.
+            The fitted object.
 
         Raises
         ------
         ValueError
-            If the columns differ, or there are fewer distinct rows than 2 in one of the samples;
-            if the classifier is sure that all source rows are of the source, or that some are of
-            the target.
+            If the columns differ, or one of the samples has fewer than 2 distinct rows of positive
+            weight, or all of them in one fold; if weights are not valid, or are given to a
+            classifier that does not take them; if the default classifier gets features that are not
+            finite numbers. Also if the classifier gives all source rows the probability 0 of being
+            of the target, or gives some the probability 1 and `clip` is None, or if no weights up
+            to `clip` have the mean 1.
 
         Warns
         -----
         UserWarning
-            If hardly a source row looks like the target, so that weights are no estimate; if the
-            `effective_sample_size_` is below 30, and below half of what the rows are worth without
-            these weights. The standard error of a mean over 30 rows is 18 % of their standard
-            deviation, and what is fitted on fewer depends on single rows.
+            If source and target hardly overlap, so that the weights are not reliable; or if the
+            `effective_sample_size_` is below 30 and below half of what it is without these weights.
+            The standard error of a mean over 30 rows is 18 % of their standard deviation, and
+            results from fewer depend on single rows.
+        ConvergenceWarning
+            If a classifier did not converge.
         """
-        if self.classifier is None:  # others may know what to do with dates
+        if self.classifier is None:  # a user's classifier may take dates, for example
             with saying_what_it_takes(None):
                 refuse_unfit_table(X, "X")
                 refuse_unfit_table(X_target, "X_target")
@@ -196,7 +208,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         self._log_priors = [self._log_prior(weight[rest], is_target[rest]) for rest, _ in splits]
 
         def cross_fitted(classifier: Any) -> tuple[float, list[Any], np.ndarray]:
-            """Return the log loss of rows held out, the classifiers, and their log odds."""
+            """Return the log loss on held-out rows, the classifiers, and the rows' log ratios."""
             models: list[Any] = []
             losses, odds = np.zeros(len(is_target)), np.full(len(is_target), np.nan)
             for (rest, held), prior in zip(splits, self._log_priors, strict=True):
@@ -238,8 +250,8 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
     def weight(self, X: Any) -> np.ndarray:
         """Return the weights of rows.
 
-        Those of rows of the source and of the target come from a classifier that has not seen
-        them, those of others from the mean log-odds of all.
+        Rows that were in the source or the target get their weight from the classifier that has not
+        seen them, other rows from the mean of the log-odds of all classifiers.
 
         Parameters
         ----------
@@ -249,13 +261,14 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         Returns
         -------
         ndarray of shape (n,)
-            Of weighted mean 1 over the source.
+            On the scale of `weight_`, whose weighted mean over the source is 1.
 
         Raises
         ------
         ValueError
-            If a classifier is sure that a row is of the target, so that its weight is infinite;
-            the message names the row. If X has other columns than the source.
+            If X has other columns than the source. If the classifiers give a row the probability 1
+            of being of the target and `clip` is None, so that its weight is infinite; the message
+            names the row.
         """
         check_is_fitted(self)
         every, n = joined(self._rows, X, "X"), _num_samples(self._rows)
@@ -271,7 +284,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         return self._ratios(found)
 
     def _log_prior(self, weight: np.ndarray, is_target: np.ndarray) -> float:
-        """Return the log of the odds of the target by weight."""
+        """Return the log of the ratio of the total weights of target and source."""
         totals = [weight[is_target == each].sum() for each in (False, True)]
         if min(totals) == 0:
             what = "X" if totals[0] == 0 else "X_target"
@@ -282,7 +295,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         return float(np.log(totals[1] / totals[0]))
 
     def _weights_for(self, model: Any, weight: np.ndarray) -> dict[str, np.ndarray]:
-        """Return what hands weights to the `fit` of a classifier."""
+        """Return the keyword arguments that pass weights to the `fit` of a classifier."""
         if self.classifier is None:
             names = [name for name, _ in model.steps if name != "polynomialfeatures"]
             return {f"{name}__sample_weight": weight for name in names}
@@ -298,7 +311,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         return requested_weights(model, weight, type(self).__name__)
 
     def _routing(self) -> AbstractContextManager[None]:
-        """Keep metadata routing from the default classifier, whose steps request nothing."""
+        """Switch metadata routing off for the default classifier, whose steps request nothing."""
         if self.classifier is None:
             return config_context(enable_metadata_routing=False)
         return nullcontext()
@@ -347,30 +360,37 @@ def covariate_shift_weight(
     Parameters
     ----------
     X : array-like of shape (n, p)
-        Features of the rows to fit on.
+        Features of the source, the rows that a model is to be fitted on.
     X_target : array-like of shape (m, p)
-        Features that are to come.
+        Features of the target, with the same columns.
     sample_weight : array-like of shape (n,), default=None
-        Weights that the rows have already; what is returned includes them.
+        Weights that the rows already have. The weights returned are multiplied by them.
     classifier : classifier, default=None
-        What tells target rows from the others; None is a logistic regression, see
-        :class:`CovariateShiftWeight`.
+        A classifier with `predict_proba` that tells target rows from source rows. None is a
+        logistic regression, see :class:`CovariateShiftWeight`.
     cv : int, default=5
-        Folds, drawn over distinct rows.
+        Number of folds, drawn over distinct rows.
     clip : float, default=None
-        The largest weight, above 1, while their mean stays 1. None does not clip.
+        The largest weight before the multiplication by `sample_weight`, above 1. None does not
+        clip.
     random_state : int, RandomState or None, default=0
         Seed of the folds.
 
     Returns
     -------
     ndarray of shape (n,)
-        To be given as `sample_weight`.
+        Weights to pass as `sample_weight`. Their sum is n or, if there are any, the sum of the
+        weights given.
+
+    Raises
+    ------
+    ValueError
+        As :meth:`CovariateShiftWeight.fit`.
 
     Warns
     -----
     UserWarning
-        If hardly a row looks like the target, or fewer than 30 of equal weight are left; see
+        If source and target hardly overlap, or if the effective sample size is small; see
         :meth:`CovariateShiftWeight.fit`.
 
     See Also

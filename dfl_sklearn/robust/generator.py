@@ -55,32 +55,33 @@ from .denoisers import ConvDenoiser, MLPDenoiser
 class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     """A diffusion model of the rows of a table, for small data and one core.
 
-    Fits the distribution of the rows and generates new ones: realistic, and not confined to the
-    rows seen. In coordinates in which a Gaussian table is standard normal, a net learns what is not
-    Gaussian, starting from nothing: an untrained net generates the Gaussian with the rows' mean and
-    shrunk covariance, and training stops when held-out rows are denoised no better, so that few
-    rows are not memorised.
+    It learns the joint distribution of the rows and generates new rows from it. Rows are mapped to
+    coordinates in which a Gaussian table is standard normal, and the net learns only what differs
+    from a Gaussian: an untrained net generates the Gaussian with the mean and the shrunk covariance
+    of the rows (after the compression of heavy tails, see below). To avoid overfitting small
+    tables, training stops when the loss on held-out rows no longer improves.
 
-    With a `context` it learns the distribution of a row given its context, known columns such as a
-    price or a capacity: `sample` then generates a row for each context that it is given. The
+    With a `context`, known columns such as a price or a capacity, it learns the distribution of a
+    row given its context. `sample` then generates one row for each context that it is given. The
     context itself is not generated.
 
-    With `given_columns` in `fit`, one net learns both whole rows and what the other columns are
-    given these: in half of the training draws the given columns have no noise, and the net is told
-    so. `sample` then generates whole rows, or, where it is given values of these columns, the rest.
+    With `given_columns` in `fit`, one net learns both the distribution of whole rows and that of
+    the other columns given these. In half of the training draws the given columns have no noise,
+    and an input of the net says so. `sample` then generates whole rows or, for given values of
+    these columns, the other columns.
 
     Parameters
     ----------
     denoiser : MLPDenoiser, ConvDenoiser, callable or None, default=None
-        The net. None is a perceptron with `hidden_layer_sizes`, and with a `gain` where columns may
-        be given. A callable
-        ``n_columns -> torch.nn.Module`` builds any module with
-        ``forward(z, time)``, (B, d) and (B,) -> (B, d), which predicts the velocity
+        The net. None is an :class:`MLPDenoiser` with `hidden_layer_sizes`, and with ``gain=True``
+        if `fit` gets `given_columns`. A callable ``n_columns -> torch.nn.Module`` builds any module
+        with ``forward(z, time)``, (B, d) and (B,) -> (B, d), that predicts the velocity
         ``sqrt(abar) eps - sqrt(1 - abar) z_0``. It is trained, and generates, in float32;
-        `score_samples` and `denoising_loss` convert it to float64. With a context d counts the
-        columns of a row and, after them, those of its context; what the module gives for the
-        latter is not used. With given columns these come first, enlarged as a context is, then the
-        others, and last a column that is 1 where the first ones are given and 0 where they are not.
+        `score_samples` and `denoising_loss` convert it to float64. Here d = `n_columns` counts the
+        model's coordinates, one for each column that is neither constant nor an affine function of
+        others. With a context, those of the context come after those of the row, and the outputs
+        for them are ignored. With given columns, theirs come first, scaled as those of a context
+        are; then the others; and last an input that is 1 where columns are given, else 0.
     hidden_layer_sizes : sequence of int, default=(128, 128)
         Widths of the hidden layers where `denoiser` is None.
     schedule : {"cosine", "linear"}, default="cosine"
@@ -88,50 +89,54 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     n_steps : int, default=100
         Number of noise levels T.
     sampling_steps : int or None, default=None
-        Number of steps of `sample`. None is 15 for the sampler "ode", and all of them for others.
+        Number of steps of `sample`, at most `n_steps`. None is 15 for the sampler "ode", and
+        `n_steps` for the others.
     sampler : {"ode", "ddpm", "ddim"}, default="ode"
-        "ode" solves the ordinary differential equation of the probability flow (Song et al., 2021),
-        by steps of second order (Zhang and Chen, 2023) that leave a Gaussian exact. "ddpm" adds
-        noise at every reverse step. "ddim" (Song, Meng and Ermon, 2021) solves the equation by
-        steps of first order, and needs more.
+        "ode" solves the ordinary differential equation of the probability flow (Song et al., 2021)
+        by steps of second order (Zhang and Chen, 2023), which are exact for a Gaussian. "ddpm" adds
+        noise at every reverse step but the last. "ddim" (Song, Meng and Ermon, 2021) solves the
+        same equation by steps of first order, and needs more of them.
     batch_size : int, default=256
         Rows in a mini-batch.
     learning_rate_init : float, default=5e-3
-        Initial learning rate of Adam; divided by 5 once when held-out loss stalls. The net is a
-        moving average of the weights of about the last 100 steps.
+        Initial learning rate of Adam. It is divided by 5 once, when the held-out loss stops
+        improving. The weights of the fitted net are a moving average over about 100 steps.
     max_iter : int, default=300
-        Largest number of epochs; an epoch is all rows, so often that they are
-        about 4,096, or 65,536 of them where there are more.
+        Largest number of epochs. Small tables are repeated within an epoch as often as fits into
+        4,096 rows. Of more than 65,536 rows, an epoch uses a random 65,536.
     tol : float, default=1e-3
-        Improvement of the held-out loss that counts.
+        The least decrease of the held-out loss that counts as an improvement.
     n_iter_no_change : int, default=10
-        Epochs without such an improvement before the learning rate falls or training stops.
+        Number of epochs without such an improvement after which the learning rate is reduced or, if
+        it has been, training stops.
     validation_fraction : float, default=0.2
         Share of the distinct rows held out, in (0, 1).
     device : str or torch.device, default="cpu"
-        Where the net is trained and rows are generated. It is kept on the CPU.
+        Where the net is trained and rows are generated. The fitted net is stored on the CPU.
     n_jobs : int, default=None
-        Threads of torch; None is 1, -1 all cores.
+        Number of threads of torch; None is 1, -1 all cores.
     random_state : int, RandomState or None, default=None
         Seed of the initial weights, the batches, the noise and the hold-out.
     verbose : bool or int, default=False
-        Print a line per epoch, or every `verbose` epochs, and after two seconds without one.
+        Print a line per epoch, or every `verbose` epochs, and whenever two seconds have passed
+        without one.
 
     Attributes
     ----------
     denoiser_ : torch.nn.Module
         The trained net, in the model's coordinates.
     history_ : pandas.DataFrame
-        One row per epoch: training loss, held-out loss, learning rate, seconds. Empty if the
-        rows were too few for a net.
+        One row per epoch, with the columns `epoch`, `train_loss`, `valid_loss` (of the held-out
+        rows), `learning_rate` and `duration` (in seconds). Empty if the rows were too few for a
+        net.
     n_iter_ : int
-        Number of epochs.
+        Number of epochs, and 1 if the rows were too few for a net.
     was_interrupted_ : bool
-        Whether training ended by Ctrl-C, with what was learnt until then.
+        Whether Ctrl-C ended the training. The best weights until then are kept.
     shrinkage_ : float
-        Weight of the identity in the correlation matrix of the Gaussian part: near 1 where the
-        rows are as many as the columns or fewer. With a context, or with given columns, that of the
-        residuals.
+        Weight of the identity in the correlation matrix of the Gaussian part, from 0 to 1. It is
+        large where there are few rows for the number of columns and the columns are hardly
+        correlated. With a context, or with given columns, it is that of the residuals.
     n_features_in_ : int
         Number of columns.
     feature_names_in_ : ndarray of shape (`n_features_in_`,)
@@ -144,31 +149,38 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
 
     Notes
     -----
-    Heavy-tailed columns are compressed by an asinh. Columns that are constant, or affine functions
-    of others (duplicates), are generated exactly so. Columns of integers are rounded, and keep to
-    the values seen if these are at most 20. With fewer than 30 distinct rows the model is the
-    shrunk Gaussian itself.
+    Heavy-tailed columns are compressed by an asinh. Constant columns stay constant in generated
+    rows, and columns that are affine functions of others stay so. This does not hold for the sum of
+    several heavy-tailed columns, which is no longer affine after the compression; and with no more
+    rows than columns, it holds for copies only. Columns of integers are rounded and, if they have
+    at most 20 values, take only these values. With fewer than 30 distinct rows no net is trained,
+    and the model is the shrunk Gaussian.
 
-    Sample weights are exact: weight 2 is the row twice.
+    A row with weight 2 counts exactly as the same row twice.
 
-    With a context the coordinates are the residuals of a regression on it, whitened: where rows
+    With a context, the coordinates are the whitened residuals of a ridge regression on it. If rows
     and contexts are jointly Gaussian, the untrained net generates their conditional distribution.
-    The regression is a ridge whose penalty is the likeliest one, column by column, so that few
-    rows shrink it. Columns that are affine functions of the context are generated exactly so,
-    unless the distinct rows are as few as the columns of the context. A context that is the same in
-    all rows changes nothing.
+    The penalty of the regression maximises the marginal likelihood of each column (MacKay, 1992),
+    so that slopes which are only noise are shrunk to almost 0. Columns that are affine functions of
+    the context stay so in generated rows, unless there are hardly more distinct rows than context
+    columns. A context that is the same in all rows has no effect.
 
-    With given columns, these have coordinates of their own, and the others those that they would
-    have given a context: the untrained net generates a Gaussian, and its conditional distributions.
+    Given columns have coordinates of their own, and the other columns have those that they would
+    have with the given columns as a context. The untrained net therefore generates a Gaussian and
+    its conditional distributions.
 
     References
     ----------
-    Ho, Jain and Abbeel, "Denoising diffusion probabilistic models", 2020. The nominal model of
-    Wen, Fan and Yang, "3D-Learning", arXiv:2602.02943, with a perceptron in place of their
+    Ho, Jain and Abbeel, "Denoising diffusion probabilistic models", 2020. The model is the nominal
+    model of Wen, Fan and Yang, "3D-Learning", arXiv:2602.02943, with a perceptron in place of their
     image model.
 
     Song et al., "Score-based generative modeling through stochastic differential equations", 2021;
-    Zhang and Chen, "Fast sampling of diffusion models with exponential integrator", 2023.
+    Zhang and Chen, "Fast sampling of diffusion models with exponential integrator", 2023;
+    Song, Meng and Ermon, "Denoising diffusion implicit models", 2021; Nichol and Dhariwal,
+    "Improved denoising diffusion probabilistic models", 2021 (the cosine schedule).
+
+    MacKay, "Bayesian interpolation", Neural Computation 4, 1992.
 
     Examples
     --------
@@ -188,7 +200,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     >>> bool(abs(drawn.mean() - 6.4) < 0.3)
     True
 
-    Price and demand, and demand given a price:
+    One model of price and demand, which also generates demand given a price:
 
     >>> rows = np.hstack([price, demand])
     >>> model = DiffusionGenerator(random_state=0, max_iter=20).fit(rows, given_columns=[0])
@@ -276,16 +288,28 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         sample_weight : array-like of shape (n,), default=None
             Non-negative weights of the rows.
         context : array-like of shape (n, c) or (n,), default=None
-            Known columns of each row, given which the rows are learnt. The other methods then
-            need a context with the same columns.
+            Known columns of each row, on which the distribution of the row is conditioned. The
+            other methods then need a context with the same columns.
         given_columns : str, int, list, slice or mask, default=None
-            Columns of Z, some of them, that :meth:`sample` may be given: by name or position, as in
-            :class:`sklearn.compose.ColumnTransformer`. Without a context.
+            The columns of Z whose values :meth:`sample` may be given; some but not all. By name or
+            position, as in :class:`sklearn.compose.ColumnTransformer`. Not with a context.
 
         Returns
         -------
         self : DiffusionGenerator
             The fitted model.
+
+        Raises
+        ------
+        ValueError
+            If Z, the weights or the context are not finite or have the wrong shape; if there are
+            fewer than 2 distinct rows of positive weight; if both a context and `given_columns` are
+            given, or `given_columns` are not some of the columns.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If training was interrupted by Ctrl-C.
         """
         rows = self._checked_rows(Z, sample_weight, context, given_columns)
         seed = root_seed(self.random_state)
@@ -342,8 +366,8 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         context : array-like of shape (n_samples, c), default=None
             The context of each row, needed where the model was fitted with one.
         given : array-like of shape (n_samples, g), default=None
-            Values of the `given_columns` of the fit: what is returned has them, and in the other
-            columns what is generated given them. None generates whole rows.
+            Values of the `given_columns` of the fit, in their order. They are returned unchanged,
+            and the other columns are generated given them. None generates whole rows.
 
         Returns
         -------
@@ -353,8 +377,9 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a context is missing, or of another shape than (n_samples, c), or given where the
-            model was fitted without. The same of `given`, which need not be there.
+            If the context is missing, has another shape than (n_samples, c), or is given although
+            the model was fitted without one; if `given` has the wrong shape, or the model was
+            fitted without `given_columns`; if so many samples do not fit into memory.
         """
         check_is_fitted(self)
         whole_number(n_samples, "n_samples", at_least=1)
@@ -374,7 +399,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     def _common_draws(self, context: np.ndarray, n_draws: int, seed: int) -> np.ndarray:
         """Return draws (n, n_draws, p) of rows for each context (n, c).
 
-        All rows have the same noise, which fills its space evenly.
+        All rows share the same quasi-random noise.
         """
         chain = self._chain(self._respaced(self._noise))
         known = self._known(context, chain.device)
@@ -395,7 +420,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         known: torch.Tensor | None,
         random_state: Any,
     ) -> np.ndarray:
-        """Return so many draws of `d` coordinates."""
+        """Return `n_samples` draws of a chain, with `d` coordinates each."""
         seed = named_seed(root_seed(random_state), "sample")
         with (
             reporting(self.verbose),
@@ -409,11 +434,11 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     ) -> np.ndarray:
         """Return a lower bound of the log density of each row, in nats.
 
-        The evidence lower bound of the diffusion, with the same noise for every row, so that
-        the same row always gets the same number. It is a density over the columns that are
-        neither constant nor affine functions of others. Where the model was fitted with a context
-        it is the density of a row given its context, over the columns that are no affine functions
-        of the context either.
+        It is the evidence lower bound of the diffusion, estimated with the same noise for every
+        row, so that equal rows get equal values. The density is that of the columns that are
+        neither constant nor affine functions of others. If the model was fitted with a context, it
+        is the density of a row given its context, over the columns that are not affine functions of
+        the context either.
 
         Parameters
         ----------
@@ -428,6 +453,12 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         -------
         ndarray of shape (n,)
             In nats.
+
+        Raises
+        ------
+        ValueError
+            If Z or the context has the wrong shape, or a context is missing or given where there
+            was none in `fit`; if `conditional` is True and the model has no `given_columns`.
         """
         check_is_fitted(self)
         noise = self._noise
@@ -444,7 +475,22 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         return bound + self._coordinates.log_det(rows.X, rows.context)
 
     def score(self, Z: ArrayLike, y: Any = None, context: ArrayLike | None = None) -> float:
-        """Return the mean of `score_samples` over the rows."""
+        """Return the mean of :meth:`score_samples` over the rows, in nats.
+
+        Parameters
+        ----------
+        Z : array-like of shape (n, p)
+            Rows with the columns seen in `fit`.
+        y : None
+            Not used.
+        context : array-like of shape (n, c), default=None
+            Needed where the model was fitted with one.
+
+        Returns
+        -------
+        float
+            The larger, the better.
+        """
         return float(self.score_samples(Z, context).mean())
 
     def denoising_loss(
@@ -455,7 +501,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     ) -> float:
         """Return J, the mean squared error of the predicted noise, over noise levels and rows.
 
-        ``J = E || eps - eps_theta(z_t, t) ||^2`` per row, with the same noise for every row.
+        ``J = E || eps - eps_theta(z_t, t) ||^2``, estimated with the same noise for every row.
 
         Parameters
         ----------
@@ -469,7 +515,13 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         Returns
         -------
         float
-            Summed over the columns of the model's coordinates.
+            Summed over the model's coordinates, and averaged over noise levels and rows.
+
+        Raises
+        ------
+        ValueError
+            If an input has the wrong shape or is not valid, or a context is missing or given where
+            there was none in `fit`.
         """
         check_is_fitted(self)
         chain = self._chain(self._noise, torch.float64)
@@ -486,7 +538,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     def _checked_rows(
         self, Z: ArrayLike, sample_weight: ArrayLike | None, context: Any, given_columns: Any
     ) -> Rows:
-        """Return the distinct rows of `fit`, and keep which columns are what."""
+        """Return the distinct rows of `fit`, and store which columns are context or given."""
         refuse_unfit_table(Z, "Z")
         table = validate_data(self, Z, dtype=np.float64)
         weight = _check_sample_weight(
@@ -499,8 +551,8 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         if given_columns is not None:
             if context is not None:
                 raise ValueError(
-                    "A fit takes context= or given_columns=, not both: make the context columns of "
-                    "Z, and give them as well."
+                    "A fit takes context= or given_columns=, not both: put the context into "
+                    "columns of Z, and name these in given_columns= as well."
                 )
             self._given_columns = GivenColumns.of(given_columns, Z, table.shape[1])
         if context is not None:
@@ -513,7 +565,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         return rows
 
     def _recipe(self) -> Any:
-        """Return what makes the net."""
+        """Return the recipe, or the callable, that builds the net."""
         if self.denoiser is not None:
             return self.denoiser
         return MLPDenoiser(self.hidden_layer_sizes, gain=self._given_columns is not None)
@@ -531,7 +583,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     def _rows(
         self, Z: ArrayLike, context: ArrayLike | None, device: torch.device, method: str
     ) -> tuple[Rows, CoordinateRows]:
-        """Return checked rows, and the same in coordinates."""
+        """Return the checked rows, and their coordinates."""
         table = validate_data(self, Z, dtype=np.float64, reset=False)
         given = checked_context(self._context_columns, context, len(table), method)
         rows = Rows.of_table(table, np.ones(len(table)), given)
@@ -542,7 +594,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         return None if known is None else torch.as_tensor(known, device=device)
 
     def _joint_coordinates(self) -> JointCoordinates:
-        """Return the coordinates of a model that may be given columns, or say that it has none."""
+        """Return the coordinates of a model with given columns; raise if it has none."""
         if self._given_columns is None:
             raise ValueError(
                 "No columns may be given to this generator: fit it with given_columns= first."
@@ -558,7 +610,7 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
     # -- chains ------------------------------------------------------------------------
 
     def _respaced(self, noise: NoiseSchedule) -> NoiseSchedule:
-        """Return the steps of `sample`."""
+        """Return the noise schedule of the steps of `sample`."""
         return respaced_for(noise, self.sampler, self.sampling_steps)
 
     def _chain(
@@ -568,13 +620,13 @@ class DiffusionGenerator(NestedParamsMixin, DensityMixin, BaseEstimator):
         *,
         conditional: bool = False,
     ) -> ReverseChain:
-        """Return the reverse chain of rows, or of what the columns that may be given leave open."""
+        """Return the reverse chain of whole rows, or of the rest given the given columns."""
         net = partial(velocity_net, n_given=self._coordinates.n_given, conditional=conditional)
         device = device_or_cpu(self.device)
         return ReverseChain.on(device, self.denoiser_, schedule, net_dtype, net)
 
     def _conditional_chain(self) -> ReverseChain:
-        """Return the chain by which :meth:`sample` generates the rest of rows."""
+        """Return the chain by which :meth:`sample` generates the columns that are not given."""
         return self._chain(self._respaced(self._noise_of_rest), conditional=True)
 
     def _conditional_draws(self, denoiser: nn.Module, device: torch.device) -> ConditionalDraws:

@@ -175,7 +175,7 @@ def test_what_is_allowed_must_not_depend_on_what_is_predicted():
     plan = RecourseLinearProgram(
         *([1.0], [5.0], [[1.0]], [[1.0]], [2.0]), A_ub=[[1.0]], b_ub=[Predicted(0)]
     )
-    with pytest.raises(ValueError, match="no plan surely keeps them"):
+    with pytest.raises(ValueError, match="no plan is certain to satisfy them"):
         plan.decision_projection(1)
 
 
