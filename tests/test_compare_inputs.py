@@ -265,3 +265,34 @@ def test_estimators_given_stay_unfitted():
     compare_decisions(models, X, Y, problem=PROBLEM)
     assert not any(hasattr(each, "n_features_in_") for each in models.values())
     assert issubclass(Endless, DecisionProblem)
+
+
+@pytest.mark.parametrize("name", ["y", "incumbent", "blocks", "groups", "sample_weight"])
+def test_labels_in_another_order_are_refused(name):
+    """Rows are matched by position, and results would carry the labels of X."""
+    by_row = {"y": pd.Series(Y), "incumbent": pd.Series(Y), "blocks": pd.Series([0, 1] * 10)}
+    by_row |= {"groups": pd.Series(range(20)), "sample_weight": pd.Series(np.ones(20))}
+    other = by_row | {name: by_row[name].iloc[::-1]}
+    message = rf"^{name} has the index of X in another order.* Give {name}\.loc\[X\.index\]"
+    with pytest.raises(ValueError, match=message):
+        compare_decisions(ONE, X, **other, problem=PROBLEM)
+
+
+@pytest.mark.filterwarnings("ignore:Intervals over")
+def test_other_labels_are_those_of_other_tables():
+    """Positions count then, as they do in scikit-learn."""
+    found = [
+        compare_decisions(TWO, X, y, problem=PROBLEM, cv=2).costs["line"].to_numpy()
+        for y in (Y, pd.Series(Y, index=range(100, 120)), pd.Series(Y, index=[0] * 20))
+    ]
+    np.testing.assert_array_equal(found[1], found[0])
+    np.testing.assert_array_equal(found[2], found[0])
+
+
+def test_one_block_that_counts_gives_no_interval():
+    weight, blocks = np.tile([1.0, 0.0], 10), np.tile([0, 1], 10)
+    with pytest.warns(UserWarning, match="in one block, and intervals need several"):
+        found = compare_decisions(
+            TWO, X, Y, problem=PROBLEM, cv=2, blocks=blocks, sample_weight=weight
+        )
+    assert found.to_frame()["low"].isna().all()

@@ -4,13 +4,17 @@ import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 from scipy import stats
+from sklearn.frozen import FrozenEstimator
+from sklearn.linear_model import LinearRegression, QuantileRegressor
 
+from dfl_sklearn.model_selection import compare_decisions
 from dfl_sklearn.model_selection._paired import (
     PairedMean,
     neighbour_correlation,
     paired_mean,
     rows_to_tell_apart,
 )
+from dfl_sklearn.problems import NewsvendorProblem
 
 SIZES = np.array([1, 2, 3, 5, 8, 13, 21, 4, 4, 9, 30, 6, 10, 2, 7])
 
@@ -80,7 +84,7 @@ def test_blocks_of_unequal_weight_match_matrices():
 
 @pytest.mark.parametrize("effect", [0.0, 0.6])
 def test_intervals_cover_the_true_difference(effect):
-    """Costs of two fitted models on new rows, in blocks of unequal sizes that share an effect."""
+    """Costs of two models, drawn, in blocks of unequal sizes that share an effect."""
     rng = np.random.default_rng(3)
     block = np.repeat(np.arange(len(SIZES)), SIZES)
     weight, covered = np.ones(len(block)), 0
@@ -170,3 +174,27 @@ def test_blocks_that_depend_on_each_other_are_seen():
     assert abs(neighbour_correlation(noise, np.ones(2000), np.arange(2000))) < 0.08
     assert abs(neighbour_correlation(walk, np.ones(len(walk)), block // 100)) < 0.5
     assert neighbour_correlation(np.ones(9), np.ones(9), np.arange(9)) == 0
+
+
+def test_intervals_cover_the_difference_of_two_fitted_models():
+    """Models fitted once, compared on new rows; the true difference is that of 400,000 rows."""
+    problem, rng = NewsvendorProblem(4, 1), np.random.default_rng(0)
+    law = rng.normal(size=3)
+
+    def rows(n, rng):
+        X = rng.normal(size=(n, 3))
+        return X, 20 + X @ law + rng.gamma(2.0, size=n) * np.exp(0.3 * X[:, 0])
+
+    X, y = rows(100, rng)
+    models = {
+        "line": FrozenEstimator(LinearRegression().fit(X, y)),
+        "quantile": FrozenEstimator(QuantileRegressor(quantile=0.8, alpha=0).fit(X, y)),
+    }
+    X, y = rows(400_000, rng)
+    paid = {name: problem.cost(each.predict(X), y).mean() for name, each in models.items()}
+    truth, covered = paid["quantile"] - paid["line"], 0
+    for k in range(500):
+        new = rows(120, np.random.default_rng([1, k]))
+        found = compare_decisions(models, *new, problem=problem, cv=2).to_frame()
+        covered += found.loc["quantile", "low"] <= truth <= found.loc["quantile", "high"]
+    assert 0.93 <= covered / 500 <= 0.97

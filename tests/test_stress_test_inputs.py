@@ -3,15 +3,16 @@
 import numpy as np
 import pandas as pd
 import pytest
-from numpy.testing import assert_array_equal
+from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import LinearRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from dfl_sklearn import ExpertMixture, PolicyRegressor, TwoStageRegressor
-from dfl_sklearn.model_selection import make_stress_scorer
+from dfl_sklearn.model_selection import make_stress_scorer, stress_test
 from dfl_sklearn.model_selection._stress_test import _missed
+from dfl_sklearn.model_selection._worst_of_pool import largest_radius, worst_of_pool
 from dfl_sklearn.problems import FromContext, MultiProductNewsvendorProblem, NewsvendorProblem
 from dfl_sklearn.robust import DiffusionGenerator
 from dfl_sklearn.scenarios import ResidualScenarios
@@ -141,3 +142,25 @@ def test_a_model_with_a_context_that_is_not_fitted_says_so():
     for each in (model, make_pipeline(StandardScaler(), model)):
         with pytest.raises(NotFittedError):
             stressed(each, table, problem=None)
+
+
+def test_labels_in_another_order_are_refused():
+    table, y = pd.DataFrame(X_NEW), pd.Series(Y_NEW)
+    with pytest.raises(ValueError, match="y has the index of X in another order"):
+        stress_test(LINE, table, y.iloc[::-1], problem=PROBLEM)
+
+
+def test_a_class_is_named():
+    with pytest.raises(ValueError, match="'line' is the class LinearRegression, and not a model"):
+        stress_test({"line": LinearRegression}, X_NEW, Y_NEW, problem=PROBLEM)
+
+
+@pytest.mark.parametrize("regret", [np.zeros(50), np.arange(50.0), np.full(50, 0.1)])
+def test_fifty_equal_rows_are_enough(regret):
+    weight = np.full(50, 1 / 50)
+    worst, divergence = worst_of_pool(regret, weight, 0.0, "model")
+    assert_allclose(worst, weight)
+    assert divergence == pytest.approx(0)
+    assert largest_radius(np.repeat([1.0, 0.0], [50, 950]), np.full(1000, 1e-3)) == np.inf
+    with pytest.raises(ValueError, match=r"effective sample size of 49\.0 rows"):
+        worst_of_pool(regret[:49], np.full(49, 1 / 49), 0.0, "model")

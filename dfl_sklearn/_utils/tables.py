@@ -50,6 +50,31 @@ def refuse_series(X: Any, name: str) -> None:
         )
 
 
+def refuse_other_order(X: Any, **others: Any) -> None:
+    """Raise a ValueError where something by row has the index of X in another order.
+
+    Rows are matched by position, so that labels would name the wrong rows.
+
+    Parameters
+    ----------
+    X : array-like
+    **others : array-like or None
+        By name. What has no pandas index, or one with other labels, is taken as it is.
+    """
+    index = getattr(X, "index", None)
+    if not isinstance(index, pd.Index) or not index.is_unique:
+        return
+    for name, values in others.items():
+        own = getattr(values, "index", None)
+        if not isinstance(own, pd.Index) or len(own) != len(index) or own.equals(index):
+            continue
+        if own.is_unique and index.isin(own).all():
+            raise ValueError(
+                f"{name} has the index of X in another order, and rows are matched by their "
+                f"position. Give {name}.loc[X.index], or {name}.to_numpy() if positions are meant."
+            )
+
+
 def columns_without_numbers(X: Any, *, takes_text: bool = False) -> list[tuple[str, str]]:
     """Return what is wrong with the columns of a table that hold dates or text, and the remedy."""
     columns: list[tuple[str, Any, int | None]]

@@ -121,7 +121,8 @@ class Calibration:
         is_given = number is None
         number = kept if number is None else number[kept]
         X = _safe_indexing(held_out.X, kept)
-        shift = self._shift(X)
+        with counted_among(HELD_OUT) if is_given else nullcontext(), renumbered(number):
+            shift = self._shift(X)
         decider = self._fits.model(rows)
         certificate = self._certificate()
         if certificate.needs_training:
@@ -136,7 +137,9 @@ class Calibration:
         fold = fold_of(splits, len(self._fits.y))
         rows = np.flatnonzero(fold >= 0)
         self._check_enough(self._fits.weight_of(rows))
-        shift = self._shift(_safe_indexing(self._fits.X, rows[self._fits.weight_of(rows) > 0]))
+        kept = rows[self._fits.weight_of(rows) > 0]
+        with renumbered(kept):
+            shift = self._shift(_safe_indexing(self._fits.X, kept))
         outcomes = self._fits.outcomes_across(splits)
         with part("all rows"):
             decider = self._fits.model(np.arange(len(fold)))

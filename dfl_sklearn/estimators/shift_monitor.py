@@ -362,16 +362,19 @@ class ShiftMonitor(NestedParamsMixin, BaseEstimator):
     @property
     def alarm_(self) -> bool:
         """Whether one of the alarms has been raised since `fit`."""
+        check_is_fitted(self)
         return self.cost_alarm_at_ is not None or self.feature_alarm_at_ is not None
 
     @property
     def cost_alarm_at_(self) -> int | None:
         """Number of the cost, counted from 0, that first raised the alarm."""
+        check_is_fitted(self)
         return None if self._cusum is None else self._cusum.alarm_at
 
     @property
     def costs_risen_since_(self) -> int | None:
         """Number of the first cost after the sum was last 0, before the alarm if there is one."""
+        check_is_fitted(self)
         return None if self._cusum is None else self._cusum.risen_since
 
     @property

@@ -13,6 +13,7 @@ from .._utils.context_columns import Selection
 from .._utils.progress import reporting
 from .._utils.rows import check_total
 from .._utils.sklearn_private import _check_sample_weight, _num_samples
+from .._utils.tables import refuse_other_order
 from ..problems.base import DecisionProblem
 from ._compared import (
     INCUMBENT,
@@ -116,8 +117,9 @@ def compare_decisions(
     ------
     ValueError
         If there is no problem or several; if rows are not held out equally often; if a decision
-        has no cost (the message names row and estimator). An error in a fit has a note that
-        names the fit.
+        has no cost (the message names row and estimator); if y, the weights, the incumbent, blocks
+        or groups have the index of X in another order, as rows are matched by position. An
+        error in a fit has a note that names the fit.
     KeyboardInterrupt
         If Ctrl-C is pressed before the first fit has ended.
 
@@ -191,6 +193,8 @@ def compare_decisions(
     n = len(observed)
     if _num_samples(X) != n:
         raise ValueError(f"X has {_num_samples(X)} rows and y has {n}.")
+    by_row = {"sample_weight": sample_weight, "incumbent": incumbent, "blocks": blocks}
+    refuse_other_order(X, y=y, groups=groups, **by_row)
     weight = _check_sample_weight(
         sample_weight, observed, dtype=np.float64, ensure_non_negative=True
     )
@@ -304,7 +308,10 @@ def _doubts(found: DecisionComparison, held_out: HeldOut) -> Iterator[str]:
         yield f"The comparison was interrupted. It contains {known}."
     counted = (found.block >= 0) & (found.weight > 0)
     what = "rows" if counted.sum() == found.n_blocks else "blocks"
-    if len(found.costs.columns) > 1 and found.n_blocks < _FEW_BLOCKS:
+    is_compared = len(found.costs.columns) > 1
+    if is_compared and found.n_blocks == 1:
+        yield "All rows that count are in one block, and intervals need several: there are none."
+    elif is_compared and found.n_blocks < _FEW_BLOCKS:
         yield (
             f"Intervals over {found.n_blocks} {what} are rough: they assume that the means of "
             f"{what} are normal. Use {_FEW_BLOCKS} or more if possible."

@@ -15,6 +15,7 @@ from .._utils.progress import part, reporting, say
 from .._utils.rows import as_numpy_rows, check_finite, check_total, in_rows, native
 from .._utils.seeds import named_seed, root_seed
 from .._utils.sklearn_private import _check_sample_weight
+from .._utils.tables import refuse_other_order
 from .._utils.target_columns import check_target_columns
 from ..problems import DecisionProblem
 from ..robust import ChiSquareBall, CVaR, KLBall, TotalVariationBall
@@ -111,7 +112,8 @@ def stress_test(
         If a radius is too large for `n_samples`; the message gives the largest possible radius, and
         the number of samples needed. If a column of X holds neither numbers nor words, or misses
         values, which are to be imputed before also where the models are Pipelines that impute. If
-        a decision has no cost on a generated row.
+        a decision has no cost on a generated row. If y, weights or groups have the index of X in
+        another order.
     NotFittedError
         If an estimator is not fitted.
     KeyboardInterrupt
@@ -230,6 +232,7 @@ def run_stress_test(
     observed = as_numpy_rows(y, "y").astype(np.float64)
     if len(observed) != len(values):
         raise ValueError(f"X has {len(values)} rows and y has {len(observed)}.")
+    refuse_other_order(X, y=y, sample_weight=sample_weight, groups=groups)
     if not len(observed):
         raise ValueError("X and y have no rows.")
     check_finite(observed, "y")
@@ -353,7 +356,10 @@ def _missed(real: np.ndarray, weight: np.ndarray, generated: np.ndarray, share: 
 
 def _named(estimator: Any) -> dict[str, Any]:
     if not isinstance(estimator, Mapping):
-        return {type(estimator).__name__: estimator}
+        estimator = {type(estimator).__name__: estimator}
+    for name, each in estimator.items():
+        if isinstance(each, type):
+            raise ValueError(f"estimator: {name!r} is the class {each.__name__}, and not a model.")
     if not estimator or not all(isinstance(name, str) for name in estimator):
         raise ValueError(
             f"estimator must be a fitted estimator, or a dict of these by name, got {estimator!r}."

@@ -31,7 +31,7 @@ def worst_of_pool(
     """
     worst, divergence = tilt(regret, weight, radius)
     found = effective_sample_size(worst)
-    if found < MIN_EFFECTIVE:
+    if not _is_enough(found):
         largest = largest_radius(regret, weight)
         raise ValueError(
             f"radius={radius:g} is too large for {len(regret)} generated rows: the worst "
@@ -52,7 +52,7 @@ def largest_radius(regret: np.ndarray, weight: np.ndarray) -> float:
     """
 
     def is_enough(radius: float) -> bool:
-        return effective_sample_size(tilt(regret, weight, radius)[0]) >= MIN_EFFECTIVE
+        return _is_enough(effective_sample_size(tilt(regret, weight, radius)[0]))
 
     low, high = 0.0, math.log(len(regret))
     if is_enough(high):
@@ -62,6 +62,10 @@ def largest_radius(regret: np.ndarray, weight: np.ndarray) -> float:
         low, high = (middle, high) if is_enough(middle) else (low, middle)
     digits = 1 - math.floor(math.log10(low)) if low > 0 else 0
     return math.floor(low * 10**digits) / 10**digits
+
+
+def _is_enough(effective: float) -> bool:
+    return effective >= MIN_EFFECTIVE * (1 - 1e-9)  # of 50 equal weights it is 50, up to rounding
 
 
 def _samples_needed(n: int, effective: float) -> int:

@@ -7,7 +7,7 @@ from typing import Protocol
 import numpy as np
 
 from .._utils.checks import number, whole_number
-from ._losses import checked_losses
+from ._losses import WIDEST, checked_losses
 
 _SHARES, _RATES = (0.0, 0.001, 0.01), (0.1, 0.5, 2.0)
 
@@ -237,7 +237,14 @@ def _apart(loss: np.ndarray, n_experts: int) -> np.ndarray:
             f"The losses of a row must be {n_experts} finite numbers, one per expert, got "
             f"{loss.tolist()}."
         )
-    return loss - loss.min()
+    with np.errstate(over="ignore"):
+        apart = loss - loss.min()
+    if apart.max() > WIDEST:
+        raise ValueError(
+            f"The losses of a row differ by more than {WIDEST:g}, so that their sums may overflow: "
+            f"give them in a larger unit; got {loss.tolist()}."
+        )
+    return apart
 
 
 def play(hedge: Hedge, losses: np.ndarray, delay: int = 1) -> np.ndarray:

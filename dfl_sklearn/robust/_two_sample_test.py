@@ -11,6 +11,8 @@ from .._utils.autoregression import best_order, inflation
 from .._utils.sklearn_private import _num_samples
 from ._joined_tables import joined
 
+_ROUNDING = 1e-12  # differences of ranks, which are between 0 and 1, that are none
+
 
 def two_sample_test(
     reference: Any, before: Any, now: Any, unfitted: Callable[[], Any], cv: int
@@ -58,7 +60,7 @@ def two_sample_test(
     variance = float(np.concatenate([rank, rank_now]).var())
     if variance == 0:
         return float(auc.mean()), 1.0
-    alike = _alike(np.concatenate([rank - rank.mean(), rank_now - rank_now.mean()]))
+    alike = _alike(np.concatenate([rank - rank.mean(), rank_now - rank_now.mean()]), variance)
     error = np.sqrt(variance * alike * (1 / m + 1 / n_new))
     freedom = max(1.0, (m + n_new) / (6 * alike) - 1)
     return float(auc.mean()), float(t.sf((rank_now.mean() - rank.mean()) / error, freedom))
@@ -71,11 +73,19 @@ def _score(model: Any, X: Any) -> np.ndarray:
     return np.asarray(model.decision_function(X), dtype=np.float64)
 
 
-def _alike(series: np.ndarray) -> float:
+def _alike(series: np.ndarray, variance: float) -> float:
     """Return the variance of the mean relative to that of independent values, at least 1.
+
+    The values of `series` are differences from the means of their samples, and `variance` is that
+    of independent values. Without a shift, the two agree. The better a classifier tells the samples
+    apart, the smaller are the differences; where it makes no error they are rounding errors.
 
     The estimate f from n values is too small, by a share of about 4 f / n, because the mean is
     estimated as well and the estimated coefficients are too small. The result is corrected for it.
     """
+    series = np.where(np.abs(series) < _ROUNDING, 0.0, series)
     found = max(1.0, float(inflation(series[None], best_order(series))[0]))
-    return found / max(1 - 4 * found / len(series), 0.2) if found > 1 else 1.0
+    if found > 1:
+        found /= max(1 - 4 * found / len(series), 0.2)
+    within = float((series**2).mean()) / max(1 - found / len(series), 0.2)
+    return max(1.0, found * within / variance)

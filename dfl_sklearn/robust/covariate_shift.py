@@ -236,9 +236,9 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
                     found.append(cross_fitted(each))
         doubts.warn(stacklevel=4)
         _, self.classifiers_, odds = min(found, key=lambda each: each[0])
-        unseen = np.flatnonzero(weight == 0)
-        odds[unseen] = self._mean_log_odds(_safe_indexing(every, unseen))
-        self._rows, self._odds = every, odds
+        counted, unseen = np.flatnonzero(weight > 0), np.flatnonzero(weight == 0)
+        self._rows, self._odds = _safe_indexing(every, counted), odds[counted]
+        odds[unseen] = self._odds_of(_safe_indexing(every, unseen))
         self._level = level_of(odds[:n], weight[:n], self.clip)
         are_apart = warn_where_apart(odds[:n], weight[:n])
         self.weight_ = self._ratios(odds[:n])
@@ -251,7 +251,8 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         """Return the weights of rows.
 
         Rows that were in the source or the target get their weight from the classifier that has not
-        seen them, other rows from the mean of the log-odds of all classifiers.
+        seen them. Other rows, and those whose weight in `fit` was 0, get theirs from the mean of
+        the log-odds of all classifiers.
 
         Parameters
         ----------
@@ -267,10 +268,17 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         ------
         ValueError
             If X has other columns than the source. If the classifiers give a row the probability 1
-            of being of the target and `clip` is None, so that its weight is infinite; the message
-            names the row.
+            of being of the target and `clip` is None, so that its weight is infinite. If some of
+            them give it the probability 1 and others 0. The message names the row.
         """
         check_is_fitted(self)
+        return self._ratios(self._odds_of(X))
+
+    def _odds_of(self, X: Any) -> np.ndarray:
+        """Return the log ratios of densities of rows.
+
+        Those equal to a row that counted in `fit` have its ratio, and others the mean of all folds.
+        """
         every, n = joined(self._rows, X, "X"), _num_samples(self._rows)
         rows = np.arange(n, _num_samples(every))
         if not len(rows):
@@ -281,7 +289,7 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
         place = np.searchsorted(known, code[n:]).clip(max=len(known) - 1)
         is_known = known[place] == code[n:]
         found[is_known] = self._odds[first[place[is_known]]]
-        return self._ratios(found)
+        return found
 
     def _log_prior(self, weight: np.ndarray, is_target: np.ndarray) -> float:
         """Return the log of the ratio of the total weights of target and source."""
@@ -324,14 +332,19 @@ class CovariateShiftWeight(NestedParamsMixin, BaseEstimator):
             return np.log(found[:, 1]) - np.log(found[:, 0]) - log_prior
 
     def _mean_log_odds(self, X: Any) -> np.ndarray:
-        if not _num_samples(X):
-            return np.zeros(0)
         folds = zip(self.classifiers_, self._log_priors, strict=True)
         each = [self._log_odds(model, log_prior, X) for model, log_prior in folds]
         with np.errstate(invalid="ignore"):
             return np.mean(each, axis=0)
 
     def _ratios(self, log_odds: np.ndarray) -> np.ndarray:
+        if np.isnan(log_odds).any():
+            row = int(np.flatnonzero(np.isnan(log_odds))[0])
+            raise ValueError(
+                f"Row {row} has no weight: of the classifiers of two folds, one is sure that it is "
+                "of the target, and one that it is not. Give a classifier that is calibrated "
+                "(CalibratedClassifierCV)."
+            )
         with np.errstate(over="ignore"):
             weight = np.exp(log_odds - self._level)
         if self.clip is not None:

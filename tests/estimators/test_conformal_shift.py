@@ -262,7 +262,7 @@ def test_weights_see_all_columns_the_context_as_well():
     ("shift_weight", "message"),
     [
         (CovariateShiftWeight(), r"shift_weight=CovariateShiftWeight\(\.\.\.\) is not fitted"),
-        (lambda X: -ones(X), "shift_weight is no weight at row 0: -1.0 .20 such entries in all"),
+        (lambda X: -ones(X), "shift_weight is no weight at row 60: -1.0 .20 such entries"),
         (lambda X: np.where(positive(X), np.nan, 1.0), "shift_weight is no weight at row"),
         (lambda X: np.full(len(X), np.inf), "Weights are finite, and 0 or more"),
         (lambda X: 0 * ones(X), "shift_weight of the calibration rows must have a positive, fin"),
@@ -314,3 +314,34 @@ def test_a_model_stored_before_there_were_weights_still_promises():
     for name in ("shift_weight", "_shift_weight", "max_shift_weight_"):
         del model.__dict__[name]
     assert_array_equal(pickle.loads(pickle.dumps(model)).promised_cost(X), promised)
+
+
+@pytest.mark.parametrize("params", [{}, {"cv": 4}], ids=str)
+def test_rows_whose_weight_is_infinite_are_named_as_in_x(params):
+    X, y = sample(100)
+    row = 83 if "cv" in params else None
+    asked = []
+
+    def finite(X):
+        asked.append(X)
+        return np.ones(len(X))
+
+    model = ConformalDecisions(Ridge(), newsvendor(), shift_weight=finite, **params).fit(X, y)
+    if row is None:
+        row = int(np.flatnonzero((asked[0][-1] == X).all(axis=1))[0])
+        assert row != len(asked[0]) - 1
+
+    def infinite(Z):
+        return np.where((X[row] == Z).all(axis=1), np.inf, 1.0)
+
+    with pytest.raises(ValueError, match=rf"row {row}\b"):
+        clone(model).set_params(shift_weight=infinite).fit(X, y)
+
+    class Sure:
+        def weight(self, Z):
+            if np.isinf(infinite(Z)).any():
+                raise ValueError(f"Row {int(np.argmax(infinite(Z)))} has an infinite weight")
+            return infinite(Z)
+
+    with pytest.raises(ValueError, match=rf"Row {row} has an infinite weight"):
+        clone(model).set_params(shift_weight=Sure()).fit(X, y)

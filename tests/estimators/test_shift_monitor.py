@@ -248,6 +248,9 @@ def test_what_is_refused():
     assert len(before) == len(state(plain))
     with pytest.raises(NotFittedError):
         ShiftMonitor(MODEL).update(X, y)
+    for name in ("alarm_", "cost_alarm_at_", "costs_risen_since_"):
+        with pytest.raises(NotFittedError):
+            getattr(ShiftMonitor(MODEL), name)
     with pytest.raises(ValueError, match="reference had no costs"):
         ShiftMonitor(MODEL, PROBLEM, **QUICK).fit(X[REFERENCE]).update(X[STREAM], y[STREAM])
     with pytest.raises(ValueError, match="needs an estimator"):

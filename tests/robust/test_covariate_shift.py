@@ -149,6 +149,35 @@ def test_weight_two_is_the_row_twice():
     assert np.isfinite(once.weight_).all()
 
 
+@pytest.mark.parametrize("order", [[0, 1], [1, 0]])
+def test_copies_of_weight_zero_change_nothing(order):
+    rng = np.random.default_rng(0)
+    rows, target = rng.normal(size=(40, 2)), rng.normal(0.5, 1, size=(60, 2))
+    model = CovariateShiftWeight(LogisticRegression())
+    alone = model.fit(rows, target, np.ones(40)).weight(rows)
+    weight = np.repeat(order, 40).astype(float)
+    target_weight = np.r_[np.ones(60), np.zeros(40)]
+    model.fit(np.r_[rows, rows], np.r_[target, rows], weight, target_weight)
+    assert_allclose(model.weight(rows), alone, rtol=1e-12)
+    assert_allclose(model.weight_, np.r_[alone, alone], rtol=1e-12)
+
+
+def test_folds_that_are_sure_of_opposite_things():
+    class Sure(DummyClassifier):
+        def fit(self, X, y, sample_weight=None):
+            self.is_first_ = X[:, 0].min() == 0
+            return super().fit(X, y, sample_weight)
+
+        def predict_proba(self, X):
+            is_sure = np.where(X[:, 0] == 9.5, 1.0 * self.is_first_, 0.5)
+            return np.column_stack([1 - is_sure, is_sure])
+
+    rows = np.arange(20.0)[:, None]
+    model = CovariateShiftWeight(Sure(), cv=2, clip=9).fit(rows, rows + 0.25)
+    with pytest.raises(ValueError, match="Row 1 has no weight: of the classifiers of two folds"):
+        model.weight([[3.0], [9.5]])
+
+
 def test_a_clip_holds_and_keeps_the_mean():
     plain = CovariateShiftWeight().fit(X, TOMORROW)
     cut = CovariateShiftWeight(clip=1.5).fit(X, TOMORROW)

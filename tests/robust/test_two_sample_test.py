@@ -77,6 +77,26 @@ def test_the_power_is_that_of_the_best_direction():
     assert (found < 0.01).mean() > 0.9
 
 
+@pytest.mark.parametrize("classifier", [by_heart, line, ShiftDiscriminant])
+@pytest.mark.parametrize("n_blocks", [2, 3])
+@pytest.mark.parametrize("shift", [4, 6, 8, 30])
+def test_the_larger_the_shift_the_smaller_the_p_value(classifier, n_blocks, shift):
+    """Also where scores do not differ within a sample, or differ in a few rows alone."""
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        reference, before, now = (rng.normal(size=(n, 3)) for n in (200, 40, 40))
+        for rows in (before, now):
+            rows[:, 0] += shift
+        auc, p_value = two_sample_test(reference, before, now, classifier, n_blocks)
+        assert auc > 0.9
+        assert p_value < 1e-9
+
+
+def test_two_constants_are_told_apart():
+    ones, twos = np.ones((200, 1)), np.full((50, 1), 2.0)
+    assert two_sample_test(ones, twos, twos, ShiftDiscriminant, 3)[1] < 1e-9
+
+
 def test_the_auc_is_that_of_the_scores():
     rng = np.random.default_rng(0)
     reference, before, now = rng.normal(size=(400, 1)), *rng.normal(1.0, size=(2, 200, 1))
