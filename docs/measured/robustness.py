@@ -75,32 +75,30 @@ MARKS = {"*": r"\*", "†": " †", "": ""}
 )
 def shift_suite():
     last = "diffusion, tilted, averaged, less this"
+    ranked = (
+        "diffusion, tilted, averaged",
+        "margin, averaged",
+        "margin, bagged",
+        "KL, averaged",
+        "nominal samples, margin",
+        "margin",
+        "CVaR, averaged",
+        "chi-square, averaged",
+        "diffusion, tilted",
+        "Wasserstein, averaged",
+        "KL",
+        "CVaR",
+        "quantile regression",
+        "chi-square",
+        "Wasserstein",
+        "diffusion, policy gradient",
+        "Gaussian noise",
+        "plain",
+    )
     for label, mark in (
-        *(
-            (each, "")
-            for each in (
-                "margin, averaged",
-                "diffusion, tilted, averaged",
-                "margin, bagged",
-                "KL, averaged",
-                "margin",
-                "CVaR, averaged",
-                "chi-square, averaged",
-                "Wasserstein, averaged",
-                "KL",
-                "CVaR",
-                "quantile regression",
-                "chi-square",
-                "Wasserstein",
-                "nominal samples, margin",
-                "diffusion, policy gradient",
-                "plain",
-            )
-        ),
+        *((each, "") for each in ranked),
         ("least squares, padded", "*"),
         ("boosting, padded", "*"),
-        ("Gaussian noise", "*"),
-        ("diffusion, tilted", "*"),
         ("diffusion, radius chosen", "†"),
     ):
         found = (
