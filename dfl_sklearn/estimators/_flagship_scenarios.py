@@ -79,10 +79,10 @@ def decides_from(decision: str) -> Callable[[Any], bool]:
             now = "point"
         if now == decision:
             return True
-        where = "of each row: see worst_case_decisions(X)" if now == "scenarios" else "worst_case_"
+        where = "that of each row: worst_case_decisions(X)" if now == "scenarios" else "worst_case_"
         raise AttributeError(
-            f'This is there with decision="{decision}" alone, and this model decides from '
-            f'decision="{now}". The worst case is {where}.'
+            f'This needs decision="{decision}", and this model has decision="{now}". '
+            f"The worst case is {where}."
         )
 
     return check

@@ -197,6 +197,9 @@ class FunctionProblem(DecisionProblem):
         if n == 0:
             return np.empty((0, lower.size))
         self._check_context_given(context is not None)
+        # Scenarios of weight 0 count for nothing, and may have no cost.
+        counts = weight > 0
+        y = np.where(counts[:, :, None], y, y[np.arange(n), counts.argmax(axis=1)][:, None])
         # The starting points, and the cost of each for every row.
         n_points = float(self.n_starts * lower.size)
         check_size(

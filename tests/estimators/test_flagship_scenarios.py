@@ -180,7 +180,7 @@ def test_what_belongs_to_the_other_decision_says_so(data):
     X, y = data
     model = flagship(radius=0.1).fit(X, y)
     for name in ("worst_case_", "ambiguity_set_", "sample_worst_case", "predict_members"):
-        with pytest.raises(AttributeError, match=r"decision=\"point\" alone, and this model dec"):
+        with pytest.raises(AttributeError, match=r"needs decision=\"point\", and this"):
             getattr(model, name)
     with pytest.raises(AttributeError, match="has no attribute 'partial_fit'"):
         model.partial_fit
@@ -189,7 +189,7 @@ def test_what_belongs_to_the_other_decision_says_so(data):
     assert not hasattr(model, "estimator_")
     assert not hasattr(model, "predict_scenarios")
     assert_array_equal(model.decide(X), flagship(**point).fit(X, y).decide(X))
-    with pytest.raises(AttributeError, match=r"decision=\"scenarios\" alone"):
+    with pytest.raises(AttributeError, match=r"needs decision=\"scenarios\""):
         model.worst_case_decisions
     with pytest.raises(AttributeError, match="fitted without a worst case"):
         model.generator_

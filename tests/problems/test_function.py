@@ -236,3 +236,18 @@ def test_decisions_of_another_width_are_refused():
         problem.cost(np.zeros((3, 1)), np.zeros((3, 2)))
     with pytest.raises(ValueError, match="decisions"):
         problem.is_feasible(np.zeros((3, 3)))
+
+
+def test_scenarios_of_weight_zero_need_no_cost():
+    def relative(z, y):
+        with np.errstate(divide="ignore"):
+            return (z - y) ** 2 / y
+
+    problem = FunctionProblem(relative, bounds=(0, 10))
+    scenarios = np.array([[[0.0], [2.0], [8.0]], [[1.0], [4.0], [0.0]]])
+    weight = np.array([[0.0, 0.5, 0.5], [1.0, 1.0, 0.0]])
+    found = problem.solve(scenarios, scenario_weight=weight)
+    # The least mean of (z - y)^2 / y is at the harmonic mean.
+    assert_allclose(found, [[3.2], [1.6]], rtol=1e-4)
+    with pytest.raises(ValueError, match="returned inf for decision"):
+        problem.solve(scenarios)
