@@ -240,7 +240,7 @@ def test_decisions_of_another_width_are_refused():
 
 def test_scenarios_of_weight_zero_need_no_cost():
     def relative(z, y):
-        with np.errstate(divide="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore"):
             return (z - y) ** 2 / y
 
     problem = FunctionProblem(relative, bounds=(0, 10))
@@ -249,5 +249,5 @@ def test_scenarios_of_weight_zero_need_no_cost():
     found = problem.solve(scenarios, scenario_weight=weight)
     # The least mean of (z - y)^2 / y is at the harmonic mean.
     assert_allclose(found, [[3.2], [1.6]], rtol=1e-4)
-    with pytest.raises(ValueError, match="returned inf for decision"):
+    with pytest.raises(ValueError, match=r"returned \w+ for decision"):
         problem.solve(scenarios)
