@@ -180,6 +180,7 @@ def stress_choice():
     of_fold = "generator of fold, stress"
     for what, by, key in (
         ("radius of 3D-Learning", "``CostTailSplit``", "radius, CostTailSplit"),
+        ("radius of 3D-Learning", "stress test, radius 0.03", f"radius, {of_fold} 0.03"),
         ("radius of 3D-Learning", "stress test, radius 0.05", f"radius, {of_fold} 0.05"),
         ("radius of 3D-Learning", "stress test, radius 0.1", f"radius, {of_fold} 0.1"),
         ("radius, inflated cost or quantile", "stress test, radius 0.05", f"all, {of_fold} 0.05"),
