@@ -16,6 +16,7 @@ from pathlib import Path
 
 MINUTES = {
     "speed": 1,
+    "comparison": 2,
     "azure": 45,
     "azure_experts": 2,
     "shift_monitor": 7,

@@ -194,7 +194,7 @@ def test_intervals_cover_the_difference_of_two_fitted_models():
     paid = {name: problem.cost(each.predict(X), y).mean() for name, each in models.items()}
     truth, covered = paid["quantile"] - paid["line"], 0
     for k in range(500):
-        new = rows(120, np.random.default_rng([1, k]))
+        new = rows(300, np.random.default_rng([1, k]))
         found = compare_decisions(models, *new, problem=problem, cv=2).to_frame()
         covered += found.loc["quantile", "low"] <= truth <= found.loc["quantile", "high"]
     assert 0.93 <= covered / 500 <= 0.97
