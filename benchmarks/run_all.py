@@ -19,15 +19,15 @@ MINUTES = {
     "comparison": 2,
     "azure": 45,
     "azure_experts": 2,
-    "shift_monitor": 7,
+    "shift_monitor": 3,
     "cusum_alarms": 4,
     "feature_shifts": 6,
     "robust_cost": 8,
     "ensembles": 7,
     "newsvendor_population": 6,
-    "newsvendor_shift": 24,
+    "newsvendor_shift": 21,
     "shift_suite": 90,
-    "stress_choice": 12,  # after shift_suite, whose cells it uses
+    "stress_choice": 18,  # after shift_suite, whose cells it uses
     "rare_group": 8,
     "layers": 2,
     "linear_losses": 5,
