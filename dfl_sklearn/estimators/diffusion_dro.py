@@ -68,7 +68,7 @@ class DiffusionDRODFLRegressor(NetRegressor):
         or scenarios. With "scenarios", `search`, `predictor`, `loss`, `callbacks` and `warm_start`
         are refused, as are held-out rows in `fit`. The parameters used are `problem`,
         `n_scenarios`, `radius`, `generator`, `memory`, `n_estimators`, `device`, `random_state`,
-        `context` and `context_is_feature`. The others have no effect.
+        `verbose`, `context` and `context_is_feature`. The others have no effect.
     n_scenarios : int, default=100
         Number of scenarios of a row, with ``decision="scenarios"``.
     radius : float, default=0.1
