@@ -17,7 +17,7 @@ from pathlib import Path
 MINUTES = {
     "speed": 1,
     "comparison": 2,
-    "azure": 45,
+    "azure": 75,
     "azure_experts": 2,
     "shift_monitor": 3,
     "cusum_alarms": 4,

@@ -214,3 +214,24 @@ def test_as_many_splits_as_asked_for():
     for splitter in (CostTailSplit(PROBLEM, 0), ClusterSplit(1)):
         with pytest.raises(ValueError, match="n_splits must be a whole number"):
             splitter.get_n_splits()
+
+
+def test_errors_that_are_rounding_errors_make_no_tail():
+    X = np.random.default_rng(0).normal(size=(200, 3))
+    with pytest.raises(ValueError, match="All rows cost the same"):
+        next(CostTailSplit(None, 1, random_state=0).split(X, 10 + X @ [1, 2, 3]))
+
+
+def test_rows_that_cost_nothing_are_not_in_the_tail():
+    y = np.ones(200)
+    y[::40] = 20
+    split = CostTailSplit(None, 1, estimator=DummyRegressor(strategy="median"), random_state=0)
+    with pytest.raises(ValueError, match=r"Only 5 of 200 rows cost more .* tail_fraction=0\.1"):
+        next(split.split(np.zeros((200, 1)), y))
+
+
+def test_a_share_that_repeats_no_row_is_no_shift():
+    rng = np.random.default_rng(0)
+    split = CostTailSplit(None, 1, tail_share=0.13, random_state=0)
+    with pytest.raises(ValueError, match=r"tail_share=0\.13 is no shift"):
+        next(split.split(rng.normal(size=(200, 1)), rng.normal(size=200)))

@@ -6,6 +6,8 @@ from numpy.testing import assert_allclose
 from scipy import stats
 from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LinearRegression, QuantileRegressor
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from dfl_sklearn.model_selection import compare_decisions
 from dfl_sklearn.model_selection._paired import (
@@ -198,3 +200,33 @@ def test_intervals_cover_the_difference_of_two_fitted_models():
         found = compare_decisions(models, *new, problem=problem, cv=2).to_frame()
         covered += found.loc["quantile", "low"] <= truth <= found.loc["quantile", "high"]
     assert 0.93 <= covered / 500 <= 0.97
+
+
+def test_equal_models_cannot_be_told_apart():
+    """Least squares twice, once on standardised columns: the costs differ by rounding errors."""
+    for seed in range(12):
+        rng = np.random.default_rng(seed)
+        X = rng.normal(size=(200, 3))
+        y = 30 + X @ [1, 2, 3] + rng.normal(size=200)
+        models = {
+            "plain": LinearRegression(),
+            "scaled": make_pipeline(StandardScaler(), LinearRegression()),
+        }
+        found = compare_decisions(models, X, y, problem=NewsvendorProblem(9, 1)).to_frame()
+        assert found.loc["scaled", "more_rows"] == np.inf
+        assert found.loc["scaled", ["low", "high"]].tolist() == [0, 0]
+
+
+def test_equal_differences_have_an_error_of_zero():
+    weight = np.random.default_rng(0).uniform(size=100)
+    found = paired_mean(np.full(100, 0.3), weight, np.arange(100), 0.95)
+    assert (found.mean, found.standard_error) == (0.3, 0.0)
+    assert np.isnan(found.design_effect)
+
+
+def test_one_row_with_nearly_all_of_the_weight_has_no_interval():
+    difference = np.random.default_rng(0).normal(size=200)
+    for heavy in (1e6, 1e10, 1e20):
+        weight = np.r_[heavy, np.ones(199)]
+        assert np.isnan(paired_mean(difference, weight, np.arange(200), 0.95).low)
+    assert np.isfinite(paired_mean(difference, np.r_[1e3, np.ones(199)], np.arange(200), 0.95).low)

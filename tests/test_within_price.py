@@ -76,3 +76,9 @@ def test_in_a_search():
 def test_what_makes_no_sense(rule, found, message):
     with pytest.raises(ValueError, match=message):
         rule(found)
+
+
+def test_a_price_that_is_exactly_the_limit_is_within_it():
+    for unit in (1.0, 100.0, 1e-7):
+        found = results([0.0, 1.0, 2.0], [-unit, -1.05 * unit, -1.2 * unit])
+        assert WithinPrice("radius", price=0.05)(found) == 1

@@ -5,6 +5,12 @@ import numpy as np
 _ROUNDING = 1e-12
 
 
+def real_difference(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return the differences of two arrays, 0 where they are no larger than rounding errors."""
+    found = one - other
+    return np.where(np.abs(found) <= _ROUNDING * (np.abs(one) + np.abs(other)), 0.0, found)
+
+
 def is_rounding(regret: float, *costs: np.ndarray, weight: np.ndarray) -> bool:
     """Return whether a mean regret is no larger than rounding errors of the rows' costs.
 

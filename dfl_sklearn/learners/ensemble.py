@@ -59,6 +59,18 @@ class Ensemble(nn.Module):
                 found.append(parameter.new_tensor(values).reshape(-1, *[1] * (parameter.ndim - 1)))
         return found
 
+    def without_slope(self) -> torch.Tensor:
+        """Return which members (K,) have no gradient in any of their weights."""
+        found = torch.ones(self.n_members, dtype=torch.bool)
+        for name, parameter in self.named_parameters():
+            if parameter.grad is None:
+                continue
+            if self.stack is None:
+                found[_member_of(name)] &= not parameter.grad.any()
+            else:
+                found &= ~parameter.grad.flatten(1).any(dim=1).cpu()
+        return found
+
     def copy_members(
         self, state: dict[str, torch.Tensor], into: dict[str, torch.Tensor], which: np.ndarray
     ) -> None:

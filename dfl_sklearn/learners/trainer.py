@@ -114,8 +114,6 @@ class EnsembleNet(PredictorNet):
         X, rows = batch
         n_members = self.module_.n_members
         by_member = self.module_(X.unflatten(0, (n_members, -1)), **fit_params)
-        if self._is_unmoved is not None and by_member.requires_grad:
-            by_member.retain_grad()
         output = by_member.flatten(0, 1)
         loss = self.criterion_(output, rows)
         (n_members * loss).backward()
@@ -129,8 +127,7 @@ class EnsembleNet(PredictorNet):
         Usually every member has a gradient in the first step, and later steps are not checked.
         """
         assert self._is_unmoved is not None
-        assert output.grad is not None
-        self._is_unmoved &= output.grad.eq(0).flatten(1).all(dim=1).cpu()
+        self._is_unmoved &= self.module_.without_slope()
         if not self._is_unmoved.any():
             self._is_unmoved = None
             return

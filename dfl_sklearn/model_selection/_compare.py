@@ -309,12 +309,16 @@ def _doubts(found: DecisionComparison, held_out: HeldOut) -> Iterator[str]:
     counted = (found.block >= 0) & (found.weight > 0)
     what = "rows" if counted.sum() == found.n_blocks else "blocks"
     is_compared = len(found.costs.columns) > 1
+    _, number = np.unique(found.block[counted], return_inverse=True)
+    share = np.bincount(number, found.weight[counted] / found.weight[counted].max())
+    effective = share.sum() ** 2 / (share**2).sum()
     if is_compared and found.n_blocks == 1:
         yield "All rows that count are in one block, and intervals need several: there are none."
-    elif is_compared and found.n_blocks < _FEW_BLOCKS:
+    elif is_compared and min(found.n_blocks, 2 * effective) < _FEW_BLOCKS:
+        worth = f", which are worth {effective:.1f} of equal weight," if effective < 2 else ""
         yield (
-            f"Intervals over {found.n_blocks} {what} are rough: they assume that the means of "
-            f"{what} are normal. Use {_FEW_BLOCKS} or more if possible."
+            f"Intervals over {found.n_blocks} {what}{worth} are rough: they assume that the means "
+            f"of {what} are normal. Use {_FEW_BLOCKS} or more if possible."
         )
     weight, block = found.weight[counted], found.block[counted]
     paid = found.costs[counted]

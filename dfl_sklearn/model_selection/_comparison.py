@@ -4,6 +4,7 @@ import numpy as np
 import pandas as pd
 
 from .._utils.checks import number
+from .._utils.rounding import is_rounding, real_difference
 from ._paired import paired_mean, rows_to_tell_apart
 
 _NOTHING = 1e-12  # best costs this small, relative to regrets, are rounding errors
@@ -153,7 +154,9 @@ class DecisionComparison:
         scale = float(np.average(np.abs(best), weights=weight))
         table = pd.DataFrame({"mean_cost": cost, "mean_regret": regret})
         table["normalized_regret"] = _share(regret, scale)
-        table["relative_regret"] = _share(regret, regret[reference])
+        paid = self.costs[reference].to_numpy()[counted]
+        none = is_rounding(regret[reference], paid, best, weight=weight)
+        table["relative_regret"] = _share(regret, 0.0 if none else regret[reference])
         table["price"] = _share(cost - cost[reference], abs(cost[reference]))
         columns = ["difference", "low", "high", "more_rows"]
         table[columns] = self.differences()[columns].reindex(names)
@@ -225,7 +228,7 @@ class DecisionComparison:
         for name in self.costs:
             if name == reference:
                 continue
-            difference = (self.costs[name] - self.costs[reference]).to_numpy()[counted]
+            difference = real_difference(*self.costs[[name, reference]].to_numpy()[counted].T)
             found = paired_mean(difference, weight, block, level)
             lines[name] = {
                 "difference": found.mean,

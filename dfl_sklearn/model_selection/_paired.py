@@ -8,6 +8,7 @@ from scipy.special import stdtrit
 
 from .._utils.powers import size_exponent
 
+_LEAST_FREEDOM = 1.03  # below it one block has nearly all of the weight, and no variance is known
 _MOST_LOG_TIMES = 600.0  # beyond it, numbers of rows overflow
 
 
@@ -61,7 +62,8 @@ def paired_mean(
     Returns
     -------
     PairedMean
-        With NaN for the attributes that need two blocks where there is one.
+        With NaN for the attributes that need two blocks where there is one, or where one has
+        nearly all of the weight.
 
     References
     ----------
@@ -71,16 +73,19 @@ def paired_mean(
     exponent = size_exponent(difference)
     difference = np.ldexp(difference, -exponent)
     share = weight / weight.sum()
-    mean = float(share @ difference)
+    # From the first one on, so that the mean of equal differences is exact.
+    mean = float(difference[0] + share @ (difference - difference[0]))
     of_block = np.bincount(block, share)
     # Of the deviations from the mean, so that equal differences have an error of 0.
     sums = np.bincount(block, share * (difference - mean))[of_block > 0]
     of_block = of_block[of_block > 0]
-    if len(of_block) < 2:
+    if len(of_block) < 2 or of_block.max() == 1:
         return PairedMean(float(np.ldexp(mean, exponent)), *[float("nan")] * 5)
     error = float(np.sqrt((sums**2 / (1 - of_block)).sum()))
     leverage = of_block**2 / (1 - of_block)
     freedom = float(1 / ((of_block**2).sum() + leverage.sum() ** 2 - (leverage**2).sum()))
+    if freedom < _LEAST_FREEDOM:
+        return PairedMean(float(np.ldexp(mean, exponent)), *[float("nan")] * 5)
     reach = quantile(0.5 + level / 2, freedom) * error
     independent = float((share**2 * (difference - mean) ** 2 / (1 - share)).sum())
     effect = error**2 / independent if independent > 0 else float("nan")

@@ -7,6 +7,8 @@ import numpy as np
 
 from .._utils.checks import finite_number
 
+_ROUNDING = 1e-9  # by which a price may exceed the limit
+
 
 class WithinPrice:
     """Choose the largest value of a parameter whose cost is within a price, for ``refit=``.
@@ -96,7 +98,7 @@ class WithinPrice:
             raise ValueError(
                 f"The cost at {self.param}={value.min():g} is 0, so no price can be a share of it."
             )
-        too_dear = (cost[first] - reference) / abs(reference) > self.price
+        too_dear = (cost[first] - reference) / abs(reference) > self.price + _ROUNDING
         return int(first[too_dear.argmax() - 1] if too_dear.any() else first[-1])
 
     def _values(self, cv_results: Mapping[str, Any]) -> np.ndarray:

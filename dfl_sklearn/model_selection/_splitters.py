@@ -21,6 +21,7 @@ from .._decide import selected_context
 from .._utils.checks import instance_hint, number, whole_number
 from .._utils.context_columns import Selection
 from .._utils.policies import refuse_policy
+from .._utils.rounding import real_difference
 from .._utils.rows import as_numpy_rows
 from .._utils.sklearn_private import _num_samples
 from .._utils.tables import refuse_unfit_table
@@ -181,7 +182,12 @@ class CostTailSplit(BaseCrossValidator):
                     "test_size or tail_fraction."
                 )
             odds = self.tail_share / (1 - self.tail_share) * len(rest) / len(tail)
-            yield train, np.concatenate([rest, np.repeat(tail, max(1, round(odds)))])
+            if round(odds) <= 1:
+                raise ValueError(
+                    f"A test set of {len(test)} rows has {len(tail)} of the tail, so that each of "
+                    f"them would be there once: tail_share={self.tail_share} is no shift. Raise it."
+                )
+            yield train, np.concatenate([rest, np.repeat(tail, round(odds))])
 
     def _in_tail(self, problem: DecisionProblem, X: Any, y: np.ndarray) -> np.ndarray:
         """Return, for each row, whether it is in the tail."""
@@ -199,10 +205,11 @@ class CostTailSplit(BaseCrossValidator):
         folds = KFold(_N_FOLDS, shuffle=True, random_state=0)
         target = y[:, 0] if y.shape[1] == 1 else y
         predicted = as_numpy_rows(cross_val_predict(estimator, X, target, cv=folds), "predictions")
+        predicted = y + real_difference(predicted, y)
         context = selected_context(X, problem, self.context)
         decisions = problem.solve(problem.project_parameters(predicted)[0], context=context)
         best = problem.optimal_cost(y, context=context)
-        regret = problem.cost(decisions, y, context=context) - best
+        regret = real_difference(problem.cost(decisions, y, context=context), best)
         n_tail = round(self.tail_fraction * len(y))
         if n_tail < 2 or len(y) - n_tail < 2:
             raise ValueError(
@@ -211,6 +218,12 @@ class CostTailSplit(BaseCrossValidator):
             )
         if regret.max() <= regret.min():
             raise ValueError("All rows cost the same under the reference model: there is no tail.")
+        n_costly = int((regret > regret.min()).sum())
+        if n_costly < n_tail:
+            raise ValueError(
+                f"Only {n_costly} of {len(y)} rows cost more than the least under the reference "
+                f"model, and tail_fraction={self.tail_fraction} are {n_tail}. Lower it."
+            )
         in_tail = np.zeros(len(y), dtype=bool)
         in_tail[np.argsort(-regret, kind="stable")[:n_tail]] = True
         return in_tail

@@ -13,6 +13,7 @@ from .._utils.seeds import named_rng, root_seed
 _N_STREAMS = 2000  # least number of streams drawn for the threshold, and
 _N_BEYOND = 20  # least number of streams that exceed it
 LEAST_ALPHA = 1e-4
+_ROUNDING = 1e-9  # standard deviation of drawn costs that are equal up to rounding
 _AT_ONCE = 1 << 18  # costs drawn at the same time
 _FEWEST = 300  # references drawn; up to this length one for each stream
 _WARM_UP = 100  # rows simulated before the first one that is used
@@ -108,9 +109,9 @@ class Cusum:
         alpha = number(alpha, "alpha", at_least=LEAST_ALPHA, below=1)
         horizon = whole_number(horizon, "horizon", at_least=1)
         self.slack = number(shift_size, "shift_size", above=0) / 2
-        self.order = best_order(reference)
         # Numbers are scaled to near 1, so that squares neither overflow nor underflow.
         size = float(np.abs(reference).max(initial=0.0)) or 1.0
+        self.order = best_order(reference / size)
         self.worth = _worth(reference / size, self.order)
         if self.worth < LEAST_WORTH:
             raise ValueError(_too_few(len(reference), self.worth))
@@ -125,6 +126,12 @@ class Cusum:
         rng = named_rng(root_seed(random_state), "cusum")
         standard = (reference - self.mean) / self.scale
         self.threshold = _threshold(standard, self.order, alpha, horizon, self.slack, rng)
+        if not np.isfinite(self.threshold):
+            n_common = int(np.unique(reference, return_counts=True)[1].max())
+            raise ValueError(
+                f"{n_common} of the {len(reference)} reference costs are equal, and too few differ "
+                "from them to tell how costs vary without a shift. Give more reference costs."
+            )
         self.statistic, self.n_rows, self.risen_since = 0.0, 0, 0
         self.alarm_at: int | None = None
 
@@ -193,6 +200,7 @@ def _threshold(
         ],
         axis=1,
     )
+    moments[1, moments[1] < _ROUNDING] = 0.0  # of equal costs; usual ones have 1
     moments = moments[:, np.arange(n_streams) % n_references, None]
     most, first = [], 0
     for streams in _drawn(standard, order, n_streams, horizon, rng):
@@ -229,7 +237,7 @@ def _highest(
 ) -> np.ndarray:
     """Return the largest S (R,) of streams (R, horizon), given moments (R, 1) of references."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        steps = (np.minimum(streams, largest) - mean) / scale - slack
+        steps = (np.minimum(streams, largest) - mean) / np.where(scale > 0, scale, np.nan) - slack
     total = np.zeros((len(steps), steps.shape[1] + 1))
     np.cumsum(steps, axis=1, out=total[:, 1:])
     total -= np.minimum.accumulate(total, axis=1)

@@ -35,6 +35,14 @@ def joined(X: Any, more: Any, name: str) -> Any:
         return import_module("polars").concat([X, more], how="vertical_relaxed")
     if hasattr(X, "columns") and hasattr(more, "columns"):
         tables = _as_pandas(X), _as_pandas(more)
+        labels = [list(each.columns) for each in tables]
+        if labels[0] != labels[1] and set(labels[0]) == set(labels[1]):
+            raise ValueError(
+                f"{name} must have the columns of the source, in the same order: they differ in "
+                "their order."
+            )
+        if names is None or others is None:  # labels that are no names: columns count by position
+            tables = tables[0], tables[1].set_axis(tables[0].columns, axis=1)
         return pd.concat(_with_common_categories(*tables), ignore_index=True)
     return np.concatenate([np.asarray(X), np.asarray(more)])
 

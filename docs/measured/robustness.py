@@ -162,8 +162,8 @@ def azure():
         ("MLP, 3D-Learning, radius 0.0001", "MLP, 3D-Learning, radius 0.0001"),
         ("MLP, generated rows without a worst case", "MLP, nominal samples"),
         ("MLP, Perlin noise", "MLP, Perlin noise"),
-        ("LSTM, decision-focused", "LSTM, decision-focused"),
-        ("LSTM, 3D-Learning (2 seeds)", "LSTM, 3D-Learning"),
+        ("LSTM, decision-focused (3 seeds)", "LSTM, decision-focused"),
+        ("LSTM, 3D-Learning (3 seeds)", "LSTM, 3D-Learning"),
     ):
         protocols = ("Protocol: published", "Protocol: honest")
         found = (cell("azure", each, way, "mean, shifted") for each in protocols)

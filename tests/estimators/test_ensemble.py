@@ -415,3 +415,18 @@ def test_members_that_have_nothing_to_learn_are_not_counted():
         model.set_params(max_iter=4).fit(X, y)
     assert not any("side by side" in str(each.message) for each in caught)
     assert (model.history_["train_loss"] == 0).all()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_members_behind_a_closed_unit_are_drawn_again(seed):
+    """The loss has a slope in what they predict, and none in their weights."""
+
+    class Closed(torch.nn.Sequential):
+        def __init__(self, n_in, n_out):
+            super().__init__(torch.nn.Linear(n_in, n_out), torch.nn.ReLU())
+            torch.nn.init.constant_(self[0].bias, 3.0 if torch.rand(()) < 0.7 else -9.0)
+
+    X, _ = rows()
+    model = DFLRegressor(NEWSVENDOR, predictor=Closed, n_estimators=3, standardize=False)
+    model.set_params(random_state=seed, max_iter=12, batch_size=16).fit(X, 5 + X[:, 0])
+    assert (model.predict_members(X).max(axis=1) > 0).all()

@@ -161,3 +161,23 @@ def test_burg_is_stationary_and_its_errors_are_those_of_its_coefficients():
         assert (np.abs(np.roots([1, *-phi])) < 1).all()
         expected = [row[t] - phi @ row[t - 3 : t][::-1] for t in range(3, 60)]
         assert_allclose(left, expected, atol=1e-9)
+
+
+@pytest.mark.parametrize("base", [0.0, 0.1, 1.0, 7.3])
+@pytest.mark.parametrize("n_events", [2, 3])
+def test_costs_that_hardly_ever_differ_give_no_threshold(base, n_events):
+    """As regrets that are mostly 0: whether a rise is one cannot be told."""
+    reference = np.full(300, base)
+    reference[np.arange(n_events) * 90 + 10] += 1
+    with pytest.raises(ValueError, match=rf"{300 - n_events} of the 300 reference costs are equal"):
+        Cusum(reference)
+
+
+@pytest.mark.parametrize("unit", [1e-170, 1e160])
+def test_the_order_does_not_depend_on_the_unit(unit):
+    noise, rows = np.random.default_rng(0).normal(size=400), np.zeros(400)
+    for t in range(1, 400):
+        rows[t] = 0.6 * rows[t - 1] + noise[t]
+    plain, scaled = Cusum(rows, horizon=50), Cusum(unit * rows, horizon=50)
+    assert scaled.order == plain.order > 0
+    assert scaled.threshold == pytest.approx(plain.threshold, rel=1e-6)

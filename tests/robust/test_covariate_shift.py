@@ -311,3 +311,14 @@ class Sure(LogisticRegression):
 def test_errors_say_what_is_wrong(model, data, message):
     with pytest.raises(ValueError, match=message):
         model.fit(*data)
+
+
+def test_labels_that_are_no_names_count_by_position():
+    rng = np.random.default_rng(0)
+    source, target = rng.normal(size=(80, 2)), rng.normal(0.5, 1, size=(60, 2))
+    plain = CovariateShiftWeight().fit(source, target).weight_
+    for labels in ([1, 2], [5, "b"], ["a", "b"]):
+        tables = pd.DataFrame(source), pd.DataFrame(target, columns=labels)
+        assert_allclose(CovariateShiftWeight().fit(*tables).weight_, plain, rtol=1e-9)
+    with pytest.raises(ValueError, match="they differ in their order"):
+        CovariateShiftWeight().fit(pd.DataFrame(source), pd.DataFrame(target, columns=[1, 0]))
