@@ -154,11 +154,19 @@ def test_problems_take_scenarios_too():
         assert_allclose(problem.solve(Scenarios(np.abs(values), share)), expected)
 
 
-@pytest.mark.parametrize("metric", [crps, energy_score])
-def test_distances_that_no_float_holds_are_said(metric):
+def test_distances_that_no_float_holds_are_said():
     far = 1.5e308 * np.array([[[1.0], [-1.0]]])
     with pytest.raises(ValueError, match="Divide both by a number of about their size"):
-        metric([0.0], far)
+        crps([0.0], far)
     with pytest.raises(ValueError, match="Divide both by a number of about their size"):
-        metric([1.5e308], -far)
-    assert np.isfinite(metric([0.0], far / 1e200))
+        crps([1.5e308], -far)
+    assert np.isfinite(crps([0.0], far / 1e200))
+    with pytest.raises(ValueError, match="Divide both by a number of about their size"):
+        energy_score([[1.5e308, 1.5e308]], [[[-1.5e308, -1.5e308]]])
+    assert energy_score([1.5e308], far) == pytest.approx(0.75e308)
+
+
+@pytest.mark.parametrize("unit", [1e-200, 1.0, 1e200])
+def test_the_energy_score_has_the_unit_of_the_numbers(unit):
+    scenarios = unit * np.array([[[3.0, 4.0], [0.0, 0.0]]])
+    assert energy_score([[0.0, 0.0]], scenarios) == pytest.approx(1.25 * unit, rel=1e-12)

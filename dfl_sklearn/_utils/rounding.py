@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .powers import size_exponent
+
 _ROUNDING = 1e-12
 
 
@@ -25,3 +27,22 @@ def is_rounding(regret: float, *costs: np.ndarray, weight: np.ndarray) -> bool:
     """
     size = sum(float(np.average(np.abs(each), weights=weight)) for each in costs)
     return abs(regret) <= _ROUNDING * size
+
+
+def mean_and_spread(values: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return weighted means (k,) and standard deviations of columns, 0 for constant ones.
+
+    A column that varies only by rounding is constant: to divide by its spread would amplify noise.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n, k)
+    weight : ndarray of shape (n,)
+    """
+    exponent = size_exponent(values)
+    near_one = np.ldexp(values, -exponent)
+    mean = np.average(near_one, axis=0, weights=weight)
+    spread = np.sqrt(np.average((near_one - mean) ** 2, axis=0, weights=weight))
+    constant = (values == values[0]).all(axis=0) | (spread <= 1e-14 * np.abs(mean))
+    mean = np.where(constant, values[0], np.ldexp(mean, exponent))  # means have rounding errors
+    return mean, np.where(constant, 0.0, np.ldexp(spread, exponent))

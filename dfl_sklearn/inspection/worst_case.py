@@ -9,6 +9,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._utils.checks import whole_number
 from .._utils.innermost import innermost
 from .._utils.optional import import_optional
+from .._utils.rounding import mean_and_spread
 from .._utils.seeds import named_rng, root_seed
 from ._style import color_of
 
@@ -137,7 +138,7 @@ class WorstCaseDisplay:
             regrets.append(problem.cost(decisions, y, context=context) - best)
             parameters.append(y[:, output])
         if feature is None:
-            spread = X_nominal.std(axis=0)
+            _, spread = mean_and_spread(X_nominal, np.ones(len(X_nominal)))
             moved = np.abs(X_worst.mean(axis=0) - X_nominal.mean(axis=0))
             feature = int(np.argmax(moved / np.where(spread > 0, spread, np.inf)))
         display = cls(

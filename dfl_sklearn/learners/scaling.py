@@ -5,6 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from .._utils.powers import size_exponent
+from .._utils.rounding import mean_and_spread
 
 FAR = 5.0  # standard deviations; training could take too long to move further
 
@@ -24,14 +25,8 @@ class Scale(NamedTuple):
     def of(cls, values: np.ndarray, weight: np.ndarray, *, of_constant: float = 1.0) -> "Scale":
         """Return weighted means and standard deviations, `of_constant` for constant columns."""
         values = values.astype(np.float64, copy=False)
-        exponent = size_exponent(values)
-        near_one = np.ldexp(values, -exponent)
-        mean = np.average(near_one, axis=0, weights=weight)
-        scale = np.sqrt(np.average((near_one - mean) ** 2, axis=0, weights=weight))
-        # A column that varies only by rounding is constant: scaling it would amplify noise.
-        constant = (values == values[0]).all(axis=0) | (scale <= 1e-14 * np.abs(mean))
-        mean = np.where(constant, values[0], np.ldexp(mean, exponent))  # means have rounding errors
-        return cls(mean, np.where(constant, of_constant, np.ldexp(scale, exponent)))
+        mean, scale = mean_and_spread(values, weight)
+        return cls(mean, np.where(scale > 0, scale, of_constant))
 
     @classmethod
     def about(cls, centre: np.ndarray, values: np.ndarray, weight: np.ndarray) -> "Scale":

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.spatial.distance import cdist
 
+from .._utils.powers import size_exponent
 from .._utils.rows import as_float, as_numpy_rows, check_finite, check_total
 from .._utils.scenario_models import values_and_weight
 from .._utils.sklearn_private import _check_sample_weight
@@ -132,12 +133,15 @@ def energy_score(
     scores = np.empty(len(y))
     with np.errstate(over="ignore", invalid="ignore"):  # _mean raises the error
         for i, (one, rows, chance) in enumerate(zip(y, scenarios, share, strict=True)):
+            # Divided by a power of two, so that squares neither overflow nor underflow.
+            size = size_exponent(np.concatenate([rows, one[None]]), axis=None)
+            rows, one = np.ldexp(rows, -size), np.ldexp(one, -size)
             step = max(1, _CHUNK // len(rows))
             among = sum(
                 chance[part] @ cdist(rows[part], rows) @ chance
                 for part in (slice(start, start + step) for start in range(0, len(rows), step))
             )
-            scores[i] = chance @ cdist(rows, one[None])[:, 0] - among / 2
+            scores[i] = np.ldexp(chance @ cdist(rows, one[None])[:, 0] - among / 2, size)
     return _mean(scores, weight)
 
 

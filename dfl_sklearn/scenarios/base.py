@@ -99,7 +99,8 @@ class Scenarios:
         weight = np.broadcast_to(self.weight[:, :, None], values.shape)
         reached = np.cumsum(np.take_along_axis(weight, order, axis=1), axis=1)
         # Values of weight 0 at either end do not count; weights may sum to slightly less than 1.
-        wanted = np.clip(shares, 1e-12, 1 - 1e-12)[:, None]
+        # So may those up to a value whose share is the level.
+        wanted = np.clip(shares * (1 - 1e-12), 1e-12, 1 - 1e-12)[:, None]
         place = (reached[:, None] < wanted[:, :, None]).sum(axis=2)
         return np.take_along_axis(values, place.clip(max=values.shape[1] - 1), axis=1)
 

@@ -12,11 +12,14 @@ from sklearn.utils.metadata_routing import UNUSED
 from sklearn.utils.validation import check_is_fitted
 
 from .._utils.all_or_nothing import all_or_nothing
+from .._utils.powers import size_exponent
+from .._utils.rounding import mean_and_spread
 from .._utils.sklearn_private import HasMethods, _check_sample_weight, _fit_context
 from .._utils.wrapping import WrappingMixin
 from ._local_weights import leaf_weights, neighbor_weights
 from .base import ScenarioModel, Scenarios
 
+_FAR = 1e4  # distance of a mean from 0, in standard deviations, from which on it is subtracted
 _METHODS = ("apply", "kneighbors", "radius_neighbors")
 
 
@@ -128,10 +131,10 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
             weight = _check_sample_weight(
                 sample_weight, y, dtype=np.float64, ensure_non_negative=True
             )
-        is_scaled = self.scale_targets and y.ndim == 2 and y.shape[1] > 1
-        scale = self._spread(y, weight) if is_scaled else 1.0
-        self._fit_wrapped(X, y / scale, weight, fit_params)
-        weight = np.ones(len(y)) if weight is None else weight
+        counted = np.ones(len(y)) if weight is None else weight
+        target = self._comparable(y.reshape(len(y), -1), counted).reshape(y.shape)
+        self._fit_wrapped(X, target, weight, fit_params)
+        weight = counted
         kept = weight > 0
         self.y_ = y.reshape(len(y), -1)[kept].astype(np.float64)
         self._weight = weight[kept]
@@ -172,12 +175,20 @@ class LocalScenarios(WrappingMixin, ScenarioModel):
     def _unfitted(self, y: np.ndarray) -> Any:
         return clone(self.estimator)  # for all outputs together, so that they come from one row
 
-    @staticmethod
-    def _spread(y: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
-        """Return the standard deviation of each output, 1 where it is 0."""
-        mean = np.average(y, axis=0, weights=weight)
-        spread = np.sqrt(np.average((y - mean) ** 2, axis=0, weights=weight))
-        return np.where(spread > 0, spread, 1.0)
+    def _comparable(self, y: np.ndarray, weight: np.ndarray) -> np.ndarray:
+        """Return targets (n, d) of comparable sizes, from which a tree finds the same leaves.
+
+        Trees take a variance below 2e-16 for none, and lose the variance of numbers that are much
+        larger than it. A constant output must not be divided by rounding errors.
+        """
+        mean, spread = mean_and_spread(y[weight > 0].astype(np.float64), weight[weight > 0])
+        if not (self.scale_targets and y.shape[1] > 1):
+            exponent = int(size_exponent(spread))  # of the largest; a power of two changes no bit
+            return y if -16 < exponent < 300 or not spread.any() else np.ldexp(y, -exponent)
+        size = np.where(spread > 0, spread, np.where(mean != 0, np.abs(mean), 1.0))
+        if getattr(_last(self.estimator), "criterion", None) == "poisson":
+            return y / size  # which stays above 0
+        return (y - np.where(np.abs(mean) > _FAR * spread, mean, 0.0)) / size
 
     def _reached(self, X: Any) -> Any:
         """Return X as it reaches the last step of a Pipeline."""

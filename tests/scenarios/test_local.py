@@ -136,3 +136,31 @@ def test_a_single_output_is_left_as_it_is(rows):
     flat, column = (LocalScenarios(forest).fit(X, each) for each in (y[:, 1], y[:, [1]]))
     assert_array_equal(flat.weights(X).toarray(), column.weights(X).toarray())
     assert len(np.unique(flat.weights(X).toarray(), axis=0)) > 1
+
+
+@pytest.mark.parametrize("constant", [0.0, 0.1, 0.3, 1.0, 1234.7, 1e8 + 0.1, -5.0])
+def test_a_constant_output_changes_no_leaf(constant):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(200, 2))
+    y = 10 * (X[:, 0] > 0.5) + 1 + 0.1 * rng.normal(size=200)
+    forest = RandomForestRegressor(10, min_samples_leaf=10, random_state=0)
+    table = np.column_stack([y, np.full(200, constant)])
+    found = LocalScenarios(forest).fit(X, table).predict([[0.2, 0.5], [0.8, 0.5]])
+    assert_allclose(found[:, 0], [1, 11], atol=0.1)
+    assert_allclose(found[:, 1], constant)
+
+
+@pytest.mark.parametrize("k", [1e-200, 1e-12, 1e-9, 1.0, 1e12, 1e160, 1e200])
+@pytest.mark.parametrize("n_outputs", [1, 2])
+def test_the_unit_and_the_level_of_targets_change_no_leaf(k, n_outputs):
+    rng = np.random.default_rng(0)
+    X = rng.uniform(size=(200, 2))
+    y = 10 * (X[:, 0] > 0.5) + 1 + 0.1 * rng.normal(size=200)
+    tree = DecisionTreeRegressor(min_samples_leaf=20, random_state=0)
+    asked = [[0.2, 0.5], [0.8, 0.5]]
+    if n_outputs == 1:
+        found = LocalScenarios(tree).fit(X, k * y).predict(asked)
+    else:
+        table = np.column_stack([k * y, 1e8 + rng.normal(size=200)])
+        found = LocalScenarios(tree).fit(X, table).predict(asked)[:, 0]
+    assert_allclose(found / k, [1, 11], atol=0.2)

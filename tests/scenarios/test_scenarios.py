@@ -39,3 +39,13 @@ def test_shapes_that_do_not_go_together_are_refused(weight):
         Scenarios(VALUES, weight)
     with pytest.raises(ValueError, match=r"got \(2, 3\) and"):
         Scenarios(VALUES[:, :, 0], np.ones((2, 3)))
+
+
+@pytest.mark.parametrize("n", [10, 20, 40, 50, 200])
+def test_quantiles_at_the_steps_are_those_of_the_inverted_distribution(n):
+    values, levels = np.arange(1.0, n + 1), np.arange(1, n + 1) / n
+    found = Scenarios(values[None, :, None], np.full((1, n), 1 / n)).quantiles(levels)[0, :, 0]
+    assert_array_equal(found, values)
+    between = levels - 0.5 / n
+    found = Scenarios(values[None, :, None], np.full((1, n), 1 / n)).quantiles(between)[0, :, 0]
+    assert_array_equal(found, np.quantile(values, between, method="inverted_cdf"))
