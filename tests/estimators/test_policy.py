@@ -136,9 +136,8 @@ def test_outputs_that_are_all_outside_are_brought_back(monkeypatch):
             torch.nn.init.zeros_(self.weight)
             torch.nn.init.constant_(self.bias, -3.0)
 
-    model = PolicyRegressor(
-        LinearProgram(bounds=(-1, 1)), predictor=Outside, learning_rate_init=0.1, max_iter=60
-    )
+    params = {"learning_rate_init": 0.1, "max_iter": 60, "random_state": 0}
+    model = PolicyRegressor(LinearProgram(bounds=(-1, 1)), predictor=Outside, **params)
     assert clone(model).fit(X, y).score(X, y) > 0.9
     monkeypatch.setattr(policy, "_WAY_BACK", 0.0)
     assert clone(model).fit(X, y).score(X, y) < 0.1
