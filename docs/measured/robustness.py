@@ -56,7 +56,7 @@ def newsvendor_population():
     title = "Newsvendor 9:1 with endless data: cost of the common regime at equal price"
     for label, way in (
         ("inflated underage cost", "margin (underage cost)"),
-        ("worst case near the true distribution", "worst case near the true law (nats)"),
+        ("worst case near the true distribution", "worst case near the true distribution (nats)"),
         ("trained on the shift to come", "knows the shift (share of shifted rows)"),
     ):
         found = (cell("newsvendor_population", title, (n, way), "price 5%") for n in TWO_NETS)
