@@ -145,7 +145,7 @@ class StagedFit:
         """
         if ambiguity_set is not None and ambiguity_set.needs_slopes:
             self.objective.check_slopes(type(ambiguity_set).__name__)
-        if start is None and not getattr(self.predictor, "starts_trained", False):
+        if self._starts_at_random(start):
             self.objective.check_costs(self.objective.solved(self.train))
         seed = named_seed(self.seed, "net")
         seeds = member_seeds(seed, self.options.n_estimators)
@@ -205,7 +205,7 @@ class StagedFit:
         if start is not None:
             known = self.train.replace(y=self.objective.targets(self.train))
             start_value = take_up(learner, start, self.rows, known, self.watched, self.remarks)
-        elif getattr(self.predictor, "starts_trained", False):
+        elif not self._starts_at_random(start):
             start_value = self.watched.regret(learner)
         stopping = self.options.stopping(
             self.watched.name, self.options.n_iter_no_change, _N_REDUCTIONS, self.objective.unit
@@ -227,14 +227,17 @@ class StagedFit:
         )
         return learner, training
 
+    def _starts_at_random(self, start: LastFit | None) -> bool:
+        """Return whether the initial weights are random, and not those of a trained net."""
+        return start is None and not getattr(self.predictor, "starts_trained", False)
+
     def _may_draw_again(self, start: LastFit | None, training: Training) -> bool:
         """Return whether initial weights are random, and no callbacks or skorch net were given.
 
         Callbacks would be notified of several trainings.
         """
-        is_drawn = start is None and not getattr(self.predictor, "starts_trained", False)
         is_ours = not isinstance(self.predictor, NeuralNet) and not self.options.callbacks
-        return is_drawn and is_ours and training.outcome != "stopped"
+        return self._starts_at_random(start) and is_ours and training.outcome != "stopped"
 
     def _robust(
         self, learner: NetLearner, trainings: list[Training], ambiguity_set: AmbiguitySet
